@@ -1,0 +1,58 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fcnn.optimizers import Optimizer
+
+ISA: str
+
+def all_finite(array: NDArray[Any]) -> bool: ...
+def empty_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...
+
+class Network:
+    @property
+    def sizes(self) -> tuple[int, ...]: ...
+    @property
+    def activations(self) -> tuple[str, ...]: ...
+    @property
+    def loss(self) -> str: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def parameters(self) -> NDArray[Any]: ...
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activations: Sequence[str],
+        loss: str,
+        dtype: DTypeLike,
+    ) -> None: ...
+    def __call__(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+    def predict(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+    def loss_and_outputs(
+        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+    ) -> tuple[float, NDArray[Any]]: ...
+    def gradients(
+        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+    ) -> tuple[float, NDArray[Any]]: ...
+    def backpropagate(
+        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+    ) -> tuple[list[Any], list[Any], list[Any], float, NDArray[Any]]: ...
+    def train_step(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        optimizer: Optimizer,
+        sample_weight: NDArray[Any] | None = None,
+    ) -> float: ...
+    def train_epoch(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        optimizer: Optimizer,
+        batch_size: int,
+        order: NDArray[Any] | None = None,
+        sample_weight: NDArray[Any] | None = None,
+    ) -> float: ...

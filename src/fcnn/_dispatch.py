@@ -1,0 +1,82 @@
+"""Picks the build of the core for this CPU.
+
+`_core.pyx` is compiled once for each instruction set. The environment variable ``FCNN_ISA`` (v2,
+v3, v4, or neon on aarch64) overrides the choice; a build that is absent or that the CPU cannot run
+is refused, never replaced silently.
+"""
+
+import importlib
+import importlib.util
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+from fcnn._cpu import x86_64_level
+
+# Fastest first. The value is the module; its level is what x86_64_level() must reach.
+_X86_MODULES = {"v4": "_core_v4", "v3": "_core_v3", "v2": "_core"}
+
+
+def _is_present(module: str) -> bool:
+    return importlib.util.find_spec(f"fcnn.{module}") is not None
+
+
+def available() -> dict[str, str]:
+    """Return the builds that this CPU can run, fastest first: name of the instruction set, module."""
+    level = x86_64_level()
+    if level == 0 or not _is_present("_core_v3"):  # one build for the platform
+        return {"neon" if platform.machine() in ("aarch64", "arm64") else "generic": "_core"}
+    return {isa: module for isa, module in _X86_MODULES.items() if level >= int(isa[1])}
+
+
+def _choose() -> str:
+    modules = available()
+    wanted = os.environ.get("FCNN_ISA", "").strip().lower()
+    if not modules:
+        raise ImportError("fcnn needs an x86-64-v2 CPU (SSE4.2, from about 2009) or newer")
+    if not wanted:
+        return next(iter(modules))
+    if wanted not in modules:
+        raise ImportError(
+            f"FCNN_ISA: {wanted!r} is not available here; this CPU can run "
+            f"{', '.join(modules)}. Unset it to take the fastest"
+        )
+    return wanted
+
+
+isa = _choose()
+if TYPE_CHECKING:
+    from fcnn import _core as core
+else:
+    core = importlib.import_module(f"fcnn.{available()[isa]}")
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print which build of the core runs, and on what.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}, default "stdout"
+        Print the configuration, or return it as a dictionary.
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
+    import numpy as np
+
+    import fcnn
+
+    config = {
+        "fcnn": fcnn.__version__,
+        "instruction set": core.ISA,
+        "core module": core.__name__,
+        "available": list(available()),
+        "FCNN_ISA": os.environ.get("FCNN_ISA", ""),
+        "machine": platform.machine(),
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+    }
+    if mode == "dicts":
+        return config
+    for key, value in config.items():
+        print(f"{key:16}{', '.join(value) if isinstance(value, list) else value or '-'}")
+    return None

@@ -1,0 +1,311 @@
+"""Checks of arguments: each returns what the core takes, or says what came and what was expected."""
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn._dispatch import core
+
+Array = NDArray[Any]
+
+OUTPUT_ONLY = ("softmax", "exp")
+ACTIVATIONS = (
+    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus",
+    *OUTPUT_ONLY,
+)  # fmt: skip
+
+# The output activations each loss is defined for, its natural one first: the Poisson loss takes
+# the logarithm of a, the entropies take a for a probability.
+OUTPUT_ACTIVATIONS = {
+    "squared_error": ACTIVATIONS,
+    "absolute_error": ACTIVATIONS,
+    "huber": ACTIVATIONS,
+    "poisson": ("exp", "softplus"),
+    "binary_cross_entropy": ("sigmoid",),
+    "cross_entropy": ("softmax",),
+}
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Return whether a value is one name, not a sequence of names."""
+    return isinstance(value, str)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message: a, b or c."""
+    return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else names[0]
+
+
+def as_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return a value that is one of the choices."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected {listed(choices)}, got {value!r}")
+    if value not in choices:
+        raise ValueError(f"{name}: expected {listed(choices)}, got {value!r}")
+    return value
+
+
+def as_count(name: str, value: Any, least: int = 1) -> int:
+    """Return a value as an int."""
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = None
+    if count is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if count < least:
+        raise ValueError(f"{name}: expected at least {least}, got {count}")
+    return count
+
+
+def as_number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Return a value as a finite float within bounds."""
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+    bounds = []
+    if least is not None:
+        bounds.append((number >= least, f"at least {least:g}"))
+    if above is not None:
+        bounds.append((number > above, f"greater than {above:g}"))
+    if below is not None:
+        bounds.append((number < below, f"less than {below:g}"))
+    if not math.isfinite(number) or not all(met for met, _ in bounds):
+        wanted = " and ".join(text for _, text in bounds) or "a finite number"
+        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
+    return number
+
+
+def as_generator(rng: Any) -> np.random.Generator:
+    """Return a random generator for a seed or a generator."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"rng: expected a non-negative integer, None or a numpy.random.Generator, got {rng!r}"
+        ) from None
+
+
+# --- Architecture --------------------------------------------------------------------------------
+
+
+def as_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return n_0..n_L as a tuple of at least two positive ints."""
+    try:
+        values = () if isinstance(sizes, str) else tuple(sizes)
+    except TypeError:
+        values = ()
+    if len(values) < 2:
+        raise ValueError(
+            f"sizes: expected at least two sizes, inputs and outputs, like (4, 16, 3); got {sizes!r}"
+        )
+    return tuple(as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
+
+
+def as_dtype(dtype: Any) -> np.dtype[Any]:
+    """Return float32 or float64 as a numpy.dtype."""
+    try:
+        given = np.dtype(dtype)
+    except TypeError:
+        given = None
+    if dtype is None or given not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
+    return given.newbyteorder("=")
+
+
+def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
+    """Return one name for each layer 1..L."""
+    hidden_choices = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
+    if is_text(activation):
+        hidden = [as_choice("activation", activation, hidden_choices)] * (L - 1)
+    else:
+        try:
+            given = list(activation)
+        except TypeError:
+            raise TypeError(
+                f"activation: expected a name or a list of names, got {activation!r}"
+            ) from None
+        if len(given) != L - 1:
+            raise ValueError(
+                f"activation: expected one name or a list of {L - 1}, one for each hidden layer; "
+                f"got {len(given)} names"
+            )
+        hidden = [as_choice(f"activation[{i}]", v, hidden_choices) for i, v in enumerate(given)]
+    valid = OUTPUT_ACTIVATIONS[loss]
+    if output_activation is None:
+        return (*hidden, valid[0])
+    as_choice("output_activation", output_activation, ACTIVATIONS)
+    if output_activation not in valid:
+        raise ValueError(
+            f"output_activation: {output_activation!r} does not go with loss {loss!r}; "
+            f"valid: {listed(valid)}"
+        )
+    return (*hidden, output_activation)
+
+
+# --- Data ----------------------------------------------------------------------------------------
+
+
+def as_numeric(name: str, values: Any) -> Array:
+    """Return any array-like of real numbers as an array, uncopied where possible."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    if array.dtype.kind == "O":  # a data frame of several types, Fractions, ...
+        try:
+            array = array.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name}: expected numbers ({error})") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
+    return array
+
+
+def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a C-contiguous, aligned, native array of the dtype; refuse overflow."""
+    try:
+        with np.errstate(over="raise"):
+            return np.require(array, dtype, ["C", "A"])
+    except FloatingPointError:
+        raise ValueError(f"{name}: holds numbers too large for {dtype}") from None
+
+
+def as_inputs(name: str, X: Any, n_in: int, dtype: np.dtype[Any]) -> Array:
+    """Return inputs, shape (s, n_in) or (n_in,), as the core takes them."""
+    array = as_numeric(name, X)
+    if array.ndim not in (1, 2) or array.shape[-1] != n_in:
+        message = f"{name}: expected shape (samples, {n_in}) or ({n_in},), got {array.shape}"
+        if array.ndim == 1 and n_in == 1:
+            message += f"; {name}[:, None] makes samples of one feature"
+        raise ValueError(message)
+    if array.size == 0:
+        raise ValueError(f"{name}: expected at least one sample, got shape {array.shape}")
+    return cast(name, array, dtype)
+
+
+def refuse_nonfinite(name: str, array: Array) -> None:
+    """Raise ValueError naming the first NaN or infinity."""
+    if not core.all_finite(array):
+        first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        place = ", ".join(map(str, first))
+        raise ValueError(f"{name}: expected finite numbers, got {array[first]} at [{place}]")
+
+
+def as_targets(
+    name: str, y: Any, X: Array, n_out: int, loss: str, dtype: np.dtype[Any]
+) -> tuple[Array, Array]:
+    """Return (X, y) with one row per sample: y as int64 labels (s,) or as rows (s, n_out).
+
+    A single sample, X of shape (n_in,), may have a y without its dimension of samples, too.
+    """
+    array = as_numeric_targets(name, y, loss)
+    if X.ndim == 1:
+        X = X[np.newaxis]
+        if array.ndim == 0 or (array.ndim == 1 and array.shape == (n_out,) and n_out > 1):
+            array = array[np.newaxis]
+    rows = len(X)
+    if loss == "cross_entropy":
+        if array.shape == (rows,):
+            return X, _labels(name, array, n_out)
+        shapes = f"({rows},) for labels or ({rows}, {n_out}) for one-hot rows"
+    else:
+        if n_out == 1 and array.shape == (rows,):
+            array = array[:, np.newaxis]
+        shapes = f"({rows}, {n_out})" + (f" or ({rows},)" if n_out == 1 else "")
+    if array.shape != (rows, n_out):
+        message = f"{name}: expected shape {shapes}, got {array.shape}"
+        if array.shape == (rows,) and array.dtype.kind in "iu":
+            message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
+        raise ValueError(message)
+    rows_of_y = cast(name, array, dtype)
+    if array.dtype.kind in "iu" and not np.array_equal(rows_of_y, array):
+        raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
+    refuse_nonfinite(name, rows_of_y)
+    _check_range(name, rows_of_y, loss)
+    return X, rows_of_y
+
+
+def as_numeric_targets(name: str, y: Any, loss: str) -> Array:
+    """Return targets as an array of numbers; say it in terms of labels where labels are meant."""
+    try:
+        return as_numeric(name, y)
+    except TypeError as error:
+        if loss != "cross_entropy":
+            raise
+        raise TypeError(
+            f"{error}; class labels are integers from 0: numpy.unique({name}, return_inverse=True) "
+            "numbers names"
+        ) from None
+
+
+def _labels(name: str, array: Array, n_out: int) -> Array:
+    if array.dtype.kind == "f":
+        raise TypeError(f"{name}: class labels must be integers, got dtype {array.dtype}")
+    low, high = array.min(), array.max()
+    if low < 0 or high >= n_out:
+        raise ValueError(
+            f"{name}: class labels must be from 0 to {n_out - 1}, got {low if low < 0 else high}"
+        )
+    return np.require(array, np.int64, ["C", "A"])
+
+
+def _check_range(name: str, y: Array, loss: str) -> None:
+    if loss == "binary_cross_entropy" and not (y.min() >= 0 and y.max() <= 1):
+        bad = y.min() if y.min() < 0 else y.max()
+        raise ValueError(f"{name}: {loss} takes targets from 0 to 1, got {bad}")
+    if loss == "poisson" and not y.min() >= 0:
+        raise ValueError(f"{name}: {loss} takes targets of at least 0, got {y.min()}")
+    if loss == "cross_entropy":
+        sums = y.sum(axis=1, dtype=np.float64)
+        # A row of float32 probabilities misses 1 by about 1e-7 for each entry.
+        wrong = np.flatnonzero((np.abs(sums - 1) > 1e-4) | (y.min(axis=1) < 0))
+        if wrong.size:
+            raise ValueError(
+                f"{name}: one-hot rows must be probabilities that sum to 1, got "
+                f"{y[wrong[0]]} in row {wrong[0]}"
+            )
+
+
+def as_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> Array | None:
+    """Return sample weights, shape (rows,), or None."""
+    if sample_weight is None:
+        return None
+    array = as_numeric("sample_weight", sample_weight)
+    if array.ndim == 0 and rows == 1:
+        array = array[np.newaxis]
+    if array.shape != (rows,):
+        raise ValueError(f"sample_weight: expected shape ({rows},), got {array.shape}")
+    weight = cast("sample_weight", array, dtype)
+    refuse_nonfinite("sample_weight", weight)
+    if weight.min() < 0 or weight.max() == 0:
+        raise ValueError(
+            "sample_weight: expected weights of at least 0, not all 0, got "
+            f"{weight.min()} to {weight.max()}"
+        )
+    return weight
+
+
+def as_optimizer(optimizer: Any) -> Any:
+    """Return an optimizer."""
+    from fcnn.optimizers import Optimizer
+
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), got {optimizer!r}"
+        )
+    return optimizer

@@ -1,0 +1,545 @@
+"""Data sets: the digits shipped with fcnn, and readers for IDX, CSV and NumPy archives.
+
+Every reader returns arrays with one sample per row, ready for ``Network.fit``. A file that is not
+what its reader expects is refused with a ``ValueError`` that names the file, what it holds and what
+was expected; a file that is not there, with a ``FileNotFoundError``.
+"""
+
+import csv
+import gzip
+import math
+import os
+import re
+import reprlib
+import zipfile
+import zlib
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Table", "load_csv", "load_digits", "load_idx", "load_idx_folder", "load_npz"]
+
+Array: TypeAlias = NDArray[Any]
+PathArgument: TypeAlias = str | os.PathLike[str]
+Split: TypeAlias = tuple[Array, Array, Array | None, Array | None]
+
+
+def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the 1,797 handwritten digits that come with fcnn.
+
+    Returns
+    -------
+    X : float32 array of shape (1797, 64)
+        Images of 8 x 8 pixels, row by row, with values from 0 (blank) to 16 (full).
+    y : int64 array of shape (1797,)
+        The digits, 0 to 9.
+
+    Notes
+    -----
+    Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
+    Learning Repository, 1998, doi 10.24432/C50P49, test part; CC BY 4.0.
+    """
+    packed = resources.files("fcnn").joinpath("data", "digits.npz")
+    with packed.open("rb") as stream, np.load(stream) as archive:
+        images, labels = archive["images"], archive["labels"]
+    return images.reshape(len(images), -1).astype(np.float32), labels.astype(np.int64)
+
+
+# --- IDX, the format of MNIST ---------------------------------------------------------------------
+
+_IDX_TYPES: dict[int, np.dtype[Any]] = {
+    0x08: np.dtype(">u1"),
+    0x09: np.dtype(">i1"),
+    0x0B: np.dtype(">i2"),
+    0x0C: np.dtype(">i4"),
+    0x0D: np.dtype(">f4"),
+    0x0E: np.dtype(">f8"),
+}
+_IDX_NAME = re.compile(
+    r"(?P<prefix>.+-)?(?P<part>train|t10k|test)-(?P<content>images[-.]idx3|labels[-.]idx1)-ubyte(\.gz)?"
+)
+_IDX_ROLES = {
+    ("train", "images"): "train-images-idx3-ubyte",
+    ("train", "labels"): "train-labels-idx1-ubyte",
+    ("test", "images"): "t10k-images-idx3-ubyte",
+    ("test", "labels"): "t10k-labels-idx1-ubyte",
+}
+
+
+def load_idx(path: PathArgument) -> Array:
+    """Read one IDX file, the format of MNIST, packed with gzip or not.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        The file. Whether it is packed is decided by its content, not by its name.
+
+    Returns
+    -------
+    ndarray
+        The shape the file announces; uint8, int8, int16, int32, float32 or float64 in native byte
+        order; C-contiguous and writable.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, or `path` is a directory.
+    ValueError
+        The file is not an IDX file, is damaged, or holds less or more than its header announces.
+
+    Notes
+    -----
+    Source: Y. LeCun, C. Cortes and C. Burges, http://yann.lecun.com/exdb/mnist/. Two zero bytes,
+    one for the element type, one for the number of dimensions, the dimensions as big-endian 32-bit
+    integers, then the elements, big-endian, last dimension fastest.
+    """
+    path = _file(path)
+    with open(path, "rb") as stream:
+        if stream.peek(2)[:2] != b"\x1f\x8b":
+            return _read_idx(stream, path)
+        with _intact(path, "gzip file", gzip.BadGzipFile), gzip.open(stream) as unpacked:
+            return _read_idx(unpacked, path)
+
+
+def load_idx_folder(path: PathArgument) -> Split:
+    """Read the four files of MNIST, or of a data set published in the same form, from a folder.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A folder with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte`` and, unless there is
+        no test set, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``. Each may end in
+        ``.gz``, have a dot before ``idx``, say ``test`` for ``t10k`` and start with the name of the
+        data set and a dash, as in ``emnist-digits-train-images-idx3-ubyte.gz``. Of a file and its
+        ``.gz`` the unpacked one is read.
+
+    Returns
+    -------
+    X_train : array of shape (n_train, pixels)
+        Images as flat rows, in the element type of the file.
+    y_train : int64 array of shape (n_train,)
+    X_test : array of shape (n_test, pixels), or None without test files
+    y_test : int64 array of shape (n_test,), or None without test files
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such folder, or one of the files is missing.
+    ValueError
+        Two files have the same role, the files belong to different data sets, images and labels
+        differ in number, or a file is not what `load_idx` accepts.
+    """
+    folder = _path(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"path: expected a folder, there is none at {str(folder)!r}")
+
+    found: dict[tuple[str, str], Path] = {}
+    prefixes: set[str] = set()
+    for file in sorted(folder.iterdir()):
+        match = _IDX_NAME.fullmatch(file.name)
+        # Tools that download MNIST leave the packed file beside the unpacked one: not a second set.
+        unpacked_beside = file.suffix == ".gz" and file.with_suffix("").is_file()
+        if match is None or unpacked_beside or not file.is_file():
+            continue
+        role = "train" if match["part"] == "train" else "test", match["content"][:6]
+        if role in found:
+            raise ValueError(
+                f"{folder} holds both {found[role].name} and {file.name}; "
+                f"expected one file with the {role[0]} {role[1]}"
+            )
+        found[role] = file
+        prefixes.add(match["prefix"] or "")
+
+    names = ", ".join(file.name for file in found.values()) or "none"
+    needed = list(_IDX_ROLES)[: 4 if any(part == "test" for part, _ in found) else 2]
+    missing = [_IDX_ROLES[role] for role in needed if role not in found]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {' and '.join(missing)} (looked for with and without .gz); "
+            f"IDX files found: {names}"
+        )
+    if len(prefixes) > 1:
+        raise ValueError(f"{folder} holds files of different data sets ({names}); expected one set")
+
+    arrays: list[tuple[str, Array]] = []
+    for role in needed:
+        values = load_idx(found[role])
+        if role[1] == "labels":
+            if values.ndim != 1 or values.dtype.kind not in "iu":
+                raise ValueError(
+                    f"{found[role]} holds {values.dtype} values of shape {values.shape}; "
+                    "expected integer labels in one dimension"
+                )
+            values = values.astype(np.int64)
+        arrays.append((found[role].name, values))
+    return _split(folder, arrays)
+
+
+def _read_idx(stream: BinaryIO | gzip.GzipFile, path: Path) -> Array:
+    magic = _read(stream, 4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or magic[3] == 0:
+        raise ValueError(
+            f"{path} is not an IDX file: it starts with [{magic.hex(' ')}]; expected two zero "
+            "bytes, an element type (08, 09, 0b, 0c, 0d or 0e) and the number of dimensions"
+        )
+    header = _read(stream, 4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise ValueError(
+            f"{path} announces {magic[3]} dimensions, {4 * magic[3]} bytes, "
+            f"but ends after {len(header)} of them"
+        )
+    dtype = _IDX_TYPES[magic[2]]
+    shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
+    expected = math.prod(shape) * dtype.itemsize
+    data = _read(stream, expected + 1)
+    if len(data) != expected:
+        raise ValueError(
+            f"{path} announces {' x '.join(map(str, shape))} values of type {dtype.name}, "
+            f"that is {expected} bytes of data, but holds "
+            f"{len(data) if len(data) < expected else 'more'}"
+        )
+    native = np.frombuffer(data, dtype).astype(dtype.newbyteorder("="), copy=False)
+    try:
+        return native.reshape(shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} announces the shape {shape}, which NumPy cannot hold: {error}"
+        ) from error
+
+
+def _read(stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
+    # In pieces, because read(count) allocates count bytes before it looks at the file, and count
+    # may come from a damaged header.
+    data = bytearray()
+    while piece := stream.read(min(count - len(data), 1 << 20)):
+        data += piece
+    return data
+
+
+# --- CSV ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Numbers read from a CSV file.
+
+    Attributes
+    ----------
+    features : list of str
+        Names of the columns of `X`.
+    X : float64 array of shape (rows, len(features))
+    y : array of shape (rows,), or None
+        The target column: int64, float64 or, for names of classes, a NumPy string array.
+    """
+
+    features: list[str]
+    X: NDArray[np.float64]
+    y: Array | None
+
+
+def load_csv(path: PathArgument, target: str | None = None) -> Table:
+    """Read a table of numbers from a CSV file with a header.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A UTF-8 file, with or without byte order mark. The first line names the columns; commas,
+        semicolons or tabs separate the cells, which may be quoted. Empty lines are skipped, blanks
+        around a cell ignored.
+    target : str, optional
+        Name of the column to return as `y`. All other columns are features.
+
+    Returns
+    -------
+    Table
+        `features`, `X` of shape (rows, features) in float64, and `y` of shape (rows,): int64 if
+        every target is an integer, else float64 if every target is a number, else strings; None
+        without `target`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, or `path` is a directory.
+    ValueError
+        A feature that is empty, not a number, NaN or infinite; a target that is empty, or NaN or
+        infinite among numbers, or beyond int64 among integers; a row with too few or too many
+        cells; a header with an empty or repeated name; no data rows; no features; a `target` that
+        is not in the header; text that is not UTF-8 or holds NUL. The message names the file and,
+        where it applies, the line (the header is line 1) and the column.
+    """
+    path = _file(path)
+    try:
+        return _read_csv(path, target)
+    except UnicodeDecodeError:
+        _refuse_encoding(path)
+
+
+def _read_csv(path: Path, target: str | None) -> Table:
+    with open(path, encoding="utf-8-sig", newline="") as stream:
+        first_line = stream.readline()
+        stream.seek(0)
+        lines = (_without_nul(path, number, text) for number, text in enumerate(stream, 1))
+        # strict: a quote that is never closed is an error, not one cell up to the end of the file.
+        reader = csv.reader(
+            lines, delimiter=_delimiter(first_line), skipinitialspace=True, strict=True
+        )
+        line = 1
+        try:
+            names = _header(path, next(reader, []))
+            if target is not None and target not in names:
+                raise ValueError(
+                    f"target: {path} has no column {target!r}; expected one of {names}"
+                )
+            features = [name for name in names if name != target]
+            if not features:
+                raise ValueError(f"{path} has no column besides the target {target!r}")
+            target_at = None if target is None else names.index(target)
+
+            values = array("d")
+            targets: list[str] = []
+            target_lines = array("q")
+            line = reader.line_num + 1
+            for row in reader:
+                if row:
+                    if len(row) != len(names):
+                        raise ValueError(
+                            f"{path}, line {line}: {len(row)} cells; "
+                            f"expected {len(names)}, as in the header"
+                        )
+                    if target_at is not None:
+                        targets.append(row.pop(target_at).strip())
+                        target_lines.append(line)
+                    try:
+                        values.extend(_finite(row))
+                    except ValueError:
+                        _refuse_row(path, line, features, row)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {line}: {error}; expected well-formed CSV") from error
+    if not values:
+        raise ValueError(f"{path} has a header but no data rows; expected at least one")
+    return Table(
+        features,
+        X=np.frombuffer(values).reshape(-1, len(features)),
+        y=None if target is None else _target(path, target, targets, target_lines),
+    )
+
+
+def _delimiter(header: str) -> str:
+    # The CSV reader counts the cells because separators inside quotes must not count. Cut, because
+    # it refuses cells beyond 131,072 characters, and with a wrong separator all is one cell.
+    start = [header[:100_000]]
+    return max(",;\t", key=lambda mark: len(next(csv.reader(start, delimiter=mark), [])))
+
+
+def _without_nul(path: Path, number: int, text: str) -> str:
+    if "\0" in text:
+        raise ValueError(f"{path}, line {number}: a NUL byte; expected a text file in UTF-8")
+    return text
+
+
+def _header(path: Path, cells: list[str]) -> list[str]:
+    names = [cell.strip() for cell in cells]
+    if not names:
+        raise ValueError(f"{path}, line 1: no column names; expected a header")
+    first: dict[str, int] = {}
+    for column, name in enumerate(names, 1):
+        if not name:
+            raise ValueError(f"{path}, line 1: column {column} has no name; expected one")
+        if first.setdefault(name, column) != column:
+            raise ValueError(
+                f"{path}, line 1: columns {first[name]} and {column} are both named {name!r}; "
+                "expected different names"
+            )
+    return names
+
+
+def _numbers(kind: Callable[[str], float], cells: Sequence[str]) -> list[float]:
+    # Python's int and float also read 1_000; in a data file that is a code, not a number.
+    if "_" in "".join(cells):
+        raise ValueError("underscore")
+    return list(map(kind, cells))
+
+
+def _finite(cells: Sequence[str]) -> list[float]:
+    numbers = _numbers(float, cells)
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("not finite")
+    return numbers
+
+
+def _refuse_row(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> NoReturn:
+    # Rows are converted whole, for speed; only a row that failed is searched for the cell.
+    for column, cell in zip(columns, cells, strict=True):
+        try:
+            _finite([cell])
+        except ValueError:
+            _refuse_cell(path, line, column, cell, "a finite number")
+    raise AssertionError("a refused row has a refused cell")
+
+
+def _refuse_cell(path: Path, line: int, column: str, cell: str, expected: str) -> NoReturn:
+    came = reprlib.repr(cell) if cell.strip() else "an empty cell"
+    raise ValueError(f"{path}, line {line}, column {column!r}: {came}; expected {expected}")
+
+
+def _target(path: Path, column: str, cells: list[str], lines: Sequence[int]) -> Array:
+    def refuse(is_bad: Callable[[str], bool], expected: str) -> None:
+        for cell, line in zip(cells, lines, strict=True):
+            if is_bad(cell):
+                _refuse_cell(path, line, column, cell, expected)
+
+    refuse(lambda cell: not cell, "a target in every row")
+    try:
+        integers = _numbers(int, cells)
+    except ValueError:
+        pass
+    else:
+        bounds = np.iinfo(np.int64)
+        refuse(lambda cell: not bounds.min <= int(cell) <= bounds.max, "integers that fit int64")
+        return np.array(integers, dtype=np.int64)
+    try:
+        numbers = _numbers(float, cells)
+    except ValueError:
+        return np.array(cells, dtype=np.str_)
+    refuse(lambda cell: not math.isfinite(float(cell)), "a finite number")
+    return np.array(numbers, dtype=np.float64)
+
+
+def _refuse_encoding(path: Path) -> NoReturn:
+    # Read again, as the error of a text stream counts from the start of a block, not of the file.
+    content = path.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = len((content[: error.start] + b".").splitlines())
+        raise ValueError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; "
+            "expected a text file in UTF-8"
+        ) from error
+    raise ValueError(f"{path} changed while it was read")
+
+
+# --- NumPy archives -------------------------------------------------------------------------------
+
+
+def load_npz(path: PathArgument) -> Split:
+    """Read training data, and test data if there is any, from a NumPy archive.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A file written by ``numpy.savez`` or ``numpy.savez_compressed`` with the keys ``X`` and
+        ``y``, or ``X_train`` and ``y_train``, and optionally ``X_test`` and ``y_test``, in upper or
+        lower case. Other keys are not read. Pickled objects are refused.
+
+    Returns
+    -------
+    X_train : array of shape (n_train, features)
+        With more than two dimensions, all but the first are flattened.
+    y_train : array with n_train rows
+    X_test : array of shape (n_test, features), or None without test data
+    y_test : array with n_test rows, or None without test data
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, or `path` is a directory.
+    ValueError
+        The file is not a NumPy archive or is damaged, keys are missing or ambiguous, an array has
+        the wrong shape or type, or `X` and `y` differ in the number of samples.
+    """
+    path = _file(path)
+    # OSError and RuntimeError: damaged offsets and flags of a zip file come out as these.
+    damage = ValueError, OSError, RuntimeError, zipfile.BadZipFile
+    # Opened first, because is_zipfile takes a file that it may not read for one that is no archive.
+    with open(path, "rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError(
+                f"{path}, {path.stat().st_size} bytes, is not an .npz archive or not a complete "
+                "one; expected a file written by numpy.savez"
+            )
+        stream.seek(0)
+        with _intact(path, ".npz archive", *damage):
+            archive = np.load(stream, allow_pickle=False)
+        keys = _npz_keys(path, archive.files)
+        with _intact(path, ".npz archive", *damage):
+            # asarray: a member that is no array comes as bytes.
+            arrays = [(key, np.asarray(archive[key])) for key in keys]
+    return _split(path, arrays)
+
+
+def _npz_keys(path: Path, keys: Sequence[str]) -> list[str]:
+    """Return the keys of X and y for training and, if there are any, of X and y for testing."""
+    by_lower = {key.lower(): key for key in keys}
+    train = [names for names in ("x y", "x_train y_train") if set(names.split()) & by_lower.keys()]
+    test = ["x_test y_test"] if {"x_test", "y_test"} & by_lower.keys() else []
+    wanted = " ".join(train + test).split()
+    if len(train) != 1 or len(by_lower) != len(keys) or not by_lower.keys() >= set(wanted):
+        raise ValueError(
+            f"{path} holds the keys {list(keys)}; expected X and y, or X_train and y_train, "
+            "optionally with both X_test and y_test"
+        )
+    return [by_lower[name] for name in wanted]
+
+
+# --- Shared ---------------------------------------------------------------------------------------
+
+
+def _path(path: PathArgument) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path: got {type(path).__name__}, expected a str or os.PathLike")
+    return Path(path)
+
+
+def _file(path: PathArgument) -> Path:
+    file = _path(path)
+    if file.is_dir():
+        raise FileNotFoundError(f"path: {str(file)!r} is a directory, expected a file")
+    if not file.exists():
+        raise FileNotFoundError(f"path: there is no file {str(file)!r}")
+    return file
+
+
+@contextmanager
+def _intact(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what an unpacker raises on damaged content into a ValueError that names the file."""
+    damaged: tuple[type[Exception], ...] = (EOFError, zlib.error, *errors)
+    try:
+        yield
+    except damaged as error:
+        raise ValueError(f"{path} cannot be read as an intact {kind}: {error}") from error
+
+
+def _split(path: Path, arrays: Sequence[tuple[str, Array]]) -> Split:
+    """Check and flatten [(name, X), (name, y)] for training, optionally followed by the test's."""
+    checked: list[Array] = []
+    for (x_name, x), (y_name, y) in zip(arrays[::2], arrays[1::2], strict=True):
+        if x.ndim < 2 or x.dtype.kind not in "buif":
+            raise ValueError(
+                f"{path}: {x_name} holds {x.dtype} values of shape {x.shape}; "
+                "expected real numbers in at least two dimensions, samples first"
+            )
+        if y.ndim == 0 or len(x) != len(y):
+            raise ValueError(
+                f"{path}: {x_name} has shape {x.shape} but {y_name} has shape {y.shape}; "
+                "expected the same number of samples"
+            )
+        # The product instead of -1, which is undefined for an array without samples.
+        checked += [x.reshape(len(x), math.prod(x.shape[1:])), y]
+    if len(checked) == 2:
+        return checked[0], checked[1], None, None
+    x_train, y_train, x_test, y_test = checked
+    if x_train.shape[1] != x_test.shape[1]:
+        raise ValueError(
+            f"{path}: {arrays[0][0]} has {x_train.shape[1]} values per sample but {arrays[2][0]} "
+            f"has {x_test.shape[1]}; expected the same number"
+        )
+    return x_train, y_train, x_test, y_test

@@ -1,0 +1,152 @@
+"""Save and load networks: the safetensors format, the architecture in its metadata."""
+
+import contextlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnn.network import Network
+from fcnn.preprocessing import Preprocessing
+
+FORMAT_VERSION = 1
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> None:
+    """Write a network to a file: see `Network.save`."""
+    from safetensors.numpy import save as to_bytes
+
+    tensors: dict[str, Any] = {}
+    for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+        tensors[f"W{l}"] = np.ascontiguousarray(W)
+        tensors[f"b{l}"] = b
+    description: dict[str, Any] = {
+        "format": FORMAT_VERSION,
+        "sizes": network.sizes,
+        "activations": network.activations,
+        "loss": network.loss,
+        "dtype": network.dtype.name,
+    }
+    preparation = network.preprocessing
+    if preparation is not None:
+        tensors["mean"] = np.ascontiguousarray(preparation.mean, dtype=np.float64)
+        tensors["scale"] = np.ascontiguousarray(preparation.scale, dtype=np.float64)
+        description["preprocessing"] = {
+            "features": preparation.features,
+            "target": preparation.target,
+            "classes": preparation.classes,
+        }
+    _write_whole(Path(path), to_bytes(tensors, metadata={"fcnn": json.dumps(description)}))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Replace a file at once: a reader, or a crash, finds the old content or the new."""
+    # Beside the target, because a rename is atomic only within one file system.
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes files private; a saved model is as readable as any other file.
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> Network:
+    """Return the network in a file that `Network.save` or the command line wrote.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Returns
+    -------
+    fcnn.Network
+        With `preprocessing` set, if the file has it: predict with
+        ``net.predict(net.preprocessing(X))``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is truncated, not an fcnn model, or of a newer format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a model file, got a folder")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="np") as file:
+            return _read(file, str(path))
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a model file, or a truncated one (safetensors: {error})"
+        ) from None
+
+
+def _read(file: Any, path: str) -> Network:
+    metadata = file.metadata() or {}
+    if "fcnn" not in metadata:
+        raise ValueError(f"{path}: a safetensors file, but not one of fcnn's (no architecture in it)")
+    try:
+        description = json.loads(metadata["fcnn"])
+        version = description["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format {version!r}, this fcnn reads format {FORMAT_VERSION}; a newer fcnn wrote it"
+        )
+    try:
+        sizes = tuple(int(n) for n in description["sizes"])
+        *hidden, output = description["activations"]
+        expected = _expected_shapes(sizes, description)
+        # Before anything is allocated: a forged header may announce any size.
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if found != expected:
+            raise ValueError(f"expected tensors {expected}, found {found}")
+        network = Network(
+            sizes, hidden, output, description["loss"], description["dtype"], init="zeros"
+        )
+        tensors = {name: file.get_tensor(name) for name in expected}
+        for name, tensor in tensors.items():
+            wanted = np.dtype(np.float64) if name in ("mean", "scale") else network.dtype
+            if tensor.dtype != wanted:
+                raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
+        for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+            W[...] = tensors[f"W{l}"]
+            b[...] = tensors[f"b{l}"]
+        names = description.get("preprocessing")
+        if names is not None:
+            network.preprocessing = Preprocessing(
+                tensors["mean"],
+                tensors["scale"],
+                tuple(names["features"]),
+                names["target"],
+                tuple(names["classes"]),
+            )
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
+    return network
+
+
+def _expected_shapes(sizes: tuple[int, ...], description: dict[str, Any]) -> dict[str, Any]:
+    shapes: dict[str, Any] = {}
+    for l in range(1, len(sizes)):
+        shapes[f"W{l}"] = (sizes[l], sizes[l - 1])
+        shapes[f"b{l}"] = (sizes[l],)
+    if description.get("preprocessing") is not None:
+        shapes["mean"] = shapes["scale"] = (sizes[0],)
+    return shapes

@@ -1,0 +1,100 @@
+"""The gradient check: gradients against central differences of the loss."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn.trace import layer_views
+
+if TYPE_CHECKING:
+    from fcnn._core import Network
+
+Array = NDArray[Any]
+
+# The sum of truncation h^2 and rounding 1e-16 / h is least near the cube root of 1e-16.
+STEP = 6e-6
+TOLERANCES = {"float64": 1e-7, "float32": 1e-4}
+
+
+@dataclass(frozen=True, repr=False)
+class GradientCheck:
+    """How well a gradient agrees with central differences.
+
+    Attributes
+    ----------
+    error : float
+        Norm of the difference, relative to the norm of the central differences.
+    tolerance : float
+        1e-7 for a float64 network, 1e-4 for a float32 one.
+    passed : bool
+        Whether the error is within the tolerance.
+    layers : list of (str, float)
+        Each W and b, and its share of the error.
+    compared, num_parameters : int
+        How many parameters were compared, of how many.
+    """
+
+    error: float
+    tolerance: float
+    layers: list[tuple[str, float]]
+    compared: int
+    num_parameters: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance."""
+        return bool(self.error <= self.tolerance)
+
+    def __repr__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        lines = [
+            f"gradient check {verdict}: relative error {self.error:.2g}, tolerance "
+            f"{self.tolerance:.0e}, {self.compared:,} of {self.num_parameters:,} parameters"
+        ]
+        lines += [f"  {name:<6}{error:.2g}" for name, error in self.layers]
+        return "\n".join(lines)
+
+
+def compare_gradients(
+    network: "Network",
+    gradient: Array,
+    X: Array,
+    y: Array,
+    sample_weight: Array | None,
+    max_parameters: int | None,
+) -> GradientCheck:
+    """Compare a gradient with (C(p + h) - C(p - h)) / 2h, parameter by parameter.
+
+    `network` computes C in float64; its parameters are moved and put back.
+    """
+    p = network.parameters
+    chosen = np.arange(p.size)
+    if max_parameters is not None and p.size > max_parameters:
+        chosen = np.sort(np.random.default_rng(0).choice(p.size, max_parameters, replace=False))
+    numerical = np.zeros(p.size)
+    for i in chosen:
+        kept = p[i]
+        h = STEP * max(1.0, abs(kept))
+        p[i] = kept + h
+        above, upper = p[i], network.loss_and_outputs(X, y, sample_weight)[0]
+        p[i] = kept - h
+        below, lower = p[i], network.loss_and_outputs(X, y, sample_weight)[0]
+        p[i] = kept
+        numerical[i] = (upper - lower) / (above - below)
+    difference = np.zeros(p.size)
+    difference[chosen] = gradient[chosen] - numerical[chosen]
+    # A gradient of 0 everywhere has no scale of its own: then the difference counts as it is.
+    norm = float(np.linalg.norm(numerical)) or 1.0
+    layers = []
+    for l, (dW, db) in enumerate(zip(*layer_views(difference, network.sizes), strict=True), 1):
+        layers.append((f"W{l}", float(np.linalg.norm(dW)) / norm))
+        layers.append((f"b{l}", float(np.linalg.norm(db)) / norm))
+    return GradientCheck(
+        error=float(np.linalg.norm(difference)) / norm,
+        tolerance=TOLERANCES[gradient.dtype.name],
+        layers=layers,
+        compared=len(chosen),
+        num_parameters=p.size,
+    )

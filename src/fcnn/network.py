@@ -1,0 +1,448 @@
+"""Network: checks arguments, allocates once, calls the core."""
+
+import copy
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fcnn import _validation as check
+from fcnn._dispatch import core
+from fcnn.errors import DivergenceError
+from fcnn.gradient_check import GradientCheck, compare_gradients
+from fcnn.initializers import INITIALIZERS, initial_weights
+from fcnn.metrics import score
+from fcnn.trace import Trace, layer_views
+from fcnn.training import History, Progress, fit
+
+if TYPE_CHECKING:
+    from fcnn.optimizers import Optimizer
+    from fcnn.preprocessing import Preprocessing
+
+Array = NDArray[Any]
+
+
+class Network(core.Network):
+    """A fully connected neural network.
+
+    z^l = W^l a^(l-1) + b^l and a^l = sigma(z^l) for layers l = 1..L, a^0 the input.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        n_0, ..., n_L: features, nodes of each hidden layer, outputs. At least two.
+    activation : str or sequence of str, default "relu"
+        sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
+        leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants.
+    output_activation : str, optional
+        sigma of the output layer: those, softmax or exp. None takes the loss's natural one.
+    loss : str, default "cross_entropy"
+        Summed over outputs, averaged over samples. In parentheses the natural output activation,
+        then the others that are valid.
+
+        - cross_entropy: -sum_k y_k log a_k (softmax). Targets are labels 0..n_L-1 or one-hot rows.
+        - binary_cross_entropy: -y log a - (1 - y) log(1 - a) (sigmoid). Targets from 0 to 1.
+        - squared_error: (a - y)^2 / 2 (identity; all)
+        - absolute_error: \\|a - y\\| (identity; all)
+        - huber: (a - y)^2 / 2 up to an error of 1, \\|a - y\\| - 1/2 beyond (identity; all)
+        - poisson: a - y log a (exp; softplus). Targets of at least 0.
+    dtype : str or numpy.dtype, default "float32"
+        float32 or float64: parameters, arithmetic and outputs.
+    init : str, default "auto"
+        Initial weights: he_normal, he_uniform, glorot_normal, glorot_uniform, lecun_normal,
+        lecun_uniform or zeros; "auto" picks by activation. See `fcnn.initializers`.
+    rng : int, numpy.random.Generator or None, default 0
+        Seed or generator of the initial weights, and later of `fit`'s shuffling.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+    activations : tuple of str
+        One name for each layer 1..L.
+    loss : str
+    dtype : numpy.dtype
+    rng : numpy.random.Generator
+    preprocessing : fcnn.preprocessing.Preprocessing or None
+        How the inputs were prepared, if the file that the network came from says so. `predict`
+        does not apply it.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+
+    Examples
+    --------
+    >>> import fcnn
+    >>> net = fcnn.Network((2, 3, 1), loss="squared_error", rng=0)
+    >>> net.predict([0.5, -1.0]).shape
+    (1,)
+    """
+
+    rng: np.random.Generator
+    preprocessing: "Preprocessing | None"
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Sequence[str] = "relu",
+        output_activation: str | None = None,
+        loss: str = "cross_entropy",
+        dtype: DTypeLike = "float32",
+        init: str = "auto",
+        rng: int | np.random.Generator | None = 0,
+    ) -> None:
+        sizes = check.as_sizes(sizes)
+        check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
+        activations = check.as_activations(activation, output_activation, loss, len(sizes) - 1)
+        if loss == "cross_entropy" and sizes[-1] == 1:
+            raise ValueError(
+                "loss: cross_entropy needs an output for each class, got 1 output; one output for "
+                "two classes goes with binary_cross_entropy"
+            )
+        check.as_choice("init", init, INITIALIZERS)
+        given_dtype = check.as_dtype(dtype)
+        generator = check.as_generator(rng)
+        super().__init__(sizes, activations, loss, given_dtype)
+        self.rng = generator
+        self.preprocessing = None
+        for W, name in zip(self.weights, activations, strict=True):
+            W[...] = initial_weights(init, name, W.shape[1], W.shape[0], generator)
+
+    # --- Parameters ------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Array:
+        """The flat vector of all parameters, shape (num_parameters,).
+
+        Layer after layer: W^l, stored (n_(l-1), n_l) row-major, then b^l. Writing to it changes the
+        network, and so does assigning to it.
+        """
+        return super().parameters
+
+    @parameters.setter
+    def parameters(self, values: ArrayLike) -> None:
+        flat = super().parameters
+        if values is flat:  # net.parameters -= ... has written already
+            return
+        array = check.as_numeric("parameters", values)
+        if array.shape != flat.shape:
+            raise ValueError(f"parameters: expected shape {flat.shape}, got {array.shape}")
+        flat[...] = check.cast("parameters", array, self.dtype)
+
+    @property
+    def weights(self) -> list[Array]:
+        """W^1..W^L: ``net.weights[l - 1]`` has shape (n_l, n_(l-1)); views, not copies."""
+        return layer_views(self.parameters, self.sizes)[0]
+
+    @property
+    def biases(self) -> list[Array]:
+        """b^1..b^L: ``net.biases[l - 1]`` has shape (n_l,); views, not copies."""
+        return layer_views(self.parameters, self.sizes)[1]
+
+    @property
+    def num_parameters(self) -> int:
+        """How many weights and biases there are."""
+        return self.parameters.size
+
+    # --- Passes ----------------------------------------------------------------------------------
+
+    def _as_inputs(self, x: ArrayLike) -> Array:
+        """Called by the core's predict for anything but a plain array of the right type."""
+        return check.as_inputs("X", x, self.sizes[0], self.dtype)
+
+    def _refuse_out(self, out: object, shape: tuple[int, ...]) -> None:
+        """Called by the core's predict for an out that it cannot write to."""
+        wanted = f"out: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
+        if not isinstance(out, np.ndarray):
+            raise TypeError(f"{wanted}, got {type(out).__name__}")
+        if out.dtype != self.dtype or out.shape != shape:
+            raise ValueError(f"{wanted}, got {out.dtype} of shape {out.shape}")
+        state = "a read-only one" if not out.flags.writeable else "one that is not contiguous"
+        raise ValueError(f"{wanted}, got {state}")
+
+    def _as_batch(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Array, Array, Array | None]:
+        inputs = check.as_inputs("X", X, self.sizes[0], self.dtype)
+        inputs, targets = check.as_targets(
+            "y", y, inputs, self.sizes[-1], self.loss, self.dtype
+        )
+        return inputs, targets, check.as_sample_weight(sample_weight, len(inputs), self.dtype)
+
+    def trace(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Trace:
+        """Return every z, a and delta of one pass, and the gradients layer by layer.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        sample_weight : array-like, shape (s,), optional
+
+        Returns
+        -------
+        fcnn.trace.Trace
+            Its lists are indexed by l = 1..L; ``a[0]`` is the input.
+        """
+        inputs, targets, weight = self._as_batch(X, y, sample_weight)
+        z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
+        a[0] = inputs.copy()  # it may be the caller's own array
+        dW, db = layer_views(gradient, self.sizes)
+        return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
+
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, Array]:
+        """Return the loss and its gradient.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        sample_weight : array-like, shape (s,), optional
+            The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
+
+        Returns
+        -------
+        loss : float
+        gradient : numpy.ndarray, shape (num_parameters,)
+            In the order of `parameters`.
+        """
+        return super().gradients(*self._as_batch(X, y, sample_weight))
+
+    def check_gradients(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        max_parameters: int | None = 2000,
+    ) -> GradientCheck:
+        """Compare `gradients` with central differences of the loss, in float64.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `gradients`.
+        max_parameters : int or None, default 2000
+            Of a larger network this many parameters are compared, drawn at random; None compares
+            all. Each costs two forward passes.
+
+        Returns
+        -------
+        fcnn.gradient_check.GradientCheck
+            Printable; `passed` says whether the relative error is within the tolerance.
+        """
+        if max_parameters is not None:
+            check.as_count("max_parameters", max_parameters)
+        _, gradient = self.gradients(X, y, sample_weight)
+        precise = core.Network(self.sizes, self.activations, self.loss, np.float64)
+        precise.parameters[:] = self.parameters
+        double = np.dtype(np.float64)
+        inputs = check.as_inputs("X", X, self.sizes[0], double)
+        inputs, targets = check.as_targets("y", y, inputs, self.sizes[-1], self.loss, double)
+        weight = check.as_sample_weight(sample_weight, len(inputs), double)
+        return compare_gradients(precise, gradient, inputs, targets, weight, max_parameters)
+
+    def train_step(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        optimizer: "Optimizer",
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """Make one update with the gradient of a batch; return the loss before it.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
+        sample_weight : array-like, shape (s,), optional
+
+        Raises
+        ------
+        fcnn.DivergenceError
+            If loss or gradient are not finite; the parameters are unchanged.
+        ValueError, TypeError
+            If an argument is not as described or X is not finite; nothing is changed.
+        """
+        inputs, targets, weight = self._as_batch(X, y, sample_weight)
+        check.as_optimizer(optimizer)
+        try:
+            return super().train_step(inputs, targets, optimizer, weight)
+        except DivergenceError:
+            # Looked for only now, because a NaN always ends here and a look costs as much as a
+            # small step.
+            check.refuse_nonfinite("X", inputs)
+            raise
+
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        epochs: int = 10,
+        batch_size: int | None = 32,
+        optimizer: "Optimizer | None" = None,
+        sample_weight: ArrayLike | None = None,
+        validation: Sequence[Any] | None = None,
+        callbacks: Iterable[Callable[[Progress], object]] = (),
+        shuffle: bool = True,
+        rng: int | np.random.Generator | None = None,
+        progress: bool = False,
+    ) -> History:
+        """Train on mini-batches.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        epochs : int, default 10
+            Passes over the samples.
+        batch_size : int or None, default 32
+            Samples in one update; the last batch of an epoch takes what is left. None takes all.
+        optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW, optional
+            None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it.
+        sample_weight : array-like, shape (s,), optional
+        validation : (X, y) or (X, y, sample_weight), optional
+            Evaluated after each epoch.
+        callbacks : iterable of callable, optional
+            Each is called after each epoch with an `fcnn.training.Progress`; a callback that
+            returns True ends the training.
+        shuffle : bool, default True
+            Draw a new order of the samples for each epoch.
+        rng : int, numpy.random.Generator or None, default None
+            Seed or generator of the shuffling; None goes on with ``net.rng``.
+        progress : bool, default False
+            Show a progress bar (needs tqdm: ``pip install fcnn[cli]``).
+
+        Returns
+        -------
+        fcnn.training.History
+            The curves, one entry an epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not as described, or data are NaN or infinite; nothing is changed.
+        fcnn.DivergenceError
+            If the loss stops being finite; the last finite parameters are kept.
+        KeyboardInterrupt
+            On Ctrl-C; the parameters are those of the last completed update.
+        """
+        return fit(
+            self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
+            sample_weight=sample_weight, validation=validation, callbacks=callbacks,
+            shuffle=shuffle, rng=rng, progress=progress,
+        )  # fmt: skip
+
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """Return the loss and the usual score on some data.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `gradients`.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" (share of samples whose every output is right) for the entropies
+            or "r2" (coefficient of determination, averaged over outputs) for the other losses.
+        """
+        inputs, targets, weight = self._as_batch(X, y, sample_weight)
+        loss, outputs = self.loss_and_outputs(inputs, targets, weight)
+        name, value = score(self.loss, outputs, targets, weight)
+        return {"loss": loss, name: value}
+
+    # --- Around it -------------------------------------------------------------------------------
+
+    def summary(self) -> str:
+        """Return a table of the layers, for printing."""
+        rows = [("layer", "nodes", "activation", "W", "parameters")]
+        rows.append(("input", f"{self.sizes[0]:,}", "", "", ""))
+        for l, (W, name) in enumerate(zip(self.weights, self.activations, strict=True), start=1):
+            n_out, n_in = W.shape
+            rows.append(
+                (str(l), f"{n_out:,}", name, f"({n_out}, {n_in})", f"{n_out * (n_in + 1):,}")
+            )
+        rows.append(("total", "", "", "", f"{self.num_parameters:,}"))
+        wide = [max(len(row[i]) for row in rows) for i in range(5)]
+        lines = [f"{type(self).__name__}: {self.dtype}, loss {self.loss}"]
+        for row in rows:
+            cells = [
+                row[i].rjust(wide[i]) if i in (1, 4) else row[i].ljust(wide[i]) for i in range(5)
+            ]
+            lines.append("  ".join(cells).rstrip())
+        if self.preprocessing is not None:
+            lines.append("inputs go through net.preprocessing first")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        hidden = self.activations[:-1]
+        shown: object = list(hidden) if len(set(hidden)) != 1 else hidden[0]
+        activation = f"activation={shown!r}, " if hidden else ""
+        return (
+            f"{type(self).__name__}({self.sizes}, {activation}"
+            f"output_activation={self.activations[-1]!r}, loss={self.loss!r}, "
+            f"dtype={self.dtype.name!r})"
+        )
+
+    def copy(self) -> "Network":
+        """Return an independent network with the same parameters."""
+        return _restore(*copy.deepcopy(self.__reduce__()[1]))
+
+    def __copy__(self) -> "Network":
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Network":
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Callable[..., "Network"], tuple[Any, ...]]:
+        return _restore, (
+            type(self), self.sizes, self.activations, self.loss, self.dtype.name,
+            self.parameters, self.__dict__,
+        )  # fmt: skip
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to a file in the safetensors format.
+
+        The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
+        `biases`, and the architecture in its metadata; nothing in it is code. An existing file is
+        replaced at once, when the new one is complete. The generator `rng` is not saved.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        from fcnn.files import save
+
+        save(self, path)
+
+
+def _restore(
+    cls: type[Network],
+    sizes: Sequence[int],
+    activations: Sequence[str],
+    loss: str,
+    dtype: str,
+    parameters: Array,
+    attributes: dict[str, Any],
+) -> Network:
+    network = cls.__new__(cls)
+    core.Network.__init__(network, sizes, activations, loss, dtype)
+    network.parameters[:] = parameters
+    network.__dict__.update(attributes)
+    return network

@@ -1,0 +1,198 @@
+"""Optimizers: hyperparameters and state. Their arithmetic is the core's (`_updates.pxd`)."""
+
+import weakref
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn._validation import as_number
+
+
+class Optimizer:
+    """What the optimizers share: the state vectors, and whose they are.
+
+    An optimizer with state belongs to the network that it first updated; `reset` frees it.
+    Hyperparameters are plain attributes and may be changed between calls, `lr` for a schedule.
+
+    Attributes
+    ----------
+    steps : int
+        Updates made so far.
+    """
+
+    rule: ClassVar[str]
+    lr: float
+    weight_decay: float
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the state, the count of steps and the network."""
+        self.steps = 0
+        self._state: tuple[NDArray[Any], ...] = ()
+        self._owner: weakref.ref[Any] | None = None
+
+    def _num_states(self) -> int:
+        """Return how many vectors, each as long as the parameters, the rule keeps."""
+        raise TypeError("use fcnn.SGD, fcnn.Adam or fcnn.AdamW")
+
+    def state(self, network: Any) -> tuple[NDArray[Any], ...]:
+        """Return the state vectors for a network, zeros at first.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another network.
+        """
+        count = self._num_states()
+        parameters = network.parameters
+        if count == 0:
+            return ()
+        if not self._state:
+            self._state = tuple(np.zeros_like(parameters) for _ in range(count))
+        elif self._owner is not None and self._owner() is not network:
+            raise ValueError(
+                "optimizer: it holds the state of another network; make a new one for each "
+                "network, or call optimizer.reset()"
+            )
+        elif len(self._state) != count or any(
+            v.shape != parameters.shape or v.dtype != parameters.dtype for v in self._state
+        ):
+            raise ValueError(
+                f"optimizer: it holds {len(self._state)} state vectors of {self._state[0].size} "
+                f"{self._state[0].dtype} numbers, the network needs {count} of {parameters.size} "
+                f"{parameters.dtype}; call optimizer.reset()"
+            )
+        if self._owner is None:
+            self._owner = weakref.ref(network)
+        return self._state
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A weak reference cannot be pickled; a copy belongs to the network it updates next.
+        return {**self.__dict__, "_owner": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
+        other: Optimizer = object.__new__(type(self))
+        other.__dict__.update(self.__getstate__())
+        other._state = tuple(v.copy() for v in self._state)
+        return other
+
+    def __copy__(self) -> "Optimizer":
+        return self.__deepcopy__({})  # a shallow copy would share the state vectors
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: W <- W - lr g.
+
+    With momentum a velocity v takes g's place: v <- momentum v + g, and W <- W - lr v, or with
+    `nesterov` W <- W - lr (g + momentum v). Here g = dC/dW + weight_decay W, for weights and biases
+    alike. The same as ``torch.optim.SGD``.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate eta, positive.
+    momentum : float, default 0
+        At least 0 and less than 1.
+    nesterov : bool, default False
+        Needs momentum.
+    weight_decay : float, default 0
+        Not negative.
+    """
+
+    rule = "sgd"
+
+    def __init__(
+        self,
+        lr: float,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.lr = as_number("lr", lr, above=0)
+        self.momentum = as_number("momentum", momentum, least=0, below=1)
+        self.nesterov = bool(nesterov)
+        self.weight_decay = as_number("weight_decay", weight_decay, least=0)
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov: needs momentum > 0, got momentum=0")
+
+    def _num_states(self) -> int:
+        return 1 if self.momentum else 0
+
+    def __repr__(self) -> str:
+        return (
+            f"SGD(lr={self.lr:g}, momentum={self.momentum:g}, nesterov={self.nesterov}, "
+            f"weight_decay={self.weight_decay:g})"
+        )
+
+
+class Adam(Optimizer):
+    """Adam: steps scaled by running means of the gradient and of its square.
+
+    D. P. Kingma, J. Ba: Adam: a method for stochastic optimization, ICLR 2015, algorithm 1.
+    The same as ``torch.optim.Adam``: weight decay is added to the gradient.
+
+    Parameters
+    ----------
+    lr : float, default 0.001
+        Learning rate, positive.
+    betas : (float, float), default (0.9, 0.999)
+        Decay of the two means, each at least 0 and less than 1.
+    eps : float, default 1e-8
+        Added to the root of the second mean, positive.
+    weight_decay : float, default 0
+        Not negative.
+    """
+
+    rule = "adam"
+
+    def __init__(
+        self,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.lr = as_number("lr", lr, above=0)
+        try:
+            beta1, beta2 = betas
+        except (TypeError, ValueError):
+            raise ValueError(f"betas: expected two numbers, got {betas!r}") from None
+        self.betas = (
+            as_number("betas[0]", beta1, least=0, below=1),
+            as_number("betas[1]", beta2, least=0, below=1),
+        )
+        self.eps = as_number("eps", eps, above=0)
+        self.weight_decay = as_number("weight_decay", weight_decay, least=0)
+
+    def _num_states(self) -> int:
+        return 2
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(lr={self.lr:g}, betas={self.betas}, eps={self.eps:g}, "
+            f"weight_decay={self.weight_decay:g})"
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: W <- (1 - lr weight_decay) W before each step.
+
+    I. Loshchilov, F. Hutter: Decoupled weight decay regularization, ICLR 2019, algorithm 2.
+    The same as ``torch.optim.AdamW``. Parameters as for `Adam`; `weight_decay` is 0.01.
+    """
+
+    rule = "adamw"
+
+    def __init__(
+        self,
+        lr: float = 0.001,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(lr, betas, eps, weight_decay)

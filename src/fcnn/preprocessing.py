@@ -1,0 +1,58 @@
+"""How the inputs of a saved model were prepared, and what its outputs are called."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessing:
+    """Standardization of the inputs, and the names of a table's columns and classes.
+
+    Attributes
+    ----------
+    mean, scale : numpy.ndarray of float64, shape (n_0,)
+        Inputs become (X - mean) / scale.
+    features : tuple of str
+        Names of the columns, in order; empty if the data had none.
+    target : str
+        Name of the target's column; empty if it had none.
+    classes : tuple of str
+        What each output of a classifier stands for; empty for a regression.
+    """
+
+    mean: Array
+    scale: Array
+    features: tuple[str, ...] = ()
+    target: str = ""
+    classes: tuple[str, ...] = ()
+
+    def __call__(self, X: ArrayLike) -> Array:
+        """Return standardized inputs, float64, the shape of X."""
+        standardized: Array = (np.asarray(X, dtype=np.float64) - self.mean) / self.scale
+        return standardized
+
+    @classmethod
+    def of(cls, X: Array, *, per_feature: bool = True, **names: Any) -> "Preprocessing":
+        """Return the standardization that gives X mean 0 and deviation 1.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (s, n_0)
+        per_feature : bool, default True
+            Each column by itself, a constant column unscaled; or all entries together, which keeps
+            an image's pixels in proportion.
+        names
+            `features`, `target` and `classes`.
+        """
+        axis = 0 if per_feature else None
+        # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32.
+        mean = np.mean(X, axis=axis, dtype=np.float64)
+        scale = np.std(X, axis=axis, dtype=np.float64)
+        scale = np.where(scale > 0, scale, 1.0)
+        shape = X.shape[1:]
+        return cls(np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy(), **names)

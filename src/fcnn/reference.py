@@ -1,0 +1,394 @@
+"""The NumPy twin of the core: the same operations, names and signatures, written to be read.
+
+Layers l = 1..L of sizes n_0..n_L. In W^l_kj, k is the receiving node and j the emitting node; s is
+the number of samples in a batch; C is the loss, summed over outputs and averaged over samples.
+Arrays of a batch have one row per sample.
+
+==============================================================  ==================================
+formula                                                         here
+==============================================================  ==================================
+a^0 = x                                                         ``a[0] = X``
+z^l_k = sum_j W^l_kj a^(l-1)_j + b^l_k                          ``z[l] = a[l-1] @ W[l].T + b[l]``
+a^l = sigma(z^l)                                                ``a[l] = sigma(z[l])``
+delta^L = dC/da^L sigma'(z^L)                                   ``output_delta``
+delta^l_j = sigma'(z^l_j) sum_k delta^(l+1)_k W^(l+1)_kj        ``sigma'(z[l]) * (delta[l+1] @ W[l+1])``
+dC/dW^l_kj = delta^l_k a^(l-1)_j                                ``dW[l] = delta[l].T @ a[l-1]``
+dC/db^l_k = delta^l_k                                           ``db[l] = delta[l].sum(axis=0)``
+W <- W - eta dC/dW                                              ``sgd``
+==============================================================  ==================================
+
+The tests hold the compiled core against this module, and the benchmarks measure it against this
+module. It checks nothing: arguments are arrays as `fcnn.Network` passes them on.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn.errors import DivergenceError
+
+Array = NDArray[Any]
+
+# --- Activations: a = sigma(z), and sigma'(z) ---------------------------------------------------
+
+
+def identity(z: Array) -> Array:
+    """Return z."""
+    return z.copy()
+
+
+def sigmoid(z: Array) -> Array:
+    """Return 1 / (1 + e^-z)."""
+    with np.errstate(over="ignore"):  # e^-z = inf gives 0, the limit
+        return 1 / (1 + np.exp(-z))
+
+
+def relu(z: Array) -> Array:
+    """Return max(0, z)."""
+    return np.maximum(z, 0)
+
+
+def leaky_relu(z: Array) -> Array:
+    """Return z where z > 0, 0.01 z elsewhere."""
+    return np.where(z < 0, z.dtype.type(0.01) * z, z)
+
+
+def elu(z: Array) -> Array:
+    """Return z where z > 0, e^z - 1 elsewhere."""
+    return np.where(z < 0, np.expm1(np.minimum(z, 0)), z)
+
+
+def _normal_distribution(z: Array) -> Array:
+    """Return Phi(z) = (1 + erf(z / sqrt 2)) / 2."""
+    # NumPy has no erf of its own, and math.erf takes one number.
+    phi = [0.5 * (1 + math.erf(v / math.sqrt(2))) for v in z.ravel().tolist()]
+    return np.array(phi, z.dtype).reshape(z.shape)
+
+
+def _normal_density(z: Array) -> Array:
+    """Return phi(z) = e^(-z^2/2) / sqrt(2 pi)."""
+    return np.exp(-z * z / 2) / z.dtype.type(math.sqrt(2 * math.pi))
+
+
+def gelu(z: Array) -> Array:
+    """Return z Phi(z), with the normal distribution function Phi."""
+    return z * _normal_distribution(z)
+
+
+def silu(z: Array) -> Array:
+    """Return z sigmoid(z)."""
+    return z * sigmoid(z)
+
+
+def softplus(z: Array) -> Array:
+    """Return log(1 + e^z); z itself above 20, as PyTorch does."""
+    return np.where(z > 20, z, np.log1p(np.exp(np.minimum(z, 20))))
+
+
+def softmax(z: Array) -> Array:
+    """Return e^(z_k) / sum_j e^(z_j) of each row."""
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+class Activation(NamedTuple):
+    """An activation and its derivative."""
+
+    sigma: Callable[[Array], Array]
+    derivative: Callable[[Array, Array], Array]  # sigma'(z), given z and a = sigma(z)
+
+
+def _step(z: Array, below: float) -> Array:
+    return np.where(z > 0, z.dtype.type(1), z.dtype.type(below))
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation(identity, lambda z, a: np.ones_like(z)),
+    "sigmoid": Activation(sigmoid, lambda z, a: a * (1 - a)),
+    "tanh": Activation(np.tanh, lambda z, a: 1 - a * a),
+    "relu": Activation(relu, lambda z, a: _step(z, 0)),
+    "leaky_relu": Activation(leaky_relu, lambda z, a: _step(z, 0.01)),
+    "elu": Activation(elu, lambda z, a: np.where(z < 0, np.exp(np.minimum(z, 0)), 1).astype(z.dtype)),
+    "gelu": Activation(gelu, lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
+    "silu": Activation(silu, lambda z, a: sigmoid(z) * (1 + z * (1 - sigmoid(z)))),
+    "softplus": Activation(softplus, lambda z, a: np.where(z > 20, z.dtype.type(1), sigmoid(z))),
+    "exp": Activation(np.exp, lambda z, a: a),
+}
+
+# --- Losses: C, and dC/da -----------------------------------------------------------------------
+
+
+def _entropy(y: Array, log_a: Array) -> Array:
+    """Return -y log a, with 0 log 0 = 0."""
+    return np.where(y == 0, 0, -y * log_a)
+
+
+class Loss(NamedTuple):
+    """A loss: one cost for each output, and its derivative with respect to a."""
+
+    cost: Callable[[Array, Array, Array], Array]  # given z, a and y
+    derivative: Callable[[Array, Array], Array] | None  # dC/da, given a and y
+    natural: str  # the output activation for which delta^L = a - y, or the usual one
+
+
+def _log_softmax(z: Array) -> Array:
+    z = z - z.max(axis=1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+
+
+def _poisson(z: Array, a: Array, y: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return a + _entropy(y, np.where(a > 0, np.log(a), z))
+
+
+def _huber(z: Array, a: Array, y: Array) -> Array:
+    error = np.abs(a - y)
+    return np.where(error > 1, error - 0.5, 0.5 * error**2)
+
+
+LOSSES: dict[str, Loss] = {
+    "squared_error": Loss(lambda z, a, y: 0.5 * (a - y) ** 2, lambda a, y: a - y, "identity"),
+    "absolute_error": Loss(
+        lambda z, a, y: np.abs(a - y), lambda a, y: np.sign(a - y), "identity"
+    ),
+    "huber": Loss(_huber, lambda a, y: np.clip(a - y, -1, 1), "identity"),
+    "poisson": Loss(_poisson, lambda a, y: 1 - y / a, "exp"),
+    # -y log a - (1 - y) log(1 - a) for a = sigmoid(z), from z
+    "binary_cross_entropy": Loss(
+        lambda z, a, y: np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z))), None, "sigmoid"
+    ),
+    # -y log a for a = softmax(z), from z
+    "cross_entropy": Loss(lambda z, a, y: _entropy(y, _log_softmax(z)), None, "softmax"),
+}
+
+# Pairs for which dC/da sigma'(z) = a - y. The derivation, for the sigmoid: dC/da = (a - y) /
+# (a (1 - a)) and sigma' = a (1 - a); for the others alike. Divided and multiplied in floating
+# point, a (1 - a) would be 0 / 0 for a saturated node.
+_DELTA_IS_ERROR = {
+    ("identity", "squared_error"),
+    ("sigmoid", "binary_cross_entropy"),
+    ("softmax", "cross_entropy"),
+    ("exp", "poisson"),
+}
+
+
+def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Array:
+    """Return delta^L = dC/da^L sigma'(z^L) of every sample, shape (s, n_L).
+
+    The softmax's activations all depend on every z: there sigma' is a matrix, da_j/dz_k =
+    a_j ([j = k] - a_k).
+    """
+    if (activation, loss) in _DELTA_IS_ERROR:
+        return a - y
+    derivative = LOSSES[loss].derivative
+    assert derivative is not None
+    dC_da = derivative(a, y)
+    if activation == "softmax":
+        return a * (dC_da - (dC_da * a).sum(axis=1, keepdims=True))
+    return dC_da * ACTIVATIONS[activation].derivative(z, a)
+
+
+# --- Updates: each changes the parameters and the optimizer's state in place -----------------------
+
+
+def sgd(parameters: Array, gradient: Array, optimizer: Any, state: tuple[Array, ...]) -> None:
+    """W <- W - eta g, with g = dC/dW + weight_decay W; or with momentum, through a velocity."""
+    g = gradient + optimizer.weight_decay * parameters
+    if state:
+        (velocity,) = state
+        velocity *= optimizer.momentum
+        velocity += g
+        g = g + optimizer.momentum * velocity if optimizer.nesterov else velocity
+    parameters -= optimizer.lr * g
+
+
+def adam(parameters: Array, gradient: Array, optimizer: Any, state: tuple[Array, ...]) -> None:
+    """Update as algorithm 1 of D. P. Kingma, J. Ba: Adam, ICLR 2015.
+
+    The weight decay of AdamW is taken off the weights, that of Adam is added to the gradient
+    (I. Loshchilov, F. Hutter: Decoupled weight decay regularization, ICLR 2019, algorithm 2).
+    """
+    m, v = state
+    beta1, beta2 = optimizer.betas
+    t = optimizer.steps + 1
+    g = gradient
+    if optimizer.rule == "adamw":
+        parameters *= 1 - optimizer.lr * optimizer.weight_decay
+    else:
+        g = g + optimizer.weight_decay * parameters
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * g * g
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    parameters -= optimizer.lr * m_hat / (np.sqrt(v_hat) + optimizer.eps)
+
+
+UPDATES = {"sgd": sgd, "adam": adam, "adamw": adam}
+
+# --- The network ----------------------------------------------------------------------------------
+
+
+class Network:
+    """A fully connected network in NumPy, with the core's methods.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        n_0, ..., n_L.
+    activations : sequence of str
+        One name for each layer 1..L.
+    loss : str
+    dtype : str or numpy.dtype
+        float32 or float64.
+
+    Attributes
+    ----------
+    parameters : numpy.ndarray, shape (num_parameters,)
+        The flat vector: W^1 as (n_0, n_1), b^1, W^2, ...; zero at first.
+    W, b : list of numpy.ndarray
+        Views of it, indexed by l = 1..L: W[l] is (n_l, n_(l-1)), b[l] is (n_l,).
+    """
+
+    def __init__(self, sizes: Any, activations: Any, loss: str, dtype: Any = "float64") -> None:
+        self.sizes = tuple(sizes)
+        self.activations = tuple(activations)
+        self.loss = loss
+        self.L = len(self.sizes) - 1
+        counts = [(n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False)]
+        self.parameters: Array = np.zeros(sum(counts), dtype)
+        self.W, self.b = self._views(self.parameters)
+
+    @classmethod
+    def like(cls, network: Any) -> "Network":
+        """Return a twin of an `fcnn.Network`: the same architecture, a copy of its parameters."""
+        twin = cls(network.sizes, network.activations, network.loss, network.dtype)
+        twin.parameters[:] = network.parameters
+        return twin
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of parameters, inputs and outputs."""
+        return self.parameters.dtype
+
+    def _views(self, flat: Array) -> tuple[list[Any], list[Any]]:
+        """Return W[l] and b[l] as views of a flat vector; index 0 is not used, as in the formulas."""
+        W: list[Any] = [None]
+        b: list[Any] = [None]
+        begin = 0
+        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+            end = begin + n_in * n_out
+            W.append(flat[begin:end].reshape(n_in, n_out).T)
+            b.append(flat[end : end + n_out])
+            begin = end + n_out
+        return W, b
+
+    def _targets(self, y: Array) -> Array:
+        """Return labels as rows with a 1 for the label, and other targets as they are."""
+        if y.dtype == np.int64:
+            return np.eye(self.sizes[-1], dtype=self.dtype)[y]
+        return y.reshape(len(y), self.sizes[-1])
+
+    def forward(self, X: Array) -> tuple[list[Any], list[Any]]:
+        """Return all z[l] and a[l], l = 0..L."""
+        z: list[Any] = [None]
+        a: list[Any] = [X]
+        for l in range(1, self.L + 1):
+            z.append(a[l - 1] @ self.W[l].T + self.b[l])
+            name = self.activations[l - 1]
+            a.append(softmax(z[l]) if name == "softmax" else ACTIVATIONS[name].sigma(z[l]))
+        return z, a
+
+    def backward(
+        self, z: list[Any], a: list[Any], y: Array, sample_weight: Array | None = None
+    ) -> tuple[list[Any], float]:
+        """Return all delta[l], l = 1..L, last layer first, and the loss.
+
+        The average over samples is in delta^L, once: every delta and gradient then has it.
+        """
+        L = self.L
+        weight = np.ones(len(y), self.dtype) if sample_weight is None else sample_weight
+        total = float(weight.sum(dtype=np.float64))
+        share = (weight / total if total > 0 else 0 * weight).astype(self.dtype)[:, np.newaxis]
+        y = self._targets(y)
+        costs = LOSSES[self.loss].cost(z[L], a[L], y).sum(axis=1, keepdims=True)
+        delta: list[Any] = [None] * (L + 1)
+        delta[L] = share * output_delta(self.activations[-1], self.loss, z[L], a[L], y)
+        for l in range(L - 1, 0, -1):
+            sigma_derivative = ACTIVATIONS[self.activations[l - 1]].derivative(z[l], a[l])
+            delta[l] = sigma_derivative * (delta[l + 1] @ self.W[l + 1])
+        return delta, float((share * costs).sum(dtype=np.float64))
+
+    def backpropagate(
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[list[Any], list[Any], list[Any], float, Array]:
+        """Return (z, a, delta, loss, gradient), the lists indexed by l = 0..L."""
+        z, a = self.forward(X)
+        delta, loss = self.backward(z, a, y, sample_weight)
+        gradient = np.empty_like(self.parameters)
+        dW, db = self._views(gradient)
+        for l in range(1, self.L + 1):
+            dW[l][:] = delta[l].T @ a[l - 1]
+            db[l][:] = delta[l].sum(axis=0)
+        return z, a, delta, loss, gradient
+
+    def gradients(
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
+        _, _, _, loss, gradient = self.backpropagate(X, y, sample_weight)
+        return loss, gradient
+
+    def predict(self, x: Array, out: Array | None = None) -> Array:
+        """Return a^L, shape (s, n_L), or (n_L,) for one sample."""
+        _, a = self.forward(np.atleast_2d(x))
+        answer: Array = a[-1] if x.ndim == 2 else a[-1][0]
+        if out is None:
+            return answer
+        out[...] = answer
+        return out
+
+    __call__ = predict
+
+    def loss_and_outputs(
+        self, X: Array, y: Array, sample_weight: Array | None = None
+    ) -> tuple[float, Array]:
+        """Return (loss, a^L)."""
+        z, a = self.forward(X)
+        costs = LOSSES[self.loss].cost(z[-1], a[-1], self._targets(y)).sum(axis=1)
+        return float(np.average(costs, weights=sample_weight)), a[-1]
+
+    def train_step(
+        self, X: Array, y: Array, optimizer: Any, sample_weight: Array | None = None
+    ) -> float:
+        """Make one update with the gradient of the batch; return the loss before it."""
+        loss, gradient = self.gradients(X, y, sample_weight)
+        if not (math.isfinite(loss) and np.isfinite(gradient).all()):
+            raise DivergenceError(f"the loss became {loss}")
+        UPDATES[optimizer.rule](self.parameters, gradient, optimizer, optimizer.state(self))
+        optimizer.steps += 1
+        return loss
+
+    def train_epoch(
+        self,
+        X: Array,
+        y: Array,
+        optimizer: Any,
+        batch_size: int,
+        order: Array | None = None,
+        sample_weight: Array | None = None,
+    ) -> float:
+        """Make one update for every `batch_size` samples, in the given order; return the mean loss."""
+        order = np.arange(len(X)) if order is None else order
+        total = weight = 0.0
+        for first in range(0, len(X), batch_size):
+            batch = order[first : first + batch_size]
+            w = None if sample_weight is None else sample_weight[batch]
+            share = float(len(batch) if w is None else w.sum(dtype=np.float64))
+            total += share * self.train_step(X[batch], y[batch], optimizer, w)
+            weight += share
+        return total / weight if weight > 0 else 0.0

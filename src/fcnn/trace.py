@@ -1,0 +1,75 @@
+"""What `Network.trace` returns: every z, a and delta of one pass."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, repr=False)
+class Trace:
+    """Every quantity of one forward pass and one delta recursion.
+
+    Lists are indexed by the layer, l = 1..L, as in the formulas; ``a[0]`` is the input, and index 0
+    of the others is None. For s samples:
+
+    Attributes
+    ----------
+    z : list of numpy.ndarray, (s, n_l)
+        Input sums z^l = W^l a^(l-1) + b^l.
+    a : list of numpy.ndarray, (s, n_l)
+        Activations a^l = sigma(z^l).
+    delta : list of numpy.ndarray, (s, n_l)
+        dC/dz^l, with the 1/s of the average over samples in it.
+    dW : list of numpy.ndarray, (n_l, n_(l-1))
+        dC/dW^l, the shape of ``net.weights[l - 1]``.
+    db : list of numpy.ndarray, (n_l,)
+        dC/db^l.
+    loss : float
+        C, the weighted mean over the samples.
+    activations : tuple of str
+        sigma of each layer 1..L.
+    """
+
+    z: list[Any]
+    a: list[Any]
+    delta: list[Any]
+    dW: list[Any]
+    db: list[Any]
+    loss: float
+    activations: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        sizes = "-".join(str(a.shape[1]) for a in self.a)
+        return f"<Trace of {len(self.a[0])} sample(s) through {sizes}, loss {self.loss:.6g}>"
+
+    def __str__(self) -> str:
+        """Return the z, a and delta of the first sample as a table, at most 12 nodes a layer."""
+        lines = [
+            repr(self).strip("<>") + (", the first sample:" if len(self.a[0]) > 1 else ":"),
+            f"{'layer':<22}{'node':>5}{'z':>14}{'a':>14}{'delta':>14}",
+        ]
+        for l, a in enumerate(self.a):
+            label = "input" if l == 0 else f"{l} {self.activations[l - 1]}"
+            for k in range(min(a.shape[1], 12)):
+                row = [a[0, k]] if l == 0 else [self.z[l][0, k], a[0, k], self.delta[l][0, k]]
+                cells = "".join(f"{v:>14.6g}" for v in row)
+                shift = " " * 14 if l == 0 else ""
+                lines.append(f"{label if k == 0 else '':<22}{k + 1:>5}{shift}{cells}")
+            if a.shape[1] > 12:
+                lines.append(f"{'':<22}{'...':>5} {a.shape[1]} nodes")
+        return "\n".join(lines)
+
+
+def layer_views(flat: Array, sizes: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
+    """Return W^l as (n_l, n_(l-1)) and b^l as (n_l,), views of a flat vector, for l = 1..L."""
+    weights, biases = [], []
+    begin = 0
+    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        end = begin + n_in * n_out
+        weights.append(flat[begin:end].reshape(n_in, n_out).T)
+        biases.append(flat[end : end + n_out])
+        begin = end + n_out
+    return weights, biases
