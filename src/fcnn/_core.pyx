@@ -122,7 +122,7 @@ cdef struct Batch:              # inputs and targets of some samples
 cdef struct Pass:               # the arrays that one pass through the network writes
     void** z                    # z[1..L]: (rows, n_l); a[l] itself where z is not needed later
     void** a                    # a[1..L]: (rows, n_l)
-    void** delta                # delta[1..L]: (rows, n_l), two arrays taking turns; followed by SLACK
+    void** delta                # delta[1..L]: (rows, n_l), two arrays in turn; followed by SLACK
     void* delta_T               # (n_l, rows): delta^l transposed; followed by SLACK
     void* previous_T            # (n_(l-1), rows): dC/da^(l-1) transposed
     void* gradient              # (n_parameters,)
@@ -358,7 +358,9 @@ cdef int run_epoch(
     return 0
 
 
-cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t rows, size_t itemsize) noexcept nogil:
+cdef Py_ssize_t prediction_rows(
+    const Model* model, Py_ssize_t rows, size_t itemsize,
+) noexcept nogil:
     cdef Py_ssize_t fitting = PREDICTION_CACHE // (
         2 * max(model.widest_hidden, <Py_ssize_t> 1) * <Py_ssize_t> itemsize)
     # At least 32 rows share each read of the weights; a multiple of 8 keeps the tiles full.
@@ -413,6 +415,7 @@ cdef int evaluate_rows(
     cdef Py_ssize_t first = 0, rows, done = 0
     cdef Batch block
     cdef double total = 0, weight = total_weight(batch, <const real*> out)
+    cdef double scale = 1 / weight if weight > 0 else 0
     while first < batch.rows:
         rows = min(<Py_ssize_t> TRAINING_ROWS, batch.rows - first)
         block = rows_of(model, batch, first, rows, <const real*> out)
@@ -424,7 +427,7 @@ cdef int evaluate_rows(
             <const real*> block.weight, 0, <real*> NULL, rows, n_out)
         first += rows
         count_work(model, rows, 1, &done)
-    loss[0] = total / weight if weight > 0 else 0
+    loss[0] = total * scale
     return 0
 
 
@@ -513,7 +516,7 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name) except? NULL:
     cdef cnp.ndarray a = array
     if (not cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(a), kind)
             or not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_SIZE(a) != size):
-        raise ValueError(f"{name}: the core expects {size} contiguous entries of the network's type")
+        raise ValueError(f"{name}: the core expects {size} contiguous entries of its dtype")
     return cnp.PyArray_DATA(a)
 
 
@@ -531,6 +534,7 @@ cdef class Network:
         float32 or float64.
     """
 
+    cdef object __weakref__     # an optimizer remembers whose state it holds
     cdef Model model
     cdef int kind               # NumPy's number of the dtype
     cdef Py_ssize_t itemsize

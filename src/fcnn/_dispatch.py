@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from fcnn._cpu import x86_64_level
 
+__all__ = ["available", "core", "isa", "show_config"]
+
 # Fastest first. The value is the module; its level is what x86_64_level() must reach.
 _X86_MODULES = {"v4": "_core_v4", "v3": "_core_v3", "v2": "_core"}
 
@@ -22,7 +24,7 @@ def _is_present(module: str) -> bool:
 
 
 def available() -> dict[str, str]:
-    """Return the builds that this CPU can run, fastest first: name of the instruction set, module."""
+    """Return the builds that this CPU can run, fastest first: instruction set and module."""
     level = x86_64_level()
     if level == 0 or not _is_present("_core_v3"):  # one build for the platform
         return {"neon" if platform.machine() in ("aarch64", "arm64") else "generic": "_core"}
@@ -46,7 +48,7 @@ def _choose() -> str:
 
 isa = _choose()
 if TYPE_CHECKING:
-    from fcnn import _core as core
+    import fcnn._core as core
 else:
     core = importlib.import_module(f"fcnn.{available()[isa]}")
 

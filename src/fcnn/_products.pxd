@@ -1,4 +1,4 @@
-"""The matrix product: the only one, used by the forward pass, the delta recursion and the gradients.
+"""The one matrix product, for the forward pass, the delta recursion and the gradients.
 
     C_ij = bias_j + sum_k A_ik B_kj          (or C_ij += sum_k A_ik B_kj)
 

@@ -1,4 +1,4 @@
-"""Checks of arguments: each returns what the core takes, or says what came and what was expected."""
+"""Checks of arguments: each returns what the core takes, or says what came and was expected."""
 
 import math
 import operator
@@ -111,7 +111,7 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
         values = ()
     if len(values) < 2:
         raise ValueError(
-            f"sizes: expected at least two sizes, inputs and outputs, like (4, 16, 3); got {sizes!r}"
+            f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
         )
     return tuple(as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
 

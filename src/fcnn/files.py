@@ -99,7 +99,9 @@ def load(path: str | os.PathLike[str]) -> Network:
 def _read(file: Any, path: str) -> Network:
     metadata = file.metadata() or {}
     if "fcnn" not in metadata:
-        raise ValueError(f"{path}: a safetensors file, but not one of fcnn's (no architecture in it)")
+        raise ValueError(
+            f"{path}: a safetensors file, but not one of fcnn's (no architecture in it)"
+        )
     try:
         description = json.loads(metadata["fcnn"])
         version = description["format"]
@@ -107,7 +109,7 @@ def _read(file: Any, path: str) -> Network:
         raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{path}: format {version!r}, this fcnn reads format {FORMAT_VERSION}; a newer fcnn wrote it"
+            f"{path}: format {version!r}, this fcnn reads format {FORMAT_VERSION}; a newer one is needed"
         )
     try:
         sizes = tuple(int(n) for n in description["sizes"])

@@ -45,8 +45,8 @@ class Network(core.Network):
         - cross_entropy: -sum_k y_k log a_k (softmax). Targets are labels 0..n_L-1 or one-hot rows.
         - binary_cross_entropy: -y log a - (1 - y) log(1 - a) (sigmoid). Targets from 0 to 1.
         - squared_error: (a - y)^2 / 2 (identity; all)
-        - absolute_error: \\|a - y\\| (identity; all)
-        - huber: (a - y)^2 / 2 up to an error of 1, \\|a - y\\| - 1/2 beyond (identity; all)
+        - absolute_error: |a - y| (identity; all)
+        - huber: (a - y)^2 / 2 up to an error of 1, |a - y| - 1/2 beyond (identity; all)
         - poisson: a - y log a (exp; softplus). Targets of at least 0.
     dtype : str or numpy.dtype, default "float32"
         float32 or float64: parameters, arithmetic and outputs.
@@ -150,11 +150,11 @@ class Network(core.Network):
     # --- Passes ----------------------------------------------------------------------------------
 
     def _as_inputs(self, x: ArrayLike) -> Array:
-        """Called by the core's predict for anything but a plain array of the right type."""
+        """Return the core's input for what is not a plain array of the right type already."""
         return check.as_inputs("X", x, self.sizes[0], self.dtype)
 
     def _refuse_out(self, out: object, shape: tuple[int, ...]) -> None:
-        """Called by the core's predict for an out that it cannot write to."""
+        """Raise what is wrong with an out that the core's predict cannot write to."""
         wanted = f"out: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
         if not isinstance(out, np.ndarray):
             raise TypeError(f"{wanted}, got {type(out).__name__}")
@@ -167,14 +167,10 @@ class Network(core.Network):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array | None]:
         inputs = check.as_inputs("X", X, self.sizes[0], self.dtype)
-        inputs, targets = check.as_targets(
-            "y", y, inputs, self.sizes[-1], self.loss, self.dtype
-        )
+        inputs, targets = check.as_targets("y", y, inputs, self.sizes[-1], self.loss, self.dtype)
         return inputs, targets, check.as_sample_weight(sample_weight, len(inputs), self.dtype)
 
-    def trace(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> Trace:
+    def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Return every z, a and delta of one pass, and the gradients layer by layer.
 
         Parameters

@@ -55,4 +55,6 @@ class Preprocessing:
         scale = np.std(X, axis=axis, dtype=np.float64)
         scale = np.where(scale > 0, scale, 1.0)
         shape = X.shape[1:]
-        return cls(np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy(), **names)
+        return cls(
+            np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy(), **names
+        )

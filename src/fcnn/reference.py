@@ -11,7 +11,7 @@ a^0 = x                                                         ``a[0] = X``
 z^l_k = sum_j W^l_kj a^(l-1)_j + b^l_k                          ``z[l] = a[l-1] @ W[l].T + b[l]``
 a^l = sigma(z^l)                                                ``a[l] = sigma(z[l])``
 delta^L = dC/da^L sigma'(z^L)                                   ``output_delta``
-delta^l_j = sigma'(z^l_j) sum_k delta^(l+1)_k W^(l+1)_kj        ``sigma'(z[l]) * (delta[l+1] @ W[l+1])``
+delta^l_j = sigma'(z^l_j) sum_k delta^(l+1)_k W^(l+1)_kj        ``sigma' * (delta[l+1] @ W[l+1])``
 dC/dW^l_kj = delta^l_k a^(l-1)_j                                ``dW[l] = delta[l].T @ a[l-1]``
 dC/db^l_k = delta^l_k                                           ``db[l] = delta[l].sum(axis=0)``
 W <- W - eta dC/dW                                              ``sgd``
@@ -21,6 +21,7 @@ The tests hold the compiled core against this module, and the benchmarks measure
 module. It checks nothing: arguments are arrays as `fcnn.Network` passes them on.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -111,7 +112,9 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh": Activation(np.tanh, lambda z, a: 1 - a * a),
     "relu": Activation(relu, lambda z, a: _step(z, 0)),
     "leaky_relu": Activation(leaky_relu, lambda z, a: _step(z, 0.01)),
-    "elu": Activation(elu, lambda z, a: np.where(z < 0, np.exp(np.minimum(z, 0)), 1).astype(z.dtype)),
+    "elu": Activation(
+        elu, lambda z, a: np.where(z < 0, np.exp(np.minimum(z, 0)), 1).astype(z.dtype)
+    ),
     "gelu": Activation(gelu, lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
     "silu": Activation(silu, lambda z, a: sigmoid(z) * (1 + z * (1 - sigmoid(z)))),
     "softplus": Activation(softplus, lambda z, a: np.where(z > 20, z.dtype.type(1), sigmoid(z))),
@@ -131,7 +134,6 @@ class Loss(NamedTuple):
 
     cost: Callable[[Array, Array, Array], Array]  # given z, a and y
     derivative: Callable[[Array, Array], Array] | None  # dC/da, given a and y
-    natural: str  # the output activation for which delta^L = a - y, or the usual one
 
 
 def _log_softmax(z: Array) -> Array:
@@ -150,18 +152,16 @@ def _huber(z: Array, a: Array, y: Array) -> Array:
 
 
 LOSSES: dict[str, Loss] = {
-    "squared_error": Loss(lambda z, a, y: 0.5 * (a - y) ** 2, lambda a, y: a - y, "identity"),
-    "absolute_error": Loss(
-        lambda z, a, y: np.abs(a - y), lambda a, y: np.sign(a - y), "identity"
-    ),
-    "huber": Loss(_huber, lambda a, y: np.clip(a - y, -1, 1), "identity"),
-    "poisson": Loss(_poisson, lambda a, y: 1 - y / a, "exp"),
+    "squared_error": Loss(lambda z, a, y: 0.5 * (a - y) ** 2, lambda a, y: a - y),
+    "absolute_error": Loss(lambda z, a, y: np.abs(a - y), lambda a, y: np.sign(a - y)),
+    "huber": Loss(_huber, lambda a, y: np.clip(a - y, -1, 1)),
+    "poisson": Loss(_poisson, lambda a, y: 1 - y / a),
     # -y log a - (1 - y) log(1 - a) for a = sigmoid(z), from z
     "binary_cross_entropy": Loss(
-        lambda z, a, y: np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z))), None, "sigmoid"
+        lambda z, a, y: np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z))), None
     ),
     # -y log a for a = softmax(z), from z
-    "cross_entropy": Loss(lambda z, a, y: _entropy(y, _log_softmax(z)), None, "softmax"),
+    "cross_entropy": Loss(lambda z, a, y: _entropy(y, _log_softmax(z)), None),
 }
 
 # Pairs for which dC/da sigma'(z) = a - y. The derivation, for the sigmoid: dC/da = (a - y) /
@@ -191,7 +191,7 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
     return dC_da * ACTIVATIONS[activation].derivative(z, a)
 
 
-# --- Updates: each changes the parameters and the optimizer's state in place -----------------------
+# --- Updates: each changes the parameters and the optimizer's state in place --------------------
 
 
 def sgd(parameters: Array, gradient: Array, optimizer: Any, state: tuple[Array, ...]) -> None:
@@ -259,7 +259,7 @@ class Network:
         self.activations = tuple(activations)
         self.loss = loss
         self.L = len(self.sizes) - 1
-        counts = [(n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False)]
+        counts = [(n_in + 1) * n_out for n_in, n_out in itertools.pairwise(self.sizes)]
         self.parameters: Array = np.zeros(sum(counts), dtype)
         self.W, self.b = self._views(self.parameters)
 
@@ -276,11 +276,11 @@ class Network:
         return self.parameters.dtype
 
     def _views(self, flat: Array) -> tuple[list[Any], list[Any]]:
-        """Return W[l] and b[l] as views of a flat vector; index 0 is not used, as in the formulas."""
+        """Return W[l] and b[l] as views of a flat vector; index 0 is not used."""
         W: list[Any] = [None]
         b: list[Any] = [None]
         begin = 0
-        for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False):
+        for n_in, n_out in itertools.pairwise(self.sizes):
             end = begin + n_in * n_out
             W.append(flat[begin:end].reshape(n_in, n_out).T)
             b.append(flat[end : end + n_out])
@@ -382,7 +382,7 @@ class Network:
         order: Array | None = None,
         sample_weight: Array | None = None,
     ) -> float:
-        """Make one update for every `batch_size` samples, in the given order; return the mean loss."""
+        """Make one update for every `batch_size` samples, in order; return the mean loss."""
         order = np.arange(len(X)) if order is None else order
         total = weight = 0.0
         for first in range(0, len(X), batch_size):

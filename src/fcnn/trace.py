@@ -1,5 +1,6 @@
 """What `Network.trace` returns: every z, a and delta of one pass."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ def layer_views(flat: Array, sizes: tuple[int, ...]) -> tuple[list[Array], list[
     """Return W^l as (n_l, n_(l-1)) and b^l as (n_l,), views of a flat vector, for l = 1..L."""
     weights, biases = [], []
     begin = 0
-    for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+    for n_in, n_out in itertools.pairwise(sizes):
         end = begin + n_in * n_out
         weights.append(flat[begin:end].reshape(n_in, n_out).T)
         biases.append(flat[end : end + n_out])

@@ -101,7 +101,8 @@ def fit(
                 "validation: expected (X, y) or (X, y, sample_weight), got "
                 f"{type(validation).__name__}"
             )
-        held_out = _as_training_data(network, *validation[:2], (*validation, None)[2], "validation ")
+        X_held, y_held, weight_held = (*validation, None)[:3]
+        held_out = _as_training_data(network, X_held, y_held, weight_held, "validation ")
     callbacks = list(callbacks)
     for callback in callbacks:
         if not callable(callback):
@@ -120,7 +121,7 @@ def fit(
             try:
                 loss = network.train_epoch(inputs, targets, optimizer, size, order, weight)
                 if not core.all_finite(network.parameters):
-                    raise DivergenceError("a weight became infinite or NaN; lower the learning rate")
+                    raise DivergenceError("a weight became infinite; lower the learning rate")
             except DivergenceError as error:
                 # The loss can lag behind: a saturated node hides an infinite weight.
                 if not core.all_finite(network.parameters):

@@ -1,0 +1,63 @@
+"""Every build of the core as a fixture, and networks with random parameters."""
+
+import importlib
+import platform
+
+import numpy as np
+import pytest
+
+from fcnn import _dispatch, reference
+from fcnn._validation import ACTIVATIONS, OUTPUT_ACTIVATIONS, OUTPUT_ONLY
+
+IS_X86 = platform.machine() in ("x86_64", "AMD64", "amd64")
+VARIANTS = {"v2": "_core", "v3": "_core_v3", "v4": "_core_v4"} if IS_X86 else {"neon": "_core"}
+
+HIDDEN = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
+PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for output in outputs]
+
+
+@pytest.fixture(params=list(VARIANTS))
+def core(request):
+    """One build of the core; a build that this CPU cannot run is skipped, an absent one fails."""
+    if request.param not in _dispatch.available():
+        pytest.skip(f"this CPU cannot run the {request.param} build")
+    return importlib.import_module(f"fcnn.{VARIANTS[request.param]}")
+
+
+def targets(rng, loss, rows, n_out, dtype):
+    """Random targets that the loss is defined for, as rows."""
+    if loss == "cross_entropy":
+        return np.eye(n_out, dtype=dtype)[rng.integers(n_out, size=rows)]
+    if loss == "binary_cross_entropy":
+        return rng.integers(2, size=(rows, n_out)).astype(dtype)
+    if loss == "poisson":
+        return rng.poisson(1.5, size=(rows, n_out)).astype(dtype)
+    return rng.normal(size=(rows, n_out)).astype(dtype)
+
+
+def random_problem(rng, sizes, activations, loss, dtype, rows, weighted=False):
+    """A reference network with random weights and biases, and a batch for it: (network, batch)."""
+    network = reference.Network(sizes, activations, loss, dtype)
+    for W, b in zip(network.W[1:], network.b[1:], strict=True):
+        W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
+        b[...] = rng.normal(0, 0.5, b.shape)
+    X = rng.normal(size=(rows, sizes[0])).astype(dtype)
+    y = targets(rng, loss, rows, sizes[-1], dtype)
+    weight = rng.uniform(0.1, 3, rows).astype(dtype) if weighted else None
+    return network, (X, y, weight)
+
+
+def core_twin(core, network):
+    """A core network with the architecture and parameters of a reference network."""
+    twin = core.Network(network.sizes, network.activations, network.loss, network.dtype)
+    twin.parameters[:] = network.parameters
+    return twin
+
+
+def distance(a, b):
+    """The Euclidean norm of a - b relative to that of b."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300)
+
+
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}

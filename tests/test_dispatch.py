@@ -1,0 +1,73 @@
+"""Which build of the core runs, and that every build is what it says."""
+
+import importlib
+import os
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+from conftest import VARIANTS
+
+import fcnn
+from fcnn import _dispatch
+
+
+@pytest.mark.parametrize("module", [*VARIANTS.values(), "_cpu"])
+def test_every_build_is_installed_and_uses_the_stable_abi(module):
+    spec = util.find_spec(f"fcnn.{module}")
+    assert spec is not None
+    if os.name != "nt":
+        assert Path(spec.origin).name == f"{module}.abi3.so"
+
+
+@pytest.mark.parametrize(("isa", "module"), VARIANTS.items())
+def test_a_build_has_the_instruction_set_of_its_name(isa, module):
+    if isa not in _dispatch.available():
+        pytest.skip(f"this CPU cannot run the {isa} build")
+    assert importlib.import_module(f"fcnn.{module}").ISA == isa
+
+
+def test_the_fastest_available_build_is_chosen():
+    if "FCNN_ISA" in os.environ:
+        pytest.skip("FCNN_ISA overrides the choice")
+    assert _dispatch.core.ISA == _dispatch.isa == next(iter(_dispatch.available()))
+
+
+def imported(isa):
+    """Import fcnn in a new process under FCNN_ISA; print the core's instruction set."""
+    return subprocess.run(
+        [sys.executable, "-c", "import fcnn; print(fcnn.show_config('dicts')['instruction set'])"],
+        env={**os.environ, "FCNN_ISA": isa},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("isa", list(VARIANTS))
+def test_fcnn_isa_overrides(isa):
+    run = imported(isa)
+    if isa in _dispatch.available():
+        assert run.stdout.strip() == isa
+    else:
+        assert run.returncode == 1
+        assert f"'{isa}' is not available" in run.stderr
+
+
+def test_an_unknown_fcnn_isa_is_refused():
+    run = imported("v9")
+    assert run.returncode == 1
+    assert "FCNN_ISA: 'v9' is not available here; this CPU can run" in run.stderr
+
+
+def test_show_config(capsys):
+    fcnn.show_config()
+    printed = capsys.readouterr().out
+    config = fcnn.show_config(mode="dicts")
+    assert config["fcnn"] == fcnn.__version__
+    assert config["core module"] == f"fcnn.{_dispatch.available()[_dispatch.isa]}"
+    for value in (fcnn.__version__, _dispatch.core.ISA, config["NumPy"]):
+        assert value in printed
+    with pytest.raises(ValueError, match="mode: expected"):
+        fcnn.show_config(mode="json")

@@ -1,0 +1,226 @@
+"""Loss and gradient: the core against reference.py, central differences and PyTorch."""
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, random_problem
+
+import fcnn
+from fcnn.gradient_check import compare_gradients
+
+SIZES = (5, 7, 6, 4)
+
+
+def outputs_for(loss):
+    return 3 if loss == "cross_entropy" else SIZES[-1]
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_core_equals_reference(core, hidden, loss, output):
+    """Every activation x output x loss, both dtypes, with and without sample weights."""
+    for dtype, tolerance in TOLERANCE.items():
+        for weighted in (False, True):
+            rng = np.random.default_rng(1)
+            twin, batch = random_problem(
+                rng, (*SIZES[:-1], outputs_for(loss)), (hidden, hidden, output), loss, dtype,
+                rows=11, weighted=weighted,
+            )  # fmt: skip
+            network = core_twin(core, twin)
+            value, gradient = network.gradients(*batch)
+            expected_value, expected = twin.gradients(*batch)
+            assert gradient.dtype == dtype
+            assert distance(gradient, expected) < tolerance
+            assert value == pytest.approx(expected_value, rel=tolerance)
+            loss_alone, outputs = network.loss_and_outputs(*batch)
+            assert loss_alone == pytest.approx(value, rel=tolerance / 10)
+            assert distance(outputs, twin.predict(batch[0])) < tolerance
+            np.testing.assert_array_equal(outputs, network.predict(batch[0]))
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_float64_agrees_with_central_differences(core, hidden, loss, output):
+    for weighted in (False, True):
+        rng = np.random.default_rng(2)
+        sizes = (4, 5, 3, outputs_for(loss))
+        twin, batch = random_problem(
+            rng, sizes, (hidden, hidden, output), loss, "float64", rows=3, weighted=weighted
+        )
+        network = core_twin(core, twin)
+        _, gradient = network.gradients(*batch)
+        # The differences are the twin's: they share nothing with the core's gradient.
+        report = compare_gradients(twin, gradient, *batch, max_parameters=None)
+        assert report.compared == report.num_parameters == network.parameters.size
+        assert report.error < 1e-7
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("rows", [1, 2, 3, 4, 5, 8, 9, 33, 512, 513, 1100])
+@pytest.mark.parametrize(
+    "sizes",
+    [(1, 1, 1), (3, 2), (2, 12, 13, 11), (7, 24, 25, 23, 1), (65, 31, 33, 32, 10), (5, 96, 97, 2)],
+)
+def test_every_tile_remainder(core, sizes, rows, dtype):
+    """Widths and batches around the tiles' and the blocks' edges."""
+    rng = np.random.default_rng(3)
+    activations = ("tanh",) * (len(sizes) - 2) + ("identity",)
+    twin, batch = random_problem(rng, sizes, activations, "squared_error", dtype, rows, True)
+    network = core_twin(core, twin)
+    value, gradient = network.gradients(*batch)
+    expected_value, expected = twin.gradients(*batch)
+    assert distance(gradient, expected) < TOLERANCE[dtype]
+    assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
+    assert distance(network.predict(batch[0]), twin.predict(batch[0])) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+@pytest.mark.parametrize("sizes", [(4, 16, 3), (64, 100, 10), (33, 50, 49, 7), (784, 30, 10)])
+@pytest.mark.parametrize("activation", ["relu", "gelu", "sigmoid"])
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(core, activation, sizes, dtype):
+    rng = np.random.default_rng(4)
+    activations = (activation,) * (len(sizes) - 2) + ("softmax",)
+    twin, (X, _, _) = random_problem(rng, sizes, activations, "cross_entropy", dtype, rows=67)
+    network = core_twin(core, twin)
+    together = network.predict(X)
+    for i in range(len(X)):
+        np.testing.assert_array_equal(network.predict(X[i : i + 1])[0], together[i])
+        np.testing.assert_array_equal(network.predict(X[i]), together[i])
+
+
+def test_labels_equal_one_hot_rows(core):
+    rng = np.random.default_rng(5)
+    twin, (X, y, weight) = random_problem(
+        rng, (6, 8, 5), ("relu", "softmax"), "cross_entropy", "float64", rows=20, weighted=True
+    )
+    network = core_twin(core, twin)
+    from_rows = network.gradients(X, y, weight)
+    from_labels = network.gradients(X, y.argmax(axis=1), weight)
+    assert from_labels[0] == from_rows[0]
+    np.testing.assert_array_equal(from_labels[1], from_rows[1])
+
+
+def test_a_weight_of_two_is_the_sample_twice(core):
+    rng = np.random.default_rng(6)
+    twin, (X, y, _) = random_problem(
+        rng, (6, 8, 5), ("tanh", "sigmoid"), "binary_cross_entropy", "float64", rows=4
+    )
+    network = core_twin(core, twin)
+    weighted = network.gradients(X, y, np.array([1.0, 2.0, 0.0, 1.0]))
+    repeated = network.gradients(X[[0, 1, 1, 3]], y[[0, 1, 1, 3]])
+    assert weighted[0] == pytest.approx(repeated[0], rel=1e-14)
+    assert distance(weighted[1], repeated[1]) < 1e-14
+
+
+@pytest.mark.parametrize(
+    ("loss", "output", "z", "y", "cost"),
+    [
+        ("cross_entropy", "softmax", [1000.0, 0.0, -1000.0], [0, 0, 1], 2000.0),
+        ("binary_cross_entropy", "sigmoid", [800.0, -800.0], [0, 1], 1600.0),
+        ("poisson", "softplus", [-800.0], [2], 1600.0),
+        ("poisson", "exp", [-800.0], [2], 1600.0),
+    ],
+)
+def test_losses_survive_saturated_outputs(core, loss, output, z, y, cost):
+    """Where a has been rounded to 0 or 1, its logarithm is taken from z."""
+    n = len(z)
+    network = core.Network((1, n), (output,), loss, "float64")
+    network.parameters[n:] = z
+    X, y = np.ones((1, 1)), np.array([y], float)
+    value, gradient = network.gradients(X, y)
+    assert value == pytest.approx(cost)
+    assert np.isfinite(gradient).all()
+    # delta^L = a - y in the limit; softplus: (1 - y / a) sigma' -> -y
+    expected = network.predict(X) - y
+    np.testing.assert_allclose(gradient[n:], expected[0])
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_activations_and_derivatives_equal_pytorch(activation):
+    torch = pytest.importorskip("torch")
+    functions = {
+        "identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+        "relu": torch.relu, "leaky_relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(),
+        "gelu": torch.nn.GELU(), "silu": torch.nn.SiLU(), "softplus": torch.nn.Softplus(),
+    }  # fmt: skip
+    z = np.linspace(-30, 30, 2001)
+    network = fcnn.Network(
+        (1, 1), output_activation=activation, loss="squared_error", dtype="float64"
+    )
+    network.parameters[:] = [1, 0]
+    trace = network.trace(z[:, None], np.zeros((len(z), 1)))
+    given = torch.tensor(z, requires_grad=True)
+    expected = functions[activation](given)
+    np.testing.assert_allclose(trace.a[1][:, 0], expected.detach().numpy(), rtol=1e-13, atol=1e-14)
+    (expected**2 / 2).sum().backward()
+    np.testing.assert_allclose(
+        trace.delta[1][:, 0] * len(z), given.grad.numpy(), rtol=1e-11, atol=1e-13
+    )
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+def test_gradients_equal_pytorch_autograd(loss, output, hidden):
+    torch = pytest.importorskip("torch")
+    sigma = {
+        "identity": lambda z: z, "leaky_relu": torch.nn.functional.leaky_relu,
+        "elu": torch.nn.functional.elu, "gelu": torch.nn.functional.gelu,
+        "silu": torch.nn.functional.silu, "softplus": torch.nn.functional.softplus,
+        "softmax": lambda z: torch.softmax(z, 1), "exp": torch.exp, "relu": torch.relu,
+        "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+    }  # fmt: skip
+    cost = {
+        "squared_error": lambda z, a, y: (a - y) ** 2 / 2,
+        "absolute_error": lambda z, a, y: (a - y).abs(),
+        "huber": lambda z, a, y: torch.nn.functional.huber_loss(a, y, reduction="none"),
+        "poisson": lambda z, a, y: a - y * torch.log(a),
+        "binary_cross_entropy": lambda z, a, y: (
+            torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none")
+        ),
+        "cross_entropy": lambda z, a, y: -y * torch.log_softmax(z, 1),
+    }
+    rng = np.random.default_rng(7)
+    sizes = (5, 6, 4, outputs_for(loss))
+    net = fcnn.Network(sizes, hidden, output, loss, "float64", rng=rng)
+    _, (X, y, weight) = random_problem(
+        rng, sizes, net.activations, loss, "float64", rows=9, weighted=True
+    )
+    W = [torch.tensor(w.copy(), requires_grad=True) for w in net.weights]
+    b = [torch.tensor(v.copy(), requires_grad=True) for v in net.biases]
+    a = torch.tensor(X)
+    for l in range(3):
+        z = torch.nn.functional.linear(a, W[l], b[l])
+        a = sigma[net.activations[l]](z)
+    w = torch.tensor(weight)
+    total = (cost[loss](z, a, torch.tensor(y)).sum(1) * w).sum() / w.sum()
+    total.backward()
+    trace = net.trace(X, y, weight)
+    assert trace.loss == pytest.approx(total.item(), rel=1e-12)
+    assert distance(trace.a[3], a.detach()) < 1e-12
+    for l in range(3):
+        assert distance(trace.dW[l + 1], W[l].grad) < 1e-11
+        assert distance(trace.db[l + 1], b[l].grad) < 1e-11
+
+
+def test_check_gradients_passes_and_fails():
+    rng = np.random.default_rng(8)
+    X, y = rng.normal(size=(6, 4)), rng.integers(3, size=6)
+    for dtype in ("float32", "float64"):
+        net = fcnn.Network((4, 9, 3), "tanh", dtype=dtype)
+        before = net.parameters.copy()
+        report = net.check_gradients(X, y)
+        assert report.passed
+        assert report.compared == net.num_parameters
+        assert "passed" in repr(report)
+        np.testing.assert_array_equal(net.parameters, before)
+    assert net.check_gradients(X, y, max_parameters=10).compared == 10
+
+    class Wrong(fcnn.Network):
+        def gradients(self, *args):
+            loss, gradient = super().gradients(*args)
+            gradient[5] *= 1.01
+            return loss, gradient
+
+    wrong = Wrong((4, 9, 3), "tanh", dtype="float64").check_gradients(X, y)
+    assert not wrong.passed
+    assert "FAILED" in repr(wrong)
+    assert dict(wrong.layers)["W1"] > 1e-7 > dict(wrong.layers)["W2"]

@@ -1,0 +1,175 @@
+"""Network's own surface: parameters and views, initial weights, predict, trace, texts."""
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, PAIRS
+
+import fcnn
+from fcnn.initializers import INITIALIZERS
+
+
+def test_views_share_memory_with_the_flat_vector():
+    net = fcnn.Network((3, 5, 2))
+    x = np.ones(3, np.float32)
+    before = net.predict(x)
+    assert [W.shape for W in net.weights] == [(5, 3), (2, 5)]
+    assert [b.shape for b in net.biases] == [(5,), (2,)]
+    assert net.parameters.shape == (net.num_parameters,) == (3 * 5 + 5 + 5 * 2 + 2,)
+    for view in (*net.weights, *net.biases):
+        assert np.shares_memory(view, net.parameters)
+    net.biases[1][:] += [1, 0]
+    assert net.predict(x)[0] > before[0]
+    net.weights[1][1] += 100
+    assert net.predict(x)[1] > 0.99
+    net.parameters[:] = 0
+    np.testing.assert_array_equal(net.predict(x), [0.5, 0.5])
+
+
+def test_parameters_can_be_assigned():
+    net = fcnn.Network((3, 5, 2), dtype="float64")
+    vector = net.parameters
+    net.parameters -= 0.5
+    net.parameters = np.arange(net.num_parameters)
+    assert net.parameters is vector
+    np.testing.assert_array_equal(vector, np.arange(net.num_parameters))
+    with pytest.raises(ValueError, match=r"parameters: expected shape \(32,\), got \(3,\)"):
+        net.parameters = [1, 2, 3]
+    with pytest.raises(ValueError, match="too large for float32"):
+        fcnn.Network((1, 2)).parameters = [1e300, 0, 0, 0]
+
+
+@pytest.mark.parametrize("init", INITIALIZERS)
+def test_initial_weights_have_the_variance_of_their_scheme(init):
+    n_in, n_out = 300, 500
+    net = fcnn.Network((n_in, n_out, 2), "tanh", dtype="float64", init=init, rng=1)
+    scheme = {"auto": "glorot_normal"}.get(init, init)
+    variance = {"he": 2 / n_in, "glorot": 2 / (n_in + n_out), "lecun": 1 / n_in, "zeros": 0}[
+        scheme.split("_")[0]
+    ]
+    W = net.weights[0]
+    assert W.var() == pytest.approx(variance, rel=0.02)
+    assert abs(W.mean()) <= 4 * np.sqrt(variance / W.size)
+    if scheme.endswith("uniform"):
+        assert abs(W).max() <= np.sqrt(3 * variance)
+    elif scheme.endswith("normal"):
+        assert abs(W).max() > 3.5 * np.sqrt(variance)
+    assert not any(b.any() for b in net.biases)
+
+
+@pytest.mark.parametrize("activation", HIDDEN)
+def test_auto_picks_by_activation(activation):
+    schemes = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "identity": "lecun_normal"}
+    expected = schemes.get(activation, "he_normal")
+    auto = fcnn.Network((20, 30, 2), activation)
+    named = fcnn.Network((20, 30, 2), activation, init=expected)
+    np.testing.assert_array_equal(auto.weights[0], named.weights[0])
+
+
+def test_rng_takes_a_seed_or_a_generator():
+    by_seed = fcnn.Network((3, 5, 2), rng=7)
+    by_generator = fcnn.Network((3, 5, 2), rng=np.random.default_rng(7))
+    np.testing.assert_array_equal(by_seed.parameters, by_generator.parameters)
+    assert not np.array_equal(by_seed.parameters, fcnn.Network((3, 5, 2), rng=8).parameters)
+    np.testing.assert_array_equal(
+        fcnn.Network((3, 5, 2)).parameters, fcnn.Network((3, 5, 2), rng=0).parameters
+    )
+    unseeded = [fcnn.Network((3, 5, 2), rng=None).parameters for _ in range(2)]
+    assert not np.array_equal(*unseeded)
+
+
+@pytest.mark.parametrize(("loss", "output"), PAIRS)
+def test_every_valid_pair_can_be_made(loss, output):
+    net = fcnn.Network((3, 4, 2), output_activation=output, loss=loss)
+    assert net.activations == ("relu", output)
+
+
+@pytest.mark.parametrize(
+    ("loss", "natural"),
+    [("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid"), ("poisson", "exp"),
+     ("squared_error", "identity"), ("absolute_error", "identity"), ("huber", "identity")],
+)  # fmt: skip
+def test_the_loss_has_a_natural_output_activation(loss, natural):
+    assert fcnn.Network((3, 2), loss=loss).activations == (natural,)
+
+
+def test_one_activation_per_hidden_layer():
+    net = fcnn.Network((3, 4, 5, 2), ["tanh", "silu"], loss="huber")
+    assert net.activations == ("tanh", "silu", "identity")
+
+
+def test_predict_shapes_and_out():
+    net = fcnn.Network((3, 5, 2))
+    X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    assert net.predict(X).shape == (4, 2)
+    assert net.predict(X[0]).shape == (2,)
+    np.testing.assert_array_equal(net(X), net.predict(X))
+    out = np.empty((4, 2), np.float32)
+    assert net.predict(X, out=out) is out
+    np.testing.assert_array_equal(out, net.predict(X))
+    row = np.empty(2, np.float32)
+    assert net(X[0], out=row) is row
+    np.testing.assert_array_equal(row, out[0])
+
+
+def test_predict_where_out_overlaps_the_input():
+    net = fcnn.Network((3, 5, 3), loss="squared_error")
+    memory = np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32)
+    expected = net.predict(memory[:-100].copy())
+    net.predict(memory[:-100], out=memory[100:])
+    np.testing.assert_array_equal(memory[100:], expected)
+
+
+def test_large_predictions_release_the_lock_and_stay_right():
+    net = fcnn.Network((50, 300, 200, 7), "tanh")
+    X = np.random.default_rng(0).normal(size=(2000, 50)).astype(np.float32)
+    twin = fcnn.reference.Network.like(net)
+    np.testing.assert_allclose(net.predict(X), twin.predict(X), rtol=1e-4, atol=1e-6)
+
+
+def test_trace_agrees_with_gradients_and_predict():
+    rng = np.random.default_rng(0)
+    net = fcnn.Network((4, 6, 5, 3), ["gelu", "relu"], dtype="float64")
+    X, y, weight = rng.normal(size=(7, 4)), rng.integers(3, size=7), rng.uniform(size=7)
+    trace = net.trace(X, y, weight)
+    loss, gradient = net.gradients(X, y, weight)
+    assert trace.loss == pytest.approx(loss, rel=1e-14)
+    flat = np.concatenate(
+        [part.ravel() for l in (1, 2, 3) for part in (trace.dW[l].T, trace.db[l])]
+    )
+    np.testing.assert_allclose(flat, gradient, rtol=1e-12, atol=1e-16)
+    np.testing.assert_array_equal(trace.a[3], net.predict(X))
+    np.testing.assert_array_equal(trace.a[0], X)
+    assert not np.shares_memory(trace.a[0], X)
+    for l in (1, 2, 3):  # the formulas, from the trace's own numbers
+        W, b = net.weights[l - 1], net.biases[l - 1]
+        np.testing.assert_allclose(trace.z[l], trace.a[l - 1] @ W.T + b, rtol=1e-12, atol=1e-15)
+        np.testing.assert_allclose(trace.dW[l], trace.delta[l].T @ trace.a[l - 1], atol=1e-15)
+        np.testing.assert_allclose(trace.db[l], trace.delta[l].sum(axis=0), atol=1e-15)
+    summed = trace.delta[3] @ net.weights[2]
+    np.testing.assert_allclose(trace.delta[2], (trace.z[2] > 0) * summed, atol=1e-15)
+    np.testing.assert_array_equal(trace.a[2], np.maximum(trace.z[2], 0))
+    assert "7 sample(s) through 4-6-5-3" in repr(trace)
+
+
+def test_a_single_sample_needs_no_batch_dimension():
+    net = fcnn.Network((4, 6, 3), dtype="float64")
+    x = np.arange(4.0)
+    alone, batch = net.trace(x, 2), net.trace(x[None], [2])
+    np.testing.assert_array_equal(alone.delta[2], batch.delta[2])
+    assert net.gradients(x, 2)[0] == net.gradients(x, [0, 0, 1])[0] == batch.loss
+    one = fcnn.Network((4, 1), loss="squared_error")
+    assert one.evaluate(x, 0.5)["loss"] == pytest.approx(one.evaluate(x[None], [0.5])["loss"])
+
+
+def test_summary_and_repr():
+    net = fcnn.Network((784, 128, 10))
+    lines = [line.split() for line in net.summary().splitlines()]
+    assert lines[2] == ["input", "784"]
+    assert lines[3] == ["1", "128", "relu", "(128,", "784)", "100,480"]
+    assert lines[4] == ["2", "10", "softmax", "(10,", "128)", "1,290"]
+    assert lines[5] == ["total", "101,770"]
+    copy = eval(repr(net), {"Network": fcnn.Network})
+    assert (copy.sizes, copy.activations, copy.loss) == (net.sizes, net.activations, net.loss)
+    mixed = fcnn.Network((2, 3, 3, 1), ["tanh", "elu"], loss="huber", dtype="float64")
+    assert eval(repr(mixed), {"Network": fcnn.Network}).activations == mixed.activations
+    assert "activation" not in repr(fcnn.Network((2, 2))).replace("output_activation", "")
