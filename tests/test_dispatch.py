@@ -26,7 +26,8 @@ def test_every_build_is_installed_and_uses_the_stable_abi(module):
 def test_a_build_has_the_instruction_set_of_its_name(isa, module):
     if isa not in _dispatch.available():
         pytest.skip(f"this CPU cannot run the {isa} build")
-    assert importlib.import_module(f"fcnn.{module}").ISA == isa
+    build = importlib.import_module(f"fcnn.{module}")
+    assert build.ISA == isa
 
 
 def test_the_fastest_available_build_is_chosen():

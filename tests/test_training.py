@@ -30,7 +30,7 @@ def test_an_epoch_equals_the_reference(core, loss, weighted, dtype):
     if loss == "cross_entropy":
         y = y.argmax(axis=1)
     network = core_twin(core, twin)
-    ours, theirs = fcnn.SGD(0.5, momentum=0.9), fcnn.SGD(0.5, momentum=0.9)
+    ours, theirs = fcnn.SGD(0.05, momentum=0.9), fcnn.SGD(0.05, momentum=0.9)
     for _ in range(3):
         order = rng.permutation(53)
         mean = network.train_epoch(X, y, ours, 10, order, weight)
@@ -198,8 +198,8 @@ def test_ctrl_c_keeps_the_weights_of_the_last_completed_step():
 
     # Every call of train_epoch lasts long enough to be interrupted in its middle.
     thread = threading.Thread(target=interrupt, daemon=True)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
-        thread.start()
         net.fit(X, y, epochs=100000, batch_size=20, optimizer=optimizer, shuffle=False)
     thread.join()
     assert np.isfinite(net.parameters).all()
@@ -218,7 +218,7 @@ def test_evaluate_scores():
     net = fcnn.Network((2, 2), loss="squared_error", dtype="float64", init="zeros")
     net.weights[0][:] = np.eye(2)
     X = np.array([[0.0, 1.0], [1.0, 1.0], [2.0, 4.0]])
-    y = X + [[1, 0], [0, 0], [0, 0]]
+    y = X + np.array([[1, 0], [0, 0], [0, 0]])
     # Output 1: residual 1, variance sum((1, 1, 2) - 4/3)^2 = 2/3; output 2 is exact.
     assert net.evaluate(X, y) == pytest.approx({"loss": 0.5 / 3, "r2": 1 - 1 / (2 / 3) / 2})
     net = fcnn.Network((1, 2), output_activation="sigmoid", loss="binary_cross_entropy")

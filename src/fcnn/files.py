@@ -109,7 +109,7 @@ def _read(file: Any, path: str) -> Network:
         raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{path}: format {version!r}, this fcnn reads format {FORMAT_VERSION}; a newer one is needed"
+            f"{path}: format {version!r}, this fcnn reads {FORMAT_VERSION}; a newer one may read it"
         )
     try:
         sizes = tuple(int(n) for n in description["sizes"])
