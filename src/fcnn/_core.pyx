@@ -505,7 +505,7 @@ def empty_with_slack(shape, dtype):
 
 # --- The extension type ----------------------------------------------------------------------
 
-cdef void* data_of(object array, int kind, Py_ssize_t size, name) except? NULL:
+cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=False) except? NULL:
     """The address of a C-contiguous, aligned, native array of `size` entries; nothing else passes.
 
     Users' arrays were made so before they came here: this is the core's own guard against reading
@@ -515,7 +515,8 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name) except? NULL:
         raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
     cdef cnp.ndarray a = array
     if (not cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(a), kind)
-            or not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_SIZE(a) != size):
+            or not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_SIZE(a) != size
+            or (write and not cnp.PyArray_ISCARRAY(a))):
         raise ValueError(f"{name}: the core expects {size} contiguous entries of its dtype")
     return cnp.PyArray_DATA(a)
 
@@ -546,6 +547,7 @@ cdef class Network:
     def __init__(self, sizes, activations, loss, dtype):
         cdef Py_ssize_t l, offset = 0
         cdef Layer* layer
+        cdef Layer* layers
         if self.model.layers != NULL:
             raise RuntimeError("the network exists already")
         self.sizes = tuple(sizes)
@@ -555,23 +557,28 @@ cdef class Network:
         self.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
         self.model.L = len(self.sizes) - 1
         self.model.loss = loss_codes[loss]
-        self.model.layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
-        if self.model.layers == NULL:
+        layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
+        if layers == NULL:
             raise MemoryError
-        for l in range(1, self.model.L + 1):
-            layer = &self.model.layers[l]
-            layer.n_in = self.sizes[l - 1]
-            layer.n_out = self.sizes[l]
-            layer.activation = activation_codes[self.activations[l - 1]]
-            layer.W = offset
-            layer.b = offset + layer.n_in * layer.n_out
-            offset = layer.b + layer.n_out
-            self.model.widest = max(self.model.widest, layer.n_out)
-            if l < self.model.L:
-                self.model.widest_hidden = max(self.model.widest_hidden, layer.n_out)
-        self.model.n_parameters = offset
-        self.vector = empty_with_slack((offset,), dtype)
+        try:
+            for l in range(1, self.model.L + 1):
+                layer = &layers[l]
+                layer.n_in = self.sizes[l - 1]
+                layer.n_out = self.sizes[l]
+                layer.activation = activation_codes[self.activations[l - 1]]
+                layer.W = offset
+                layer.b = offset + layer.n_in * layer.n_out
+                offset = layer.b + layer.n_out
+                self.model.widest = max(self.model.widest, layer.n_out)
+                if l < self.model.L:
+                    self.model.widest_hidden = max(self.model.widest_hidden, layer.n_out)
+            self.model.n_parameters = offset
+            self.vector = empty_with_slack((offset,), dtype)
+        except BaseException:
+            free(layers)
+            raise
         self.model.parameters = cnp.PyArray_DATA(self.vector)
+        self.model.layers = layers  # last: it marks the network as whole
 
     def __dealloc__(self):
         free(self.model.layers)
@@ -606,16 +613,16 @@ cdef class Network:
             batch.weight = data_of(sample_weight, self.kind, batch.rows, "sample_weight")
         return 0
 
-    def __call__(self, x, out=None):
+    def __call__(self, X, out=None):
         """Return a^L; the same as predict."""
-        return self.predict(x, out)
+        return self.predict(X, out)
 
-    def predict(self, x, out=None):
+    def predict(self, X, out=None):
         """Return the activations a^L of the output layer.
 
         Parameters
         ----------
-        x : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,)
             Inputs. NaN flows through.
         out : numpy.ndarray, optional
             Where to write: the network's dtype, C-contiguous, the shape of the answer.
@@ -629,7 +636,7 @@ cdef class Network:
         Raises
         ------
         ValueError, TypeError
-            If x has the wrong shape or is not numeric, or out cannot take the answer.
+            If X has the wrong shape or is not numeric, or out cannot take the answer.
         """
         cdef cnp.ndarray inputs, outputs
         cdef cnp.npy_intp shape[2]
@@ -638,9 +645,7 @@ cdef class Network:
         cdef char* begin
         if self.model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
-        if not self.fits(x):
-            x = self._as_inputs(x)
-        inputs = x
+        inputs = X if self.fits(X) else self._as_inputs(X)
         ndim = cnp.PyArray_NDIM(inputs)
         rows = cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1
         shape[0] = rows
@@ -648,7 +653,7 @@ cdef class Network:
         if out is None:
             outputs = cnp.PyArray_SimpleNew(ndim, shape, self.kind)
         else:
-            if not (cnp.PyArray_CheckExact(out)
+            if not (cnp.PyArray_Check(out)
                     and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
                     and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
                     and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
@@ -678,16 +683,16 @@ cdef class Network:
                                          <double*> cnp.PyArray_DATA(outputs), True)
         return outputs
 
-    cdef bint fits(self, x) noexcept:
-        """Whether x can be read as it is."""
+    cdef bint fits(self, X) noexcept:
+        """Whether X can be read as it is."""
         cdef int ndim
-        if not cnp.PyArray_CheckExact(x):
+        if not cnp.PyArray_CheckExact(X):
             return False
-        ndim = cnp.PyArray_NDIM(<cnp.ndarray> x)
-        return (cnp.PyArray_TYPE(<cnp.ndarray> x) == self.kind
-                and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> x)
-                and (ndim == 2 and cnp.PyArray_DIM(<cnp.ndarray> x, 0) > 0 or ndim == 1)
-                and cnp.PyArray_DIM(<cnp.ndarray> x, ndim - 1) == self.model.layers[1].n_in)
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray> X)
+        return (cnp.PyArray_TYPE(<cnp.ndarray> X) == self.kind
+                and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> X)
+                and (ndim == 2 and cnp.PyArray_DIM(<cnp.ndarray> X, 0) > 0 or ndim == 1)
+                and cnp.PyArray_DIM(<cnp.ndarray> X, ndim - 1) == self.model.layers[1].n_in)
 
     def loss_and_outputs(self, X, y, sample_weight=None):
         """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
@@ -847,9 +852,11 @@ cdef class Network:
             update.epsilon = optimizer.eps
         update.first = update.second = NULL
         if len(state) > 0:
-            update.first = data_of(state[0], self.kind, self.model.n_parameters, "state")
+            update.first = data_of(
+                state[0], self.kind, self.model.n_parameters, "state", write=True)
         if len(state) > 1:
-            update.second = data_of(state[1], self.kind, self.model.n_parameters, "state")
+            update.second = data_of(
+                state[1], self.kind, self.model.n_parameters, "state", write=True)
         if update.rule != SGD and update.second == NULL:
             raise ValueError("state: expected two moments")
         return 0

@@ -1,5 +1,6 @@
 """Checks of arguments: each returns what the core takes, or says what came and was expected."""
 
+import itertools
 import math
 import operator
 from collections.abc import Sequence
@@ -75,6 +76,8 @@ def as_number(
         if isinstance(value, (str, bytes)):
             raise TypeError
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {value!r}") from None
     bounds = []
@@ -85,7 +88,7 @@ def as_number(
     if below is not None:
         bounds.append((number < below, f"less than {below:g}"))
     if not math.isfinite(number) or not all(met for met, _ in bounds):
-        wanted = " and ".join(text for _, text in bounds) or "a finite number"
+        wanted = " and ".join(["a finite number", *(text for _, text in bounds)])
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
     return number
 
@@ -113,18 +116,23 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
         )
-    return tuple(as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
+    counts = tuple(as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
+    # The core counts bytes in signed 64-bit numbers, and must not wrap around.
+    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(counts)) > 2**58:
+        raise ValueError(f"sizes: more parameters than any memory holds, got {sizes!r}")
+    return counts
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
     """Return float32 or float64 as a numpy.dtype."""
     try:
-        given = np.dtype(dtype)
-    except TypeError:
+        given = None if dtype is None else np.dtype(dtype)
+    except Exception:  # NumPy's parser raises TypeError, ValueError, SyntaxError, ...
         given = None
-    if dtype is None or given not in (np.dtype(np.float32), np.dtype(np.float64)):
+    # `is None` first: np.dtype(np.float64) == None is True.
+    if given is None or given not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
-    return given.newbyteorder("=")
+    return given
 
 
 def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
@@ -166,9 +174,15 @@ def as_numeric(name: str, values: Any) -> Array:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked entries")
     if array.dtype.kind == "O":  # a data frame of several types, Fractions, ...
         try:
-            array = array.astype(np.float64)
+            # Integers stay integers: class labels of a data frame of several types.
+            whole = all(isinstance(v, (int, np.integer)) for v in array.flat)
+            array = array.astype(np.int64 if whole and array.size else np.float64)
+        except OverflowError:
+            raise ValueError(f"{name}: holds numbers too large for float64") from None
         except (TypeError, ValueError) as error:
             raise TypeError(f"{name}: expected numbers ({error})") from None
     if array.dtype.kind not in "biuf":
@@ -233,11 +247,22 @@ def as_targets(
             message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
         raise ValueError(message)
     rows_of_y = cast(name, array, dtype)
-    if array.dtype.kind in "iu" and not np.array_equal(rows_of_y, array):
+    if array.dtype.kind in "iu" and not _is_exact(rows_of_y, array):
         raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
     refuse_nonfinite(name, rows_of_y)
     _check_range(name, rows_of_y, loss)
     return X, rows_of_y
+
+
+def _is_exact(converted: Array, integers: Array) -> bool:
+    """Return whether a conversion of integers to floats was exact.
+
+    Compared as integers: NumPy compares int64 with floats in float64, which rounds likewise.
+    """
+    limit = 2.0 ** (64 if integers.dtype.kind == "u" else 63)
+    return bool((converted < limit).all()) and np.array_equal(
+        converted.astype(integers.dtype), integers
+    )
 
 
 def as_numeric_targets(name: str, y: Any, loss: str) -> Array:
@@ -281,20 +306,22 @@ def _check_range(name: str, y: Array, loss: str) -> None:
             )
 
 
-def as_sample_weight(sample_weight: Any, rows: int, dtype: np.dtype[Any]) -> Array | None:
+def as_sample_weight(
+    sample_weight: Any, rows: int, dtype: np.dtype[Any], name: str = "sample_weight"
+) -> Array | None:
     """Return sample weights, shape (rows,), or None."""
     if sample_weight is None:
         return None
-    array = as_numeric("sample_weight", sample_weight)
+    array = as_numeric(name, sample_weight)
     if array.ndim == 0 and rows == 1:
         array = array[np.newaxis]
     if array.shape != (rows,):
-        raise ValueError(f"sample_weight: expected shape ({rows},), got {array.shape}")
-    weight = cast("sample_weight", array, dtype)
-    refuse_nonfinite("sample_weight", weight)
+        raise ValueError(f"{name}: expected shape ({rows},), got {array.shape}")
+    weight = cast(name, array, dtype)
+    refuse_nonfinite(name, weight)
     if weight.min() < 0 or weight.max() == 0:
         raise ValueError(
-            "sample_weight: expected weights of at least 0, not all 0, got "
+            f"{name}: expected weights of at least 0, not all 0, got "
             f"{weight.min()} to {weight.max()}"
         )
     return weight

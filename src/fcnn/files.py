@@ -3,12 +3,13 @@
 import contextlib
 import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fcnn import _validation as check
 from fcnn.network import Network
 from fcnn.preprocessing import Preprocessing
 
@@ -44,15 +45,14 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Replace a file at once: a reader, or a crash, finds the old content or the new."""
+    path = Path(os.path.realpath(path))  # a link stays a link
     # Beside the target, because a rename is atomic only within one file system.
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = path.with_name(f".fcnn-{secrets.token_hex(8)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
-        # mkstemp makes files private; a saved model is as readable as any other file.
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -105,14 +105,14 @@ def _read(file: Any, path: str) -> Network:
     try:
         description = json.loads(metadata["fcnn"])
         version = description["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
     if version != FORMAT_VERSION:
         raise ValueError(
             f"{path}: format {version!r}, this fcnn reads {FORMAT_VERSION}; a newer one may read it"
         )
     try:
-        sizes = tuple(int(n) for n in description["sizes"])
+        sizes = check.as_sizes(description["sizes"])
         *hidden, output = description["activations"]
         expected = _expected_shapes(sizes, description)
         # Before anything is allocated: a forged header may announce any size.
@@ -122,6 +122,10 @@ def _read(file: Any, path: str) -> Network:
         network = Network(
             sizes, hidden, output, description["loss"], description["dtype"], init="zeros"
         )
+        kinds = {name: file.get_slice(name).get_dtype() for name in expected}
+        for name, kind in kinds.items():
+            if kind not in ("F32", "F64"):
+                raise ValueError(f"expected {name} as float32 or float64, found {kind}")
         tensors = {name: file.get_tensor(name) for name in expected}
         for name, tensor in tensors.items():
             wanted = np.dtype(np.float64) if name in ("mean", "scale") else network.dtype
@@ -132,13 +136,16 @@ def _read(file: Any, path: str) -> Network:
             b[...] = tensors[f"b{l}"]
         names = description.get("preprocessing")
         if names is not None:
-            network.preprocessing = Preprocessing(
-                tensors["mean"],
-                tensors["scale"],
-                tuple(names["features"]),
-                names["target"],
-                tuple(names["classes"]),
-            )
+            features, classes = tuple(names["features"]), tuple(names["classes"])
+            mean, scale = tensors["mean"], tensors["scale"]
+            if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+                raise ValueError("expected finite means and positive scales of the inputs")
+            if features and len(features) != sizes[0]:
+                raise ValueError(f"expected {sizes[0]} features, found {len(features)}")
+            # One output of a binary classifier stands for two classes.
+            if classes and len(classes) != sizes[-1] and (len(classes), sizes[-1]) != (2, 1):
+                raise ValueError(f"names {len(classes)} classes for {sizes[-1]} outputs")
+            network.preprocessing = Preprocessing(mean, scale, features, names["target"], classes)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
     return network

@@ -149,9 +149,9 @@ class Network(core.Network):
 
     # --- Passes ----------------------------------------------------------------------------------
 
-    def _as_inputs(self, x: ArrayLike) -> Array:
+    def _as_inputs(self, X: ArrayLike) -> Array:
         """Return the core's input for what is not a plain array of the right type already."""
-        return check.as_inputs("X", x, self.sizes[0], self.dtype)
+        return check.as_inputs("X", X, self.sizes[0], self.dtype)
 
     def _refuse_out(self, out: object, shape: tuple[int, ...]) -> None:
         """Raise what is wrong with an out that the core's predict cannot write to."""
@@ -160,7 +160,11 @@ class Network(core.Network):
             raise TypeError(f"{wanted}, got {type(out).__name__}")
         if out.dtype != self.dtype or out.shape != shape:
             raise ValueError(f"{wanted}, got {out.dtype} of shape {out.shape}")
-        state = "a read-only one" if not out.flags.writeable else "one that is not contiguous"
+        state = "one that is not contiguous"
+        if not out.flags.writeable:
+            state = "a read-only one"
+        elif not out.flags.aligned:
+            state = "one that is not aligned"
         raise ValueError(f"{wanted}, got {state}")
 
     def _as_batch(
@@ -397,19 +401,17 @@ class Network(core.Network):
 
     def copy(self) -> "Network":
         """Return an independent network with the same parameters."""
-        return _restore(*copy.deepcopy(self.__reduce__()[1]))
+        return copy.deepcopy(self)
 
     def __copy__(self) -> "Network":
         return self.copy()
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Network":
-        return self.copy()
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
-    def __reduce__(self) -> tuple[Callable[..., "Network"], tuple[Any, ...]]:
-        return _restore, (
-            type(self), self.sizes, self.activations, self.loss, self.dtype.name,
-            self.parameters, self.__dict__,
-        )  # fmt: skip
+    def __reduce__(self) -> tuple[Any, ...]:
+        made_from = self.sizes, self.activations, self.loss, self.dtype.name, self.parameters
+        return _restore, (type(self), *made_from), self.__dict__
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file in the safetensors format.
@@ -435,10 +437,8 @@ def _restore(
     loss: str,
     dtype: str,
     parameters: Array,
-    attributes: dict[str, Any],
 ) -> Network:
     network = cls.__new__(cls)
     core.Network.__init__(network, sizes, activations, loss, dtype)
     network.parameters[:] = parameters
-    network.__dict__.update(attributes)
     return network

@@ -8,6 +8,13 @@ from numpy.typing import NDArray
 
 from fcnn._validation import as_number
 
+_BOUNDS: dict[str, dict[str, float]] = {
+    "lr": {"above": 0},
+    "eps": {"above": 0},
+    "momentum": {"least": 0, "below": 1},
+    "weight_decay": {"least": 0},
+}
+
 
 class Optimizer:
     """What the optimizers share: the state vectors, and whose they are.
@@ -27,6 +34,21 @@ class Optimizer:
 
     def __init__(self) -> None:
         self.reset()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Checked at the assignment, so that a schedule's mistake shows where it was made.
+        if name in _BOUNDS:
+            value = as_number(name, value, **_BOUNDS[name])
+        elif name == "betas":
+            try:
+                beta1, beta2 = value
+            except (TypeError, ValueError):
+                raise ValueError(f"betas: expected two numbers, got {value!r}") from None
+            value = (
+                as_number("betas[0]", beta1, least=0, below=1),
+                as_number("betas[1]", beta2, least=0, below=1),
+            )
+        super().__setattr__(name, value)
 
     def reset(self) -> None:
         """Forget the state, the count of steps and the network."""
@@ -72,6 +94,11 @@ class Optimizer:
     def __getstate__(self) -> dict[str, Any]:
         # A weak reference cannot be pickled; a copy belongs to the network it updates next.
         return {**self.__dict__, "_owner": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Copied: the vectors of a pickle may be read-only memory (joblib's memory maps).
+        self.__dict__.update(state)
+        self._state = tuple(np.array(v) for v in state["_state"])
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
         other: Optimizer = object.__new__(type(self))
@@ -157,17 +184,10 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
-        self.lr = as_number("lr", lr, above=0)
-        try:
-            beta1, beta2 = betas
-        except (TypeError, ValueError):
-            raise ValueError(f"betas: expected two numbers, got {betas!r}") from None
-        self.betas = (
-            as_number("betas[0]", beta1, least=0, below=1),
-            as_number("betas[1]", beta2, least=0, below=1),
-        )
-        self.eps = as_number("eps", eps, above=0)
-        self.weight_decay = as_number("weight_decay", weight_decay, least=0)
+        self.lr = lr
+        self.betas = betas
+        self.eps = eps
+        self.weight_decay = weight_decay
 
     def _num_states(self) -> int:
         return 2

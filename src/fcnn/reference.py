@@ -343,10 +343,10 @@ class Network:
         _, _, _, loss, gradient = self.backpropagate(X, y, sample_weight)
         return loss, gradient
 
-    def predict(self, x: Array, out: Array | None = None) -> Array:
+    def predict(self, X: Array, out: Array | None = None) -> Array:
         """Return a^L, shape (s, n_L), or (n_L,) for one sample."""
-        _, a = self.forward(np.atleast_2d(x))
-        answer: Array = a[-1] if x.ndim == 2 else a[-1][0]
+        _, a = self.forward(np.atleast_2d(X))
+        answer: Array = a[-1] if X.ndim == 2 else a[-1][0]
         if out is None:
             return answer
         out[...] = answer

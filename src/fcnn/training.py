@@ -92,27 +92,31 @@ def fit(
     """Train a network: see `Network.fit`."""
     epochs = check.as_count("epochs", epochs)
     inputs, targets, weight = _as_training_data(network, X, y, sample_weight, "")
-    size = len(inputs) if batch_size is None else check.as_count("batch_size", batch_size)
+    size = len(inputs)
+    if batch_size is not None:
+        size = min(size, check.as_count("batch_size", batch_size))
     optimizer = Adam() if optimizer is None else check.as_optimizer(optimizer)
     held_out = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            raise TypeError(
-                "validation: expected (X, y) or (X, y, sample_weight), got "
-                f"{type(validation).__name__}"
-            )
+            got = type(validation).__name__
+            if isinstance(validation, (tuple, list)):
+                got += f" of {len(validation)}"
+            raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
         X_held, y_held, weight_held = (*validation, None)[:3]
         held_out = _as_training_data(network, X_held, y_held, weight_held, "validation ")
-    callbacks = list(callbacks)
+    try:
+        callbacks = list(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}") from None
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks: expected functions, got {callback!r}")
     generator = network.rng if rng is None else check.as_generator(rng)
-    optimizer.state(network)  # refused before anything is shown, if it is another network's
+    kept = _keep(network, optimizer)  # which refuses an optimizer that is another network's
 
     history = History()
     order = np.arange(len(inputs), dtype=np.int64) if shuffle else None
-    last_finite = network.parameters.copy()
     with _bar(epochs, progress) as bar:
         for epoch in range(1, epochs + 1):
             began = time.perf_counter()
@@ -125,10 +129,10 @@ def fit(
             except DivergenceError as error:
                 # The loss can lag behind: a saturated node hides an infinite weight.
                 if not core.all_finite(network.parameters):
-                    network.parameters[:] = last_finite
+                    _go_back(network, optimizer, kept)
                 error.add_note(f"in epoch {epoch} of {epochs}")
                 raise
-            last_finite[:] = network.parameters
+            kept = _keep(network, optimizer)
             history.seconds.append(time.perf_counter() - began)
             history.loss.append(loss)
             shown = {"loss": f"{loss:.4g}"}
@@ -163,7 +167,22 @@ def _as_training_data(
     inputs, targets = check.as_targets(
         f"{whose}y", y, inputs, network.sizes[-1], network.loss, network.dtype
     )
-    return inputs, targets, check.as_sample_weight(sample_weight, len(inputs), network.dtype)
+    return (
+        inputs,
+        targets,
+        check.as_sample_weight(sample_weight, len(inputs), network.dtype, f"{whose}sample_weight"),
+    )
+
+
+def _keep(network: "Network", optimizer: Optimizer) -> tuple[int, list[Any]]:
+    """Return copies of everything that training changes."""
+    return optimizer.steps, [v.copy() for v in (network.parameters, *optimizer.state(network))]
+
+
+def _go_back(network: "Network", optimizer: Optimizer, kept: tuple[int, list[Any]]) -> None:
+    optimizer.steps, copies = kept
+    for v, copy in zip((network.parameters, *optimizer.state(network)), copies, strict=True):
+        v[...] = copy
 
 
 class _NoBar:
