@@ -1,5 +1,3 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
-# cython: initializedcheck=False
 """The core of fcnn: forward pass, delta recursion, gradients and updates.
 
 Layers l = 1..L of sizes n_0..n_L. In W^l_kj, k is the receiving node and j the emitting node; s is
@@ -42,7 +40,7 @@ from fcnn._losses cimport (
     ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, POISSON, SQUARED_ERROR,
     Loss, output_pass,
 )
-from fcnn._products cimport SLACK, product, transpose
+from fcnn._products cimport PACKED_ROWS, SLACK, TILE_COLUMNS, product, transpose
 from fcnn._real cimport real
 from fcnn._updates cimport ADAM, ADAMW, SGD, Update, apply_update
 
@@ -110,6 +108,7 @@ cdef struct Model:
     Py_ssize_t n_parameters
     Py_ssize_t widest_hidden    # the largest of n_1..n_(L-1)
     Py_ssize_t widest           # the largest of n_1..n_L
+    Py_ssize_t deepest          # the largest of n_0..n_L
     void* parameters
 
 cdef struct Batch:              # inputs and targets of some samples
@@ -125,6 +124,7 @@ cdef struct Pass:               # the arrays that one pass through the network w
     void** delta                # delta[1..L]: (rows, n_l), two arrays in turn; followed by SLACK
     void* delta_T               # (n_l, rows): delta^l transposed; followed by SLACK
     void* previous_T            # (n_(l-1), rows): dC/da^(l-1) transposed
+    void* packed                # a panel of the product's right factor
     void* gradient              # (n_parameters,)
     void* x                     # (rows of a batch, n_0) gathered samples, and their targets
     void* y
@@ -136,7 +136,7 @@ cdef struct Pass:               # the arrays that one pass through the network w
 # --- The passes ------------------------------------------------------------------------------
 
 cdef void forward(
-    const Model* model, const real* x, Py_ssize_t rows, void** z, void** a,
+    const Model* model, const real* x, Py_ssize_t rows, void** z, void** a, real* packed,
 ) noexcept nogil:
     """a^0 = x;  z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef const real* parameters = <const real*> model.parameters
@@ -146,7 +146,7 @@ cdef void forward(
     for l in range(1, model.L + 1):
         layer = &model.layers[l]
         product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                <real*> z[l], rows, layer.n_out, layer.n_in, False)
+                <real*> z[l], rows, layer.n_out, layer.n_in, False, packed)
         activate(layer.activation, <const real*> z[l], <real*> a[l], rows, layer.n_out)
         emitting = <const real*> a[l]
 
@@ -156,13 +156,13 @@ cdef void layer_gradient(
     const real* a_previous,     # IN a^(l-1): (rows, n_(l-1))
     const real* delta,          # IN delta^l: (rows, n_l)
     real* gradient,             # OUT the flat gradient: W and b of this layer
-    Py_ssize_t rows, bint add,
+    Py_ssize_t rows, bint add, real* packed,
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
     cdef real* db = gradient + layer.b
     cdef Py_ssize_t i, k
     product(a_previous, 1, layer.n_in, delta, <const real*> NULL, gradient + layer.W,
-            layer.n_in, layer.n_out, rows, add)
+            layer.n_in, layer.n_out, rows, add, packed)
     if not add:
         for k in range(layer.n_out):
             db[k] = 0
@@ -179,7 +179,7 @@ cdef void delta_recursion(
     const real* z_previous,     # IN z^(l-1): (rows, n_(l-1)), read only where sigma' needs it
     const real* a_previous,     # IN a^(l-1)
     real* delta_previous,       # OUT delta^(l-1)
-    real* delta_T, real* previous_T,
+    real* delta_T, real* previous_T, real* packed,
     Py_ssize_t rows,
 ) noexcept nogil:
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj.
@@ -189,7 +189,7 @@ cdef void delta_recursion(
     """
     transpose(delta, delta_T, rows, layer.n_out)
     product(parameters + layer.W, layer.n_out, 1, <const real*> delta_T, <const real*> NULL,
-            previous_T, layer.n_in, rows, layer.n_out, False)
+            previous_T, layer.n_in, rows, layer.n_out, False, packed)
     transpose(<const real*> previous_T, delta_previous, layer.n_in, rows)
     multiply_by_derivative(activation, z_previous, a_previous, delta_previous, rows * layer.n_in)
 
@@ -202,7 +202,7 @@ cdef double forward_and_backward(
     cdef double total
     cdef const Layer* layer
     cdef const real* a_previous
-    forward(model, x, batch.rows, p.z, p.a)
+    forward(model, x, batch.rows, p.z, p.a, <real*> p.packed)
     total = output_pass(
         model.loss, model.layers[l].activation, <const real*> p.z[l], <const real*> p.a[l],
         <const real*> batch.y, batch.labels, <const real*> batch.weight, scale,
@@ -211,12 +211,13 @@ cdef double forward_and_backward(
         layer = &model.layers[l]
         a_previous = <const real*> p.a[l - 1] if l > 1 else x
         layer_gradient(layer, a_previous, <const real*> p.delta[l], <real*> p.gradient,
-                       batch.rows, add)
+                       batch.rows, add, <real*> p.packed)
         if l > 1:               # the input layer has no delta
             delta_recursion(layer, model.layers[l - 1].activation,
                             <const real*> model.parameters, <const real*> p.delta[l],
                             <const real*> p.z[l - 1], a_previous, <real*> p.delta[l - 1],
-                            <real*> p.delta_T, <real*> p.previous_T, batch.rows)
+                            <real*> p.delta_T, <real*> p.previous_T, <real*> p.packed,
+                            batch.rows)
         l -= 1
     return total
 
@@ -382,8 +383,11 @@ cdef int predict_rows(
     cdef const Layer* layer
     cdef real on_stack[STACK_ENTRIES]
     cdef real* hidden = on_stack
-    if 2 * half > STACK_ENTRIES:
-        hidden = <real*> malloc(2 * half * sizeof(real))
+    cdef Py_ssize_t entries = 2 * half
+    if block >= PACKED_ROWS:
+        entries += model.deepest * TILE_COLUMNS
+    if entries > STACK_ENTRIES:
+        hidden = <real*> malloc(entries * sizeof(real))
         if hidden == NULL:
             with gil:
                 raise MemoryError
@@ -395,7 +399,7 @@ cdef int predict_rows(
                 layer = &model.layers[l]
                 receiving = hidden + (l % 2) * half if l < model.L else out + first * n_out
                 product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                        receiving, count, layer.n_out, layer.n_in, False)
+                        receiving, count, layer.n_out, layer.n_in, False, hidden + 2 * half)
                 activate(layer.activation, <const real*> receiving, receiving, count, layer.n_out)
                 emitting = receiving
             first += count
@@ -420,7 +424,7 @@ cdef int evaluate_rows(
         rows = min(<Py_ssize_t> TRAINING_ROWS, batch.rows - first)
         block = rows_of(model, batch, first, rows, <const real*> out)
         p.a[model.L] = out + first * n_out
-        forward(model, <const real*> block.x, rows, p.z, p.a)
+        forward(model, <const real*> block.x, rows, p.z, p.a, <real*> p.packed)
         total += output_pass(
             model.loss, model.layers[model.L].activation, <const real*> p.z[model.L],
             <const real*> p.a[model.L], <const real*> block.y, block.labels,
@@ -453,6 +457,8 @@ cdef void lay_out(
         # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
         own_z = l == L or (backward and derivative_reads_z(model.layers[l].activation))
         p.z[l] = place(position, rows * n * size) if own_z else p.a[l]
+    # A panel is as deep as the sums are long: over nodes, or over the samples of a block.
+    p.packed = place(position, max(model.deepest, rows) * TILE_COLUMNS * size)
     if not backward:
         return
     turns[0] = place(position, (rows * model.widest + SLACK) * size)
@@ -577,6 +583,7 @@ cdef class Network:
         except BaseException:
             free(layers)
             raise
+        self.model.deepest = max(self.sizes)
         self.model.parameters = cnp.PyArray_DATA(self.vector)
         self.model.layers = layers  # last: it marks the network as whole
 

@@ -1,0 +1,8 @@
+"""``python -m fcnn``: the command line."""
+
+import sys
+
+from fcnn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,383 @@
+"""The command line: ``fcnn train``, ``predict``, ``inspect`` and ``bench``; see ``fcnn --help``.
+
+A refusal is one line on stderr and exit code 2; 1 says that training diverged, 130 that it was
+interrupted.
+"""
+
+import argparse
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import fcnn
+from fcnn import _validation as check
+from fcnn.cli_data import INTERRUPTED, KINDS, MOST_CLASSES, CommandError, say
+from fcnn.initializers import INITIALIZERS
+
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        The words after ``fcnn``; None takes the process's own.
+    """
+    command = "fcnn"
+    try:
+        try:
+            options = _parser().parse_args(argv)
+            command = f"fcnn {options.command}".strip()
+            code: int = options.run(options)
+        except SystemExit as done:  # --help and --version
+            code = int(done.code or 0)
+        # Here, where a closed pipe can still be caught.
+        sys.stdout.flush()
+        return code
+    except CommandError as error:
+        say(f"{command}: error: {error}")
+        return error.code
+    except BrokenPipeError:
+        # What is left in the buffer must not fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except OSError as error:
+        what = error.strerror or str(error)
+        say(f"{command}: error: {f'{error.filename}: {what}' if error.filename else what}")
+    except (MemoryError, OverflowError):
+        say(f"{command}: error: not enough memory; make the data, --layers or --batch-size smaller")
+    except KeyboardInterrupt:
+        say(f"{command}: interrupted")
+        return INTERRUPTED
+    return 2
+
+
+# --- Options --------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandError(f"{message} (see {self.prog} --help)")
+
+
+def _number(
+    *, least: float | None = None, above: float | None = None, below: float | None = None
+) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
+        try:
+            return check.as_number("", number, least=least, above=above, below=below)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
+
+    return convert
+
+
+def _count(least: int) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+        if number < least:
+            raise argparse.ArgumentTypeError(f"expected at least {least}, got {number}")
+        return number
+
+    return convert
+
+
+def _layers(text: str) -> tuple[int, ...]:
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        sizes = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected sizes like 128 or 128,64, or none for no hidden layer; got {text!r}"
+        )
+    return sizes
+
+
+def _names(text: str) -> str | list[str]:
+    names = [part.strip() for part in text.split(",")]
+    hidden = [name for name in check.ACTIVATIONS if name not in check.OUTPUT_ONLY]
+    for name in names:
+        if name not in hidden:
+            raise argparse.ArgumentTypeError(f"expected {check.listed(hidden)}, got {name!r}")
+    return names if len(names) > 1 else names[0]
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"expected {check.listed(choices)}, got {text!r}")
+        return text
+
+    return convert
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="fcnn",
+        description=(
+            "Fully connected neural networks, trained and served on CPUs at the speed of the "
+            "hardware."
+        ),
+        epilog=textwrap.dedent("""\
+            examples:
+              fcnn train digits                        train on the digits that come with fcnn
+              fcnn train iris.csv --target species     train on a table
+              fcnn predict iris.safetensors new.csv    answers for new rows, as CSV
+              fcnn COMMAND --help                      all options of a command"""),
+    )
+    parser.add_argument(
+        "--version", action="version", help="print the version and the instruction set in use",
+        version=f"fcnn {fcnn.__version__} ({fcnn._dispatch.core.ISA} instruction set)",
+    )  # fmt: skip
+    parser.set_defaults(command="", run=lambda _: parser.error("a command is missing"))
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_train(commands)
+    _add_predict(commands)
+    _add_inspect(commands)
+    _add_bench(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a network and save it",
+        description=textwrap.dedent(f"""\
+            Train a network on DATA, test it on samples it has not seen, and save it.
+
+            DATA is one of
+              digits       1,797 handwritten digits of 8 x 8 pixels that come with fcnn
+              FILE.csv     a table with a header, all numbers but for the --target column
+              FILE.npz     a NumPy archive with X and y, or X_train, y_train, and optionally
+                           X_test, y_test
+              FOLDER       IDX files, as of MNIST: train-images-idx3-ubyte(.gz) and so on
+
+            What is saved is the network of the epoch with the lowest validation loss (without
+            validation, the last), with the scaling of its inputs and the names of columns and
+            classes. Ctrl-C ends the training and saves the best completed epoch so far; during
+            the first epoch nothing is saved. Exit codes: 0 trained, 1 training diverged,
+            2 wrong usage or data, {INTERRUPTED} interrupted."""),
+        epilog=textwrap.dedent("""\
+            examples:
+              fcnn train digits
+              fcnn train houses.csv --target price --layers 64,64 --epochs 200
+              fcnn train mnist --layers 30 --activation sigmoid --output-activation sigmoid \\
+                  --loss squared_error --optimizer sgd --lr 3 --batch-size 10"""),
+    )
+    parser.set_defaults(command="train", run=_train)
+    parser.add_argument("data", metavar="DATA", help=KINDS)
+
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--target", metavar="COLUMN", help="column of a CSV file to predict; all others are inputs")
+    add(
+        "--task", type=_choice("auto", "classification", "regression"), default="auto",
+        metavar="TASK",
+        help="classification, regression or auto (default): classification if the targets are "
+        f"text, or integers with at most {MOST_CLASSES} distinct values that occur twice or more "
+        "on average",
+    )  # fmt: skip
+    add(
+        "--test", type=_number(least=0, below=1), metavar="SHARE",
+        help="share of the samples held out for the final test, if DATA has no test part "
+        "(default 0.2; 0 for none)",
+    )  # fmt: skip
+    add(
+        "--validation", type=_number(least=0, below=1), default=0.1, metavar="SHARE",
+        help="share of the training samples held out to choose the best epoch (default 0.1; 0 for "
+        "none)",
+    )  # fmt: skip
+    add(
+        "--standardize", type=_choice("auto", "features", "together", "none"), default="auto",
+        metavar="HOW",
+        help="features: each to mean 0 and deviation 1; together: one mean and one deviation for "
+        "all; none; auto (default): together for images (digits, IDX), else features. Measured on "
+        "the training samples, saved with the model",
+    )  # fmt: skip
+
+    losses = list(check.OUTPUT_ACTIVATIONS)
+    group = parser.add_argument_group("network")
+    add = group.add_argument
+    add(
+        "--layers", type=_layers, default=(128,), metavar="SIZES",
+        help="nodes of each hidden layer, as in 128 (default) or 128,64; none for no hidden layer",
+    )  # fmt: skip
+    add(
+        "--activation", type=_names, default="relu", metavar="NAMES",
+        help="of the hidden layers, one name for all or one for each, as in relu,tanh: "
+        f"{', '.join(name for name in check.ACTIVATIONS if name not in check.OUTPUT_ONLY)} "
+        "(default relu)",
+    )  # fmt: skip
+    add(
+        "--output-activation", type=_choice(*check.ACTIVATIONS), metavar="NAME",
+        help=f"those, {' or '.join(check.OUTPUT_ONLY)} (default: the loss's natural one)",
+    )  # fmt: skip
+    add(
+        "--loss", type=_choice(*losses), metavar="NAME",
+        help=f"{', '.join(losses)} (default: cross_entropy for classification, squared_error for "
+        "regression). With squared_error or absolute_error and identity output, targets are "
+        "standardized for training; the saved network predicts in the original units",
+    )  # fmt: skip
+    add(
+        "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
+        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation)",
+    )  # fmt: skip
+    add(
+        "--dtype", type=_choice("float32", "float64"), default="float32", metavar="TYPE",
+        help="float32 (default) or float64",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("training")
+    add = group.add_argument
+    add(
+        "--optimizer", type=_choice("sgd", "adam", "adamw"), default="adam", metavar="NAME",
+        help="sgd, adam (default) or adamw",
+    )  # fmt: skip
+    add(
+        "--lr", type=_number(above=0), metavar="RATE",
+        help="learning rate (default 0.001, sgd 0.1)",
+    )  # fmt: skip
+    add("--momentum", type=_number(least=0, below=1), metavar="M", help="of sgd (default 0)")
+    add("--nesterov", action="store_true", help="Nesterov's variant of --momentum")
+    add(
+        "--weight-decay", type=_number(least=0), metavar="W",
+        help="decay of weights and biases (default 0, adamw 0.01)",
+    )  # fmt: skip
+    add("--epochs", type=_count(1), default=50, metavar="N",
+        help="passes over the training samples (default 50)")  # fmt: skip
+    add(
+        "--batch-size", type=_count(1), metavar="N",
+        help="samples in one update (default: a hundredth of the training samples, but at least 16 "
+        "and at most 128)",
+    )  # fmt: skip
+    add(
+        "--seed", type=_count(0), default=0, metavar="N",
+        help="of the split, the initial weights and the order of the samples (default 0)",
+    )  # fmt: skip
+
+    group = parser.add_argument_group("output")
+    add = group.add_argument
+    add(
+        "--output", metavar="FILE",
+        help="where to save the model (default: the name of DATA with .safetensors, here); an "
+        "existing file is replaced",
+    )  # fmt: skip
+    add(
+        "--plot", metavar="FILE",
+        help="where to draw the curves; the ending decides the format (default: beside the model, "
+        ".png)",
+    )  # fmt: skip
+    add("--no-plot", action="store_true", help="draw no picture")
+    add("--quiet", action="store_true", help="no progress bar, and only the final lines")
+
+
+def _add_predict(commands: Any) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="answers of a saved network for new data",
+        description=textwrap.dedent("""\
+            Predict every row of DATA with a saved MODEL, as CSV with a header.
+
+            Of a CSV file the columns that the model was trained on are taken by name: their order
+            is free, further columns are ignored. Of an .npz file or a folder of IDX files the
+            test part is taken, or all if there is none; of digits all. Where DATA has the targets,
+            the score goes to stderr."""),
+        epilog=textwrap.dedent("""\
+            examples:
+              fcnn predict iris.safetensors new.csv > answers.csv
+              fcnn predict iris.safetensors new.csv --probabilities --output answers.csv"""),
+    )
+    parser.set_defaults(command="predict", run=_predict)
+    parser.add_argument("model", metavar="MODEL", help="a file that fcnn train or net.save wrote")
+    parser.add_argument("data", metavar="DATA", help=KINDS)
+    parser.add_argument(
+        "--output", metavar="FILE", help="where to write (default: to the terminal)"
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true",
+        help="a column for each class instead of the most probable one: its probability (of a "
+        "network trained with a loss other than the entropies, its output)",
+    )  # fmt: skip
+
+
+def _add_inspect(commands: Any) -> None:
+    parser = commands.add_parser(
+        "inspect",
+        help="what is in a model file",
+        description="Print what a model file holds: layers, classes, scaling of inputs, weights.",
+    )
+    parser.set_defaults(command="inspect", run=_inspect)
+    parser.add_argument("model", metavar="MODEL", help="a file that fcnn train or net.save wrote")
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser(
+        "bench",
+        help="a short comparison with NumPy on this machine",
+        description=(
+            "Time training and prediction against the same formulas in NumPy (fcnn.reference), "
+            "on this machine."
+        ),
+    )
+    parser.set_defaults(command="bench", run=_bench)
+    duration = parser.add_mutually_exclusive_group()
+    duration.add_argument(
+        "--seconds", type=_number(above=0), default=10.0, metavar="S",
+        help="about how long to measure (default 10)",
+    )  # fmt: skip
+    duration.add_argument(
+        "--quick", dest="seconds", action="store_const", const=2.0, help="the same as --seconds 2"
+    )
+    parser.add_argument(
+        "--dtype", type=_choice("float32", "float64"), default="float32", metavar="TYPE",
+        help="float32 (default) or float64",
+    )  # fmt: skip
+
+
+# --- Commands, imported when they are wanted ------------------------------------------------------
+
+
+def _train(options: argparse.Namespace) -> int:
+    from fcnn.cli_train import train
+
+    return train(options)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from fcnn.cli_model import predict
+
+    return predict(options)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from fcnn.cli_model import inspect
+
+    return inspect(options)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from fcnn import bench
+
+    try:
+        print(bench.run(options.seconds, options.dtype))
+    except RuntimeError as error:  # the two sides disagree
+        raise CommandError(str(error), 1) from None
+    return 0
