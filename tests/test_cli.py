@@ -734,7 +734,11 @@ def test_ctrl_c_on_a_terminal(here):
     pytest.importorskip("tqdm")
     terminal, stderr = os.openpty()
     words = [sys.executable, "-m", "fcnn", "train", "digits", "--epochs", "99999"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+    # A shell that starts pytest in the background has SIGINT ignored, and children inherit that.
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=stderr, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         os.close(stderr)
         try:
             shown = read_terminal(terminal, until=r"\r[1-9]\d*/99999 ")
@@ -891,3 +895,19 @@ def test_a_closed_pipe_is_quiet(here, run):
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_predict_inputs_without_targets(here, run):
+    X, y = flowers()
+    np.savez(here / "known.npz", X=X, y=y)
+    assert run("train", "known.npz", "--epochs", 3, "--no-plot", "--quiet")[0] == 0
+    np.savez(here / "new.npz", X=X[:5])
+    code, out, err = run("predict", "known.safetensors", "new.npz")
+    assert (code, err, len(answers(out)[1])) == (0, "", 5)
+    assert main(["train", "new.npz"]) == 2
+
+
+def test_a_nearly_constant_deviation_is_not_a_scale():
+    """Rounding gives a thousand times 0.3 a deviation of 1e-16."""
+    preparation = fcnn.preprocessing.Preprocessing.of(np.full((1000, 1), 0.3))
+    assert preparation.scale == 1

@@ -486,7 +486,7 @@ def test_npz(tmp_path, save, x, y, x_test, y_test):
     [
         ({"images": X4, "labels": Y4}, ["['images', 'labels']", "X and y"]),
         ({}, ["[]", "X and y"]),
-        ({"X": X4}, ["['X']"]),
+        ({"X": X4, "X_test": X4}, ["['X', 'X_test']"]),
         ({"y_train": Y4}, ["['y_train']"]),
         ({"X": X4, "x": X4, "y": Y4}, ["['X', 'x', 'y']"]),
         ({"X": X4, "y": Y4, "x_train": X4, "y_train": Y4}, ["'x_train', 'y_train'"]),
@@ -567,3 +567,24 @@ def test_npz_refuses_a_member_that_is_no_array(tmp_path):
     message = refusal(ValueError, datasets.load_npz, path)
     assert str(path) in message
     assert "X holds" in message
+
+
+def test_npz_with_inputs_alone(tmp_path):
+    np.savez(tmp_path / "a.npz", X=X4, other=Y4)
+    X, *rest = datasets.load_npz(tmp_path / "a.npz")
+    np.testing.assert_array_equal(X, X4.reshape(4, 6))
+    assert rest == [None, None, None]
+
+
+def test_csv_columns_by_name(tmp_path):
+    path = write(tmp_path / "t.csv", "id;b;note;a;y\nx7;1;?;2;yes\n\nx8;3;;4;no\n")
+    assert datasets.csv_columns(path) == ["id", "b", "note", "a", "y"]
+    table = datasets.load_csv(path, "y", features=["a", "b"])
+    assert table.features == ["a", "b"]
+    np.testing.assert_array_equal(table.X, [[2, 1], [4, 3]])
+    assert table.y.tolist() == ["yes", "no"]
+    message = refusal(ValueError, datasets.load_csv, path, "y", ["a", "c"])
+    assert "features" in message
+    assert "no column 'c'" in message
+    message = refusal(ValueError, datasets.load_csv, path, "y", ["a", "note"])
+    assert "line 2, column 'note'" in message

@@ -1,10 +1,9 @@
 """What the commands share: refusals; data sets by name or path, their targets and their parts."""
 
-import csv
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ class CommandError(Exception):
         self.code = code
 
 
-@contextmanager
+@contextlib.contextmanager
 def refusals(**renamed: str) -> Iterator[None]:
     """Turn what the library refuses into a CommandError.
 
@@ -117,7 +116,7 @@ def read_for_training(source: str, target: str | None) -> DataSet:
     with refusals(path="DATA", target="--target"):
         if kind == "csv":
             if target is None:
-                columns = ", ".join(_csv_columns(source))
+                columns = ", ".join(datasets.csv_columns(source))
                 raise CommandError(
                     f"--target: a CSV file needs it; the columns of {source} are: {columns}"
                 )
@@ -132,7 +131,10 @@ def read_for_training(source: str, target: str | None) -> DataSet:
             return DataSet(source, *datasets.load_digits(), is_images=True)
         loaded = datasets.load_npz(source) if kind == "npz" else datasets.load_idx_folder(source)
         _refuse_unusable(source, *loaded)
-        return DataSet(source, *loaded, is_images=kind == "idx")
+        X, y, X_test, y_test = loaded
+        if y is None:
+            raise CommandError(f"{source}: holds no y; expected targets to train on")
+        return DataSet(source, X, y, X_test, y_test, is_images=kind == "idx")
 
 
 def read_for_prediction(
@@ -169,114 +171,55 @@ def read_for_prediction(
 
 
 def _refuse_unusable(
-    source: str, X: Array, y: Array, X_test: Array | None, y_test: Array | None
+    source: str, X: Array, y: Array | None, X_test: Array | None, y_test: Array | None
 ) -> None:
     for part, inputs, targets in (("", X, y), ("test ", X_test, y_test)):
-        if inputs is None or targets is None:
+        if inputs is None:
             continue
         if inputs.size == 0:
             raise CommandError(f"{source}: the {part}inputs are empty, of shape {inputs.shape}")
+        _refuse_nonfinite(source, f"{part}inputs", inputs)
+        if targets is None:
+            continue
         if targets.ndim > 2 or targets.size == 0 or targets.dtype.kind not in "biufUS":
             raise CommandError(
                 f"{source}: the {part}targets are {targets.dtype} of shape {targets.shape}; "
                 "expected numbers or text, one for each sample, or rows of numbers"
             )
-        for what, values in (("inputs", inputs), ("targets", targets)):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                place = np.argwhere(~np.isfinite(values))[0]
-                raise CommandError(
-                    f"{source}: the {part}{what} hold {values[tuple(place)]} at "
-                    f"{place.tolist()}; expected finite numbers"
-                )
+        _refuse_nonfinite(source, f"{part}targets", targets)
+
+
+def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        place = np.argwhere(~np.isfinite(values))[0]
+        raise CommandError(
+            f"{source}: the {what} hold {values[tuple(place)]} at {place.tolist()}; "
+            "expected finite numbers"
+        )
 
 
 # --- CSV columns by name --------------------------------------------------------------------------
 
 
-def _csv_columns(source: str) -> list[str]:
-    try:
-        with open(source, encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            rows = csv.reader(stream, delimiter=datasets._delimiter(first), skipinitialspace=True)
-            return [cell.strip() for cell in next(rows, [])]
-    except (UnicodeDecodeError, csv.Error):
-        datasets.load_csv(source)  # which says what is wrong
-        raise
-
-
 def _read_columns(
     source: str, model: str, n_in: int, preparation: Preprocessing | None
 ) -> tuple[Array, Array | None]:
-    columns = _csv_columns(source)
+    columns = datasets.csv_columns(source)
     features = preparation.features if preparation is not None else ()
-    target = preparation.target if preparation is not None and preparation.target else None
+    target = preparation.target if preparation is not None else ""
     missing = [name for name in features if name not in columns]
     if missing:
         raise CommandError(
             f"{source}: lacks the column{'s' * (len(missing) > 1)} "
             f"{', '.join(map(repr, missing))}; {model} was trained on {', '.join(features)}"
         )
-    if target not in columns:
-        target = None
-    extra = {name for name in columns if features and name not in features and name != target}
-    try:
-        table = _load_without(source, extra, target)
-    except ValueError:
-        if target is None:
-            raise
+    if target in columns:
         # Targets that are not known yet must not be in the way of predicting them.
-        table = _load_without(source, extra | {target}, None)
-    if not features:
-        return table.X, table.y
-    wanted = [table.features.index(name) for name in features]
-    return table.X[:, wanted], table.y
-
-
-def _load_without(source: str, extra: set[str], target: str | None) -> datasets.Table:
-    """Read a CSV file whose extra columns may hold anything."""
-    if not extra:
-        return datasets.load_csv(source, target)
-    with tempfile.TemporaryDirectory() as folder:
-        blanked = Path(folder, "blanked.csv")
-        try:
-            _blank(source, blanked, extra)
-        except (UnicodeDecodeError, csv.Error):
-            datasets.load_csv(source, target)  # which says what is wrong
-            raise
-        try:
-            return datasets.load_csv(blanked, target)
-        except ValueError as error:
-            raise ValueError(str(error).replace(str(blanked), source)) from None
-
-
-def _blank(source: str, blanked: Path, extra: set[str]) -> None:
-    """Copy a CSV file with 0 in its extra columns, every row on the line where it was."""
-    with (
-        open(source, encoding="utf-8-sig", newline="") as stream,
-        open(blanked, "w", encoding="utf-8", newline="") as copy,
-    ):
-        delimiter = datasets._delimiter(stream.readline())
-        stream.seek(0)
-        rows = csv.reader(stream, delimiter=delimiter, skipinitialspace=True, strict=True)
-        writer = csv.writer(copy, delimiter=delimiter, lineterminator="\n")
-        names: list[str] = []
-        line, written = 1, 0
-        for row in rows:
-            begin, line = line, rows.line_num + 1
-            if not row:
-                continue
-            # load_csv skips empty lines, and counts them.
-            copy.write("\n" * (begin - 1 - written))
-            if not names:
-                names = [cell.strip() for cell in row]
-                written = rows.line_num
-            else:
-                if len(row) == len(names):
-                    row = ["0" if n in extra else c for n, c in zip(names, row, strict=True)]
-                row = [" ".join(cell.splitlines()) for cell in row]
-                written = begin
-            writer.writerow(row)
+        with contextlib.suppress(ValueError):
+            table = datasets.load_csv(source, target, features or None)
+            return table.X, table.y
+    others = [name for name in columns if name != target]
+    return datasets.load_csv(source, features=features or others).X, None
 
 
 # --- Targets --------------------------------------------------------------------------------------

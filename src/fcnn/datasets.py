@@ -24,11 +24,19 @@ from typing import Any, BinaryIO, NoReturn, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Table", "load_csv", "load_digits", "load_idx", "load_idx_folder", "load_npz"]
+__all__ = [
+    "Table",
+    "csv_columns",
+    "load_csv",
+    "load_digits",
+    "load_idx",
+    "load_idx_folder",
+    "load_npz",
+]
 
 Array: TypeAlias = NDArray[Any]
 PathArgument: TypeAlias = str | os.PathLike[str]
-Split: TypeAlias = tuple[Array, Array, Array | None, Array | None]
+Split: TypeAlias = tuple[Array, Array | None, Array | None, Array | None]
 
 
 def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -244,7 +252,9 @@ class Table:
     y: Array | None
 
 
-def load_csv(path: PathArgument, target: str | None = None) -> Table:
+def load_csv(
+    path: PathArgument, target: str | None = None, features: Sequence[str] | None = None
+) -> Table:
     """Read a table of numbers from a CSV file with a header.
 
     Parameters
@@ -254,7 +264,10 @@ def load_csv(path: PathArgument, target: str | None = None) -> Table:
         semicolons or tabs separate the cells, which may be quoted. Empty lines are skipped, blanks
         around a cell ignored.
     target : str, optional
-        Name of the column to return as `y`. All other columns are features.
+        Name of the column to return as `y`.
+    features : sequence of str, optional
+        Names of the columns of `X`, in this order; what other columns hold does not matter. None
+        takes all but the target.
 
     Returns
     -------
@@ -270,66 +283,82 @@ def load_csv(path: PathArgument, target: str | None = None) -> Table:
     ValueError
         A feature that is empty, not a number, NaN or infinite; a target that is empty, or NaN or
         infinite among numbers, or beyond int64 among integers; a row with too few or too many
-        cells; a header with an empty or repeated name; no data rows; no features; a `target` that
-        is not in the header; text that is not UTF-8 or holds NUL. The message names the file and,
-        where it applies, the line (the header is line 1) and the column.
+        cells; a header with an empty or repeated name; no data rows; no features; a `target` or one
+        of the `features` that is not in the header; text that is not UTF-8 or holds NUL. The
+        message names the file and, where it applies, the line (the header is line 1) and the
+        column.
     """
     path = _file(path)
-    try:
-        return _read_csv(path, target)
-    except UnicodeDecodeError:
-        _refuse_encoding(path)
+    rows = _csv_rows(path)
+    names = _header(path, next(rows)[1])
+    if target is not None and target not in names:
+        raise ValueError(f"target: {path} has no column {target!r}; expected one of {names}")
+    wanted = [name for name in names if name != target] if features is None else list(features)
+    missing = [name for name in wanted if name not in names]
+    if missing:
+        raise ValueError(f"features: {path} has no column {missing[0]!r}; expected some of {names}")
+    if not wanted:
+        raise ValueError(f"{path} has no column besides the target {target!r}")
+    taken = [names.index(name) for name in wanted]
+    target_at = None if target is None else names.index(target)
 
-
-def _read_csv(path: Path, target: str | None) -> Table:
-    with open(path, encoding="utf-8-sig", newline="") as stream:
-        first_line = stream.readline()
-        stream.seek(0)
-        lines = (_without_nul(path, number, text) for number, text in enumerate(stream, 1))
-        # strict: a quote that is never closed is an error, not one cell up to the end of the file.
-        reader = csv.reader(
-            lines, delimiter=_delimiter(first_line), skipinitialspace=True, strict=True
-        )
-        line = 1
+    values = array("d")
+    targets: list[str] = []
+    target_lines = array("q")
+    for line, row in rows:
+        if not row:
+            continue
+        if len(row) != len(names):
+            raise ValueError(
+                f"{path}, line {line}: {len(row)} cells; expected {len(names)}, as in the header"
+            )
+        if target_at is not None:
+            targets.append(row[target_at].strip())
+            target_lines.append(line)
+        cells = [row[i] for i in taken]
         try:
-            names = _header(path, next(reader, []))
-            if target is not None and target not in names:
-                raise ValueError(
-                    f"target: {path} has no column {target!r}; expected one of {names}"
-                )
-            features = [name for name in names if name != target]
-            if not features:
-                raise ValueError(f"{path} has no column besides the target {target!r}")
-            target_at = None if target is None else names.index(target)
-
-            values = array("d")
-            targets: list[str] = []
-            target_lines = array("q")
-            line = reader.line_num + 1
-            for row in reader:
-                if row:
-                    if len(row) != len(names):
-                        raise ValueError(
-                            f"{path}, line {line}: {len(row)} cells; "
-                            f"expected {len(names)}, as in the header"
-                        )
-                    if target_at is not None:
-                        targets.append(row.pop(target_at).strip())
-                        target_lines.append(line)
-                    try:
-                        values.extend(_finite(row))
-                    except ValueError:
-                        _refuse_row(path, line, features, row)
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {line}: {error}; expected well-formed CSV") from error
+            values.extend(_finite(cells))
+        except ValueError:
+            _refuse_row(path, line, wanted, cells)
     if not values:
         raise ValueError(f"{path} has a header but no data rows; expected at least one")
     return Table(
-        features,
-        X=np.frombuffer(values).reshape(-1, len(features)),
+        wanted,
+        X=np.frombuffer(values).reshape(-1, len(wanted)),
         y=None if target is None else _target(path, target, targets, target_lines),
     )
+
+
+def csv_columns(path: PathArgument) -> list[str]:
+    """Return the names of a CSV file's columns; the file and the errors as for `load_csv`."""
+    path = _file(path)
+    return _header(path, next(_csv_rows(path))[1])
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line where each row begins and its cells; the header first, empty rows too."""
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            first_line = stream.readline()
+            stream.seek(0)
+            lines = (_without_nul(path, number, text) for number, text in enumerate(stream, 1))
+            # strict: an unclosed quote is an error, not one cell up to the end of the file.
+            reader = csv.reader(
+                lines, delimiter=_delimiter(first_line), skipinitialspace=True, strict=True
+            )
+            line = 1
+            try:
+                yield line, next(reader, [])
+                line = reader.line_num + 1
+                for row in reader:
+                    yield line, row
+                    line = reader.line_num + 1
+            except csv.Error as error:
+                raise ValueError(
+                    f"{path}, line {line}: {error}; expected well-formed CSV"
+                ) from error
+    except UnicodeDecodeError:
+        _refuse_encoding(path)
 
 
 def _delimiter(header: str) -> str:
@@ -438,13 +467,13 @@ def load_npz(path: PathArgument) -> Split:
     path : str or os.PathLike
         A file written by ``numpy.savez`` or ``numpy.savez_compressed`` with the keys ``X`` and
         ``y``, or ``X_train`` and ``y_train``, and optionally ``X_test`` and ``y_test``, in upper or
-        lower case. Other keys are not read. Pickled objects are refused.
+        lower case; or ``X`` alone. Other keys are not read. Pickled objects are refused.
 
     Returns
     -------
     X_train : array of shape (n_train, features)
         With more than two dimensions, all but the first are flattened.
-    y_train : array with n_train rows
+    y_train : array with n_train rows, or None where the archive holds `X` alone
     X_test : array of shape (n_test, features), or None without test data
     y_test : array with n_test rows, or None without test data
 
@@ -473,18 +502,22 @@ def load_npz(path: PathArgument) -> Split:
         with _intact(path, ".npz archive", *damage):
             # asarray: a member that is no array comes as bytes.
             arrays = [(key, np.asarray(archive[key])) for key in keys]
+    if len(arrays) == 1:
+        return _flattened(path, *arrays[0]), None, None, None
     return _split(path, arrays)
 
 
 def _npz_keys(path: Path, keys: Sequence[str]) -> list[str]:
-    """Return the keys of X and y for training and, if there are any, of X and y for testing."""
+    """Return the keys of X and y for training and, if there are any, for testing; or of X alone."""
     by_lower = {key.lower(): key for key in keys}
+    if by_lower.keys() & {"x", "y", "x_train", "y_train", "x_test", "y_test"} == {"x"}:
+        return [by_lower["x"]]
     train = [names for names in ("x y", "x_train y_train") if set(names.split()) & by_lower.keys()]
     test = ["x_test y_test"] if {"x_test", "y_test"} & by_lower.keys() else []
     wanted = " ".join(train + test).split()
     if len(train) != 1 or len(by_lower) != len(keys) or not by_lower.keys() >= set(wanted):
         raise ValueError(
-            f"{path} holds the keys {list(keys)}; expected X and y, or X_train and y_train, "
+            f"{path} holds the keys {list(keys)}; expected X, X and y, or X_train and y_train, "
             "optionally with both X_test and y_test"
         )
     return [by_lower[name] for name in wanted]
@@ -518,22 +551,27 @@ def _intact(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
         raise ValueError(f"{path} cannot be read as an intact {kind}: {error}") from error
 
 
+def _flattened(path: Path, name: str, x: Array) -> Array:
+    if x.ndim < 2 or x.dtype.kind not in "buif":
+        raise ValueError(
+            f"{path}: {name} holds {x.dtype} values of shape {x.shape}; "
+            "expected real numbers in at least two dimensions, samples first"
+        )
+    # The product instead of -1, which is undefined for an array without samples.
+    return x.reshape(len(x), math.prod(x.shape[1:]))
+
+
 def _split(path: Path, arrays: Sequence[tuple[str, Array]]) -> Split:
     """Check and flatten [(name, X), (name, y)] for training, optionally followed by the test's."""
     checked: list[Array] = []
     for (x_name, x), (y_name, y) in zip(arrays[::2], arrays[1::2], strict=True):
-        if x.ndim < 2 or x.dtype.kind not in "buif":
-            raise ValueError(
-                f"{path}: {x_name} holds {x.dtype} values of shape {x.shape}; "
-                "expected real numbers in at least two dimensions, samples first"
-            )
+        flat = _flattened(path, x_name, x)
         if y.ndim == 0 or len(x) != len(y):
             raise ValueError(
                 f"{path}: {x_name} has shape {x.shape} but {y_name} has shape {y.shape}; "
                 "expected the same number of samples"
             )
-        # The product instead of -1, which is undefined for an array without samples.
-        checked += [x.reshape(len(x), math.prod(x.shape[1:])), y]
+        checked += [flat, y]
     if len(checked) == 2:
         return checked[0], checked[1], None, None
     x_train, y_train, x_test, y_test = checked

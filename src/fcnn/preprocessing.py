@@ -53,7 +53,8 @@ class Preprocessing:
         # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32.
         mean = np.mean(X, axis=axis, dtype=np.float64)
         scale = np.std(X, axis=axis, dtype=np.float64)
-        scale = np.where(scale > 0, scale, 1.0)
+        # The deviation of equal numbers can be a rounding error instead of 0.
+        scale = np.where(np.ptp(X, axis=axis) > 0, scale, 1.0)
         shape = X.shape[1:]
         return cls(
             np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy(), **names
