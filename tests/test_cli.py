@@ -729,6 +729,7 @@ def test_interrupted_elsewhere(here, run, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudoterminal and SIGINT")
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX terminal")
 def test_ctrl_c_on_a_terminal(here):
     """A real SIGINT to a real process, once its bar shows that an epoch is done."""
     pytest.importorskip("tqdm")
