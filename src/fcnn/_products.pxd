@@ -7,7 +7,7 @@ row-major and its lanes run over j, so no sum is reordered: entry ij adds its pr
 of k whatever the tile, and a row has the same bits alone and in a batch.
 """
 
-from fcnn._real cimport real
+from fcnn._real cimport multiply_add, real
 
 cdef extern from * nogil:
     """
@@ -66,7 +66,8 @@ cdef inline void tile(
     for k in range(depth):
         for i in range(rows):
             for j in range(width):
-                total[i][j] += A[i * A_row + k * A_column] * B[k * B_row + j]
+                total[i][j] = multiply_add(
+                    A[i * A_row + k * A_column], B[k * B_row + j], total[i][j])
     if add:
         for i in range(rows):
             for j in range(columns):
@@ -103,15 +104,14 @@ cdef inline void row_product(
         a_2 = A[(4 * k + 2) * A_column]
         a_3 = A[(4 * k + 3) * A_column]
         for j in range(columns):
-            total = C[j] + a_0 * row[j]
-            total += a_1 * row[columns + j]
-            total += a_2 * row[2 * columns + j]
-            total += a_3 * row[3 * columns + j]
-            C[j] = total
+            total = multiply_add(a_0, row[j], C[j])
+            total = multiply_add(a_1, row[columns + j], total)
+            total = multiply_add(a_2, row[2 * columns + j], total)
+            C[j] = multiply_add(a_3, row[3 * columns + j], total)
     for k in range(4 * quads, depth):
         a_0 = A[k * A_column]
         for j in range(columns):
-            C[j] += a_0 * B[k * columns + j]
+            C[j] = multiply_add(a_0, B[k * columns + j], C[j])
 
 
 cdef inline void product(
