@@ -842,7 +842,7 @@ def test_parameters_are_assigned_in_place():
     net = network()
     vector, W = net.parameters, net.weights[0]
     net.parameters = np.arange(51, dtype=">i2")[::-1]
-    assert net.parameters is vector
+    assert np.shares_memory(net.parameters, vector)
     assert vector.tolist() == list(range(50, -1, -1))
     assert W[0, 0] == 50
     net.parameters -= 1
@@ -851,7 +851,7 @@ def test_parameters_are_assigned_in_place():
     assert vector.tolist() == list(range(-1, 50))
 
 
-@pytest.mark.parametrize("name", ["sizes", "activations", "loss", "dtype", "weights", "biases"])
+@pytest.mark.parametrize("name", ["sizes", "activations", "loss", "dtype"])
 def test_the_architecture_is_read_only(name):
     net = network()
     with pytest.raises(AttributeError):

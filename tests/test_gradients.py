@@ -70,7 +70,15 @@ def test_every_tile_remainder(core, sizes, rows, dtype):
     expected_value, expected = twin.gradients(*batch)
     assert distance(gradient, expected) < TOLERANCE[dtype]
     assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
-    assert distance(network.predict(batch[0]), twin.predict(batch[0])) < TOLERANCE[dtype]
+    alone, outputs = network.loss_and_outputs(*batch)
+    assert alone == pytest.approx(expected_value, rel=TOLERANCE[dtype])
+    assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(network.predict(batch[0]), outputs)
+    for ours, theirs in zip(
+        network.backpropagate(*batch)[:3], twin.backpropagate(*batch)[:3], strict=True
+    ):
+        for l in range(1, len(sizes)):
+            assert distance(ours[l], theirs[l]) < 10 * TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))
@@ -199,6 +207,57 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
     for l in range(3):
         assert distance(trace.dW[l + 1], W[l].grad) < 1e-11
         assert distance(trace.db[l + 1], b[l].grad) < 1e-11
+
+
+def test_bias_gradients_of_many_rows_keep_their_digits(core):
+    """All deltas alike: a running float32 sum would lose a digit for every ten-fold of rows."""
+    network = core.Network((1, 2), ("identity",), "squared_error", "float32")
+    X, y = np.zeros((60_000, 1), np.float32), np.full((60_000, 2), 0.1, np.float32)
+    _, gradient = network.gradients(X, y)
+    np.testing.assert_allclose(gradient[2:], -0.1, rtol=3e-6)
+
+
+@pytest.mark.parametrize(
+    ("activation", "z", "a", "slope"),
+    [
+        # log(1 + e^z), to more digits than z; above 20 z itself, with slope 1
+        ("softplus", 19.0, 19.000000005602796, 1 / (1 + np.exp(-19.0))),
+        ("softplus", 20.0, 20.000000002061153, 1 / (1 + np.exp(-20.0))),
+        ("softplus", 20.5, 20.5, 1.0),
+        ("softplus", 40.0, 40.0, 1.0),
+        ("leaky_relu", -2.0, -0.02, 0.01),
+        ("elu", -2.0, np.expm1(-2.0), np.exp(-2.0)),
+        ("gelu", 1.0, 0.8413447460685429, 0.8413447460685429 + 0.24197072451914337),
+        ("silu", 1.0, 0.7310585786300049, 0.7310585786300049 * (2 - 0.7310585786300049)),
+    ],
+)
+def test_definitions_at_known_points(core, activation, z, a, slope):
+    """PyTorch's constants, where the test below cannot run."""
+    network = core.Network((1, 1), (activation,), "squared_error", "float64")
+    network.parameters[:] = [1, 0]
+    X = np.array([[z]])
+    _, outputs, delta, _, _ = network.backpropagate(X, np.array([[a - 1]]))
+    np.testing.assert_allclose(outputs[1], [[a]], rtol=1e-15)
+    np.testing.assert_allclose(delta[1], [[slope]], rtol=1e-8 if z == 20 else 1e-12)
+
+
+def test_kinks_are_left_out_of_the_gradient_check():
+    """Relu at z = 0 has no derivative: central differences mean half of its slope there."""
+    net = fcnn.Network((2, 8, 1), loss="binary_cross_entropy", dtype="float64")
+    X, y = [[0, 0], [0, 1], [1, 0], [1, 1]], [0, 1, 1, 0]
+    report = net.check_gradients(X, y)
+    assert report.passed
+    assert 0 < report.kinks <= 8 + 16
+    assert report.compared + report.kinks == net.num_parameters
+    assert "at a kink" in repr(report)
+    # Somewhere in 1,500 samples a z crosses 0 within a step.
+    X, y = fcnn.datasets.load_digits()
+    net = fcnn.Network((64, 32, 10), dtype="float64")
+    report = net.check_gradients(X[:1500] / 16, y[:1500], max_parameters=300)
+    assert report.passed
+    assert report.compared > 250
+    nothing = fcnn.Network((2, 1), loss="absolute_error", init="zeros").check_gradients([0, 0], [0])
+    assert not nothing.passed or nothing.compared
 
 
 def test_check_gradients_passes_and_fails():

@@ -1,5 +1,10 @@
 """Network's own surface: parameters and views, initial weights, predict, trace, texts."""
 
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from conftest import HIDDEN, PAIRS
@@ -30,12 +35,41 @@ def test_parameters_can_be_assigned():
     vector = net.parameters
     net.parameters -= 0.5
     net.parameters = np.arange(net.num_parameters)
-    assert net.parameters is vector
+    assert np.shares_memory(net.parameters, vector)
     np.testing.assert_array_equal(vector, np.arange(net.num_parameters))
     with pytest.raises(ValueError, match=r"parameters: expected shape \(32,\), got \(3,\)"):
         net.parameters = [1, 2, 3]
     with pytest.raises(ValueError, match="too large for float32"):
         fcnn.Network((1, 2)).parameters = [1e300, 0, 0, 0]
+
+
+def test_entries_of_the_lists_can_be_assigned():
+    net = fcnn.Network((2, 3, 1), loss="squared_error", dtype="float64")
+    net.weights[0] = [[1, 2], [3, 4], [5, 6]]
+    net.biases[-1] = [7]
+    net.weights[1] *= 0
+    assert net.parameters.tolist() == [1, 3, 5, 2, 4, 6, 0, 0, 0, 0, 0, 0, 7]
+    net.weights = [np.zeros((3, 2)), np.ones((1, 3))]
+    net.biases = [[0, 1, 2], [3]]
+    assert net.parameters.tolist() == [0] * 6 + [0, 1, 2] + [1, 1, 1] + [3]
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match=r"weights\[0\]: expected shape \(3, 2\), got \(2, 3\)"):
+        net.weights[0] = np.ones((2, 3))
+    with pytest.raises(ValueError, match="biases: expected shapes"):
+        net.biases = [[9, 9, 9], [9, 9]]
+    with pytest.raises(TypeError, match="weights"):
+        net.weights[0:1] = [np.ones((3, 2))]
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_what_is_done_to_the_view_does_not_reach_the_vector():
+    net = fcnn.Network((2, 3, 1), loss="squared_error")
+    view = net.parameters
+    view.shape = (13, 1)
+    view.setflags(write=False)
+    assert net.parameters.shape == (13,)
+    net.parameters -= 1
+    assert net.dtype == np.float32
 
 
 @pytest.mark.parametrize("init", INITIALIZERS)
@@ -119,11 +153,45 @@ def test_predict_where_out_overlaps_the_input():
     np.testing.assert_array_equal(memory[100:], expected)
 
 
-def test_large_predictions_release_the_lock_and_stay_right():
+def test_predictions_side_by_side():
+    """Threads predict on one network at once, without the lock, and each gets its own answer."""
     net = fcnn.Network((50, 300, 200, 7), "tanh")
     X = np.random.default_rng(0).normal(size=(2000, 50)).astype(np.float32)
     twin = fcnn.reference.Network.like(net)
     np.testing.assert_allclose(net.predict(X), twin.predict(X), rtol=1e-4, atol=1e-6)
+    parts = [X[i : i + 250] for i in range(0, 2000, 250)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            np.testing.assert_array_equal(
+                np.concatenate(list(pool.map(net.predict, parts))), net.predict(X)
+            )
+
+
+def test_a_long_prediction_lets_other_threads_run():
+    net = fcnn.Network((200, 600, 600, 10), "tanh")
+    X = np.zeros((20000, 200), np.float32)
+    running, counted = threading.Event(), []
+
+    def count():
+        running.set()
+        while running.is_set():
+            counted.append(None)
+            time.sleep(0)
+
+    thread = threading.Thread(target=count)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e3)  # the lock changes hands only where it is released
+    try:
+        thread.start()
+        running.wait()
+        at_start = len(counted)
+        net.predict(X)
+        during = len(counted) - at_start
+    finally:
+        running.clear()
+        sys.setswitchinterval(before)
+        thread.join()
+    assert during > 100
 
 
 def test_trace_agrees_with_gradients_and_predict():
@@ -148,7 +216,7 @@ def test_trace_agrees_with_gradients_and_predict():
     summed = trace.delta[3] @ net.weights[2]
     np.testing.assert_allclose(trace.delta[2], (trace.z[2] > 0) * summed, atol=1e-15)
     np.testing.assert_array_equal(trace.a[2], np.maximum(trace.z[2], 0))
-    assert "7 sample(s) through 4-6-5-3" in repr(trace)
+    assert "7 samples through 4-6-5-3" in repr(trace)
 
 
 def test_a_single_sample_needs_no_batch_dimension():

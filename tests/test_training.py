@@ -120,6 +120,26 @@ def test_history_validation_and_callbacks():
     assert fcnn.Network((4, 3)).fit(X, y, epochs=1).validation_loss == []
 
 
+def test_a_callback_may_answer_with_numpys_true():
+    X, y = classification()
+    history = fcnn.Network((4, 3)).fit(
+        X, y, epochs=9, callbacks=[lambda state: np.float64(state.epoch) >= 2]
+    )
+    assert len(history.loss) == 2
+
+
+def test_a_shuffled_full_batch_needs_no_copy_of_the_data(core):
+    """And goes through the same blocks: the gradient is that of the samples in that order."""
+    rng = np.random.default_rng(1)
+    twin, (X, y, weight) = random_problem(
+        rng, (6, 9, 4), ("tanh", "identity"), "squared_error", "float64", 1300, True
+    )
+    network, order = core_twin(core, twin), rng.permutation(1300)
+    network.train_epoch(X, y, fcnn.SGD(0.1), 1300, order, weight)
+    twin.train_epoch(X, y, fcnn.SGD(0.1), 1300, order, weight)
+    assert distance(network.parameters, twin.parameters) < 1e-12
+
+
 def test_progress_bar_when_asked_and_silence_when_not(capsys):
     pytest.importorskip("tqdm")
     X, y = classification()

@@ -24,6 +24,7 @@ source is compiled once per instruction set; _dispatch.py chooses. reference.py 
 NumPy, with the same names and signatures.
 """
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uintptr_t
@@ -84,15 +85,22 @@ cdef dict rule_codes = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
 cdef enum:
     # A batch goes through the network in blocks of at most this many rows, their gradients added
     # up: the workspace stays bounded when a batch is a whole data set.
-    TRAINING_ROWS = 512
+    MOST_ROWS = 512
+    # Blocks of networks wider than about 2,000 are smaller, so that Ctrl-C does not wait for them:
+    # at most this many parameters times rows, but no fewer rows than these.
+    PARAMETERS_PER_BLOCK = 1280000000
+    LEAST_ROWS = 64
     # Prediction keeps two hidden layers of a block of rows, in about this much cache (bytes) ...
     PREDICTION_CACHE = 131072
     # ... or, if they fit, on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns).
     WORTH_RELEASING = 100000
-    # Multiplications between two looks for Ctrl-C: 20 ms at 10 GFLOP/s.
-    MULTIPLICATIONS_PER_CHECK = 100000000
+    # Multiplications between two looks for Ctrl-C: a few milliseconds. An activation counts as 50
+    # of them, a training step as 1,000 more.
+    WORK_PER_LOOK = 20000000
+    WORK_PER_ACTIVATION = 50
+    WORK_PER_STEP = 1000
 
 cdef struct Layer:
     Py_ssize_t n_in             # n_(l-1)
@@ -124,20 +132,44 @@ cdef struct Pass:               # the arrays that one pass through the network w
     void** delta                # delta[1..L]: (rows, n_l), two arrays in turn; followed by SLACK
     void* delta_T               # (n_l, rows): delta^l transposed; followed by SLACK
     void* previous_T            # (n_(l-1), rows): dC/da^(l-1) transposed
+    void* db                    # (n_l,): the bias gradient of a block
     void* packed                # a panel of the product's right factor
     void* gradient              # (n_parameters,)
-    void* x                     # (rows of a batch, n_0) gathered samples, and their targets
+    void* x                     # (rows, n_0) gathered samples, and their targets
     void* y
     int64_t* labels
     void* weight
     void* memory                # the one allocation behind all of them
+    Py_ssize_t work             # since the last look for Ctrl-C
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+cdef int look_for_signals() except -1 with gil:
+    PyErr_CheckSignals()
+    return 0
+
+
+cdef int count_work(Py_ssize_t work, Py_ssize_t* done) except -1 nogil:
+    """Let Ctrl-C through every WORK_PER_LOOK."""
+    done[0] += work
+    if done[0] >= WORK_PER_LOOK:
+        done[0] = 0
+        look_for_signals()
+    return 0
+
+
+cdef int count_layer(const Layer* layer, Py_ssize_t rows, Py_ssize_t* done) except -1 nogil:
+    """Count one product and one activation of a layer."""
+    return count_work(rows * layer.n_out * (layer.n_in + WORK_PER_ACTIVATION), done)
 
 
 # --- The passes ------------------------------------------------------------------------------
 
-cdef void forward(
+cdef int forward(
     const Model* model, const real* x, Py_ssize_t rows, void** z, void** a, real* packed,
-) noexcept nogil:
+    Py_ssize_t* work,
+) except -1 nogil:
     """a^0 = x;  z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef const real* parameters = <const real*> model.parameters
     cdef const real* emitting = x
@@ -149,6 +181,8 @@ cdef void forward(
                 <real*> z[l], rows, layer.n_out, layer.n_in, False, packed)
         activate(layer.activation, <const real*> z[l], <real*> a[l], rows, layer.n_out)
         emitting = <const real*> a[l]
+        count_layer(layer, rows, work)
+    return 0
 
 
 cdef void layer_gradient(
@@ -157,18 +191,20 @@ cdef void layer_gradient(
     const real* delta,          # IN delta^l: (rows, n_l)
     real* gradient,             # OUT the flat gradient: W and b of this layer
     Py_ssize_t rows, bint add, real* packed,
+    double* db,                 # scratch: n_l
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
-    cdef real* db = gradient + layer.b
     cdef Py_ssize_t i, k
     product(a_previous, 1, layer.n_in, delta, <const real*> NULL, gradient + layer.W,
             layer.n_in, layer.n_out, rows, add, packed)
-    if not add:
-        for k in range(layer.n_out):
-            db[k] = 0
+    # In double: a running float32 sum over 600,000 rows is wrong in the third digit.
+    for k in range(layer.n_out):
+        db[k] = 0
     for i in range(rows):
         for k in range(layer.n_out):
             db[k] += delta[i * layer.n_out + k]
+    for k in range(layer.n_out):
+        gradient[layer.b + k] = <real> (gradient[layer.b + k] + db[k] if add else db[k])
 
 
 cdef void delta_recursion(
@@ -194,16 +230,16 @@ cdef void delta_recursion(
     multiply_by_derivative(activation, z_previous, a_previous, delta_previous, rows * layer.n_in)
 
 
-cdef double forward_and_backward(
+cdef int forward_and_backward(
     const Model* model, const real* x, const Batch* batch, double scale, bint add, Pass* p,
-) noexcept nogil:
-    """One block: all z, a, delta and the gradient; the sum of weighted costs is returned."""
+    double* total,              # OUT sum of the weighted costs
+) except -1 nogil:
+    """One block: all z, a, delta and the gradient."""
     cdef Py_ssize_t l = model.L
-    cdef double total
     cdef const Layer* layer
     cdef const real* a_previous
-    forward(model, x, batch.rows, p.z, p.a, <real*> p.packed)
-    total = output_pass(
+    forward(model, x, batch.rows, p.z, p.a, <real*> p.packed, &p.work)
+    total[0] = output_pass(
         model.loss, model.layers[l].activation, <const real*> p.z[l], <const real*> p.a[l],
         <const real*> batch.y, batch.labels, <const real*> batch.weight, scale,
         <real*> p.delta[l], batch.rows, model.layers[l].n_out)
@@ -211,34 +247,23 @@ cdef double forward_and_backward(
         layer = &model.layers[l]
         a_previous = <const real*> p.a[l - 1] if l > 1 else x
         layer_gradient(layer, a_previous, <const real*> p.delta[l], <real*> p.gradient,
-                       batch.rows, add, <real*> p.packed)
+                       batch.rows, add, <real*> p.packed, <double*> p.db)
+        count_layer(layer, batch.rows, &p.work)
         if l > 1:               # the input layer has no delta
             delta_recursion(layer, model.layers[l - 1].activation,
                             <const real*> model.parameters, <const real*> p.delta[l],
                             <const real*> p.z[l - 1], a_previous, <real*> p.delta[l - 1],
                             <real*> p.delta_T, <real*> p.previous_T, <real*> p.packed,
                             batch.rows)
+            count_layer(layer, batch.rows, &p.work)
         l -= 1
-    return total
+    return 0
 
 
 # --- Batches and blocks ----------------------------------------------------------------------
 
-cdef int look_for_signals() except -1 with gil:
-    PyErr_CheckSignals()
-    return 0
-
-
-cdef int count_work(
-    const Model* model, Py_ssize_t rows, Py_ssize_t passes, Py_ssize_t* done,
-) except -1 nogil:
-    """Let Ctrl-C through every MULTIPLICATIONS_PER_CHECK."""
-    done[0] += passes * rows * model.n_parameters
-    if done[0] >= MULTIPLICATIONS_PER_CHECK:
-        done[0] = 0
-        look_for_signals()
-    return 0
-
+# `typed`, here and below, is never read: its type says which of float32 and float64 is meant, where
+# everything else comes as void* out of a struct.
 
 cdef Batch rows_of(
     const Model* model, const Batch* batch, Py_ssize_t first, Py_ssize_t rows, const real* typed,
@@ -254,35 +279,53 @@ cdef Batch rows_of(
     return part
 
 
-cdef double total_weight(const Batch* batch, const real* typed) noexcept nogil:
-    cdef const real* weight = <const real*> batch.weight
+cdef double total_weight(const Batch* data, const int64_t* order, const real* typed) noexcept nogil:
+    """The sum of the weights of the samples order[0..rows-1], or of all in their order."""
+    cdef const real* weight = <const real*> data.weight
     cdef double total = 0
     cdef Py_ssize_t i
     if weight == NULL:
-        return <double> batch.rows
-    for i in range(batch.rows):
-        total += weight[i]
+        return <double> data.rows
+    for i in range(data.rows):
+        total += weight[order[i]] if order != NULL else weight[i]
     return total
 
 
+cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t most = PARAMETERS_PER_BLOCK // model.n_parameters
+    return min(rows, max(<Py_ssize_t> LEAST_ROWS, min(most, <Py_ssize_t> MOST_ROWS)))
+
+
 cdef int batch_gradient(
-    const Model* model, const Batch* batch, Pass* p, const real* typed,
+    const Model* model,
+    const Batch* batch,         # IN the batch; or with order, all data and the batch's rows
+    const int64_t* order,       # IN the batch's samples, or NULL for rows 0, 1, ...
+    Pass* p, const real* typed,
+    bint keep,                  # whether z, a and delta have room for all rows, and keep them
     double* loss,               # OUT weighted mean of the costs
     double* weight,             # OUT sum of the weights
-    Py_ssize_t* done,
 ) except -1 nogil:
-    """Loss and gradient of a batch, in blocks of TRAINING_ROWS."""
-    cdef Py_ssize_t first = 0, rows
+    """Loss and gradient of a batch, block by block."""
+    cdef Py_ssize_t first = 0, l, rows, most = block_rows(model, batch.rows)
     cdef Batch block
-    cdef double scale, total = 0
-    weight[0] = total_weight(batch, typed)
+    cdef double scale, costs, total = 0
+    weight[0] = total_weight(batch, order, typed)
     scale = 1 / weight[0] if weight[0] > 0 else 0
     while first < batch.rows:
-        rows = min(<Py_ssize_t> TRAINING_ROWS, batch.rows - first)
-        block = rows_of(model, batch, first, rows, typed)
-        total += forward_and_backward(model, <const real*> block.x, &block, scale, first > 0, p)
+        rows = min(most, batch.rows - first)
+        if order != NULL:
+            block = gather(model, batch, order + first, rows, p, typed)
+        else:
+            block = rows_of(model, batch, first, rows, typed)
+        forward_and_backward(
+            model, <const real*> block.x, &block, scale, first > 0, p, &costs)
+        total += costs
         first += rows
-        count_work(model, rows, 3, done)
+        if keep:
+            for l in range(1, model.L + 1):
+                p.z[l] = <real*> p.z[l] + rows * model.layers[l].n_out
+                p.a[l] = <real*> p.a[l] + rows * model.layers[l].n_out
+                p.delta[l] = <real*> p.delta[l] + rows * model.layers[l].n_out
     loss[0] = total * scale
     return 0
 
@@ -303,14 +346,15 @@ cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
     return sums[0] == 0
 
 
-cdef void gather(
+cdef Batch gather(
     const Model* model, const Batch* data, const int64_t* order, Py_ssize_t rows, Pass* p,
     const real* typed,
 ) noexcept nogil:
-    """Copy the samples order[0..rows-1] into the workspace."""
+    """The samples order[0..rows-1], copied into the workspace, as a batch."""
     cdef Py_ssize_t n_in = model.layers[1].n_in
     cdef Py_ssize_t n_out = model.layers[model.L].n_out
     cdef Py_ssize_t i
+    cdef Batch batch
     for i in range(rows):
         memcpy(<real*> p.x + i * n_in, <const real*> data.x + order[i] * n_in,
                n_in * sizeof(real))
@@ -321,6 +365,12 @@ cdef void gather(
                    n_out * sizeof(real))
         if data.weight != NULL:
             (<real*> p.weight)[i] = (<const real*> data.weight)[order[i]]
+    batch.rows = rows
+    batch.x = p.x
+    batch.y = p.y if data.y != NULL else NULL
+    batch.labels = p.labels if data.labels != NULL else NULL
+    batch.weight = p.weight if data.weight != NULL else NULL
+    return batch
 
 
 cdef int run_epoch(
@@ -330,22 +380,19 @@ cdef int run_epoch(
     bint* diverged,             # OUT
 ) except -1 nogil:
     """For every batch: gather, forward, deltas, gradient, update."""
-    cdef Py_ssize_t first = 0, rows, done = 0
+    cdef Py_ssize_t first = 0
     cdef Batch batch
     cdef double batch_loss, batch_weight, total = 0, weight = 0
     diverged[0] = False
     while first < data.rows:
-        rows = min(batch_size, data.rows - first)
         if order != NULL:
-            gather(model, data, order + first, rows, p, typed)
-            batch.x = p.x
-            batch.y = p.y if data.y != NULL else NULL
-            batch.labels = p.labels if data.labels != NULL else NULL
-            batch.weight = p.weight if data.weight != NULL else NULL
-            batch.rows = rows
+            batch = data[0]
+            batch.rows = min(batch_size, data.rows - first)
+            batch_gradient(model, &batch, order + first, p, typed, False, &batch_loss,
+                           &batch_weight)
         else:
-            batch = rows_of(model, data, first, rows, typed)
-        batch_gradient(model, &batch, p, typed, &batch_loss, &batch_weight, &done)
+            batch = rows_of(model, data, first, min(batch_size, data.rows - first), typed)
+            batch_gradient(model, &batch, NULL, p, typed, False, &batch_loss, &batch_weight)
         if not isfinite(batch_loss) or not finite(<const real*> p.gradient, model.n_parameters):
             diverged[0] = True
             loss[0] = batch_loss
@@ -354,7 +401,8 @@ cdef int run_epoch(
                      update)
         total += batch_loss * batch_weight
         weight += batch_weight
-        first += rows
+        first += batch.rows
+        count_work(WORK_PER_STEP + model.n_parameters, &p.work)
     loss[0] = total / weight if weight > 0 else 0
     return 0
 
@@ -376,7 +424,7 @@ cdef int predict_rows(
     cdef Py_ssize_t half = block * model.widest_hidden
     cdef Py_ssize_t n_in = model.layers[1].n_in
     cdef Py_ssize_t n_out = model.layers[model.L].n_out
-    cdef Py_ssize_t first = 0, count, l, done = 0
+    cdef Py_ssize_t first = 0, count, l, work = 0
     cdef const real* parameters = <const real*> model.parameters
     cdef const real* emitting
     cdef real* receiving
@@ -402,9 +450,9 @@ cdef int predict_rows(
                         receiving, count, layer.n_out, layer.n_in, False, hidden + 2 * half)
                 activate(layer.activation, <const real*> receiving, receiving, count, layer.n_out)
                 emitting = receiving
+                if release:
+                    count_layer(layer, count, &work)
             first += count
-            if release:
-                count_work(model, count, 1, &done)
     finally:
         if hidden != on_stack:
             free(hidden)
@@ -416,21 +464,21 @@ cdef int evaluate_rows(
 ) except -1 nogil:
     """The loss of a batch, and its a^L in out."""
     cdef Py_ssize_t n_out = model.layers[model.L].n_out
-    cdef Py_ssize_t first = 0, rows, done = 0
+    cdef Py_ssize_t first = 0, rows, most = block_rows(model, batch.rows)
     cdef Batch block
-    cdef double total = 0, weight = total_weight(batch, <const real*> out)
+    cdef double total = 0, weight = total_weight(batch, NULL, <const real*> out)
     cdef double scale = 1 / weight if weight > 0 else 0
     while first < batch.rows:
-        rows = min(<Py_ssize_t> TRAINING_ROWS, batch.rows - first)
+        rows = min(most, batch.rows - first)
         block = rows_of(model, batch, first, rows, <const real*> out)
         p.a[model.L] = out + first * n_out
-        forward(model, <const real*> block.x, rows, p.z, p.a, <real*> p.packed)
+        forward(model, <const real*> block.x, rows, p.z, p.a, <real*> p.packed,
+                &p.work)
         total += output_pass(
             model.loss, model.layers[model.L].activation, <const real*> p.z[model.L],
             <const real*> p.a[model.L], <const real*> block.y, block.labels,
             <const real*> block.weight, 0, <real*> NULL, rows, n_out)
         first += rows
-        count_work(model, rows, 1, &done)
     loss[0] = total * scale
     return 0
 
@@ -445,8 +493,8 @@ cdef void* place(void** position, Py_ssize_t bytes_) noexcept:
 
 
 cdef void lay_out(
-    const Model* model, Pass* p, void** position, Py_ssize_t rows, Py_ssize_t gathered,
-    bint backward, Py_ssize_t size,
+    const Model* model, Pass* p, void** position, Py_ssize_t rows, bint backward, bint gathering,
+    Py_ssize_t size,
 ) noexcept:
     cdef Py_ssize_t l, L = model.L, n
     cdef bint own_z
@@ -467,33 +515,36 @@ cdef void lay_out(
         p.delta[l] = turns[l % 2]
     p.delta_T = place(position, (rows * model.widest + SLACK) * size)
     p.previous_T = place(position, rows * model.widest * size)
+    p.db = place(position, model.widest * sizeof(double))
     p.gradient = place(position, model.n_parameters * size)
-    p.x = place(position, gathered * model.layers[1].n_in * size)
-    p.y = place(position, gathered * model.layers[L].n_out * size)
-    p.weight = place(position, gathered * size)
-    p.labels = <int64_t*> place(position, gathered * sizeof(int64_t))
+    if gathering:
+        p.x = place(position, rows * model.layers[1].n_in * size)
+        p.y = place(position, rows * model.layers[L].n_out * size)
+        p.weight = place(position, rows * size)
+        p.labels = <int64_t*> place(position, rows * sizeof(int64_t))
 
 
 cdef int open_pass(
-    const Model* model, Pass* p, Py_ssize_t rows, Py_ssize_t gathered, bint backward,
-    Py_ssize_t size,
+    const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint gathering, Py_ssize_t size,
 ) except -1:
-    """Allocate what a pass over blocks of rows writes, and room to gather a batch."""
+    """Allocate what a pass over the blocks of a batch writes, and room to gather a block."""
     cdef void* position = NULL
+    rows = block_rows(model, rows)
     p.memory = NULL
+    p.work = 0
     p.z = <void**> malloc(3 * (model.L + 1) * sizeof(void*))
     if p.z == NULL:
         raise MemoryError
     p.a = p.z + model.L + 1
     p.delta = p.a + model.L + 1
-    lay_out(model, p, &position, rows, gathered, backward, size)
+    lay_out(model, p, &position, rows, backward, gathering, size)
     # Zeros, because a tile also reads the slack: a rare bit pattern there would be a slow denormal.
     p.memory = calloc(<size_t> (<uintptr_t> position + 64), 1)
     if p.memory == NULL:
         close_pass(p)
         raise MemoryError(f"cannot allocate {<uintptr_t> position} bytes of workspace")
     position = p.memory
-    lay_out(model, p, &position, rows, gathered, backward, size)
+    lay_out(model, p, &position, rows, backward, gathering, size)
     return 0
 
 
@@ -527,8 +578,12 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=Fal
     return cnp.PyArray_DATA(a)
 
 
+@cython.no_gc_clear             # model.parameters points into `vector` until the end
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
+
+    A subclass brings two methods for what predict cannot take as it is: _as_inputs, which converts
+    inputs or refuses them, and _refuse_out.
 
     Parameters
     ----------
@@ -593,12 +648,12 @@ cdef class Network:
     @property
     def dtype(self):
         """numpy.dtype of parameters, inputs and outputs."""
-        return self.vector.dtype
+        return np.dtype(np.float32 if self.itemsize == 4 else np.float64)
 
     @property
     def parameters(self):
         """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
-        return self.vector
+        return self.vector[:]   # a view: reshaping it must not reshape the network's own array
 
     cdef int describe(self, X, y, sample_weight, Batch* batch) except -1:
         """Point a Batch at arrays that stay alive as long as the caller holds them."""
@@ -711,8 +766,7 @@ cdef class Network:
         self.describe(X, y, sample_weight, &batch)
         out = np.empty((batch.rows, self.sizes[self.model.L]), self.dtype)
         target = cnp.PyArray_DATA(out)
-        open_pass(&self.model, &p, min(batch.rows, <Py_ssize_t> TRAINING_ROWS), 0, False,
-                  self.itemsize)
+        open_pass(&self.model, &p, batch.rows, False, False, self.itemsize)
         try:
             with nogil:
                 if self.itemsize == 4:
@@ -728,19 +782,19 @@ cdef class Network:
         cdef Batch batch
         cdef Pass p
         cdef double loss = 0, weight = 0
-        cdef Py_ssize_t done = 0
         cdef cnp.ndarray gradient
         self.describe(X, y, sample_weight, &batch)
         gradient = np.empty(self.model.n_parameters, self.dtype)
-        open_pass(&self.model, &p, min(batch.rows, <Py_ssize_t> TRAINING_ROWS), 0, True,
-                  self.itemsize)
+        open_pass(&self.model, &p, batch.rows, True, False, self.itemsize)
         try:
             p.gradient = cnp.PyArray_DATA(gradient)
             with nogil:
                 if self.itemsize == 4:
-                    batch_gradient(&self.model, &batch, &p, <float*> NULL, &loss, &weight, &done)
+                    batch_gradient(&self.model, &batch, NULL, &p, <float*> NULL, False, &loss,
+                                   &weight)
                 else:
-                    batch_gradient(&self.model, &batch, &p, <double*> NULL, &loss, &weight, &done)
+                    batch_gradient(&self.model, &batch, NULL, &p, <double*> NULL, False, &loss,
+                                   &weight)
         finally:
             close_pass(&p)
         return loss, gradient
@@ -749,13 +803,13 @@ cdef class Network:
         """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
         cdef Batch batch
         cdef Pass p
-        cdef double loss = 0, weight, scale
+        cdef double loss = 0, weight = 0
         cdef Py_ssize_t l
         cdef cnp.ndarray gradient
         self.describe(X, y, sample_weight, &batch)
         z, a, delta = [None], [X], [None]
         gradient = np.empty(self.model.n_parameters, self.dtype)
-        open_pass(&self.model, &p, batch.rows, 0, True, self.itemsize)
+        open_pass(&self.model, &p, batch.rows, True, False, self.itemsize)
         try:
             p.gradient = cnp.PyArray_DATA(gradient)
             for l in range(1, self.model.L + 1):
@@ -766,15 +820,11 @@ cdef class Network:
                 p.delta[l] = cnp.PyArray_DATA(<cnp.ndarray> delta[l])
             with nogil:
                 if self.itemsize == 4:
-                    weight = total_weight(&batch, <float*> NULL)
-                    scale = 1 / weight if weight > 0 else 0
-                    loss = scale * forward_and_backward(
-                        &self.model, <const float*> batch.x, &batch, scale, False, &p)
+                    batch_gradient(&self.model, &batch, NULL, &p, <float*> NULL, True, &loss,
+                                   &weight)
                 else:
-                    weight = total_weight(&batch, <double*> NULL)
-                    scale = 1 / weight if weight > 0 else 0
-                    loss = scale * forward_and_backward(
-                        &self.model, <const double*> batch.x, &batch, scale, False, &p)
+                    batch_gradient(&self.model, &batch, NULL, &p, <double*> NULL, True, &loss,
+                                   &weight)
         finally:
             close_pass(&p)
         return z, a, delta, loss, gradient
@@ -810,7 +860,7 @@ cdef class Network:
         cdef double loss = 0
         cdef bint diverged = False
         cdef const int64_t* sequence = NULL
-        cdef Py_ssize_t size = batch_size, gathered = 0, first_step
+        cdef Py_ssize_t size = batch_size, first_step
         self.describe(X, y, sample_weight, &batch)
         size = min(size, batch.rows)
         if size < 1:
@@ -819,12 +869,10 @@ cdef class Network:
             sequence = <const int64_t*> data_of(order, cnp.NPY_INT64, batch.rows, "order")
             if batch.rows and not (order.min() >= 0 and order.max() < batch.rows):
                 raise ValueError("order: expected indices of samples")
-            gathered = size
         state = optimizer.state(self)
         self.read_update(optimizer, state, &update)
         first_step = update.step
-        open_pass(&self.model, &p, min(size, <Py_ssize_t> TRAINING_ROWS), gathered, True,
-                  self.itemsize)
+        open_pass(&self.model, &p, size, True, order is not None, self.itemsize)
         try:
             with nogil:
                 if self.itemsize == 4:

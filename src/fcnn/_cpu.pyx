@@ -6,10 +6,15 @@ cdef extern from *:
     #if defined(__x86_64__)
     static int fcnn_level(void) {
         __builtin_cpu_init();
-        if (__builtin_cpu_supports("x86-64-v4")) return 4;
-        if (__builtin_cpu_supports("x86-64-v3")) return 3;
-        if (__builtin_cpu_supports("x86-64-v2")) return 2;
-        return 1;
+        /* By features, because GCC knows the names of the levels since 12 and Clang since 18. The
+           rest of level 3 (F16C, LZCNT, MOVBE) came with or before these in every CPU. */
+        int v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+        int v3 = v2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+        int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vl");
+        return v4 ? 4 : v3 ? 3 : v2 ? 2 : 1;
     }
     #else
     static int fcnn_level(void) { return 0; }

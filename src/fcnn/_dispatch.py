@@ -50,7 +50,10 @@ isa = _choose()
 if TYPE_CHECKING:
     import fcnn._core as core
 else:
-    core = importlib.import_module(f"fcnn.{available()[isa]}")
+    try:
+        core = importlib.import_module(f"fcnn.{available()[isa]}")
+    except ModuleNotFoundError as error:
+        raise ImportError(f"the {isa} build of fcnn's core is missing ({error})") from None
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:

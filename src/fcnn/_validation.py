@@ -88,9 +88,16 @@ def as_number(
     if below is not None:
         bounds.append((number < below, f"less than {below:g}"))
     if not math.isfinite(number) or not all(met for met, _ in bounds):
-        wanted = " and ".join(["a finite number", *(text for _, text in bounds)])
+        wanted = " ".join(["a finite number", " and ".join(text for _, text in bounds)]).strip()
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
     return number
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """Return a value that is True or False; a text like "no" would count as True."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: expected True or False, got {value!r}")
+    return bool(value)
 
 
 def as_generator(rng: Any) -> np.random.Generator:
@@ -111,7 +118,9 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
     try:
         values = () if isinstance(sizes, str) else tuple(sizes)
     except TypeError:
-        values = ()
+        raise TypeError(
+            f"sizes: expected one sequence of all sizes, like (4, 16, 3), got {sizes!r}"
+        ) from None
     if len(values) < 2:
         raise ValueError(
             f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
@@ -243,7 +252,9 @@ def as_targets(
         shapes = f"({rows}, {n_out})" + (f" or ({rows},)" if n_out == 1 else "")
     if array.shape != (rows, n_out):
         message = f"{name}: expected shape {shapes}, got {array.shape}"
-        if array.shape == (rows,) and array.dtype.kind in "iu":
+        if array.shape == (rows, 1):
+            message += f"; {name}.ravel() makes one dimension of it"
+        elif array.shape == (rows,) and array.dtype.kind in "iu":
             message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
         raise ValueError(message)
     rows_of_y = cast(name, array, dtype)
@@ -280,11 +291,15 @@ def as_numeric_targets(name: str, y: Any, loss: str) -> Array:
 
 def _labels(name: str, array: Array, n_out: int) -> Array:
     if array.dtype.kind == "f":
-        raise TypeError(f"{name}: class labels must be integers, got dtype {array.dtype}")
+        raise TypeError(
+            f"{name}: class labels must be integers, got dtype {array.dtype}; {name}.astype(int) "
+            "converts whole numbers"
+        )
     low, high = array.min(), array.max()
     if low < 0 or high >= n_out:
         raise ValueError(
-            f"{name}: class labels must be from 0 to {n_out - 1}, got {low if low < 0 else high}"
+            f"{name}: class labels must be from 0 to {n_out - 1}, got {low if low < 0 else high}; "
+            f"numpy.unique({name}, return_inverse=True) numbers any labels from 0"
         )
     return np.require(array, np.int64, ["C", "A"])
 

@@ -20,6 +20,7 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file: see `Network.save`."""
     from safetensors.numpy import save as to_bytes
 
+    path = _as_path(path)
     tensors: dict[str, Any] = {}
     for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"W{l}"] = np.ascontiguousarray(W)
@@ -32,6 +33,10 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
         "dtype": network.dtype.name,
     }
     preparation = network.preprocessing
+    if preparation is not None and not isinstance(preparation, Preprocessing):
+        raise TypeError(
+            f"preprocessing: expected a fcnn.preprocessing.Preprocessing, got {preparation!r}"
+        )
     if preparation is not None:
         tensors["mean"] = np.ascontiguousarray(preparation.mean, dtype=np.float64)
         tensors["scale"] = np.ascontiguousarray(preparation.scale, dtype=np.float64)
@@ -40,11 +45,18 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
             "target": preparation.target,
             "classes": preparation.classes,
         }
-    _write_whole(Path(path), to_bytes(tensors, metadata={"fcnn": json.dumps(description)}))
+    _write_whole(path, to_bytes(tensors, metadata={"fcnn": json.dumps(description)}))
+
+
+def _as_path(path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
+    return Path(path)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Replace a file at once: a reader, or a crash, finds the old content or the new."""
+    given = path
     path = Path(os.path.realpath(path))  # a link stays a link
     # Beside the target, because a rename is atomic only within one file system.
     temporary = path.with_name(f".fcnn-{secrets.token_hex(8)}")
@@ -54,9 +66,12 @@ def _write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            # Of the file that was asked for, not of the temporary one.
+            raise type(error)(error.errno, error.strerror, str(given)) from None
         raise
 
 
@@ -82,7 +97,7 @@ def load(path: str | os.PathLike[str]) -> Network:
     """
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
+    path = _as_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a model file, got a folder")
     if not path.exists():

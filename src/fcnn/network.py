@@ -1,5 +1,8 @@
 """Network: checks arguments, allocates once, calls the core."""
 
+# Annotations stay text, or help() shows ArrayLike as the union of all its types.
+from __future__ import annotations
+
 import copy
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +25,33 @@ if TYPE_CHECKING:
     from fcnn.preprocessing import Preprocessing
 
 Array = NDArray[Any]
+
+
+class _Views(list[Array]):
+    """Views of the parameters; an assigned entry is copied into its view instead of lost."""
+
+    def __init__(self, name: str, views: Iterable[Array]) -> None:
+        super().__init__(views)
+        self._name = name
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        view = self[index]
+        if isinstance(view, list):
+            raise TypeError(f"{self._name}: assign one layer, or all of them; got a slice")
+        name = f"{self._name}[{index}]"
+        array = check.as_numeric(name, values)
+        if array.shape != view.shape:
+            raise ValueError(f"{name}: expected shape {view.shape}, got {array.shape}")
+        view[...] = check.cast(name, array, view.dtype)
+
+    def assign(self, values: Sequence[Any]) -> None:
+        arrays = list(values)
+        shapes = [np.shape(array) for array in arrays]
+        if shapes != [view.shape for view in self]:
+            expected = [view.shape for view in self]
+            raise ValueError(f"{self._name}: expected shapes {expected}, got {shapes}")
+        for l, array in enumerate(arrays):
+            self[l] = array
 
 
 class Network(core.Network):
@@ -82,7 +112,7 @@ class Network(core.Network):
     """
 
     rng: np.random.Generator
-    preprocessing: "Preprocessing | None"
+    preprocessing: Preprocessing | None
 
     def __init__(
         self,
@@ -125,8 +155,6 @@ class Network(core.Network):
     @parameters.setter
     def parameters(self, values: ArrayLike) -> None:
         flat = super().parameters
-        if values is flat:  # net.parameters -= ... has written already
-            return
         array = check.as_numeric("parameters", values)
         if array.shape != flat.shape:
             raise ValueError(f"parameters: expected shape {flat.shape}, got {array.shape}")
@@ -134,13 +162,25 @@ class Network(core.Network):
 
     @property
     def weights(self) -> list[Array]:
-        """W^1..W^L: ``net.weights[l - 1]`` has shape (n_l, n_(l-1)); views, not copies."""
-        return layer_views(self.parameters, self.sizes)[0]
+        """W^1..W^L: ``net.weights[l - 1]`` has shape (n_l, n_(l-1)).
+
+        Views, not copies: writing to them changes the network, and so does assigning to an entry or
+        to the whole list.
+        """
+        return _Views("weights", layer_views(self.parameters, self.sizes)[0])
+
+    @weights.setter
+    def weights(self, values: Sequence[ArrayLike]) -> None:
+        _Views("weights", self.weights).assign(values)
 
     @property
     def biases(self) -> list[Array]:
-        """b^1..b^L: ``net.biases[l - 1]`` has shape (n_l,); views, not copies."""
-        return layer_views(self.parameters, self.sizes)[1]
+        """b^1..b^L: ``net.biases[l - 1]`` has shape (n_l,); views like `weights`."""
+        return _Views("biases", layer_views(self.parameters, self.sizes)[1])
+
+    @biases.setter
+    def biases(self, values: Sequence[ArrayLike]) -> None:
+        _Views("biases", self.biases).assign(values)
 
     @property
     def num_parameters(self) -> int:
@@ -254,7 +294,7 @@ class Network(core.Network):
         self,
         X: ArrayLike,
         y: ArrayLike,
-        optimizer: "Optimizer",
+        optimizer: Optimizer,
         sample_weight: ArrayLike | None = None,
     ) -> float:
         """Make one update with the gradient of a batch; return the loss before it.
@@ -291,7 +331,7 @@ class Network(core.Network):
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
-        optimizer: "Optimizer | None" = None,
+        optimizer: Optimizer | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
         callbacks: Iterable[Callable[[Progress], object]] = (),
@@ -399,11 +439,11 @@ class Network(core.Network):
             f"dtype={self.dtype.name!r})"
         )
 
-    def copy(self) -> "Network":
+    def copy(self) -> Network:
         """Return an independent network with the same parameters."""
         return copy.deepcopy(self)
 
-    def __copy__(self) -> "Network":
+    def __copy__(self) -> Network:
         return self.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:

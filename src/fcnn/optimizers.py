@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn._validation import as_number
+from fcnn._validation import as_flag, as_number
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
-    "eps": {"above": 0},
+    "eps": {"least": 1e-30},  # which float32 still tells from 0
     "momentum": {"least": 0, "below": 1},
     "weight_decay": {"least": 0},
 }
@@ -141,7 +141,7 @@ class SGD(Optimizer):
         super().__init__()
         self.lr = as_number("lr", lr, above=0)
         self.momentum = as_number("momentum", momentum, least=0, below=1)
-        self.nesterov = bool(nesterov)
+        self.nesterov = as_flag("nesterov", nesterov)
         self.weight_decay = as_number("weight_decay", weight_decay, least=0)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov: needs momentum > 0, got momentum=0")
@@ -169,7 +169,7 @@ class Adam(Optimizer):
     betas : (float, float), default (0.9, 0.999)
         Decay of the two means, each at least 0 and less than 1.
     eps : float, default 1e-8
-        Added to the root of the second mean, positive.
+        Added to the root of the second mean, at least 1e-30.
     weight_decay : float, default 0
         Not negative.
     """

@@ -50,9 +50,13 @@ class Preprocessing:
             `features`, `target` and `classes`.
         """
         axis = 0 if per_feature else None
-        # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32.
-        mean = np.mean(X, axis=axis, dtype=np.float64)
-        scale = np.std(X, axis=axis, dtype=np.float64)
+        # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32. In
+        # blocks, because a float64 copy of all of X is large and slow.
+        blocks = [X[i : i + 1024] for i in range(0, len(X), 1024)]
+        count = X.size / np.size(np.sum(X[:1], axis=axis))
+        mean = sum(block.sum(axis=axis, dtype=np.float64) for block in blocks) / count
+        squares = (np.square(block - mean).sum(axis=axis) for block in blocks)
+        scale = np.sqrt(sum(squares) / count)
         # The deviation of equal numbers can be a rounding error instead of 0.
         scale = np.where(np.ptp(X, axis=axis) > 0, scale, 1.0)
         shape = X.shape[1:]

@@ -44,12 +44,16 @@ class Trace:
 
     def __repr__(self) -> str:
         sizes = "-".join(str(a.shape[1]) for a in self.a)
-        return f"<Trace of {len(self.a[0])} sample(s) through {sizes}, loss {self.loss:.6g}>"
+        s = len(self.a[0])
+        many = "s" if s > 1 else ""
+        return f"<Trace of {s} sample{many} through {sizes}, loss {self.loss:.6g}>"
 
     def __str__(self) -> str:
         """Return the z, a and delta of the first sample as a table, at most 12 nodes a layer."""
+        s = len(self.a[0])
+        first = f"; the first sample (every delta has the 1/{s} of the average):" if s > 1 else ":"
         lines = [
-            repr(self).strip("<>") + (", the first sample:" if len(self.a[0]) > 1 else ":"),
+            repr(self).strip("<>") + first,
             f"{'layer':<22}{'node':>5}{'z':>14}{'a':>14}{'delta':>14}",
         ]
         for l, a in enumerate(self.a):

@@ -91,6 +91,8 @@ def fit(
 ) -> History:
     """Train a network: see `Network.fit`."""
     epochs = check.as_count("epochs", epochs)
+    check.as_flag("shuffle", shuffle)
+    check.as_flag("progress", progress)
     inputs, targets, weight = _as_training_data(network, X, y, sample_weight, "")
     size = len(inputs)
     if batch_size is not None:
@@ -149,7 +151,7 @@ def fit(
                 callback(Progress(network, optimizer, history, epoch, epochs))
                 for callback in callbacks
             ]
-            if any(answer is True for answer in answers):
+            if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers):
                 break
     return history
 
