@@ -407,7 +407,7 @@ def test_idx_folder(here, run):
     code, out, _ = run("train", "tiny", "--lr", 0.01, "--no-plot")
     assert code == 0
     assert "450 training, 50 validation, 100 test" in out
-    assert "inputs     standardized together" in out
+    assert "the same two for all features" in out
     assert float(re.search(r"accuracy (\S+)", out)[1]) > 0.75  # other writers
     _, out, err = run("predict", "tiny.safetensors", "tiny")
     assert len(answers(out)[1]) == 100
@@ -421,7 +421,9 @@ def test_model_without_preprocessing(here, run):
     net.save("plain.safetensors")
     write_csv(here / "new.csv", ["p", "q", "r"], *X.T)
     code, out, err = run("predict", "plain.safetensors", "new.csv")
-    assert (code, err) == (0, "")
+    assert (code, err) == (
+        0, "plain.safetensors holds no scaling: the inputs are taken as they are\n"
+    )  # fmt: skip
     expected = net.predict(X).argmax(axis=1)
     assert answers(out) == (["prediction"], [[str(k)] for k in expected])
 
@@ -450,10 +452,11 @@ def test_predict_to_a_file(houses_csv, here, run):
     [
         (["a", "b"] * 50, "classification"),
         ([0, 1] * 50, "classification"),
-        (list(range(100)) * 2, "classification"),
-        (list(range(101)) * 2, "regression"),
-        (list(range(60)), "regression"),
-        ([0.0, 1.0] * 50, "regression"),
+        (list(range(20)) * 2, "classification"),
+        (list(range(21)) * 2, "regression"),
+        (list(range(15)), "regression"),
+        ([0.0, 1.0] * 50, "classification"),
+        ([0.5, 1.0] * 50, "regression"),
         ([True, False] * 50, "classification"),
         (np.eye(3)[[0, 1, 2] * 10], "classification"),
         (np.ones((30, 3)), "regression"),
@@ -598,18 +601,15 @@ def test_unwritable_output_is_refused_before_the_data_are_read(here, refused, mo
         raise AssertionError("the data were read")
 
     monkeypatch.setattr(datasets, "load_digits", never)
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", _denied)
-    assert "--output: digits.safetensors cannot be written: Permission denied" in refused(
-        "train", "digits"
-    )
-
-
-def _denied(**_):
-    raise PermissionError(13, "Permission denied")
+    message = refused("train", "digits", "--output", "absent/digits.safetensors")
+    assert "--output: absent" in message
+    assert "cannot be written: No such file or directory" in message
+    assert "--plot: absent" in refused("train", "digits", "--plot", "absent/digits.png")
+    assert list(here.iterdir()) == []
 
 
 def test_a_file_that_may_not_be_read_is_named(houses_csv, refused, monkeypatch):
-    def denied(path, target=None):
+    def denied(path, target=None, features=None):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(datasets, "load_csv", denied)
@@ -912,3 +912,33 @@ def test_a_nearly_constant_deviation_is_not_a_scale():
     """Rounding gives a thousand times 0.3 a deviation of 1e-16."""
     preparation = fcnn.preprocessing.Preprocessing.of(np.full((1000, 1), 0.3))
     assert preparation.scale == 1
+
+
+def test_columns_can_be_ignored(here, run, refused):
+    X, y = flowers()
+    names = [f"n{i}" for i in range(len(y))]
+    write_csv(here / "t.csv", ["id", "a", "b", "c", "species"], names, *X.T, y)
+    message = refused("train", "t.csv", "--target", "species")
+    assert "line 2, column 'id': 'n0'; expected a finite number (--ignore" in message
+    words = ("train", "t.csv", "--target", "species", "--epochs", 20, "--no-plot", "--quiet")
+    assert run(*words, "--ignore", "id")[0] == 0
+    assert fcnn.load("t.safetensors").preprocessing.features == ("a", "b", "c")
+    assert "accuracy 1.0000" in run("predict", "t.safetensors", "t.csv")[2]
+    assert "--ignore: got 'species'" in refused(*words, "--ignore", "id,species")
+    assert "--ignore: is for CSV files" in refused("train", "digits", "--ignore", "id")
+
+
+def test_no_score_against_other_classes(flowers_csv, here, run):
+    run("train", flowers_csv, "--target", "species", "--epochs", 1, "--no-plot")
+    X, _ = flowers()
+    np.savez(here / "other.npz", X=X, y=np.arange(len(X)) % 2)
+    assert "no score: targets like '0'" in run("predict", "flowers.safetensors", "other.npz")[2]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX device")
+def test_a_device_takes_the_answer_and_stays_one(flowers_csv, run):
+    run("train", flowers_csv, "--target", "species", "--epochs", 1, "--no-plot")
+    code, out, _ = run("predict", "flowers.safetensors", flowers_csv, "--output", os.devnull)
+    assert (code, out) == (0, "")
+    fcnn.load("flowers.safetensors").save(os.devnull)
+    assert not os.path.isfile(os.devnull)

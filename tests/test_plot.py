@@ -96,7 +96,7 @@ def test_files(tmp_path):
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     width, _ = struct.unpack(">II", content[16:24])
-    assert width == 800
+    assert width == 1200
     plot.plot_history(history(), tmp_path / "curves.SVG")
     assert b"<svg" in (tmp_path / "curves.SVG").read_bytes()
 

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import fcnn
 from fcnn import _validation as check
-from fcnn.cli_data import INTERRUPTED, KINDS, MOST_CLASSES, CommandError, say
+from fcnn.cli_data import INTERRUPTED, KINDS, MOST_NUMBERS, CommandError, say
 from fcnn.initializers import INITIALIZERS
 
 BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
@@ -189,11 +189,15 @@ def _add_train(commands: Any) -> None:
     add = group.add_argument
     add("--target", metavar="COLUMN", help="column of a CSV file to predict; all others are inputs")
     add(
+        "--ignore", type=lambda text: tuple(text.split(",")), default=(), metavar="COLUMNS",
+        help="columns of a CSV file that are not inputs, as in id or id,name",
+    )  # fmt: skip
+    add(
         "--task", type=_choice("auto", "classification", "regression"), default="auto",
         metavar="TASK",
         help="classification, regression or auto (default): classification if the targets are "
-        f"text, or integers with at most {MOST_CLASSES} distinct values that occur twice or more "
-        "on average",
+        f"text, or whole numbers with at most {MOST_NUMBERS} distinct values that occur twice or "
+        "more on average",
     )  # fmt: skip
     add(
         "--test", type=_number(least=0, below=1), metavar="SHARE",

@@ -2,8 +2,7 @@
 
 import contextlib
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,9 @@ KINDS = "digits, a CSV file with a header, an .npz file or a folder of IDX files
 
 INTERRUPTED = 130
 
-MOST_CLASSES = 100  # Integers or texts beyond are taken for numbers or names, not for classes.
+# Beyond, texts are taken for names and whole numbers for quantities, not for classes.
+MOST_CLASSES = 100
+MOST_NUMBERS = 20
 
 
 class CommandError(Exception):
@@ -57,16 +58,20 @@ def say(line: str) -> None:
 
 
 def check_writable(option: str, path: Path, *inputs: str) -> None:
-    """Refuse a file that cannot be written, by a rehearsal that leaves nothing behind."""
+    """Refuse a file that cannot be written, before the work whose answer it is to hold."""
     if path.is_dir():
         raise CommandError(f"{option}: {path} is a folder; expected a file")
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise CommandError(f"{option}: {path} would replace what is read")
     try:
-        # Named as the temporary file of Network.save, which may be too long where path is not.
-        with tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent):
-            pass
+        if path.exists():
+            with open(path, "ab"):
+                pass
+        else:  # a rehearsal that leaves nothing behind
+            with open(path, "xb"):
+                pass
+            path.unlink()
     except OSError as error:
         raise CommandError(f"{option}: {path} cannot be written: {error.strerror}") from None
 
@@ -110,23 +115,36 @@ def _kind(source: str) -> str:
     return "csv"
 
 
-def read_for_training(source: str, target: str | None) -> DataSet:
-    """Read a data set with its targets."""
+def read_for_training(source: str, target: str | None, ignored: Sequence[str] = ()) -> DataSet:
+    """Read a data set with its targets, a table without its ignored columns."""
     kind = _kind(source)
     with refusals(path="DATA", target="--target"):
         if kind == "csv":
             if target is None:
-                columns = ", ".join(datasets.csv_columns(source))
+                names = ", ".join(datasets.csv_columns(source))
                 raise CommandError(
-                    f"--target: a CSV file needs it; the columns of {source} are: {columns}"
+                    f"--target: a CSV file needs it; the columns of {source} are: {names}"
                 )
-            table = datasets.load_csv(source, target)
+            columns = datasets.csv_columns(source)
+            for name in ignored:
+                if name not in columns or name == target:
+                    others = ", ".join(c for c in columns if c != target)
+                    raise CommandError(f"--ignore: got {name!r}, expected columns out of {others}")
+            features = [name for name in columns if name != target and name not in ignored]
+            try:
+                table = datasets.load_csv(source, target, features)
+            except ValueError as error:
+                if ", column " in str(error):
+                    raise CommandError(f"{error} (--ignore leaves out a column)") from None
+                raise
             assert table.y is not None
             return DataSet(source, table.X, table.y, features=tuple(table.features), target=target)
         if target is not None:
             raise CommandError(
                 f"--target: is for CSV files; {source} has targets of its own, without a name"
             )
+        if ignored:
+            raise CommandError(f"--ignore: is for CSV files; {source} has no named columns")
         if kind == "digits":
             return DataSet(source, *datasets.load_digits(), is_images=True)
         loaded = datasets.load_npz(source) if kind == "npz" else datasets.load_idx_folder(source)
@@ -278,7 +296,7 @@ def choose_task(data: DataSet, task: str) -> Targets:
         ) from None
     reason = f"--task {task}"
     if task == "auto":
-        task, reason = _guess_task(whose, everything)
+        task, reason = _guess_task(data, everything)
     if task == "regression":
         if _has_text(everything):
             raise CommandError(
@@ -310,27 +328,28 @@ def _has_text(y: Array) -> bool:
     return y.dtype.kind in "US"
 
 
-def _guess_task(whose: str, y: Array) -> tuple[str, str]:
+def _guess_task(data: DataSet, y: Array) -> tuple[str, str]:
     if y.ndim == 2:
         return "regression", f"{y.shape[1]} numbers for each sample"
-    kinds = {"f": "decimal numbers", "U": "text", "S": "text", "b": "true or false"}
-    kind = kinds.get(y.dtype.kind, "integers")
-    if kind == "decimal numbers":
-        return "regression", f"the targets are {kind}"
+    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
+        return "regression", "the targets are decimal numbers"
     distinct = len(np.unique(y))
     count = f"{distinct:,} distinct value{'s' * (distinct != 1)}"
-    if kind == "text" and distinct > MOST_CLASSES:
-        raise CommandError(
-            f"{whose}: text with {count}; is it the right column? "
-            "--task classification takes each for a class"
-        )
-    # Integers most of which occur once are measurements: a class has several samples.
-    if kind == "integers" and (distinct > MOST_CLASSES or 2 * distinct > len(y)):
-        return "regression", f"the targets are {kind} with {count}"
-    return "classification", f"the targets are {kind} with {count}"
-
-
-# --- Parts ----------------------------------------------------------------------------------------
+    if _has_text(y):
+        if distinct > MOST_CLASSES:
+            raise CommandError(
+                f"{data.whose}: text with {count}; is it the right column? "
+                "--task classification takes each for a class"
+            )
+        return "classification", f"the targets are text with {count}"
+    if y.dtype.kind == "b":
+        return "classification", "the targets are true or false"
+    # Whole numbers most of which occur once are measurements: a class has several samples.
+    if not data.is_images and (distinct > MOST_NUMBERS or 2 * distinct > len(y)):
+        return "regression", f"the targets are whole numbers with {count}"
+    return "classification", (
+        f"the targets are whole numbers with {count} (--task regression takes them for quantities)"
+    )
 
 
 def split(

@@ -48,17 +48,14 @@ def _load(path: str) -> fcnn.Network:
         return fcnn.load(path)
 
 
-def _classes(net: fcnn.Network, path: str) -> tuple[str, ...]:
+def _classes(net: fcnn.Network) -> tuple[str, ...]:
     """Return the names of the classes; none if the outputs are numbers."""
     n_out = net.sizes[-1]
     if net.preprocessing is None:
         yes_or_no = net.loss == "binary_cross_entropy" and n_out == 1
         n_classes = n_out if net.loss == "cross_entropy" else 2 * yes_or_no
         return tuple(str(k) for k in range(n_classes))
-    classes = net.preprocessing.classes
-    if classes and len(classes) != n_out and (len(classes), n_out) != (2, 1):
-        raise CommandError(f"{path}: names {len(classes)} classes for {n_out} outputs")
-    return classes
+    return net.preprocessing.classes
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -66,10 +63,12 @@ def predict(options: argparse.Namespace) -> int:
     if options.output is not None:
         check_writable("--output", Path(options.output), options.model, options.data)
     net = _load(options.model)
-    classes = _classes(net, options.model)
+    classes = _classes(net)
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")
     X, y, part = read_for_prediction(options.data, options.model, net.sizes[0], net.preprocessing)
+    if net.preprocessing is None:
+        say(f"{options.model} holds no scaling: the inputs are taken as they are")
     outputs = net.predict(prepared(net.preprocessing, X, net.dtype, f"{options.data}, inputs"))
 
     header: list[str]
@@ -92,7 +91,7 @@ def predict(options: argparse.Namespace) -> int:
         with open(options.output, "w", encoding="utf-8", newline="") as file:
             _write_csv(file, header, columns)
     if y is not None:
-        _report_score(outputs, answers, y, part)
+        _report_score(outputs, answers, classes, y, part)
     return 0
 
 
@@ -103,12 +102,18 @@ def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
     writer.writerows([str(cell) for cell in row] for row in zip(*columns, strict=True))
 
 
-def _report_score(outputs: Array, answers: Array | None, y: Array, part: str) -> None:
+def _report_score(
+    outputs: Array, answers: Array | None, classes: tuple[str, ...], y: Array, part: str
+) -> None:
     y = as_labels(y) if answers is not None else y
     where = f" ({part})" if part else ""
     if answers is not None:
         if y.ndim == 1:
-            right = int(np.count_nonzero(answers == class_names(y)))
+            names = class_names(y)
+            if not np.isin(names, classes).any():
+                say(f"no score: targets like {str(names[0])!r} are not among the model's classes")
+                return
+            right = int(np.count_nonzero(answers == names))
             say(f"accuracy {right / len(y):.4f}, {right:,} of {len(y):,} samples{where}")
             return
     elif y.dtype.kind in "biuf" and y.size == outputs.size:
@@ -120,7 +125,7 @@ def _report_score(outputs: Array, answers: Array | None, y: Array, part: str) ->
 def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
     net = _load(options.model)
-    classes = _classes(net, options.model)
+    classes = _classes(net)
     print(f"{options.model}: {os.path.getsize(options.model):,} bytes")
     print(net.summary())
     if classes:

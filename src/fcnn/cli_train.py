@@ -207,7 +207,7 @@ def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
     output, picture, no_picture = _output_paths(options)
     optimizer = _optimizer(options)
-    data = read_for_training(options.data, options.target)
+    data = read_for_training(options.data, options.target, options.ignore)
     targets = choose_task(data, options.task)
     net = _network(options, data, targets)
     parts = _Parts(options, data, targets)
@@ -261,9 +261,10 @@ def train(options: argparse.Namespace) -> int:
         from fcnn.plot import plot_history
 
         on = " of the standardized target" if scaling is not None else ""
+        loss = "half the squared error" if net.loss == "squared_error" else net.loss
         plot_history(
             kept.history, picture, title=f"{Path(data.source).name}, {_shape(net)}",
-            loss_label=f"{net.loss.replace('_', ' ')}{on}",
+            loss_label=f"{loss.replace('_', ' ')}{on}",
         )  # fmt: skip
         print(f"picture    {picture}")
     elif no_picture:
@@ -378,7 +379,10 @@ def _describe(
         f"parts      {len(parts.X):,} training, {len(parts.X_validation):,} validation, "
         f"{len(parts.X_test):,} test"
     )
-    standardized = {"features": "each feature standardized", "together": "standardized together"}
+    standardized = {
+        "features": "(x - mean) / deviation, each feature by itself",
+        "together": "(x - mean) / deviation, the same two for all features",
+    }
     print(
         f"inputs     {standardized.get(how, 'as they are')}"
         f"{'; target standardized for training' if scaled else ''}"

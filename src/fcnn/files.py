@@ -58,6 +58,9 @@ def _write_whole(path: Path, content: bytes) -> None:
     """Replace a file at once: a reader, or a crash, finds the old content or the new."""
     given = path
     path = Path(os.path.realpath(path))  # a link stays a link
+    if path.exists() and not path.is_file():  # a device or a pipe: written to, never replaced
+        path.write_bytes(content)
+        return
     # Beside the target, because a rename is atomic only within one file system.
     temporary = path.with_name(f".fcnn-{secrets.token_hex(8)}")
     try:
