@@ -340,14 +340,3 @@ def as_sample_weight(
             f"{weight.min()} to {weight.max()}"
         )
     return weight
-
-
-def as_optimizer(optimizer: Any) -> Any:
-    """Return an optimizer."""
-    from fcnn.optimizers import Optimizer
-
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            f"optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), got {optimizer!r}"
-        )
-    return optimizer

@@ -17,11 +17,11 @@ from fcnn.errors import DivergenceError
 from fcnn.gradient_check import GradientCheck, compare_gradients
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
+from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.trace import Trace, layer_views
 from fcnn.training import History, Progress, fit
 
 if TYPE_CHECKING:
-    from fcnn.optimizers import Optimizer
     from fcnn.preprocessing import Preprocessing
 
 Array = NDArray[Any]
@@ -315,7 +315,7 @@ class Network(core.Network):
             If an argument is not as described or X is not finite; nothing is changed.
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
-        check.as_optimizer(optimizer)
+        as_optimizer(optimizer)
         try:
             return super().train_step(inputs, targets, optimizer, weight)
         except DivergenceError:

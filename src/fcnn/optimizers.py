@@ -110,6 +110,15 @@ class Optimizer:
         return self.__deepcopy__({})  # a shallow copy would share the state vectors
 
 
+def as_optimizer(optimizer: Any) -> Optimizer:
+    """Return an optimizer, or refuse what is none."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), got {optimizer!r}"
+        )
+    return optimizer
+
+
 class SGD(Optimizer):
     """Stochastic gradient descent: W <- W - lr g.
 

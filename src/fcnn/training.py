@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn.errors import DivergenceError
-from fcnn.optimizers import Adam, Optimizer
+from fcnn.optimizers import Adam, Optimizer, as_optimizer
 
 if TYPE_CHECKING:
     from fcnn.network import Network
@@ -97,7 +97,7 @@ def fit(
     size = len(inputs)
     if batch_size is not None:
         size = min(size, check.as_count("batch_size", batch_size))
-    optimizer = Adam() if optimizer is None else check.as_optimizer(optimizer)
+    optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
     held_out = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
