@@ -5,24 +5,27 @@ what its reader expects is refused with a ``ValueError`` that names the file, wh
 was expected; a file that is not there, with a ``FileNotFoundError``.
 """
 
-import csv
-import gzip
+# csv, gzip, zipfile and importlib.resources are imported where they are used: together they take
+# longer than all of fcnn's own modules, and most programs never read a data set.
+from __future__ import annotations
+
 import math
 import os
 import re
 import reprlib
-import zipfile
 import zlib
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import gzip
 
 __all__ = [
     "Table",
@@ -54,6 +57,8 @@ def load_digits() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine
     Learning Repository, 1998, doi 10.24432/C50P49, test part; CC BY 4.0.
     """
+    from importlib import resources
+
     packed = resources.files("fcnn").joinpath("data", "digits.npz")
     with packed.open("rb") as stream, np.load(stream) as archive:
         images, labels = archive["images"], archive["labels"]
@@ -108,6 +113,8 @@ def load_idx(path: PathArgument) -> Array:
     one for the element type, one for the number of dimensions, the dimensions as big-endian 32-bit
     integers, then the elements, big-endian, last dimension fastest.
     """
+    import gzip
+
     path = _file(path)
     with open(path, "rb") as stream:
         if stream.peek(2)[:2] != b"\x1f\x8b":
@@ -337,6 +344,8 @@ def csv_columns(path: PathArgument) -> list[str]:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the line where each row begins and its cells; the header first, empty rows too."""
+    import csv
+
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
             first_line = stream.readline()
@@ -362,6 +371,8 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _delimiter(header: str) -> str:
+    import csv
+
     # The CSV reader counts the cells because separators inside quotes must not count. Cut, because
     # it refuses cells beyond 131,072 characters, and with a wrong separator all is one cell.
     start = [header[:100_000]]
@@ -486,6 +497,8 @@ def load_npz(path: PathArgument) -> Split:
         the wrong shape or type, or `X` and `y` differ in the number of samples.
     """
     path = _file(path)
+    import zipfile
+
     # OSError and RuntimeError: damaged offsets and flags of a zip file come out as these.
     damage = ValueError, OSError, RuntimeError, zipfile.BadZipFile
     # Opened first, because is_zipfile takes a file that it may not read for one that is no archive.

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ def _write_whole(path: Path, content: bytes) -> None:
         path.write_bytes(content)
         return
     # Beside the target, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".fcnn-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".fcnn-{os.urandom(8).hex()}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
