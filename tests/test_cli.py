@@ -925,7 +925,32 @@ def test_columns_can_be_ignored(here, run, refused):
     assert fcnn.load("t.safetensors").preprocessing.features == ("a", "b", "c")
     assert "accuracy 1.0000" in run("predict", "t.safetensors", "t.csv")[2]
     assert "--ignore: got 'species'" in refused(*words, "--ignore", "id,species")
+    assert run(*words, "--ignore", "id", "--ignore", "b,c")[0] == 0
+    assert fcnn.load("t.safetensors").preprocessing.features == ("a",)
     assert "--ignore: is for CSV files" in refused("train", "digits", "--ignore", "id")
+
+
+def test_narrow_integers_and_booleans_are_standardized(here, run):
+    rng = np.random.default_rng(0)
+    y = rng.integers(2, size=200)
+    for X in (
+        (rng.normal(size=(200, 3)) * 9000 + 20000 * y[:, None])
+        .clip(-32000, 32000)
+        .astype(np.int16),
+        rng.random((200, 3)) < 0.2 + 0.6 * y[:, None],
+    ):
+        np.savez(here / "t.npz", X=X, y=y)
+        assert run("train", "t.npz", "--epochs", 2, "--no-plot", "--test", 0)[0] == 0
+        scale = fcnn.load("t.safetensors").preprocessing.scale
+        np.testing.assert_allclose(scale, X.std(axis=0, dtype=float), rtol=0.1)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX pipe")
+def test_a_model_goes_through_a_pipe(flowers_csv, here):
+    words = [sys.executable, "-m", "fcnn", "train", flowers_csv, "--target", "species"]
+    words += ["--epochs", "1", "--no-plot", "--quiet", "--output", "/dev/stdout"]
+    done = subprocess.run(words, capture_output=True, check=True)
+    assert b'"fcnn"' in done.stdout
 
 
 def test_no_score_against_other_classes(flowers_csv, here, run):

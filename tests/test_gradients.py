@@ -256,8 +256,18 @@ def test_kinks_are_left_out_of_the_gradient_check():
     report = net.check_gradients(X[:1500] / 16, y[:1500], max_parameters=300)
     assert report.passed
     assert report.compared > 250
-    nothing = fcnn.Network((2, 1), loss="absolute_error", init="zeros").check_gradients([0, 0], [0])
-    assert not nothing.passed or nothing.compared
+    for b in (3e-6, -1e-6, -5e-7, 4e-6):  # a kink within the step, but not at the point itself
+        net = fcnn.Network((1, 1, 1), loss="squared_error", dtype="float64")
+        net.biases[0][:] = b
+        assert net.check_gradients([[0.0], [1.0]], [1.0, 2.0]).passed
+    for seed in range(12, 29):
+        rng = np.random.default_rng(seed)
+        net = fcnn.Network((8, 16, 3), dtype="float64", rng=seed)
+        X, y = rng.normal(size=(1000, 8)), rng.integers(3, size=1000)
+        assert net.check_gradients(X, y).passed
+    # A huge loss: its own rounding is all that the differences see.
+    net = fcnn.Network((3, 5, 1), "tanh", loss="squared_error", dtype="float64")
+    assert net.check_gradients(rng.normal(size=(50, 3)), 1e4 * rng.normal(size=50)).passed
 
 
 def test_check_gradients_passes_and_fails():

@@ -55,11 +55,27 @@ def test_entries_of_the_lists_can_be_assigned():
     before = net.parameters.copy()
     with pytest.raises(ValueError, match=r"weights\[0\]: expected shape \(3, 2\), got \(2, 3\)"):
         net.weights[0] = np.ones((2, 3))
-    with pytest.raises(ValueError, match="biases: expected shapes"):
+    with pytest.raises(ValueError, match=r"biases\[1\]: expected shape \(1,\), got \(2,\)"):
         net.biases = [[9, 9, 9], [9, 9]]
+    with pytest.raises(ValueError, match="weights: expected 2 arrays, got 1"):
+        net.weights = [np.ones((3, 2))]
+    with pytest.raises(TypeError, match="weights: expected 2 arrays, got 5"):
+        net.weights = 5
+    with pytest.raises(TypeError, match="number of layers is fixed"):
+        del net.weights[0]
+    with pytest.raises(TypeError, match="number of layers is fixed"):
+        net.biases.append([1])
     with pytest.raises(TypeError, match="weights"):
         net.weights[0:1] = [np.ones((3, 2))]
     np.testing.assert_array_equal(net.parameters, before)
+
+
+def test_assigned_lists_may_be_the_networks_own_in_another_order():
+    net = fcnn.Network((3, 3, 3))
+    first, second = (W.copy() for W in net.weights)
+    net.weights = net.weights[::-1]
+    np.testing.assert_array_equal(net.weights[0], second)
+    np.testing.assert_array_equal(net.weights[1], first)
 
 
 def test_what_is_done_to_the_view_does_not_reach_the_vector():

@@ -243,6 +243,32 @@ def interrupt_a_fit():
     np.testing.assert_array_equal(net.parameters, twin.parameters)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_ctrl_c_at_any_moment_leaves_as_many_steps_as_updates():
+    """Also between the core's last look and its return: an optimizer must not lose steps."""
+    rng = np.random.default_rng(0)
+    X, y = np.zeros((3000, 1)), np.full((3000, 1), 1e6)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupted = 0
+    try:
+        for _ in range(60):
+            # |a - y| with x = 0: every step adds lr to the bias, and nothing else.
+            net = fcnn.Network((1, 1), loss="absolute_error", dtype="float64", init="zeros")
+            sgd = fcnn.SGD(2.0**-10)
+            timer = threading.Timer(rng.uniform(0, 2e-3), os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                timer.start()
+                for _ in range(100):
+                    net.train_epoch(X, y, sgd, 1)
+            except KeyboardInterrupt:
+                interrupted += 1
+            timer.join()
+            assert sgd.steps == net.biases[0][0] * 2**10
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert interrupted > 50
+
+
 def test_evaluate_scores():
     net = fcnn.Network((2, 2), loss="squared_error", dtype="float64", init="zeros")
     net.weights[0][:] = np.eye(2)

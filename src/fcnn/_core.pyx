@@ -25,7 +25,6 @@ NumPy, with the same names and signatures.
 """
 
 cimport cython
-from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
@@ -43,6 +42,7 @@ from fcnn._losses cimport (
 )
 from fcnn._products cimport PACKED_ROWS, SLACK, TILE_COLUMNS, product, transpose
 from fcnn._real cimport real
+from fcnn._signals cimport count_work
 from fcnn._updates cimport ADAM, ADAMW, SGD, Update, apply_update
 
 import numpy as np
@@ -86,9 +86,9 @@ cdef enum:
     # A batch goes through the network in blocks of at most this many rows, their gradients added
     # up: the workspace stays bounded when a batch is a whole data set.
     MOST_ROWS = 512
-    # Blocks of networks wider than about 2,000 are smaller, so that Ctrl-C does not wait for them:
-    # at most this many parameters times rows, but no fewer rows than these.
-    PARAMETERS_PER_BLOCK = 1280000000
+    # Blocks of layers wider than about 2,000 are smaller: while a block of activations is computed
+    # nobody looks for Ctrl-C.
+    ACTIVATIONS_PER_BLOCK = 1048576
     LEAST_ROWS = 64
     # Prediction keeps two hidden layers of a block of rows, in about this much cache (bytes) ...
     PREDICTION_CACHE = 131072
@@ -96,9 +96,8 @@ cdef enum:
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns).
     WORTH_RELEASING = 100000
-    # Multiplications between two looks for Ctrl-C: a few milliseconds. An activation counts as 50
-    # of them, a training step as 1,000 more.
-    WORK_PER_LOOK = 20000000
+    # What an activation and a training step count for beside multiplications, between two looks for
+    # Ctrl-C.
     WORK_PER_ACTIVATION = 50
     WORK_PER_STEP = 1000
 
@@ -143,27 +142,6 @@ cdef struct Pass:               # the arrays that one pass through the network w
     Py_ssize_t work             # since the last look for Ctrl-C
 
 
-# --- Ctrl-C ----------------------------------------------------------------------------------
-
-cdef int look_for_signals() except -1 with gil:
-    PyErr_CheckSignals()
-    return 0
-
-
-cdef int count_work(Py_ssize_t work, Py_ssize_t* done) except -1 nogil:
-    """Let Ctrl-C through every WORK_PER_LOOK."""
-    done[0] += work
-    if done[0] >= WORK_PER_LOOK:
-        done[0] = 0
-        look_for_signals()
-    return 0
-
-
-cdef int count_layer(const Layer* layer, Py_ssize_t rows, Py_ssize_t* done) except -1 nogil:
-    """Count one product and one activation of a layer."""
-    return count_work(rows * layer.n_out * (layer.n_in + WORK_PER_ACTIVATION), done)
-
-
 # --- The passes ------------------------------------------------------------------------------
 
 cdef int forward(
@@ -178,25 +156,26 @@ cdef int forward(
     for l in range(1, model.L + 1):
         layer = &model.layers[l]
         product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                <real*> z[l], rows, layer.n_out, layer.n_in, False, packed)
+                <real*> z[l], rows, layer.n_out, layer.n_in, False, packed, work)
         activate(layer.activation, <const real*> z[l], <real*> a[l], rows, layer.n_out)
         emitting = <const real*> a[l]
-        count_layer(layer, rows, work)
+        count_work(work, rows * layer.n_out * WORK_PER_ACTIVATION)
     return 0
 
 
-cdef void layer_gradient(
+cdef int layer_gradient(
     const Layer* layer,
     const real* a_previous,     # IN a^(l-1): (rows, n_(l-1))
     const real* delta,          # IN delta^l: (rows, n_l)
     real* gradient,             # OUT the flat gradient: W and b of this layer
     Py_ssize_t rows, bint add, real* packed,
     double* db,                 # scratch: n_l
-) noexcept nogil:
+    Py_ssize_t* work,
+) except -1 nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
     cdef Py_ssize_t i, k
     product(a_previous, 1, layer.n_in, delta, <const real*> NULL, gradient + layer.W,
-            layer.n_in, layer.n_out, rows, add, packed)
+            layer.n_in, layer.n_out, rows, add, packed, work)
     # In double: a running float32 sum over 600,000 rows is wrong in the third digit.
     for k in range(layer.n_out):
         db[k] = 0
@@ -205,9 +184,10 @@ cdef void layer_gradient(
             db[k] += delta[i * layer.n_out + k]
     for k in range(layer.n_out):
         gradient[layer.b + k] = <real> (gradient[layer.b + k] + db[k] if add else db[k])
+    return 0
 
 
-cdef void delta_recursion(
+cdef int delta_recursion(
     const Layer* layer,         # layer l
     Activation activation,      # of layer l - 1
     const real* parameters,
@@ -216,8 +196,8 @@ cdef void delta_recursion(
     const real* a_previous,     # IN a^(l-1)
     real* delta_previous,       # OUT delta^(l-1)
     real* delta_T, real* previous_T, real* packed,
-    Py_ssize_t rows,
-) noexcept nogil:
+    Py_ssize_t rows, Py_ssize_t* work,
+) except -1 nogil:
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj.
 
     Computed transposed, dC/da^T = W delta^T: the lanes then run over samples. Over k they would
@@ -225,9 +205,10 @@ cdef void delta_recursion(
     """
     transpose(delta, delta_T, rows, layer.n_out)
     product(parameters + layer.W, layer.n_out, 1, <const real*> delta_T, <const real*> NULL,
-            previous_T, layer.n_in, rows, layer.n_out, False, packed)
+            previous_T, layer.n_in, rows, layer.n_out, False, packed, work)
     transpose(<const real*> previous_T, delta_previous, layer.n_in, rows)
     multiply_by_derivative(activation, z_previous, a_previous, delta_previous, rows * layer.n_in)
+    return count_work(work, rows * layer.n_in * WORK_PER_ACTIVATION)
 
 
 cdef int forward_and_backward(
@@ -247,15 +228,13 @@ cdef int forward_and_backward(
         layer = &model.layers[l]
         a_previous = <const real*> p.a[l - 1] if l > 1 else x
         layer_gradient(layer, a_previous, <const real*> p.delta[l], <real*> p.gradient,
-                       batch.rows, add, <real*> p.packed, <double*> p.db)
-        count_layer(layer, batch.rows, &p.work)
+                       batch.rows, add, <real*> p.packed, <double*> p.db, &p.work)
         if l > 1:               # the input layer has no delta
             delta_recursion(layer, model.layers[l - 1].activation,
                             <const real*> model.parameters, <const real*> p.delta[l],
                             <const real*> p.z[l - 1], a_previous, <real*> p.delta[l - 1],
                             <real*> p.delta_T, <real*> p.previous_T, <real*> p.packed,
-                            batch.rows)
-            count_layer(layer, batch.rows, &p.work)
+                            batch.rows, &p.work)
         l -= 1
     return 0
 
@@ -292,7 +271,7 @@ cdef double total_weight(const Batch* data, const int64_t* order, const real* ty
 
 
 cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
-    cdef Py_ssize_t most = PARAMETERS_PER_BLOCK // model.n_parameters
+    cdef Py_ssize_t most = ACTIVATIONS_PER_BLOCK // model.widest
     return min(rows, max(<Py_ssize_t> LEAST_ROWS, min(most, <Py_ssize_t> MOST_ROWS)))
 
 
@@ -402,7 +381,7 @@ cdef int run_epoch(
         total += batch_loss * batch_weight
         weight += batch_weight
         first += batch.rows
-        count_work(WORK_PER_STEP + model.n_parameters, &p.work)
+        count_work(&p.work, WORK_PER_STEP + model.n_parameters)
     loss[0] = total / weight if weight > 0 else 0
     return 0
 
@@ -425,6 +404,7 @@ cdef int predict_rows(
     cdef Py_ssize_t n_in = model.layers[1].n_in
     cdef Py_ssize_t n_out = model.layers[model.L].n_out
     cdef Py_ssize_t first = 0, count, l, work = 0
+    cdef Py_ssize_t* counted = &work if release else NULL
     cdef const real* parameters = <const real*> model.parameters
     cdef const real* emitting
     cdef real* receiving
@@ -447,11 +427,11 @@ cdef int predict_rows(
                 layer = &model.layers[l]
                 receiving = hidden + (l % 2) * half if l < model.L else out + first * n_out
                 product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                        receiving, count, layer.n_out, layer.n_in, False, hidden + 2 * half)
+                        receiving, count, layer.n_out, layer.n_in, False, hidden + 2 * half,
+                        counted)
                 activate(layer.activation, <const real*> receiving, receiving, count, layer.n_out)
                 emitting = receiving
-                if release:
-                    count_layer(layer, count, &work)
+                count_work(counted, count * layer.n_out * WORK_PER_ACTIVATION)
             first += count
     finally:
         if hidden != on_stack:
@@ -883,7 +863,9 @@ cdef class Network:
                               <double*> NULL, &loss, &diverged)
         finally:
             close_pass(&p)
-            optimizer.steps = update.step
+            # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
+            # raised there, and the steps be lost that the weights have made.
+            object.__setattr__(optimizer, "steps", update.step)
         if diverged:
             what = f"the loss became {loss}" if loss - loss != 0 else "the gradient became infinite"
             raise DivergenceError(

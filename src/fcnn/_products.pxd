@@ -8,6 +8,7 @@ of k whatever the tile, and a row has the same bits alone and in a batch.
 """
 
 from fcnn._real cimport multiply_add, real
+from fcnn._signals cimport count_work
 
 cdef extern from * nogil:
     """
@@ -114,7 +115,7 @@ cdef inline void row_product(
             C[j] = multiply_add(a_0, B[k * columns + j], C[j])
 
 
-cdef inline void product(
+cdef inline int product(
     const real* A, Py_ssize_t A_row, Py_ssize_t A_column,   # IN (rows, depth)
     const real* B,              # IN (depth, columns), row-major, followed by SLACK entries
     const real* bias,           # IN (columns,), followed by SLACK entries, or NULL
@@ -122,7 +123,8 @@ cdef inline void product(
     Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
     bint add,                   # add to C instead of writing it
     real* packed,               # scratch: depth * TILE_COLUMNS entries
-) noexcept nogil:
+    Py_ssize_t* work,           # between two panels Ctrl-C is looked for; NULL to not look
+) except -1 nogil:
     cdef Py_ssize_t width = TILE_COLUMNS if real is float else TILE_COLUMNS // 2
     cdef Py_ssize_t full_tiles = rows // TILE_ROWS
     cdef Py_ssize_t panel, i, j, k, stored
@@ -131,7 +133,7 @@ cdef inline void product(
     cdef const real* panel_bias
     if rows == 1 and columns > 2 * width:
         row_product(A, A_column, B, bias, C, columns, depth, add)
-        return
+        return count_work(work, columns * depth)
     # Panels of B outside, rows inside: a panel (depth x width) stays in the cache for all rows.
     for panel in range((columns + width - 1) // width):
         j = panel * width
@@ -150,6 +152,8 @@ cdef inline void product(
         for i in range(full_tiles * TILE_ROWS, rows):
             tile(1, A + i * A_row, A_row, A_column, panel_B, B_row,
                  panel_bias, C + i * columns + j, columns, stored, depth, add)
+        count_work(work, rows * width * depth)
+    return 0
 
 
 cdef inline void transpose(

@@ -189,8 +189,8 @@ def _add_train(commands: Any) -> None:
     add = group.add_argument
     add("--target", metavar="COLUMN", help="column of a CSV file to predict; all others are inputs")
     add(
-        "--ignore", type=lambda text: tuple(text.split(",")), default=(), metavar="COLUMNS",
-        help="columns of a CSV file that are not inputs, as in id or id,name",
+        "--ignore", action="append", default=[], metavar="COLUMNS",
+        help="columns of a CSV file that are not inputs, as in id or id,name; may be repeated",
     )  # fmt: skip
     add(
         "--task", type=_choice("auto", "classification", "regression"), default="auto",

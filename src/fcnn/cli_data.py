@@ -1,6 +1,7 @@
 """What the commands share: refusals; data sets by name or path, their targets and their parts."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,14 +65,18 @@ def check_writable(option: str, path: Path, *inputs: str) -> None:
     for source in inputs:
         if path.exists() and Path(source).exists() and path.samefile(source):
             raise CommandError(f"{option}: {path} would replace what is read")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe: opening it would already mean something
     try:
         if path.exists():
             with open(path, "ab"):
                 pass
-        else:  # a rehearsal that leaves nothing behind
-            with open(path, "xb"):
+        # A rehearsal that leaves nothing behind: Network.save writes beside the file.
+        if not path.exists() or path.suffix == ".safetensors":
+            rehearsal = Path(os.path.realpath(path)).with_name(f".fcnn-{os.urandom(8).hex()}")
+            with open(rehearsal, "xb"):
                 pass
-            path.unlink()
+            rehearsal.unlink()
     except OSError as error:
         raise CommandError(f"{option}: {path} cannot be written: {error.strerror}") from None
 
@@ -126,6 +131,12 @@ def read_for_training(source: str, target: str | None, ignored: Sequence[str] = 
                     f"--target: a CSV file needs it; the columns of {source} are: {names}"
                 )
             columns = datasets.csv_columns(source)
+            # A name may hold a comma; a list of names has them between.
+            ignored = [
+                name
+                for text in ignored
+                for name in ([text] if text in columns else text.split(","))
+            ]
             for name in ignored:
                 if name not in columns or name == target:
                     others = ", ".join(c for c in columns if c != target)

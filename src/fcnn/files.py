@@ -56,10 +56,10 @@ def _as_path(path: Any) -> Path:
 def _write_whole(path: Path, content: bytes) -> None:
     """Replace a file at once: a reader, or a crash, finds the old content or the new."""
     given = path
-    path = Path(os.path.realpath(path))  # a link stays a link
-    if path.exists() and not path.is_file():  # a device or a pipe: written to, never replaced
-        path.write_bytes(content)
+    if given.exists() and not given.is_file() and not given.is_dir():
+        given.write_bytes(content)  # a device or a pipe is written to, never replaced
         return
+    path = Path(os.path.realpath(path))  # a link stays a link
     # Beside the target, because a rename is atomic only within one file system.
     temporary = path.with_name(f".fcnn-{os.urandom(8).hex()}")
     try:

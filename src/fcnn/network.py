@@ -34,24 +34,36 @@ class _Views(list[Array]):
         super().__init__(views)
         self._name = name
 
-    def __setitem__(self, index: Any, values: Any) -> None:
-        view = self[index]
-        if isinstance(view, list):
-            raise TypeError(f"{self._name}: assign one layer, or all of them; got a slice")
-        name = f"{self._name}[{index}]"
+    def _converted(self, index: int, values: Any) -> Array:
+        name, shape = f"{self._name}[{index}]", self[index].shape
         array = check.as_numeric(name, values)
-        if array.shape != view.shape:
-            raise ValueError(f"{name}: expected shape {view.shape}, got {array.shape}")
-        view[...] = check.cast(name, array, view.dtype)
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        return check.cast(name, array, self[index].dtype)
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        if isinstance(index, slice):
+            raise TypeError(f"{self._name}: assign one layer, or all of them; got a slice")
+        self[index][...] = self._converted(index, values)
 
     def assign(self, values: Sequence[Any]) -> None:
-        arrays = list(values)
-        shapes = [np.shape(array) for array in arrays]
-        if shapes != [view.shape for view in self]:
-            expected = [view.shape for view in self]
-            raise ValueError(f"{self._name}: expected shapes {expected}, got {shapes}")
-        for l, array in enumerate(arrays):
-            self[l] = array
+        """Copy an array into each view, once all have been checked."""
+        try:
+            given = list(values)
+        except TypeError:
+            raise TypeError(f"{self._name}: expected {len(self)} arrays, got {values!r}") from None
+        if len(given) != len(self):
+            raise ValueError(f"{self._name}: expected {len(self)} arrays, got {len(given)}")
+        # Copies, because the arrays may be these very views in another order.
+        converted = [self._converted(i, array).copy() for i, array in enumerate(given)]
+        for view, array in zip(self, converted, strict=True):
+            view[...] = array
+
+    def _refuse(self, *_: Any) -> Any:
+        raise TypeError(f"{self._name}: the number of layers is fixed")
+
+    __delitem__ = __iadd__ = append = clear = extend = insert = _refuse
+    __imul__ = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
 
 
 class Network(core.Network):
@@ -272,7 +284,7 @@ class Network(core.Network):
             As for `gradients`.
         max_parameters : int or None, default 2000
             Of a larger network this many parameters are compared, drawn at random; None compares
-            all. Each costs two forward passes.
+            all. Each costs four forward passes.
 
         Returns
         -------

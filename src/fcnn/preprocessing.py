@@ -49,6 +49,8 @@ class Preprocessing:
         names
             `features`, `target` and `classes`.
         """
+        if X.dtype == bool:
+            X = X.astype(np.uint8)
         axis = 0 if per_feature else None
         # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32. In
         # blocks, because a float64 copy of all of X is large and slow.
@@ -58,7 +60,10 @@ class Preprocessing:
         squares = (np.square(block - mean).sum(axis=axis) for block in blocks)
         scale = np.sqrt(sum(squares) / count)
         # The deviation of equal numbers can be a rounding error instead of 0.
-        scale = np.where(np.ptp(X, axis=axis) > 0, scale, 1.0)
+        varies = (X.max(axis=axis) > X.min(axis=axis)) & (scale > 0)
+        scale = np.where(varies, scale, 1.0)
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+            raise ValueError("X: expected numbers whose squares can be added up, got larger ones")
         shape = X.shape[1:]
         return cls(
             np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy(), **names
