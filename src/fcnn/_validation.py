@@ -4,7 +4,7 @@ import itertools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +29,6 @@ OUTPUT_ACTIVATIONS = {
     "binary_cross_entropy": ("sigmoid",),
     "cross_entropy": ("softmax",),
 }
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Return whether a value is one name, not a sequence of names."""
-    return isinstance(value, str)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -147,7 +142,7 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
 def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
     """Return one name for each layer 1..L."""
     hidden_choices = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
-    if is_text(activation):
+    if isinstance(activation, str):
         hidden = [as_choice("activation", activation, hidden_choices)] * (L - 1)
     else:
         try:
