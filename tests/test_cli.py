@@ -945,6 +945,14 @@ def test_narrow_integers_and_booleans_are_standardized(here, run):
         np.testing.assert_allclose(scale, X.std(axis=0, dtype=float), rtol=0.1)
 
 
+def test_narrow_integer_targets_are_standardized(here, run):
+    """From -30,000 to 30,000: the range of these does not fit their own type."""
+    X = np.linspace(-1, 1, 400)[:, None]
+    np.savez(here / "t.npz", X=X, y=(30000 * X[:, 0]).astype(np.int16))
+    _, out, _ = run("train", "t.npz", "--layers", "none", "--lr", 0.05, "--epochs", 30, "--no-plot")
+    assert float(re.search(r"r2 (\S+),", out).group(1)) > 0.99
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX pipe")
 def test_a_model_goes_through_a_pipe(flowers_csv, here):
     words = [sys.executable, "-m", "fcnn", "train", flowers_csv, "--target", "species"]

@@ -29,8 +29,9 @@ from fcnn.cli_data import (
     standardization,
 )
 from fcnn.cli_model import most_probable, regression_score
-from fcnn.metrics import r2
+from fcnn.metrics import accuracy, r2
 from fcnn.optimizers import Optimizer
+from fcnn.preprocessing import Preprocessing
 from fcnn.training import History, Progress
 
 Array = NDArray[Any]
@@ -121,10 +122,6 @@ def _progress_bar(epochs: int, wanted: bool) -> Any:
                 return tqdm(total=epochs, bar_format=_BAR, dynamic_ncols=True)
             return tqdm(total=epochs, bar_format=_BAR, ncols=80, nrows=24)
     return contextlib.nullcontext()
-
-
-def _accuracy(outputs: Array, labels: Array) -> float:
-    return float(np.mean(most_probable(outputs) == labels))
 
 
 def _encoded(labels: Array, n_out: int, loss: str, dtype: str) -> Array:
@@ -329,11 +326,10 @@ def _training_targets(
                 check.as_targets("y", numbers, X, net.sizes[-1], net.loss, net.dtype)
     if not scalable:
         return parts.y, parts.y_validation, None
-    mean = parts.y.mean(axis=0, dtype=np.float64)
-    scale = parts.y.std(axis=0, dtype=np.float64)
-    # The deviation of equal numbers can be a rounding error instead of 0.
-    scale = np.where(np.ptp(parts.y, axis=0) > 0, scale, 1.0)
-    return (parts.y - mean) / scale, (parts.y_validation - mean) / scale, (mean, scale)
+    with refusals(X=whose):
+        standardize = Preprocessing.of(parts.y.reshape(len(parts.y), -1))
+    scaling = standardize.mean, standardize.scale
+    return standardize(parts.y), standardize(parts.y_validation), scaling
 
 
 def _fold(net: fcnn.Network, mean: Array, scale: Array) -> None:
@@ -350,7 +346,7 @@ def _validation_score(
     if targets.classes:
         if net.loss == "cross_entropy" or net.sizes[-1] == 1:
             return None
-        return lambda net: ("accuracy", _accuracy(net.predict(X), y))
+        return lambda net: ("accuracy", accuracy(net.predict(X), y))
     if net.loss == "binary_cross_entropy":
         return lambda net: ("r2", r2(net.predict(X), y.reshape(len(y), -1)))
     return None

@@ -179,20 +179,24 @@ class Network(core.Network):
         Views, not copies: writing to them changes the network, and so does assigning to an entry or
         to the whole list.
         """
-        return _Views("weights", layer_views(self.parameters, self.sizes)[0])
+        return self._views("weights")
 
     @weights.setter
     def weights(self, values: Sequence[ArrayLike]) -> None:
-        _Views("weights", self.weights).assign(values)
+        self._views("weights").assign(values)
 
     @property
     def biases(self) -> list[Array]:
         """b^1..b^L: ``net.biases[l - 1]`` has shape (n_l,); views like `weights`."""
-        return _Views("biases", layer_views(self.parameters, self.sizes)[1])
+        return self._views("biases")
 
     @biases.setter
     def biases(self, values: Sequence[ArrayLike]) -> None:
-        _Views("biases", self.biases).assign(values)
+        self._views("biases").assign(values)
+
+    def _views(self, name: str) -> _Views:
+        weights, biases = layer_views(self.parameters, self.sizes)
+        return _Views(name, weights if name == "weights" else biases)
 
     @property
     def num_parameters(self) -> int:
