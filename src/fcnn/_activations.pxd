@@ -1,12 +1,18 @@
 """Activations: a = sigma(z), and sigma'(z).
 
 Definitions and constants are PyTorch's defaults (torch.nn.LeakyReLU, ELU, GELU, SiLU, Softplus).
-A comparison is written so that NaN takes the branch that keeps it NaN.
+A comparison is written so that NaN takes the branch that keeps it NaN. A bare 1 is a double in C,
+and would turn the arithmetic of floats into that of doubles: hence <real> 1.
 """
 
-from fcnn._real cimport (
-    error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm_of_1_plus, real,
+from fcnn._elementary cimport (
+    error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
+    logarithm_of_1_plus, sigmoid,
 )
+from fcnn._real cimport real
+
+cdef enum:
+    MOST_LANES = 32             # of a panel, whatever the build
 
 cdef enum Activation:
     IDENTITY
@@ -25,7 +31,7 @@ cdef enum Activation:
 cdef inline real sigma(Activation activation, real z) noexcept nogil:
     """a = sigma(z), for every activation that acts on each input sum alone."""
     if activation == SIGMOID:
-        return 1 / (1 + exponential(-z))
+        return sigmoid(z)
     if activation == TANH:
         return hyperbolic_tangent(z)
     if activation == RELU:
@@ -35,9 +41,9 @@ cdef inline real sigma(Activation activation, real z) noexcept nogil:
     if activation == ELU:
         return exponential_minus_1(z) if z < 0 else z
     if activation == GELU:
-        return <real> 0.5 * z * (1 + error_function(z * <real> 0.7071067811865476))
+        return <real> 0.5 * z * (<real> 1 + error_function(z * <real> 0.7071067811865476))
     if activation == SILU:
-        return z / (1 + exponential(-z))
+        return z * sigmoid(z)
     if activation == SOFTPLUS:
         return z if z > 20 else logarithm_of_1_plus(exponential(z))
     if activation == EXP:
@@ -54,22 +60,22 @@ cdef inline real sigma_derivative(Activation activation, real z, real a) noexcep
     """sigma'(z), from a = sigma(z) where that is possible: no second exponential."""
     cdef real s
     if activation == SIGMOID:
-        return a * (1 - a)
+        return a * (<real> 1 - a)
     if activation == TANH:
-        return 1 - a * a
+        return <real> 1 - a * a
     if activation == RELU:
         return 0 if a <= 0 else 1
     if activation == LEAKY_RELU:
         return <real> 0.01 if a <= 0 else 1
     if activation == ELU:
-        return a + 1 if a < 0 else 1
+        return a + <real> 1 if a < 0 else 1
     if activation == GELU:
         # (z Phi(z))' = Phi(z) + z phi(z), with the normal distribution's Phi and phi
-        return (<real> 0.5 * (1 + error_function(z * <real> 0.7071067811865476))
+        return (<real> 0.5 * (<real> 1 + error_function(z * <real> 0.7071067811865476))
                 + z * <real> 0.3989422804014327 * exponential(<real> -0.5 * z * z))
     if activation == SILU:
-        s = 1 / (1 + exponential(-z))
-        return s * (1 + z * (1 - s))
+        s = sigmoid(z)
+        return s * (<real> 1 + z * (<real> 1 - s))
     if activation == SOFTPLUS:
         # a = log(1 + e^z), so sigma'(z) = e^z / (1 + e^z) = 1 - e^-a
         return 1 if a > 20 else -exponential_minus_1(-a)
@@ -86,53 +92,64 @@ cdef inline void activate_each(
         a[i] = sigma(activation, z[i])
 
 
-cdef inline void softmax(const real* z, real* a, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+cdef inline void softmax(
+    const real* z,              # IN (n, lanes) a panel
+    real* a,                    # OUT (n, lanes)
+    real* normalizer,           # OUT (lanes,): log sum_j e^z_j, so that log a_k = z_k - normalizer
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
     """a_k = e^(z_k - max z) / sum_j e^(z_j - max z): the shift keeps e^z from overflowing."""
-    cdef Py_ssize_t i, k
-    cdef real largest, total
-    for i in range(rows):
-        largest = z[i * n]
-        for k in range(1, n):
-            largest = z[i * n + k] if z[i * n + k] > largest else largest
-        total = 0
-        for k in range(n):
-            a[i * n + k] = exponential(z[i * n + k] - largest)
-            total += a[i * n + k]
-        for k in range(n):
-            a[i * n + k] /= total
+    cdef Py_ssize_t k, s
+    cdef real largest[MOST_LANES]
+    cdef real total[MOST_LANES]
+    for s in range(lanes):
+        largest[s] = z[s]
+        total[s] = 0
+    for k in range(1, n):
+        for s in range(lanes):
+            largest[s] = z[k * lanes + s] if z[k * lanes + s] > largest[s] else largest[s]
+    for k in range(n):
+        for s in range(lanes):
+            a[k * lanes + s] = exponential(z[k * lanes + s] - largest[s])
+            total[s] += a[k * lanes + s]
+    for s in range(lanes):
+        normalizer[s] = largest[s] + logarithm(total[s])
+        total[s] = <real> 1 / total[s]
+    for k in range(n):
+        for s in range(lanes):
+            a[k * lanes + s] *= total[s]
 
 
 cdef inline void activate(
     Activation activation,
-    const real* z,              # IN (rows, n)
-    real* a,                    # OUT (rows, n); may be z itself
-    Py_ssize_t rows, Py_ssize_t n,
+    const real* z,              # IN (count,)
+    real* a,                    # OUT (count,); may be z itself
+    Py_ssize_t count,
 ) noexcept nogil:
+    """a = sigma(z) for all but the softmax."""
     # One loop; naming the activation at each call makes it a constant there, so every loop is
     # compiled for its one activation instead of choosing anew for every entry.
     if activation == IDENTITY:
         if a != z:
-            activate_each(IDENTITY, z, a, rows * n)
+            activate_each(IDENTITY, z, a, count)
     elif activation == SIGMOID:
-        activate_each(SIGMOID, z, a, rows * n)
+        activate_each(SIGMOID, z, a, count)
     elif activation == TANH:
-        activate_each(TANH, z, a, rows * n)
+        activate_each(TANH, z, a, count)
     elif activation == RELU:
-        activate_each(RELU, z, a, rows * n)
+        activate_each(RELU, z, a, count)
     elif activation == LEAKY_RELU:
-        activate_each(LEAKY_RELU, z, a, rows * n)
+        activate_each(LEAKY_RELU, z, a, count)
     elif activation == ELU:
-        activate_each(ELU, z, a, rows * n)
+        activate_each(ELU, z, a, count)
     elif activation == GELU:
-        activate_each(GELU, z, a, rows * n)
+        activate_each(GELU, z, a, count)
     elif activation == SILU:
-        activate_each(SILU, z, a, rows * n)
+        activate_each(SILU, z, a, count)
     elif activation == SOFTPLUS:
-        activate_each(SOFTPLUS, z, a, rows * n)
+        activate_each(SOFTPLUS, z, a, count)
     elif activation == EXP:
-        activate_each(EXP, z, a, rows * n)
-    else:
-        softmax(z, a, rows, n)
+        activate_each(EXP, z, a, count)
 
 
 cdef inline void scale_each(

@@ -13,11 +13,13 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. Stored so, all three products run over outputs or over samples with unit stride:
+b^l. Samples go through the network by panels (see _products.pxd): z, a and delta of a layer are
+(n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
 
-    z     (s, n_l)         = a (s, n_(l-1))           times W (n_(l-1), n_l)
-    dC/da (n_(l-1), s)     = W (n_(l-1), n_l)         times delta transposed (n_l, s)
-    dW    (n_(l-1), n_l)   = a transposed, by strides, times delta (s, n_l)
+A step has two phases. First the samples: each thread takes some panels through the forward pass,
+the loss and the delta recursion. Then the weights: each thread takes some tiles of the weight
+gradients, over all samples, and updates the weights of a tile while its gradient is at hand. No sum
+is split between threads, so their number changes no bit of the result.
 
 The kernels, by concept, are in _products.pxd, _activations.pxd, _losses.pxd and _updates.pxd. This
 source is compiled once per instruction set; _dispatch.py chooses. reference.py does the same in
@@ -25,25 +27,35 @@ NumPy, with the same names and signatures.
 """
 
 cimport cython
-from libc.math cimport isfinite
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
 from fcnn._activations cimport (
-    ELU, EXP, GELU, IDENTITY, LEAKY_RELU, RELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH,
-    Activation, activate, derivative_reads_z, multiply_by_derivative,
+    ELU, EXP, GELU, IDENTITY, LEAKY_RELU, MOST_LANES, RELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH,
+    Activation, activate, derivative_reads_z, multiply_by_derivative, softmax,
+)
+from fcnn._elementary cimport (
+    error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
+    logarithm_of_1_plus, sigmoid,
 )
 from fcnn._losses cimport (
     ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, POISSON, SQUARED_ERROR,
     Loss, output_pass,
 )
-from fcnn._products cimport PACKED_ROWS, SLACK, TILE_COLUMNS, product, transpose
+from fcnn._products cimport (
+    ACROSS, ALONG, BIAS, GROUP_BYTES, LANES, PANELS, ROWS, SLACK, ZERO,
+    any_tile, row_product, sum_of_squares, tile_begin, tiles_of,
+)
 from fcnn._real cimport real
-from fcnn._signals cimport count_work
-from fcnn._updates cimport ADAM, ADAMW, SGD, Update, apply_update
+from fcnn._threads cimport Team, hurry, in_hurry, meet, run_team, take
+from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_range
+from fcnn._vector cimport transpose
 
 import numpy as np
 
@@ -80,26 +92,42 @@ cdef dict loss_codes = {
     "poisson": POISSON, "binary_cross_entropy": BINARY_CROSS_ENTROPY,
     "cross_entropy": CROSS_ENTROPY,
 }
+ELEMENTARY = ["exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid"]
+
 cdef dict rule_codes = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
 
+# What is chosen by size, and why. Times are of Zen 3, AVX2.
 cdef enum:
     # A batch goes through the network in blocks of at most this many rows, their gradients added
-    # up: the workspace stays bounded when a batch is a whole data set.
-    MOST_ROWS = 512
-    # Blocks of layers wider than about 2,000 are smaller: while a block of activations is computed
-    # nobody looks for Ctrl-C.
-    ACTIVATIONS_PER_BLOCK = 1048576
-    LEAST_ROWS = 64
-    # Prediction keeps two hidden layers of a block of rows, in about this much cache (bytes) ...
-    PREDICTION_CACHE = 131072
-    # ... or, if they fit, on the stack: one row then needs no allocation.
+    # up: the workspace stays bounded when a batch is a whole data set ...
+    MOST_ROWS = 256
+    # ... and smaller where layers are wide (bytes).
+    WORKSPACE = 33554432
+    # Up to this many samples are computed one by one, with the lanes over nodes: of a panel most
+    # lanes would be empty.
+    FEW_ROWS = 3
+    # The gradient updates the weights as it appears, unless that takes more multiplications than
+    # these: it cannot be interrupted. Then the update is a small part of the step anyway.
+    MOST_FUSED_WORK = 536870912
+    # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
+    # cache while the nodes of l go by.
+    NODES_PER_ITEM = 96
+    # Prediction: a block of rows and two of its layers should stay in about this much cache (bytes).
+    PREDICTION_CACHE = 196608
+    # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
-    # Multiplications of a call that make up for releasing the lock (about 100 ns).
+    # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
-    # What an activation and a training step count for beside multiplications, between two looks for
-    # Ctrl-C.
-    WORK_PER_ACTIVATION = 50
-    WORK_PER_STEP = 1000
+    # ... for making threads (20 to 50 us), and of a step for each thread that meets the others (1 us).
+    WORTH_THREADS = 20000000
+    WORTH_MEETING = 250000
+    # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
+    WORK_PER_LOOK = 20000000
+    # What an activation counts for beside them.
+    WORK_PER_ACTIVATION = 20
+
+# A bound on the entries of a gradient above which an update is made with care.
+cdef double LARGE = 1e30
 
 cdef struct Layer:
     Py_ssize_t n_in             # n_(l-1)
@@ -113,353 +141,749 @@ cdef struct Model:
     Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas
     Loss loss
     Py_ssize_t n_parameters
-    Py_ssize_t widest_hidden    # the largest of n_1..n_(L-1)
     Py_ssize_t widest           # the largest of n_1..n_L
-    Py_ssize_t deepest          # the largest of n_0..n_L
+    Py_ssize_t deepest          # the largest of n_0..n_(L-1)
+    Py_ssize_t lanes            # samples of a panel
     void* parameters
 
-cdef struct Batch:              # inputs and targets of some samples
-    const void* x               # (rows, n_0)
-    const void* y               # (rows, n_L), or NULL where labels are given
-    const int64_t* labels       # (rows,), or NULL
-    const void* weight          # (rows,), or NULL for 1
+cdef struct Batch:              # some samples: rows order[0..rows-1] of the data, or rows 0, 1, ...
+    const void* x               # (., n_0)
+    const void* y               # (., n_L), or NULL where labels are given
+    const int64_t* labels       # (.,), or NULL
+    const void* weight          # (.,), or NULL for 1
+    const int64_t* order        # or NULL
     Py_ssize_t rows
 
-cdef struct Pass:               # the arrays that one pass through the network writes
-    void** z                    # z[1..L]: (rows, n_l); a[l] itself where z is not needed later
-    void** a                    # a[1..L]: (rows, n_l)
-    void** delta                # delta[1..L]: (rows, n_l), two arrays in turn; followed by SLACK
-    void* delta_T               # (n_l, rows): delta^l transposed; followed by SLACK
-    void* previous_T            # (n_(l-1), rows): dC/da^(l-1) transposed
-    void* db                    # (n_l,): the bias gradient of a block
-    void* packed                # a panel of the product's right factor
+cdef struct Pass:               # what one block of samples writes, by panels
+    Py_ssize_t rows             # of a block, at most
+    void** z                    # z[1..L]; a[l] itself where z is not needed later
+    void** a                    # a[0..L]
+    void** delta                # delta[1..L]
+    void** delta_rows           # delta[1..L] again, by panels of nodes: (rows, lanes) for each
+    void* normalizer            # (rows,) of the softmax
+    double* costs               # for each panel of samples: sum of the weighted costs,
+    double* squares             # and of the squares of all a, and of all delta
     void* gradient              # (n_parameters,)
-    void* x                     # (rows, n_0) gathered samples, and their targets
-    void* y
-    int64_t* labels
-    void* weight
+    void* scratch               # of the threads
+    Py_ssize_t scratch_bytes    # of each
     void* memory                # the one allocation behind all of them
+
+cdef struct Scratch:            # of one thread
+    void* packed                # weights of a group of nodes
+    void* y                     # (n_L, lanes)
+    void* row[2]                # a layer of one sample
+
+cdef struct Task:               # one call, for all its threads
+    const Model* model
+    Batch data
+    Py_ssize_t batch_size
+    Pass* p
+    Update* update              # NULL to compute without updating
+    bint backward
+    void* out                   # (rows, n_L) or NULL: a^L of all rows
+    void** keep[3]              # NULL or z, a, delta of all rows, as (rows, n_l) for each l
+    Py_ssize_t itemsize
+    bint watched                # whether the calling thread looks for Ctrl-C
+    double loss
+    bint diverged
+    PyObject* error             # what Ctrl-C raised
+
+cdef struct Worker:             # a thread's view of the call
+    Task* task
+    Team* team
+    int index                   # 0 is the thread that made the call
+    int meetings
+    bint stop
     Py_ssize_t work             # since the last look for Ctrl-C
 
-
-# --- The passes ------------------------------------------------------------------------------
-
-cdef int forward(
-    const Model* model, const real* x, Py_ssize_t rows, void** z, void** a, real* packed,
-    Py_ssize_t* work,
-) except -1 nogil:
-    """a^0 = x;  z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
-    cdef const real* parameters = <const real*> model.parameters
-    cdef const real* emitting = x
-    cdef const Layer* layer
-    cdef Py_ssize_t l
-    for l in range(1, model.L + 1):
-        layer = &model.layers[l]
-        product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                <real*> z[l], rows, layer.n_out, layer.n_in, False, packed, work)
-        activate(layer.activation, <const real*> z[l], <real*> a[l], rows, layer.n_out)
-        emitting = <const real*> a[l]
-        count_work(work, rows * layer.n_out * WORK_PER_ACTIVATION)
-    return 0
-
-
-cdef int layer_gradient(
-    const Layer* layer,
-    const real* a_previous,     # IN a^(l-1): (rows, n_(l-1))
-    const real* delta,          # IN delta^l: (rows, n_l)
-    real* gradient,             # OUT the flat gradient: W and b of this layer
-    Py_ssize_t rows, bint add, real* packed,
-    double* db,                 # scratch: n_l
-    Py_ssize_t* work,
-) except -1 nogil:
-    """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
-    cdef Py_ssize_t i, k
-    product(a_previous, 1, layer.n_in, delta, <const real*> NULL, gradient + layer.W,
-            layer.n_in, layer.n_out, rows, add, packed, work)
-    # In double: a running float32 sum over 600,000 rows is wrong in the third digit.
-    for k in range(layer.n_out):
-        db[k] = 0
-    for i in range(rows):
-        for k in range(layer.n_out):
-            db[k] += delta[i * layer.n_out + k]
-    for k in range(layer.n_out):
-        gradient[layer.b + k] = <real> (gradient[layer.b + k] + db[k] if add else db[k])
-    return 0
-
-
-cdef int delta_recursion(
-    const Layer* layer,         # layer l
-    Activation activation,      # of layer l - 1
-    const real* parameters,
-    const real* delta,          # IN delta^l: (rows, n_l)
-    const real* z_previous,     # IN z^(l-1): (rows, n_(l-1)), read only where sigma' needs it
-    const real* a_previous,     # IN a^(l-1)
-    real* delta_previous,       # OUT delta^(l-1)
-    real* delta_T, real* previous_T, real* packed,
-    Py_ssize_t rows, Py_ssize_t* work,
-) except -1 nogil:
-    """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj.
-
-    Computed transposed, dC/da^T = W delta^T: the lanes then run over samples. Over k they would
-    have to add up across a register, six times slower; and delta is much smaller than W.
-    """
-    transpose(delta, delta_T, rows, layer.n_out)
-    product(parameters + layer.W, layer.n_out, 1, <const real*> delta_T, <const real*> NULL,
-            previous_T, layer.n_in, rows, layer.n_out, False, packed, work)
-    transpose(<const real*> previous_T, delta_previous, layer.n_in, rows)
-    multiply_by_derivative(activation, z_previous, a_previous, delta_previous, rows * layer.n_in)
-    return count_work(work, rows * layer.n_in * WORK_PER_ACTIVATION)
-
-
-cdef int forward_and_backward(
-    const Model* model, const real* x, const Batch* batch, double scale, bint add, Pass* p,
-    double* total,              # OUT sum of the weighted costs
-) except -1 nogil:
-    """One block: all z, a, delta and the gradient."""
-    cdef Py_ssize_t l = model.L
-    cdef const Layer* layer
-    cdef const real* a_previous
-    forward(model, x, batch.rows, p.z, p.a, <real*> p.packed, &p.work)
-    total[0] = output_pass(
-        model.loss, model.layers[l].activation, <const real*> p.z[l], <const real*> p.a[l],
-        <const real*> batch.y, batch.labels, <const real*> batch.weight, scale,
-        <real*> p.delta[l], batch.rows, model.layers[l].n_out)
-    while l >= 1:
-        layer = &model.layers[l]
-        a_previous = <const real*> p.a[l - 1] if l > 1 else x
-        layer_gradient(layer, a_previous, <const real*> p.delta[l], <real*> p.gradient,
-                       batch.rows, add, <real*> p.packed, <double*> p.db, &p.work)
-        if l > 1:               # the input layer has no delta
-            delta_recursion(layer, model.layers[l - 1].activation,
-                            <const real*> model.parameters, <const real*> p.delta[l],
-                            <const real*> p.z[l - 1], a_previous, <real*> p.delta[l - 1],
-                            <real*> p.delta_T, <real*> p.previous_T, <real*> p.packed,
-                            batch.rows, &p.work)
-        l -= 1
-    return 0
-
-
-# --- Batches and blocks ----------------------------------------------------------------------
 
 # `typed`, here and below, is never read: its type says which of float32 and float64 is meant, where
 # everything else comes as void* out of a struct.
 
-cdef Batch rows_of(
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+cdef void look_for_signals(Worker* w) noexcept nogil:
+    with gil:
+        try:
+            PyErr_CheckSignals()
+        except BaseException as error:
+            Py_INCREF(error)
+            w.task.error = <PyObject*> error
+            w.stop = True
+    if w.stop:
+        hurry(w.team)
+
+
+cdef inline bint stopped(Worker* w, Py_ssize_t work) noexcept nogil:
+    """Whether the call is to end; looked for once in a while, and by the calling thread alone."""
+    if w.index == 0:
+        w.work += work
+        if w.work >= WORK_PER_LOOK and w.task.watched:
+            w.work = 0
+            look_for_signals(w)
+    elif in_hurry(w.team):
+        w.stop = True
+    return w.stop
+
+
+cdef inline bint all_meet(Worker* w) noexcept nogil:
+    """Wait for all threads of the call; return whether it is to end."""
+    return meet(w.team, w.index, &w.meetings, w.stop)
+
+
+# --- Samples ---------------------------------------------------------------------------------
+
+cdef Batch part(
     const Model* model, const Batch* batch, Py_ssize_t first, Py_ssize_t rows, const real* typed,
 ) noexcept nogil:
-    """Rows first, first + 1, ... of a batch, as a batch."""
-    cdef Batch part
-    part.rows = rows
-    part.x = <const real*> batch.x + first * model.layers[1].n_in
-    part.y = (<const real*> batch.y + first * model.layers[model.L].n_out
-              if batch.y != NULL else NULL)
-    part.labels = batch.labels + first if batch.labels != NULL else NULL
-    part.weight = <const real*> batch.weight + first if batch.weight != NULL else NULL
-    return part
+    """Samples first, first + 1, ... of a batch, as a batch."""
+    cdef Batch some = batch[0]
+    some.rows = rows
+    if batch.order != NULL:
+        some.order = batch.order + first
+        return some
+    some.x = <const real*> batch.x + first * model.layers[1].n_in
+    if batch.y != NULL:
+        some.y = <const real*> batch.y + first * model.layers[model.L].n_out
+    if batch.labels != NULL:
+        some.labels = batch.labels + first
+    if batch.weight != NULL:
+        some.weight = <const real*> batch.weight + first
+    return some
 
 
-cdef double total_weight(const Batch* data, const int64_t* order, const real* typed) noexcept nogil:
-    """The sum of the weights of the samples order[0..rows-1], or of all in their order."""
-    cdef const real* weight = <const real*> data.weight
+cdef inline Py_ssize_t sample(const Batch* batch, Py_ssize_t i) noexcept nogil:
+    """The row of sample i; beyond the last one the last: a panel's empty lanes repeat it."""
+    i = min(i, batch.rows - 1)
+    return batch.order[i] if batch.order != NULL else i
+
+
+cdef double total_weight(const Batch* batch, const real* typed) noexcept nogil:
+    cdef const real* weight = <const real*> batch.weight
     cdef double total = 0
     cdef Py_ssize_t i
     if weight == NULL:
-        return <double> data.rows
-    for i in range(data.rows):
-        total += weight[order[i]] if order != NULL else weight[i]
+        return <double> batch.rows
+    for i in range(batch.rows):
+        total += weight[sample(batch, i)]
     return total
 
 
-cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
-    cdef Py_ssize_t most = ACTIVATIONS_PER_BLOCK // model.widest
-    return min(rows, max(<Py_ssize_t> LEAST_ROWS, min(most, <Py_ssize_t> MOST_ROWS)))
+cdef void panel_of(
+    const real* data, Py_ssize_t n,     # IN (., n)
+    const Batch* batch, Py_ssize_t first,
+    real* panel,                # OUT (n, lanes): samples first, first + 1, ... of the batch
+    Py_ssize_t lanes,
+) noexcept nogil:
+    cdef const real* rows[MOST_LANES]
+    cdef Py_ssize_t s
+    for s in range(lanes):
+        rows[s] = data + sample(batch, first + s) * n
+    transpose(rows, lanes, n, panel, lanes)
 
 
-cdef int batch_gradient(
-    const Model* model,
-    const Batch* batch,         # IN the batch; or with order, all data and the batch's rows
-    const int64_t* order,       # IN the batch's samples, or NULL for rows 0, 1, ...
-    Pass* p, const real* typed,
-    bint keep,                  # whether z, a and delta have room for all rows, and keep them
-    double* loss,               # OUT weighted mean of the costs
-    double* weight,             # OUT sum of the weights
-) except -1 nogil:
-    """Loss and gradient of a batch, block by block."""
-    cdef Py_ssize_t first = 0, l, rows, most = block_rows(model, batch.rows)
-    cdef Batch block
-    cdef double scale, costs, total = 0
-    weight[0] = total_weight(batch, order, typed)
-    scale = 1 / weight[0] if weight[0] > 0 else 0
-    while first < batch.rows:
-        rows = min(most, batch.rows - first)
-        if order != NULL:
-            block = gather(model, batch, order + first, rows, p, typed)
+cdef void rows_of(
+    const real* panel, Py_ssize_t n,    # IN (n, lanes)
+    real* data, Py_ssize_t rows,        # OUT (rows, n)
+    Py_ssize_t lanes,
+) noexcept nogil:
+    cdef const real* nodes[MOST_LANES]
+    cdef Py_ssize_t k = 0, i, count
+    while k < n:
+        count = min(<Py_ssize_t> MOST_LANES, n - k)
+        for i in range(count):
+            nodes[i] = panel + (k + i) * lanes
+        transpose(nodes, count, rows, data + k, n)
+        k += count
+
+
+# --- The passes ------------------------------------------------------------------------------
+
+cdef void forward_layer(
+    const Layer* layer, const real* parameters,
+    const real* a_previous,     # IN a^(l-1): panels (n_(l-1), lanes)
+    real* z, real* a,           # OUT panels (n_l, lanes); may be the same
+    real* normalizer,           # OUT (rows,) of the softmax
+    Py_ssize_t rows, Py_ssize_t lanes, real* packed, Worker* w,
+) noexcept nogil:
+    """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
+    cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
+    cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride
+    cdef const real* W
+    while first < n_out:
+        size = min(most, n_out - first)
+        W = parameters + layer.W + first
+        stride = n_out
+        if panels > 1 and n_out > most:
+            stride = size
+            for k in range(n_in):
+                if size == most:    # a constant, and so a few moves instead of a call
+                    memcpy(packed + k * most, W + k * n_out, most * sizeof(real))
+                else:
+                    memcpy(packed + k * size, W + k * n_out, size * sizeof(real))
+            W = packed
+        for p in range(panels):
+            at = (p * n_out + first) * lanes
+            for t in range(tiles_of(size)):
+                i = tile_begin(t, size)
+                any_tile(ACROSS, tile_begin(t + 1, size) - i, rows - p * lanes <= lanes // 2,
+                         W + i, stride, a_previous + p * n_in * lanes, z + at + i * lanes, n_in,
+                         BIAS, parameters + layer.b + first + i)
+            if layer.activation != SOFTMAX:
+                activate(layer.activation, <const real*> z + at, a + at, size * lanes)
+        first += size
+        if stopped(w, rows * size * (n_in + WORK_PER_ACTIVATION)):
+            return
+    if layer.activation == SOFTMAX:
+        for p in range(panels):
+            softmax(<const real*> z + p * n_out * lanes, a + p * n_out * lanes,
+                    normalizer + p * lanes, n_out, lanes)
+
+
+cdef void delta_layer(
+    const Layer* layer,         # layer l
+    Activation activation,      # of layer l - 1
+    const real* parameters,
+    const real* delta,          # IN delta^l: panels (n_l, lanes)
+    const real* z_previous,     # IN z^(l-1): panels, read only where sigma' needs it
+    const real* a_previous,     # IN a^(l-1)
+    real* delta_previous,       # OUT delta^(l-1): panels (n_(l-1), lanes)
+    Py_ssize_t rows, Py_ssize_t lanes, Worker* w,
+) noexcept nogil:
+    """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
+    cdef Py_ssize_t most = 2 * GROUP_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
+    cdef Py_ssize_t first = 0, size, p, t, i, at
+    while first < n_in:
+        size = min(most, n_in - first)
+        for p in range(panels):
+            at = (p * n_in + first) * lanes
+            for t in range(tiles_of(size)):
+                i = tile_begin(t, size)
+                any_tile(ALONG, tile_begin(t + 1, size) - i, rows - p * lanes <= lanes // 2,
+                         parameters + layer.W + (first + i) * n_out, n_out,
+                         delta + p * n_out * lanes, delta_previous + at + i * lanes, n_out,
+                         ZERO, <const real*> NULL)
+            multiply_by_derivative(activation, z_previous + at, a_previous + at,
+                                   delta_previous + at, size * lanes)
+        first += size
+        if stopped(w, rows * size * (n_out + WORK_PER_ACTIVATION)):
+            return
+
+
+cdef void gradient_tiles(
+    const Layer* layer,
+    const real* a_previous,     # IN a^(l-1): panels of samples (n_(l-1), lanes)
+    const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
+    Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
+    Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1,
+    Py_ssize_t k,               # and from which node of l on, a panel of them
+    real* parameters, const Step* step, # OUT, or
+    real* gradient, bint add,   # OUT where step is NULL
+) noexcept nogil:
+    """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
+    cdef real sums[ROWS * LANES]
+    cdef real some[LANES]
+    cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
+    cdef Py_ssize_t t, i, first, size, s, c
+    cdef const real* delta = delta_rows + k * block
+    for t in range(tiles_of(count)):
+        first = tile_begin(t, count)
+        size = tile_begin(t + 1, count) - first
+        any_tile(PANELS, size, columns <= lanes // 2, a_previous + (j + first) * lanes,
+                 layer.n_in * lanes, delta, &sums[0], rows, ZERO, <const real*> NULL)
+        put(layer.W + (j + first) * n_out + k, n_out, &sums[0], size, columns, lanes, parameters,
+            step, gradient, add)
+    if j == 0:
+        # Panel by panel: one running sum over all rows would lose a digit for every ten-fold of them.
+        memset(&sums[0], 0, sizeof(sums))
+        i = 0
+        while i < rows:
+            memset(&some[0], 0, sizeof(some))
+            for s in range(i, min(i + lanes, rows)):
+                for c in range(lanes):
+                    some[c] += delta[s * lanes + c]
+            for c in range(lanes):
+                sums[c] += some[c]
+            i += lanes
+        put(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters, step, gradient, add)
+
+
+cdef inline void put(
+    Py_ssize_t at, Py_ssize_t stride,   # where in the flat vectors, and how far to the next row
+    const real* sums, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t lanes,
+    real* parameters, const Step* step, real* gradient, bint add,
+) noexcept nogil:
+    cdef Py_ssize_t i, c
+    for i in range(rows):
+        if step != NULL:
+            update_range(step, parameters, at, sums, columns)
+        elif add:
+            for c in range(columns):
+                gradient[at + c] += sums[c]
         else:
-            block = rows_of(model, batch, first, rows, typed)
-        forward_and_backward(
-            model, <const real*> block.x, &block, scale, first > 0, p, &costs)
-        total += costs
-        first += rows
-        if keep:
+            memcpy(gradient + at, sums, columns * sizeof(real))
+        at += stride
+        sums += lanes
+
+
+# --- The first phase: samples ----------------------------------------------------------------
+
+cdef Scratch scratch_of(const Model* model, const Pass* p, int index, const real* typed) noexcept nogil:
+    cdef Scratch s
+    cdef real* begin = <real*> (<char*> p.scratch + index * p.scratch_bytes)
+    cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
+    s.packed = begin
+    begin += most * model.deepest
+    s.y = begin
+    begin += model.layers[model.L].n_out * model.lanes
+    s.row[0] = begin
+    s.row[1] = begin + model.widest + SLACK
+    return s
+
+
+cdef Py_ssize_t scratch_entries(const Model* model, Py_ssize_t itemsize) noexcept nogil:
+    cdef Py_ssize_t entries = (
+        GROUP_BYTES // itemsize * model.deepest
+        + model.layers[model.L].n_out * model.lanes + 2 * (model.widest + SLACK))
+    return (entries + 15) // 16 * 16
+
+
+cdef void forward_rows(
+    const Model* model, const Batch* batch, Py_ssize_t first, Py_ssize_t rows, Pass* p,
+    const Scratch* scratch, const real* typed,
+) noexcept nogil:
+    """The forward pass of the samples first, first + 1, ... one by one, into their panel."""
+    cdef const real* parameters = <const real*> model.parameters
+    cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n, at
+    cdef const real* emitting
+    cdef real* receiving
+    cdef const Layer* layer
+    cdef real* z
+    cdef real* a
+    for s in range(rows):
+        emitting = <const real*> batch.x + sample(batch, first + s) * n_in
+        for l in range(1, model.L + 1):
+            layer = &model.layers[l]
+            n = layer.n_out
+            at = first // lanes * n * lanes + s
+            z = <real*> p.z[l] + at
+            a = <real*> p.a[l] + at
+            receiving = <real*> scratch.row[l % 2]
+            row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
+                        layer.n_in)
+            if p.z[l] != p.a[l] or layer.activation == SOFTMAX:
+                for k in range(n):
+                    z[k * lanes] = receiving[k]
+            if layer.activation != SOFTMAX:
+                activate(layer.activation, <const real*> receiving, receiving, n)
+                for k in range(n):
+                    a[k * lanes] = receiving[k]
+            emitting = receiving
+    if model.layers[model.L].activation == SOFTMAX:
+        at = first * model.layers[model.L].n_out
+        softmax(<const real*> p.z[model.L] + at, <real*> p.a[model.L] + at,
+                <real*> p.normalizer + first, model.layers[model.L].n_out, lanes)
+
+
+cdef void propagate(
+    Worker* w, const Batch* batch, double scale,
+    Py_ssize_t done,            # rows before the batch, in what is kept
+    Py_ssize_t first, Py_ssize_t last,  # panels
+    const real* typed,
+) noexcept nogil:
+    """Forward pass, loss and delta recursion of some panels of a block."""
+    cdef const Model* model = w.task.model
+    cdef Pass* p = w.task.p
+    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i, n
+    cdef Py_ssize_t rows = min(batch.rows, last * lanes) - first * lanes
+    cdef const real* parameters = <const real*> model.parameters
+    cdef const Layer* layer
+    cdef Scratch scratch = scratch_of(model, p, w.index, typed)
+    if rows <= 0:
+        return
+    for i in range(first, last):
+        panel_of(<const real*> batch.x, model.layers[1].n_in, batch, i * lanes,
+                 <real*> p.a[0] + i * model.layers[1].n_in * lanes, lanes)
+    if rows <= FEW_ROWS:
+        forward_rows(model, batch, first * lanes, rows, p, &scratch, typed)
+    else:
+        for l in range(1, L + 1):
+            layer = &model.layers[l]
+            forward_layer(
+                layer, parameters, <const real*> p.a[l - 1] + first * layer.n_in * lanes,
+                <real*> p.z[l] + first * layer.n_out * lanes,
+                <real*> p.a[l] + first * layer.n_out * lanes,
+                <real*> p.normalizer + first * lanes, rows, lanes, <real*> scratch.packed, w)
+            if w.stop:
+                return
+    for i in range(first, last):
+        output_panel(w.task, batch, scale, i, <real*> scratch.y)
+    if w.task.backward:
+        for l in range(L, 1, -1):
+            layer = &model.layers[l]
+            delta_layer(
+                layer, model.layers[l - 1].activation, parameters,
+                <const real*> p.delta[l] + first * layer.n_out * lanes,
+                <const real*> p.z[l - 1] + first * layer.n_in * lanes,
+                <const real*> p.a[l - 1] + first * layer.n_in * lanes,
+                <real*> p.delta[l - 1] + first * layer.n_in * lanes, rows, lanes, w)
+            if w.stop:
+                return
+        for i in range(first, last):
+            turn_deltas(model, p, i, min(lanes, batch.rows - i * lanes), typed)
+    keep(w.task, batch, done, first, last, typed)
+
+
+cdef void output_panel(
+    Task* task, const Batch* batch, double scale, Py_ssize_t i, real* targets,
+) noexcept nogil:
+    """Costs and output delta of panel i, with the 1/s of the average."""
+    cdef const Model* model = task.model
+    cdef Pass* p = task.p
+    cdef Py_ssize_t lanes = model.lanes, s, n = model.layers[model.L].n_out
+    cdef Py_ssize_t at = i * n * lanes
+    cdef int64_t labels[MOST_LANES]
+    cdef real costs[MOST_LANES]
+    cdef real factor[MOST_LANES]
+    cdef double total = 0
+    cdef const real* weight = <const real*> batch.weight
+    for s in range(lanes):
+        factor[s] = <real> scale
+        if weight != NULL:
+            factor[s] = <real> (scale * weight[sample(batch, i * lanes + s)])
+    if batch.labels != NULL:
+        for s in range(lanes):
+            labels[s] = batch.labels[sample(batch, i * lanes + s)]
+    else:
+        panel_of(<const real*> batch.y, n, batch, i * lanes, targets, lanes)
+    output_pass(
+        model.loss, model.layers[model.L].activation, <const real*> p.z[model.L] + at,
+        <const real*> p.a[model.L] + at, <const real*> targets,
+        labels if batch.labels != NULL else NULL, <const real*> p.normalizer + i * lanes,
+        <const real*> factor, costs,
+        <real*> p.delta[model.L] + at if task.backward else <real*> NULL, n, lanes)
+    for s in range(min(lanes, batch.rows - i * lanes)):
+        total += costs[s] * (weight[sample(batch, i * lanes + s)] if weight != NULL else 1)
+    p.costs[i] = total
+
+
+cdef void turn_deltas(
+    const Model* model, Pass* p, Py_ssize_t i, Py_ssize_t rows, const real* typed,
+) noexcept nogil:
+    """Panel i of the deltas as rows of samples, and how large its numbers are."""
+    cdef Py_ssize_t lanes = model.lanes, l, k, n, c
+    cdef const real* nodes[MOST_LANES]
+    cdef const real* delta
+    cdef double a_squares = 0, delta_squares = 0
+    for l in range(1, model.L + 1):
+        n = model.layers[l].n_out
+        delta = <const real*> p.delta[l] + i * n * lanes
+        k = 0
+        while k < n:
+            for c in range(lanes):
+                nodes[c] = delta + min(k + c, n - 1) * lanes
+            transpose(nodes, lanes, rows, <real*> p.delta_rows[l] + k * p.rows + i * lanes * lanes,
+                      lanes)
+            k += lanes
+        a_squares += sum_of_squares(
+            <const real*> p.a[l - 1] + i * model.layers[l].n_in * lanes, model.layers[l].n_in)
+        delta_squares += sum_of_squares(delta, n)
+    p.squares[2 * i] = a_squares
+    p.squares[2 * i + 1] = delta_squares
+
+
+cdef void keep(
+    Task* task, const Batch* batch, Py_ssize_t done, Py_ssize_t first, Py_ssize_t last,
+    const real* typed,
+) noexcept nogil:
+    """Copy what the caller asked for out of the panels."""
+    cdef const Model* model = task.model
+    cdef Pass* p = task.p
+    cdef Py_ssize_t lanes = model.lanes, i, l, n, what, rows
+    cdef void** source
+    if task.out == NULL and task.keep[0] == NULL:
+        return
+    for i in range(first, last):
+        rows = min(lanes, batch.rows - i * lanes)
+        if task.out != NULL:
+            n = model.layers[model.L].n_out
+            rows_of(<const real*> p.a[model.L] + i * n * lanes, n,
+                    <real*> task.out + (done + i * lanes) * n, rows, lanes)
+        if task.keep[0] != NULL:
             for l in range(1, model.L + 1):
-                p.z[l] = <real*> p.z[l] + rows * model.layers[l].n_out
-                p.a[l] = <real*> p.a[l] + rows * model.layers[l].n_out
-                p.delta[l] = <real*> p.delta[l] + rows * model.layers[l].n_out
-    loss[0] = total * scale
-    return 0
+                n = model.layers[l].n_out
+                for what in range(3):
+                    source = p.z if what == 0 else p.a if what == 1 else p.delta
+                    rows_of(<const real*> source[l] + i * n * lanes, n,
+                            <real*> task.keep[what][l] + (done + i * lanes) * n, rows, lanes)
+
+
+# --- The second phase: weights ---------------------------------------------------------------
+
+cdef void gradient_phase(
+    Worker* w, Py_ssize_t rows, const Step* step, bint add, const real* typed,
+) noexcept nogil:
+    """Gradients of all layers over a block of samples, with their update unless step is NULL."""
+    cdef const Model* model = w.task.model
+    cdef Pass* p = w.task.p
+    cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = take(w.team), count
+    cdef const Layer* layer
+    for l in range(model.L, 0, -1):
+        layer = &model.layers[l]
+        j = 0
+        while j < layer.n_in:
+            count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
+            k = 0
+            while k < layer.n_out:
+                if index == mine:
+                    gradient_tiles(
+                        layer, <const real*> p.a[l - 1], <const real*> p.delta_rows[l], rows,
+                        p.rows, lanes, j, count, k, <real*> model.parameters, step,
+                        <real*> p.gradient, add)
+                    mine = take(w.team)
+                    if step == NULL and stopped(w, rows * count * lanes):
+                        return
+                index += 1
+                k += lanes
+            j += count
 
 
 cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
-    # x - x is 0, or NaN for NaN and infinities; eight sums, since one would wait for every addition
-    cdef real sums[8]
-    cdef Py_ssize_t i, j, full = n // 8
-    for j in range(8):
+    # x - x is 0, or NaN for NaN and infinities; many sums, since one would wait for every addition
+    cdef real sums[32]
+    cdef Py_ssize_t i, j, full = n // 32
+    for j in range(32):
         sums[j] = 0
     for i in range(full):
-        for j in range(8):
-            sums[j] += values[i * 8 + j] - values[i * 8 + j]
-    for i in range(full * 8, n):
+        for j in range(32):
+            sums[j] += values[i * 32 + j] - values[i * 32 + j]
+    for i in range(full * 32, n):
         sums[0] += values[i] - values[i]
-    for j in range(1, 8):
+    for j in range(1, 32):
         sums[0] += sums[j]
     return sums[0] == 0
 
 
-cdef Batch gather(
-    const Model* model, const Batch* data, const int64_t* order, Py_ssize_t rows, Pass* p,
-    const real* typed,
+cdef bint harmless(const Update* update, double a_squares, double delta_squares) noexcept nogil:
+    """Whether no entry of gradient or weights can become infinite in this step.
+
+    By Cauchy and Schwarz |dC/dW_kj| = |sum_s delta_k a_j| <= ||a|| ||delta||, partial sums too.
+    """
+    cdef double bound = sqrt(a_squares) * sqrt(delta_squares)
+    return bound * max(update.lr, 1.0) < LARGE and update.lr * update.weight_decay <= 1
+
+
+cdef bint update_all(
+    const Model* model, Update* update, const real* gradient, bint careful,
 ) noexcept nogil:
-    """The samples order[0..rows-1], copied into the workspace, as a batch."""
-    cdef Py_ssize_t n_in = model.layers[1].n_in
-    cdef Py_ssize_t n_out = model.layers[model.L].n_out
-    cdef Py_ssize_t i
-    cdef Batch batch
-    for i in range(rows):
-        memcpy(<real*> p.x + i * n_in, <const real*> data.x + order[i] * n_in,
-               n_in * sizeof(real))
-        if data.labels != NULL:
-            p.labels[i] = data.labels[order[i]]
-        else:
-            memcpy(<real*> p.y + i * n_out, <const real*> data.y + order[i] * n_out,
-                   n_out * sizeof(real))
-        if data.weight != NULL:
-            (<real*> p.weight)[i] = (<const real*> data.weight)[order[i]]
-    batch.rows = rows
-    batch.x = p.x
-    batch.y = p.y if data.y != NULL else NULL
-    batch.labels = p.labels if data.labels != NULL else NULL
-    batch.weight = p.weight if data.weight != NULL else NULL
-    return batch
+    """Update with the whole gradient; return False, with nothing changed, if numbers overflow."""
+    cdef real* parameters = <real*> model.parameters
+    cdef Py_ssize_t n = model.n_parameters
+    cdef Step step = begin_step(update)
+    cdef real* copies = NULL
+    cdef bint fine = True
+    if careful:
+        if not finite(gradient, n):
+            return False
+        copies = <real*> malloc(3 * n * sizeof(real))
+        if copies == NULL:
+            return False
+        memcpy(copies, parameters, n * sizeof(real))
+        if update.first != NULL:
+            memcpy(copies + n, update.first, n * sizeof(real))
+        if update.second != NULL:
+            memcpy(copies + 2 * n, update.second, n * sizeof(real))
+    update_range(&step, parameters, 0, gradient, n)
+    if careful:
+        fine = finite(<const real*> parameters, n)
+        if not fine:
+            memcpy(parameters, copies, n * sizeof(real))
+            if update.first != NULL:
+                memcpy(update.first, copies + n, n * sizeof(real))
+            if update.second != NULL:
+                memcpy(update.second, copies + 2 * n, n * sizeof(real))
+        free(copies)
+    if fine:
+        update.step += 1
+    return fine
 
 
-cdef int run_epoch(
-    const Model* model, const Batch* data, const int64_t* order, Py_ssize_t batch_size,
-    Update* update, Pass* p, const real* typed,
-    double* loss,               # OUT weighted mean over the epoch, each cost before its update
-    bint* diverged,             # OUT
-) except -1 nogil:
-    """For every batch: gather, forward, deltas, gradient, update."""
-    cdef Py_ssize_t first = 0
-    cdef Batch batch
-    cdef double batch_loss, batch_weight, total = 0, weight = 0
-    diverged[0] = False
-    while first < data.rows:
-        if order != NULL:
-            batch = data[0]
-            batch.rows = min(batch_size, data.rows - first)
-            batch_gradient(model, &batch, order + first, p, typed, False, &batch_loss,
-                           &batch_weight)
-        else:
-            batch = rows_of(model, data, first, min(batch_size, data.rows - first), typed)
-            batch_gradient(model, &batch, NULL, p, typed, False, &batch_loss, &batch_weight)
-        if not isfinite(batch_loss) or not finite(<const real*> p.gradient, model.n_parameters):
-            diverged[0] = True
-            loss[0] = batch_loss
-            return 0
-        apply_update(<real*> model.parameters, <const real*> p.gradient, model.n_parameters,
-                     update)
-        total += batch_loss * batch_weight
-        weight += batch_weight
+# --- A call ----------------------------------------------------------------------------------
+
+cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
+    """Every batch: samples, then weights. All threads of the call go through this together."""
+    cdef Task* task = w.task
+    cdef const Model* model = task.model
+    cdef Update* update = task.update
+    cdef Pass* p = task.p
+    cdef Py_ssize_t first = 0, begun, panels, i
+    cdef Batch batch, block
+    cdef Step step
+    cdef bint fused = False, safe
+    cdef double weight, scale, costs, a_squares, delta_squares, total = 0, all_weight = 0
+    while first < task.data.rows:
+        batch = part(model, &task.data, first, min(task.batch_size, task.data.rows - first), typed)
+        weight = total_weight(&batch, typed)
+        scale = 1 / weight if weight > 0 else 0
+        costs = 0
+        # The bias is a weight of a node that is always 1.
+        a_squares = <double> batch.rows
+        delta_squares = 0
+        begun = 0
+        safe = True
+        while begun < batch.rows:
+            block = part(model, &batch, begun, min(p.rows, batch.rows - begun), typed)
+            panels = (block.rows + model.lanes - 1) // model.lanes
+            propagate(w, &block, scale, first + begun, panels * w.index // w.team.size,
+                      panels * (w.index + 1) // w.team.size, typed)
+            if all_meet(w):
+                return
+            for i in range(panels):
+                costs += p.costs[i]
+            if task.backward:
+                for i in range(panels):
+                    a_squares += p.squares[2 * i]
+                    delta_squares += p.squares[2 * i + 1]
+                if update != NULL:
+                    safe = harmless(update, a_squares, delta_squares)
+                    fused = (safe and isfinite(costs) and block.rows == batch.rows
+                             and model.n_parameters * batch.rows <= MOST_FUSED_WORK)
+                    if fused:
+                        step = begin_step(update)
+                gradient_phase(w, block.rows, &step if fused else NULL, begun > 0, typed)
+            begun += block.rows
+            if all_meet(w):
+                return
+        if update != NULL:
+            if fused:
+                if w.index == 0:
+                    update.step += 1
+            else:
+                if w.index == 0:
+                    task.diverged = not (
+                        isfinite(costs * scale)
+                        and update_all(model, update, <const real*> p.gradient, not safe))
+                if all_meet(w):
+                    return
+                if task.diverged:
+                    total = costs * scale
+                    all_weight = 1
+                    break
+        total += costs
+        all_weight += weight
         first += batch.rows
-        count_work(&p.work, WORK_PER_STEP + model.n_parameters)
-    loss[0] = total / weight if weight > 0 else 0
-    return 0
+        if stopped(w, model.n_parameters) and w.team.size == 1:
+            break
+    if w.index == 0:
+        task.loss = total / all_weight if all_weight > 0 else 0
 
 
-cdef Py_ssize_t prediction_rows(
-    const Model* model, Py_ssize_t rows, size_t itemsize,
+cdef void predict_row(
+    const Model* model, const real* x, real* out, real* buffer,
 ) noexcept nogil:
-    cdef Py_ssize_t fitting = PREDICTION_CACHE // (
-        2 * max(model.widest_hidden, <Py_ssize_t> 1) * <Py_ssize_t> itemsize)
-    # At least 32 rows share each read of the weights; a multiple of 8 keeps the tiles full.
-    return min(rows, max(<Py_ssize_t> 32, min(fitting // 8 * 8, <Py_ssize_t> 512)))
-
-
-cdef int predict_rows(
-    const Model* model, const real* x, Py_ssize_t rows, real* out, bint release,
-) except -1 nogil:
-    """a^L of every row, block by block; two buffers hold the hidden layers in turn."""
-    cdef Py_ssize_t block = prediction_rows(model, rows, sizeof(real))
-    cdef Py_ssize_t half = block * model.widest_hidden
-    cdef Py_ssize_t n_in = model.layers[1].n_in
-    cdef Py_ssize_t n_out = model.layers[model.L].n_out
-    cdef Py_ssize_t first = 0, count, l, work = 0
-    cdef Py_ssize_t* counted = &work if release else NULL
+    """a^L of one row."""
     cdef const real* parameters = <const real*> model.parameters
+    cdef const Layer* layer
+    cdef real* receiving
+    cdef Py_ssize_t l, n = 0
+    for l in range(1, model.L + 1):
+        layer = &model.layers[l]
+        n = layer.n_out
+        receiving = buffer + (l % 2) * (model.widest + SLACK)
+        row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
+        if layer.activation == SOFTMAX:
+            softmax(<const real*> receiving, receiving, out, n, 1)
+        else:
+            activate(layer.activation, <const real*> receiving, receiving, n)
+        x = receiving
+    memcpy(out, x, n * sizeof(real))
+
+
+cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t itemsize) noexcept nogil:
+    """Rows of a block: enough to share each copy of the weights, and few enough for the cache."""
+    cdef Py_ssize_t fitting = PREDICTION_CACHE // (
+        (model.layers[1].n_in + 2 * model.widest) * itemsize)
+    return min(max(fitting // model.lanes, <Py_ssize_t> 4), <Py_ssize_t> 16) * model.lanes
+
+
+cdef Py_ssize_t prediction_entries(const Model* model, Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
+    return (rows * (model.layers[1].n_in + 2 * model.widest + 1)
+            + GROUP_BYTES // itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
+
+
+cdef void predict_blocks(Worker* w, const real* typed) noexcept nogil:
+    """a^L of blocks of rows; the layers of a block take two buffers in turn."""
+    cdef Task* task = w.task
+    cdef const Model* model = task.model
+    cdef Py_ssize_t lanes = model.lanes, most = task.batch_size, n_in = model.layers[1].n_in
+    cdef Py_ssize_t n_out = model.layers[model.L].n_out, first, l, i
+    cdef real* inputs = (<real*> task.p.scratch
+                         + w.index * prediction_entries(model, most, sizeof(real)))
+    cdef real* hidden = inputs + most * n_in
+    cdef real* normalizer = hidden + 2 * most * model.widest
+    cdef real* packed = normalizer + most
     cdef const real* emitting
     cdef real* receiving
-    cdef const Layer* layer
-    cdef real on_stack[STACK_ENTRIES]
-    cdef real* hidden = on_stack
-    cdef Py_ssize_t entries = 2 * half
-    if block >= PACKED_ROWS:
-        entries += model.deepest * TILE_COLUMNS
-    if entries > STACK_ENTRIES:
-        hidden = <real*> malloc(entries * sizeof(real))
-        if hidden == NULL:
-            with gil:
-                raise MemoryError
-    try:
-        while first < rows:
-            count = min(block, rows - first)
-            emitting = x + first * n_in
-            for l in range(1, model.L + 1):
-                layer = &model.layers[l]
-                receiving = hidden + (l % 2) * half if l < model.L else out + first * n_out
-                product(emitting, layer.n_in, 1, parameters + layer.W, parameters + layer.b,
-                        receiving, count, layer.n_out, layer.n_in, False, hidden + 2 * half,
-                        counted)
-                activate(layer.activation, <const real*> receiving, receiving, count, layer.n_out)
-                emitting = receiving
-                count_work(counted, count * layer.n_out * WORK_PER_ACTIVATION)
-            first += count
-    finally:
-        if hidden != on_stack:
-            free(hidden)
-    return 0
-
-
-cdef int evaluate_rows(
-    const Model* model, const Batch* batch, Pass* p, real* out, double* loss,
-) except -1 nogil:
-    """The loss of a batch, and its a^L in out."""
-    cdef Py_ssize_t n_out = model.layers[model.L].n_out
-    cdef Py_ssize_t first = 0, rows, most = block_rows(model, batch.rows)
     cdef Batch block
-    cdef double total = 0, weight = total_weight(batch, NULL, <const real*> out)
-    cdef double scale = 1 / weight if weight > 0 else 0
-    while first < batch.rows:
-        rows = min(most, batch.rows - first)
-        block = rows_of(model, batch, first, rows, <const real*> out)
-        p.a[model.L] = out + first * n_out
-        forward(model, <const real*> block.x, rows, p.z, p.a, <real*> p.packed,
-                &p.work)
-        total += output_pass(
-            model.loss, model.layers[model.L].activation, <const real*> p.z[model.L],
-            <const real*> p.a[model.L], <const real*> block.y, block.labels,
-            <const real*> block.weight, 0, <real*> NULL, rows, n_out)
-        first += rows
-    loss[0] = total * scale
+    while True:
+        first = take(w.team) * most
+        if first >= task.data.rows:
+            return
+        block = part(model, &task.data, first, min(most, task.data.rows - first), typed)
+        if block.rows <= FEW_ROWS:
+            for i in range(block.rows):
+                predict_row(model, <const real*> block.x + i * n_in,
+                            <real*> task.out + (first + i) * n_out, hidden)
+            continue
+        for i in range((block.rows + lanes - 1) // lanes):
+            panel_of(<const real*> block.x, n_in, &block, i * lanes, inputs + i * n_in * lanes,
+                     lanes)
+        emitting = inputs
+        for l in range(1, model.L + 1):
+            receiving = hidden + (l % 2) * most * model.widest
+            forward_layer(&model.layers[l], <const real*> model.parameters, emitting, receiving,
+                          receiving, normalizer, block.rows, lanes, packed, w)
+            if w.stop:
+                return
+            emitting = receiving
+        for i in range((block.rows + lanes - 1) // lanes):
+            rows_of(emitting + i * n_out * lanes, n_out,
+                    <real*> task.out + (first + i * lanes) * n_out,
+                    min(lanes, block.rows - i * lanes), lanes)
+
+
+cdef void work(void* task, Team* team, int index) noexcept nogil:
+    """What each thread of a call runs."""
+    cdef Worker w
+    w.task = <Task*> task
+    w.team = team
+    w.index = index
+    w.meetings = 0
+    w.stop = False
+    w.work = 0
+    if w.task.p.a == NULL:
+        if w.task.itemsize == 4:
+            predict_blocks(&w, <float*> NULL)
+        else:
+            predict_blocks(&w, <double*> NULL)
+    elif w.task.itemsize == 4:
+        run_batches(&w, <float*> NULL)
+    else:
+        run_batches(&w, <double*> NULL)
+
+
+cdef int run(Task* task, int threads) except -1:
+    """Run a task without the GIL; raise what Ctrl-C raised in it."""
+    task.watched = True
+    task.error = NULL
+    with nogil:
+        run_team(work, task, threads)
+    if task.error != NULL:
+        error = <object> task.error
+        Py_DECREF(error)
+        raise error
     return 0
 
 
@@ -473,64 +897,65 @@ cdef void* place(void** position, Py_ssize_t bytes_) noexcept:
 
 
 cdef void lay_out(
-    const Model* model, Pass* p, void** position, Py_ssize_t rows, bint backward, bint gathering,
+    const Model* model, Pass* p, void** position, bint backward, bint every_z, int threads,
     Py_ssize_t size,
 ) noexcept:
-    cdef Py_ssize_t l, L = model.L, n
+    cdef Py_ssize_t l, L = model.L, n, lanes = model.lanes, rows = p.rows
     cdef bint own_z
-    cdef void* turns[2]
+    p.a[0] = place(position, rows * model.layers[1].n_in * size)
     for l in range(1, L + 1):
         n = model.layers[l].n_out
         p.a[l] = place(position, rows * n * size)
         # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
-        own_z = l == L or (backward and derivative_reads_z(model.layers[l].activation))
+        own_z = l == L or every_z or (
+            backward and derivative_reads_z(model.layers[l].activation))
         p.z[l] = place(position, rows * n * size) if own_z else p.a[l]
-    # A panel is as deep as the sums are long: over nodes, or over the samples of a block.
-    p.packed = place(position, max(model.deepest, rows) * TILE_COLUMNS * size)
-    if not backward:
-        return
-    turns[0] = place(position, (rows * model.widest + SLACK) * size)
-    turns[1] = place(position, (rows * model.widest + SLACK) * size)
-    for l in range(1, L + 1):
-        p.delta[l] = turns[l % 2]
-    p.delta_T = place(position, (rows * model.widest + SLACK) * size)
-    p.previous_T = place(position, rows * model.widest * size)
-    p.db = place(position, model.widest * sizeof(double))
-    p.gradient = place(position, model.n_parameters * size)
-    if gathering:
-        p.x = place(position, rows * model.layers[1].n_in * size)
-        p.y = place(position, rows * model.layers[L].n_out * size)
-        p.weight = place(position, rows * size)
-        p.labels = <int64_t*> place(position, rows * sizeof(int64_t))
+        if backward:
+            p.delta[l] = place(position, rows * n * size)
+            p.delta_rows[l] = place(position, rows * ((n + lanes - 1) // lanes * lanes) * size)
+    p.normalizer = place(position, rows * size)
+    p.costs = <double*> place(position, rows // lanes * sizeof(double))
+    p.squares = <double*> place(position, 2 * (rows // lanes) * sizeof(double))
+    p.scratch_bytes = scratch_entries(model, size) * size
+    p.scratch = place(position, threads * p.scratch_bytes)
+    if backward:
+        # Last: where it is not used, it is never touched and takes no memory.
+        p.gradient = place(position, (model.n_parameters + SLACK) * size)
 
 
 cdef int open_pass(
-    const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint gathering, Py_ssize_t size,
+    const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint every_z, int threads,
+    Py_ssize_t size,
 ) except -1:
-    """Allocate what a pass over the blocks of a batch writes, and room to gather a block."""
+    """Allocate what a pass over the blocks of a batch writes."""
     cdef void* position = NULL
-    rows = block_rows(model, rows)
+    cdef Py_ssize_t l, per_row = model.layers[1].n_in * size
+    for l in range(1, model.L + 1):
+        per_row += (4 if backward else 2) * model.layers[l].n_out * size
+    p.rows = max(min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row), 4 * model.lanes)
+    p.rows = (min(p.rows, rows) + model.lanes - 1) // model.lanes * model.lanes
     p.memory = NULL
-    p.work = 0
-    p.z = <void**> malloc(3 * (model.L + 1) * sizeof(void*))
-    if p.z == NULL:
+    p.a = <void**> malloc(4 * (model.L + 1) * sizeof(void*))
+    if p.a == NULL:
         raise MemoryError
-    p.a = p.z + model.L + 1
-    p.delta = p.a + model.L + 1
-    lay_out(model, p, &position, rows, backward, gathering, size)
-    # Zeros, because a tile also reads the slack: a rare bit pattern there would be a slow denormal.
+    p.z = p.a + model.L + 1
+    p.delta = p.z + model.L + 1
+    p.delta_rows = p.delta + model.L + 1
+    lay_out(model, p, &position, backward, every_z, threads, size)
+    # Zeros, because half a panel may be computed with and never written: a rare bit pattern there
+    # would be a slow denormal.
     p.memory = calloc(<size_t> (<uintptr_t> position + 64), 1)
     if p.memory == NULL:
         close_pass(p)
         raise MemoryError(f"cannot allocate {<uintptr_t> position} bytes of workspace")
     position = p.memory
-    lay_out(model, p, &position, rows, backward, gathering, size)
+    lay_out(model, p, &position, backward, every_z, threads, size)
     return 0
 
 
 cdef void close_pass(Pass* p) noexcept:
     free(p.memory)
-    free(p.z)
+    free(p.a)
 
 
 def empty_with_slack(shape, dtype):
@@ -562,8 +987,8 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=Fal
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
 
-    A subclass brings two methods for what predict cannot take as it is: _as_inputs, which converts
-    inputs or refuses them, and _refuse_out.
+    A subclass brings three methods for what predict cannot take as it is: _as_inputs, which converts
+    inputs or refuses them, _refuse_out, and _threads, which says how many threads there may be.
 
     Parameters
     ----------
@@ -611,14 +1036,13 @@ cdef class Network:
                 layer.b = offset + layer.n_in * layer.n_out
                 offset = layer.b + layer.n_out
                 self.model.widest = max(self.model.widest, layer.n_out)
-                if l < self.model.L:
-                    self.model.widest_hidden = max(self.model.widest_hidden, layer.n_out)
             self.model.n_parameters = offset
             self.vector = empty_with_slack((offset,), dtype)
         except BaseException:
             free(layers)
             raise
-        self.model.deepest = max(self.sizes)
+        self.model.deepest = max(self.sizes[:self.model.L])
+        self.model.lanes = LANES if self.itemsize == 4 else LANES // 2
         self.model.parameters = cnp.PyArray_DATA(self.vector)
         self.model.layers = layers  # last: it marks the network as whole
 
@@ -647,6 +1071,7 @@ cdef class Network:
         batch.y = NULL
         batch.labels = NULL
         batch.weight = NULL
+        batch.order = NULL
         if y.dtype == np.int64:
             batch.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, batch.rows, "y")
         else:
@@ -655,11 +1080,11 @@ cdef class Network:
             batch.weight = data_of(sample_weight, self.kind, batch.rows, "sample_weight")
         return 0
 
-    def __call__(self, X, out=None):
+    def __call__(self, X, out=None, n_threads=None):
         """Return a^L; the same as predict."""
-        return self.predict(X, out)
+        return self.predict(X, out, n_threads)
 
-    def predict(self, X, out=None):
+    def predict(self, X, out=None, n_threads=None):
         """Return the activations a^L of the output layer.
 
         Parameters
@@ -668,6 +1093,9 @@ cdef class Network:
             Inputs. NaN flows through.
         out : numpy.ndarray, optional
             Where to write: the network's dtype, C-contiguous, the shape of the answer.
+        n_threads : int, optional
+            At most so many threads. None takes as many as gain by it (`fcnn.set_num_threads`).
+            The answer has the same bits whatever their number.
 
         Returns
         -------
@@ -707,23 +1135,89 @@ cdef class Network:
             if (begin < <char*> cnp.PyArray_DATA(outputs) + cnp.PyArray_NBYTES(outputs)
                     and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
                 inputs = inputs.copy()      # or the first rows would overwrite later inputs
-        if rows * self.model.n_parameters < WORTH_RELEASING:
-            if self.kind == cnp.NPY_FLOAT32:
-                predict_rows[float](&self.model, <float*> cnp.PyArray_DATA(inputs), rows,
-                                    <float*> cnp.PyArray_DATA(outputs), False)
+        if rows <= FEW_ROWS and 2 * (self.model.widest + SLACK) <= STACK_ENTRIES:
+            if n_threads is not None:
+                self._threads(n_threads)
+            if rows * self.model.n_parameters < WORTH_RELEASING:
+                self.predict_few(inputs, outputs, rows)
             else:
-                predict_rows[double](&self.model, <double*> cnp.PyArray_DATA(inputs), rows,
-                                     <double*> cnp.PyArray_DATA(outputs), False)
+                with nogil:
+                    self.predict_few(inputs, outputs, rows)
         else:
-            if self.kind == cnp.NPY_FLOAT32:
-                with nogil:
-                    predict_rows[float](&self.model, <float*> cnp.PyArray_DATA(inputs), rows,
-                                        <float*> cnp.PyArray_DATA(outputs), True)
-            else:
-                with nogil:
-                    predict_rows[double](&self.model, <double*> cnp.PyArray_DATA(inputs), rows,
-                                         <double*> cnp.PyArray_DATA(outputs), True)
+            self.predict_many(inputs, outputs, rows, n_threads)
         return outputs
+
+    cdef void predict_few(
+        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows,
+    ) noexcept nogil:
+        cdef double on_stack[STACK_ENTRIES]
+        cdef Py_ssize_t i
+        cdef Py_ssize_t n_in = self.model.layers[1].n_in
+        cdef Py_ssize_t n_out = self.model.layers[self.model.L].n_out
+        cdef void* x = cnp.PyArray_DATA(inputs)
+        cdef void* out = cnp.PyArray_DATA(outputs)
+        for i in range(rows):
+            if self.itemsize == 4:
+                predict_row(&self.model, <float*> x + i * n_in, <float*> out + i * n_out,
+                            <float*> on_stack)
+            else:
+                predict_row(&self.model, <double*> x + i * n_in, <double*> out + i * n_out,
+                            on_stack)
+
+    cdef int predict_many(
+        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows, n_threads,
+    ) except -1:
+        cdef Task task
+        cdef Pass p
+        cdef Py_ssize_t entries
+        cdef int threads = 1
+        memset(&task, 0, sizeof(Task))
+        memset(&p, 0, sizeof(Pass))
+        task.model = &self.model
+        task.p = &p
+        task.itemsize = self.itemsize
+        task.data.x = cnp.PyArray_DATA(inputs)
+        task.data.rows = rows
+        task.out = cnp.PyArray_DATA(outputs)
+        task.batch_size = min(
+            prediction_rows(&self.model, self.itemsize),
+            (rows + self.model.lanes - 1) // self.model.lanes * self.model.lanes)
+        if n_threads is not None or self.work(rows) >= WORTH_THREADS:
+            threads = self.team_size(n_threads, rows, task.batch_size)
+            threads = min(<Py_ssize_t> threads, (rows + task.batch_size - 1) // task.batch_size)
+        entries = prediction_entries(&self.model, task.batch_size, self.itemsize)
+        # Zeros: see open_pass.
+        p.scratch = calloc(threads * entries * self.itemsize + 64, 1)
+        if p.scratch == NULL:
+            raise MemoryError
+        p.memory = p.scratch
+        p.scratch = <void*> ((<uintptr_t> p.scratch + 63) // 64 * 64)
+        try:
+            if self.work(rows) < WORTH_RELEASING:
+                run_team(work, &task, 1)
+            else:
+                run(&task, threads)
+        finally:
+            free(p.memory)
+        return 0
+
+    cdef Py_ssize_t work(self, Py_ssize_t rows) noexcept:
+        """Multiplications of a forward pass, near enough; without overflow."""
+        return min(rows, <Py_ssize_t> 1 << 30) * min(self.model.n_parameters, <Py_ssize_t> 1 << 30)
+
+    cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t batch_size) except -1:
+        """How many threads: as many as were asked for, or as many as gain by it."""
+        cdef Py_ssize_t most = self._threads(n_threads)
+        cdef Py_ssize_t panels = (batch_size + self.model.lanes - 1) // self.model.lanes
+        if n_threads is None:
+            if self.work(rows) < WORTH_THREADS:
+                return 1
+            most = min(most, self.work(batch_size) // WORTH_MEETING, panels)
+        return <int> max(<Py_ssize_t> 1, min(most, <Py_ssize_t> 1024))
+
+    def _threads(self, n_threads):
+        """Return how many threads a call may have; None is one here."""
+        return 1 if n_threads is None else int(n_threads)
 
     cdef bint fits(self, X) noexcept:
         """Whether X can be read as it is."""
@@ -736,84 +1230,85 @@ cdef class Network:
                 and (ndim == 2 and cnp.PyArray_DIM(<cnp.ndarray> X, 0) > 0 or ndim == 1)
                 and cnp.PyArray_DIM(<cnp.ndarray> X, ndim - 1) == self.model.layers[1].n_in)
 
-    def loss_and_outputs(self, X, y, sample_weight=None):
-        """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
-        cdef Batch batch
+    cdef int pass_once(
+        self, X, y, sample_weight, n_threads, Task* task, bint backward, Py_ssize_t batch_size=0,
+        order=None,
+    ) except -1:
+        """Run a task over arrays: once over all of them, or batch by batch with its update."""
         cdef Pass p
-        cdef double loss = 0
-        cdef cnp.ndarray out
-        cdef void* target
-        self.describe(X, y, sample_weight, &batch)
-        out = np.empty((batch.rows, self.sizes[self.model.L]), self.dtype)
-        target = cnp.PyArray_DATA(out)
-        open_pass(&self.model, &p, batch.rows, False, False, self.itemsize)
+        cdef int threads
+        self.describe(X, y, sample_weight, &task.data)
+        task.batch_size = min(batch_size, task.data.rows) if batch_size > 0 else task.data.rows
+        if order is not None:
+            task.data.order = <const int64_t*> data_of(
+                order, cnp.NPY_INT64, task.data.rows, "order")
+            if task.data.rows and not (order.min() >= 0 and order.max() < task.data.rows):
+                raise ValueError("order: expected indices of samples")
+        threads = self.team_size(n_threads, task.data.rows, task.batch_size)
+        open_pass(&self.model, &p, task.batch_size, backward, task.keep[0] != NULL, threads,
+                  self.itemsize)
         try:
-            with nogil:
-                if self.itemsize == 4:
-                    evaluate_rows(&self.model, &batch, &p, <float*> target, &loss)
-                else:
-                    evaluate_rows(&self.model, &batch, &p, <double*> target, &loss)
+            task.model = &self.model
+            task.p = &p
+            task.itemsize = self.itemsize
+            task.backward = backward
+            if task.update == NULL and task.out != NULL and backward:
+                p.gradient = task.out       # computed in place
+                task.out = NULL
+            run(task, threads)
         finally:
             close_pass(&p)
-        return loss, out
+        return 0
 
-    def gradients(self, X, y, sample_weight=None):
+    def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
+        """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
+        cdef Task task
+        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        memset(&task, 0, sizeof(Task))
+        task.out = cnp.PyArray_DATA(out)
+        self.pass_once(X, y, sample_weight, n_threads, &task, False)
+        return task.loss, out
+
+    def gradients(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
-        cdef Batch batch
-        cdef Pass p
-        cdef double loss = 0, weight = 0
-        cdef cnp.ndarray gradient
-        self.describe(X, y, sample_weight, &batch)
-        gradient = np.empty(self.model.n_parameters, self.dtype)
-        open_pass(&self.model, &p, batch.rows, True, False, self.itemsize)
-        try:
-            p.gradient = cnp.PyArray_DATA(gradient)
-            with nogil:
-                if self.itemsize == 4:
-                    batch_gradient(&self.model, &batch, NULL, &p, <float*> NULL, False, &loss,
-                                   &weight)
-                else:
-                    batch_gradient(&self.model, &batch, NULL, &p, <double*> NULL, False, &loss,
-                                   &weight)
-        finally:
-            close_pass(&p)
-        return loss, gradient
+        cdef Task task
+        cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
+        memset(&task, 0, sizeof(Task))
+        task.out = cnp.PyArray_DATA(gradient)
+        self.pass_once(X, y, sample_weight, n_threads, &task, True)
+        return task.loss, gradient
 
     def backpropagate(self, X, y, sample_weight=None):
         """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
-        cdef Batch batch
-        cdef Pass p
-        cdef double loss = 0, weight = 0
-        cdef Py_ssize_t l
-        cdef cnp.ndarray gradient
-        self.describe(X, y, sample_weight, &batch)
-        z, a, delta = [None], [X], [None]
-        gradient = np.empty(self.model.n_parameters, self.dtype)
-        open_pass(&self.model, &p, batch.rows, True, False, self.itemsize)
+        cdef Task task
+        cdef Py_ssize_t l, what
+        cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
+        cdef void** kept
+        memset(&task, 0, sizeof(Task))
+        arrays = ([None], [X], [None])
+        kept = <void**> malloc(3 * (self.model.L + 1) * sizeof(void*))
+        if kept == NULL:
+            raise MemoryError
         try:
-            p.gradient = cnp.PyArray_DATA(gradient)
-            for l in range(1, self.model.L + 1):
-                for arrays in (z, a, delta):
-                    arrays.append(empty_with_slack((batch.rows, self.sizes[l]), self.dtype))
-                p.z[l] = cnp.PyArray_DATA(<cnp.ndarray> z[l])
-                p.a[l] = cnp.PyArray_DATA(<cnp.ndarray> a[l])
-                p.delta[l] = cnp.PyArray_DATA(<cnp.ndarray> delta[l])
-            with nogil:
-                if self.itemsize == 4:
-                    batch_gradient(&self.model, &batch, NULL, &p, <float*> NULL, True, &loss,
-                                   &weight)
-                else:
-                    batch_gradient(&self.model, &batch, NULL, &p, <double*> NULL, True, &loss,
-                                   &weight)
+            for what in range(3):
+                task.keep[what] = kept + what * (self.model.L + 1)
+                for l in range(1, self.model.L + 1):
+                    array = np.empty((len(X), self.sizes[l]), self.dtype)
+                    arrays[what].append(array)
+                    task.keep[what][l] = cnp.PyArray_DATA(<cnp.ndarray> array)
+            task.out = cnp.PyArray_DATA(gradient)
+            self.pass_once(X, y, sample_weight, 1, &task, True)
         finally:
-            close_pass(&p)
-        return z, a, delta, loss, gradient
+            free(kept)
+        return (*arrays, task.loss, gradient)
 
-    def train_step(self, X, y, optimizer, sample_weight=None):
+    def train_step(self, X, y, optimizer, sample_weight=None, n_threads=None):
         """Make one update with the gradient of the batch; return the loss before it."""
-        return self.train_epoch(X, y, optimizer, len(X), None, sample_weight)
+        return self.train_epoch(X, y, optimizer, len(X), None, sample_weight, n_threads)
 
-    def train_epoch(self, X, y, optimizer, batch_size, order=None, sample_weight=None):
+    def train_epoch(
+        self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
+    ):
         """Make one update for every `batch_size` samples; return the mean loss.
 
         Parameters
@@ -826,52 +1321,39 @@ cdef class Network:
         order : numpy.ndarray of int64, shape (s,), optional
             The samples in the order in which they are to be used.
         sample_weight : numpy.ndarray, shape (s,), optional
+        n_threads : int, optional
 
         Raises
         ------
         fcnn.DivergenceError
-            If the loss or the gradient of a batch is not finite. That update is not made.
+            If the loss, the gradient of a batch or a weight would not be finite. That update is not
+            made.
         KeyboardInterrupt
             Between two updates; the parameters are those of the last completed one.
         """
-        cdef Batch batch
-        cdef Pass p
+        cdef Task task
         cdef Update update
-        cdef double loss = 0
-        cdef bint diverged = False
-        cdef const int64_t* sequence = NULL
-        cdef Py_ssize_t size = batch_size, first_step
-        self.describe(X, y, sample_weight, &batch)
-        size = min(size, batch.rows)
-        if size < 1:
+        cdef Py_ssize_t first_step
+        if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-        if order is not None:
-            sequence = <const int64_t*> data_of(order, cnp.NPY_INT64, batch.rows, "order")
-            if batch.rows and not (order.min() >= 0 and order.max() < batch.rows):
-                raise ValueError("order: expected indices of samples")
+        memset(&task, 0, sizeof(Task))
         state = optimizer.state(self)
         self.read_update(optimizer, state, &update)
         first_step = update.step
-        open_pass(&self.model, &p, size, True, order is not None, self.itemsize)
+        task.update = &update
         try:
-            with nogil:
-                if self.itemsize == 4:
-                    run_epoch(&self.model, &batch, sequence, size, &update, &p,
-                              <float*> NULL, &loss, &diverged)
-                else:
-                    run_epoch(&self.model, &batch, sequence, size, &update, &p,
-                              <double*> NULL, &loss, &diverged)
+            self.pass_once(X, y, sample_weight, n_threads, &task, True, batch_size, order)
         finally:
-            close_pass(&p)
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
             object.__setattr__(optimizer, "steps", update.step)
-        if diverged:
-            what = f"the loss became {loss}" if loss - loss != 0 else "the gradient became infinite"
+        if task.diverged:
+            what = (f"the loss became {task.loss}" if task.loss - task.loss != 0
+                    else "the gradient or a weight became infinite")
             raise DivergenceError(
                 f"{what} in step {update.step - first_step + 1}; the weights are those before that "
                 "step. Lower the learning rate, or scale inputs and targets to about 1")
-        return loss
+        return task.loss
 
     cdef int read_update(self, optimizer, tuple state, Update* update) except -1:
         update.rule = rule_codes[optimizer.rule]
@@ -897,6 +1379,46 @@ cdef class Network:
         if update.rule != SGD and update.second == NULL:
             raise ValueError("state: expected two moments")
         return 0
+
+
+def elementary(name, array):
+    """Return an elementary function of each entry: exp, expm1, log, log1p, tanh, erf or sigmoid.
+
+    They are within 2 units in the last place; the activations and losses are computed with them.
+    """
+    cdef Py_ssize_t size = array.size, function = ELEMENTARY.index(name)
+    cdef cnp.ndarray result = np.empty_like(array)
+    cdef void* y = cnp.PyArray_DATA(result)
+    if array.dtype == np.float32:
+        each(function, <float*> data_of(array, cnp.NPY_FLOAT32, size, "array"), <float*> y, size)
+    else:
+        each(function, <double*> data_of(array, cnp.NPY_FLOAT64, size, "array"), <double*> y, size)
+    return result
+
+
+cdef void each(Py_ssize_t function, const real* x, real* y, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    if function == 0:
+        for i in range(n):
+            y[i] = exponential(x[i])
+    elif function == 1:
+        for i in range(n):
+            y[i] = exponential_minus_1(x[i])
+    elif function == 2:
+        for i in range(n):
+            y[i] = logarithm(x[i])
+    elif function == 3:
+        for i in range(n):
+            y[i] = logarithm_of_1_plus(x[i])
+    elif function == 4:
+        for i in range(n):
+            y[i] = hyperbolic_tangent(x[i])
+    elif function == 5:
+        for i in range(n):
+            y[i] = error_function(x[i])
+    else:
+        for i in range(n):
+            y[i] = sigmoid(x[i])
 
 
 def all_finite(array):

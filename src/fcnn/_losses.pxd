@@ -1,4 +1,4 @@
-"""Losses: the cost of one sample, and its derivative with respect to the input sums of the output.
+"""Losses: the cost of each sample, and its derivative with respect to the input sums of the output.
 
     cost          C(a^L, y), summed over the outputs of a sample
     output delta  delta^L = dC/da^L sigma'(z^L) = dC/dz^L
@@ -11,9 +11,10 @@ and the cost is computed from z, so that neither overflows nor takes the logarit
 from libc.stdint cimport int64_t
 
 from fcnn._activations cimport (
-    Activation, EXP, IDENTITY, SOFTMAX, sigma_derivative,
+    EXP, MOST_LANES, SOFTMAX, Activation, multiply_by_derivative, sigma_derivative,
 )
-from fcnn._real cimport exponential, exponential_minus_1, logarithm, logarithm_of_1_plus, real
+from fcnn._elementary cimport exponential, logarithm, logarithm_of_1_plus
+from fcnn._real cimport real
 
 cdef enum Loss:
     SQUARED_ERROR
@@ -24,8 +25,10 @@ cdef enum Loss:
     CROSS_ENTROPY
 
 
-cdef inline real cost(Loss loss, Activation output, real z, real a, real y) noexcept nogil:
-    """One output's share of C, for the losses that are a sum over outputs."""
+cdef inline real cost(
+    Loss loss, Activation output, real z, real a, real y, real normalizer,
+) noexcept nogil:
+    """One output's share of C."""
     cdef real error = a - y
     cdef real size = -error if error < 0 else error
     if loss == SQUARED_ERROR:
@@ -36,95 +39,121 @@ cdef inline real cost(Loss loss, Activation output, real z, real a, real y) noex
         return size - <real> 0.5 if size > 1 else <real> 0.5 * error * error
     if loss == POISSON:
         # log a = z for a = e^z; and nearly so for a = softplus(z), where a has underflowed
-        return a - y * (z if output == EXP or a == 0 else logarithm(a))
+        if output == EXP:
+            return a - y * z
+        return a - y * (z if a == 0 else logarithm(a))
+    if loss == CROSS_ENTROPY:
+        # The test keeps 0 * infinity out of the sum.
+        return y * (normalizer - z) if y != 0 else 0
     # binary cross entropy of a = sigmoid(z): log(1 + e^z) - y z, with e^-|z| against overflow
     return (0 if z < 0 else z) - y * z + logarithm_of_1_plus(exponential(z if z < 0 else -z))
 
 
-cdef inline real delta_of_output(
-    Loss loss, Activation output, real z, real a, real y,
-) noexcept nogil:
-    """dC/dz = dC/da sigma'(z) of one output, for the losses that are a sum over outputs."""
+cdef inline real slope(Loss loss, Activation output, real z, real a, real y) noexcept nogil:
+    """dC/da of one output; dC/dz, where sigma and C belong together and for the Poisson loss."""
     cdef real error = a - y
-    cdef real slope
-    if loss == BINARY_CROSS_ENTROPY:
-        return error
-    if loss == POISSON:
-        if output == EXP:
-            return error
-        # (1 - y / a) sigma'(z), where sigma'(z) / a = (1 - e^-a) / a tends to 1 as a vanishes
-        slope = sigma_derivative(output, z, a)
-        return slope - y * (slope / a if a > 0 else 1)
+    cdef real rise
     if loss == ABSOLUTE_ERROR:
-        error = 1 if error > 0 else (-1 if error < 0 else error)
-    elif loss == HUBER:
-        error = 1 if error > 1 else (-1 if error < -1 else error)
-    if output == IDENTITY or output == SOFTMAX:
-        return error            # dC/da; softmax_delta multiplies by the softmax's derivative
-    return error * sigma_derivative(output, z, a)
+        return 1 if error > 0 else (-1 if error < 0 else error)
+    if loss == HUBER:
+        return 1 if error > 1 else (-1 if error < -1 else error)
+    if loss == POISSON and output != EXP:
+        # (1 - y / a) sigma'(z), where sigma'(z) / a = (1 - e^-a) / a tends to 1 as a vanishes
+        rise = sigma_derivative(output, z, a)
+        return rise - y * (rise / a if a > 0 else 1)
+    return error
 
 
-cdef inline void softmax_delta(const real* a, real* delta, Py_ssize_t n) noexcept nogil:
-    """dC/dz_k = sum_j dC/da_j da_j/dz_k = a_k (dC/da_k - sum_j dC/da_j a_j)."""
-    cdef Py_ssize_t k
-    cdef real mean = 0
-    for k in range(n):
-        mean += delta[k] * a[k]
-    for k in range(n):
-        delta[k] = a[k] * (delta[k] - mean)
-
-
-cdef inline real log_sum_exp(const real* z, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t k
-    cdef real largest = z[0]
-    cdef real total = 0
-    for k in range(1, n):
-        largest = z[k] if z[k] > largest else largest
-    for k in range(n):
-        total += exponential(z[k] - largest)
-    return largest + logarithm(total)
-
-
-cdef inline double output_pass(
-    Loss loss, Activation output,
-    const real* z,              # IN (rows, n) input sums of the output layer
-    const real* a,              # IN (rows, n) its activations
-    const real* y,              # IN (rows, n) targets, or NULL where labels are given
-    const int64_t* labels,      # IN (rows,) index of the one output whose target is 1, or NULL
-    const real* weight,         # IN (rows,) sample weights, or NULL for 1
-    double scale,               # 1 / (sum of the weights of the whole batch)
-    real* delta,                # OUT (rows, n) or NULL: delta^L, with weight and scale in it
-    Py_ssize_t rows, Py_ssize_t n,
+cdef inline void panel_costs(
+    Loss loss, Activation output, const real* z, const real* a, const real* y,
+    const real* normalizer, real* costs, Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
-    """Return the sum over the rows of weight times cost, and write the output deltas."""
-    cdef Py_ssize_t i, k
-    cdef double total = 0, sample
-    cdef real target, normalizer, factor
-    for i in range(rows):
-        sample = 0
-        normalizer = log_sum_exp(z, n) if loss == CROSS_ENTROPY else 0
-        for k in range(n):
-            target = y[k] if labels == NULL else (1 if labels[i] == k else 0)
-            if loss == CROSS_ENTROPY:
-                # The test keeps 0 * infinity out of the sum; -log a_k = log sum e^z - z_k
-                if target != 0:
-                    sample += target * (normalizer - z[k])
-                if delta != NULL:
-                    delta[k] = a[k] - target
-            else:
-                sample += cost(loss, output, z[k], a[k], target)
-                if delta != NULL:
-                    delta[k] = delta_of_output(loss, output, z[k], a[k], target)
+    cdef Py_ssize_t k, s
+    for s in range(lanes):
+        costs[s] = 0
+    for k in range(n):
+        for s in range(lanes):
+            costs[s] += cost(loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s],
+                             normalizer[s])
+
+
+cdef inline void panel_slopes(
+    Loss loss, Activation output, const real* z, const real* a, const real* y,
+    const real* factor, real* delta, Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    cdef Py_ssize_t k, s
+    for k in range(n):
+        for s in range(lanes):
+            delta[k * lanes + s] = factor[s] * slope(
+                loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s])
+
+
+cdef inline void one_loss(
+    Loss loss, Activation output, const real* z, const real* a, const real* y,
+    const real* normalizer, const real* factor, real* costs, real* delta,
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    panel_costs(loss, output, z, a, y, normalizer, costs, n, lanes)
+    if delta != NULL:
+        panel_slopes(loss, output, z, a, y, factor, delta, n, lanes)
+
+
+cdef inline void softmax_delta(
+    const real* a, real* delta, Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    """dC/dz_k = sum_j dC/da_j da_j/dz_k = a_k (dC/da_k - sum_j dC/da_j a_j)."""
+    cdef Py_ssize_t k, s
+    cdef real mean[MOST_LANES]
+    for s in range(lanes):
+        mean[s] = 0
+    for k in range(n):
+        for s in range(lanes):
+            mean[s] += delta[k * lanes + s] * a[k * lanes + s]
+    for k in range(n):
+        for s in range(lanes):
+            delta[k * lanes + s] = a[k * lanes + s] * (delta[k * lanes + s] - mean[s])
+
+
+cdef inline void output_pass(
+    Loss loss, Activation output,
+    const real* z,              # IN (n, lanes) input sums of the output layer, a panel
+    const real* a,              # IN (n, lanes) its activations
+    const real* y,              # IN (n, lanes) targets; not read where labels are given
+    const int64_t* labels,      # IN (lanes,) index of the one output whose target is 1, or NULL
+    const real* normalizer,     # IN (lanes,) of the softmax
+    const real* factor,         # IN (lanes,) what each sample's cost counts in the loss
+    real* costs,                # OUT (lanes,) C of each sample
+    real* delta,                # OUT (n, lanes) delta^L, with the factor in it; or NULL
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    cdef Py_ssize_t k, s
+    if labels != NULL:          # cross entropy: delta_k = a_k - y_k, C = -log a_label
+        for s in range(lanes):
+            costs[s] = normalizer[s] - z[labels[s] * lanes + s]
         if delta != NULL:
-            if output == SOFTMAX and loss != CROSS_ENTROPY:
-                softmax_delta(a, delta, n)
-            factor = <real> (scale * weight[i] if weight != NULL else scale)
             for k in range(n):
-                delta[k] *= factor
-            delta += n
-        total += sample * weight[i] if weight != NULL else sample
-        z += n
-        a += n
-        if y != NULL:
-            y += n
-    return total
+                for s in range(lanes):
+                    delta[k * lanes + s] = factor[s] * a[k * lanes + s]
+            for s in range(lanes):
+                k = labels[s] * lanes + s
+                delta[k] = factor[s] * (a[k] - <real> 1)
+        return
+    # The loss is named at each call and so a constant there.
+    if loss == CROSS_ENTROPY:
+        one_loss(CROSS_ENTROPY, SOFTMAX, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == BINARY_CROSS_ENTROPY:
+        one_loss(BINARY_CROSS_ENTROPY, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == POISSON:
+        one_loss(POISSON, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    else:
+        if loss == SQUARED_ERROR:
+            one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+        elif loss == ABSOLUTE_ERROR:
+            one_loss(ABSOLUTE_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+        else:
+            one_loss(HUBER, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+        if delta != NULL:
+            if output == SOFTMAX:
+                softmax_delta(a, delta, n, lanes)
+            else:
+                multiply_by_derivative(output, z, a, delta, n * lanes)

@@ -1,167 +1,301 @@
-"""The one matrix product, for the forward pass, the delta recursion and the gradients.
+"""The matrix products of the three passes, all by one register tile.
 
-    C_ij = bias_j + sum_k A_ik B_kj          (or C_ij += sum_k A_ik B_kj)
+A batch is stored by panels of LANES samples, within a panel node after node:
 
-A is read with a stride for each of its two directions, so a transposed A costs nothing. B is
-row-major and its lanes run over j, so no sum is reordered: entry ij adds its products in the order
-of k whatever the tile, and a row has the same bits alone and in a batch.
+    panel p of a layer with n nodes     (n, LANES), sample p LANES + lane in column `lane`
+
+so the lanes of a register are samples (in the gradient: outputs), and no layer is too narrow. The
+tile keeps ROWS x LANES sums in registers and runs over k:
+
+                     C_ij = start + sum_k A_ik B_kj     rows i            lanes j     sum over k
+    forward pass     z    = b + W^T a                   nodes of l        samples     nodes of l - 1
+    delta recursion  dC/da = W delta                    nodes of l - 1    samples     nodes of l
+    gradient         dW   = a delta                     nodes of l - 1    nodes of l  samples
+
+B is always a panel. A is W, read where it is stored, or the panels of a. Every C_ij adds its
+products one after the other in the order of k, whatever the tile: a sample has the same bits alone,
+in a batch, and on any number of threads.
 """
 
+from libc.string cimport memcpy
+
 from fcnn._real cimport multiply_add, real
-from fcnn._signals cimport count_work
+from fcnn._vector cimport (
+    BYTES, FLOATS, double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
+)
 
 cdef extern from * nogil:
     """
-    /* A tile of sums that fills the vector registers and leaves room for one row of B and one entry
-       of A: 16 of 32 registers (AVX-512), 12 of 16 (AVX2, SSE), 24 of 32 (NEON). More than there
-       are registers costs a factor of four, silently. 24 columns, not 16: GCC unrolls 16 before it
-       vectorizes. */
+    /* Vectors of sums (ROWS x 2 or 4) must fill the registers and leave room for a row of B and an
+       entry of A: 16 of 32 (AVX-512), 12 of 16 (AVX2), 8 of 16 (SSE, which needs two more for each
+       product), 24 of 32 (NEON). More than there are registers costs a factor of four, silently;
+       so do more rows than FCNN_FLAGS' max-completely-peel-times. */
     #if defined(__AVX512F__)
-    #define FCNN_TILE_ROWS 8
-    #define FCNN_TILE_COLUMNS 32
-    #elif defined(__AVX2__) || defined(__aarch64__)
-    #define FCNN_TILE_ROWS 4
-    #define FCNN_TILE_COLUMNS 24
+    #define FCNN_ROWS 8
+    #define FCNN_VECTORS 2
+    #elif defined(__AVX2__)
+    #define FCNN_ROWS 6
+    #define FCNN_VECTORS 2
+    #elif defined(__aarch64__)
+    #define FCNN_ROWS 6
+    #define FCNN_VECTORS 4
     #else
-    #define FCNN_TILE_ROWS 2
-    #define FCNN_TILE_COLUMNS 24
+    #ifndef FCNN_ROWS
+    #define FCNN_ROWS 2
     #endif
+    #define FCNN_VECTORS 4
+    #endif
+    /* Keeps a number from the compiler's knowledge. */
+    #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
+    #define FCNN_LANES (FCNN_VECTORS * FCNN_BYTES / 4)
     """
     enum:
-        TILE_ROWS "FCNN_TILE_ROWS"
-        TILE_COLUMNS "FCNN_TILE_COLUMNS"
+        ROWS "FCNN_ROWS"
+        VECTORS "FCNN_VECTORS"
+        LANES "FCNN_LANES"      # of float32; float64 has half as many
+
+    void opaque "FCNN_OPAQUE"(Py_ssize_t n)
 
 
 cdef enum:
-    # From this many rows on, a panel of B is copied together before it is used: read in place, rows
-    # of 128 or 1,024 numbers are a power of two apart and push each other out of the cache
-    # (256 x 1024 x 1024 on Zen 3, AVX2: 39 GFLOP/s in place, 59 copied; float64 20 and 41). For
-    # fewer rows the copy costs more than it brings.
-    PACKED_ROWS = 48
-    # A tile reads its columns of B whole, past the end of a row where the row ends first, and drops
-    # what it should not have read. So every array that serves as B, and the bias, is followed by
-    # this many readable entries.
+    # Nodes whose weights are copied together before the forward pass multiplies with them: read in
+    # place, a node's weights are a row of W apart, and where that is a power of two they push each
+    # other out of the cache (784-1024, 256 samples, Zen 3, AVX2: 39 GFLOP/s in place, 94 copied).
+    GROUP_BYTES = 96
+    # A vector is read whole where a row of W ends inside it: so the parameters, and what is
+    # computed from a row at a time, are followed by this many readable entries.
     SLACK = 64
 
 
+cdef enum Start:
+    ZERO
+    BIAS
+    CONTINUE                    # C itself: the sum over an earlier range of k goes on
+
+cdef enum Layout:               # of A
+    ACROSS                      # A[k * stride + i]: W in the forward pass
+    ALONG                       # A[i * stride + k]: W in the delta recursion
+    PANELS                      # A[panel * stride + i * lanes + k]: a in the gradient
+
+
 cdef inline void tile(
-    Py_ssize_t rows,            # IN constant at every call: the loops over it are unrolled
-    const real* A, Py_ssize_t A_row, Py_ssize_t A_column,   # IN
-    const real* B, Py_ssize_t B_row,                        # IN
-    const real* bias,           # IN or NULL
-    real* C, Py_ssize_t C_row,  # OUT
-    Py_ssize_t columns,         # how many of the tile's columns to store
+    Layout layout, Py_ssize_t rows, Py_ssize_t vectors,   # constant at every call
+    const real* A, Py_ssize_t stride,                   # IN
+    const real* B,              # IN (depth, lanes)
+    real* C,                    # OUT (rows, lanes); with CONTINUE also IN
     Py_ssize_t depth,
-    bint add,
+    Start start, const real* bias, const vector* typed,
 ) noexcept nogil:
-    cdef Py_ssize_t width = TILE_COLUMNS if real is float else TILE_COLUMNS // 2
-    cdef Py_ssize_t i, j, k
-    cdef real total[TILE_ROWS][TILE_COLUMNS]
+    cdef Py_ssize_t lanes = LANES if real is float else LANES // 2
+    cdef Py_ssize_t one = lanes // VECTORS
+    cdef Py_ssize_t i, j, k, span, most = lanes
+    cdef vector total[ROWS][VECTORS]
+    cdef vector b[VECTORS]
+    cdef vector a
     for i in range(rows):
-        for j in range(width):
-            total[i][j] = 0
-    if bias != NULL:
-        for i in range(rows):
-            for j in range(width):
-                total[i][j] = bias[j]
-    for k in range(depth):
-        for i in range(rows):
-            for j in range(width):
-                total[i][j] = multiply_add(
-                    A[i * A_row + k * A_column], B[k * B_row + j], total[i][j])
-    if add:
-        for i in range(rows):
-            for j in range(columns):
-                C[i * C_row + j] += total[i][j]
-    elif columns == width:
-        for i in range(rows):
-            for j in range(width):
-                C[i * C_row + j] = total[i][j]
+        for j in range(vectors):
+            if start == CONTINUE:
+                total[i][j] = load(C + i * lanes + j * one, typed)
+            elif start == BIAS:
+                total[i][j] = spread(bias[i], typed)
+            else:
+                total[i][j] = spread(<real> 0, typed)
+    opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
+    while depth > 0:
+        span = min(depth, most) if layout == PANELS else depth
+        for k in range(span):
+            for j in range(vectors):
+                b[j] = load(B + j * one, typed)
+            for i in range(rows):
+                if layout == ACROSS:
+                    a = spread(A[i], typed)
+                elif layout == ALONG:
+                    a = spread(A[i * stride], typed)
+                else:
+                    a = spread(A[i * lanes], typed)
+                for j in range(vectors):
+                    total[i][j] = vector_multiply_add(a, b[j], total[i][j])
+            A += stride if layout == ACROSS else 1
+            B += lanes
+        if layout == PANELS:
+            A += stride - lanes
+        depth -= span
+    for i in range(rows):
+        for j in range(vectors):
+            store(C + i * lanes + j * one, total[i][j])
+
+
+cdef inline void any_rows(
+    Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t depth,
+    Start start, const real* bias, const vector* typed,
+) noexcept nogil:
+    """Name the number of rows, which makes it a constant."""
+    if rows == ROWS:
+        tile(layout, ROWS, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif rows == 1:
+        tile(layout, 1, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 2 and rows == 2:
+        tile(layout, 2, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 3 and rows == 3:
+        tile(layout, 3, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 4 and rows == 4:
+        tile(layout, 4, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 5 and rows == 5:
+        tile(layout, 5, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 6 and rows == 6:
+        tile(layout, 6, vectors, A, stride, B, C, depth, start, bias, typed)
+    elif ROWS > 7:
+        tile(layout, 7, vectors, A, stride, B, C, depth, start, bias, typed)
+
+
+cdef inline void any_tile(
+    Layout layout, Py_ssize_t rows, bint narrow,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t depth,
+    Start start, const real* bias,
+) noexcept nogil:
+    """A tile of up to ROWS rows; a narrow one computes the first half of the lanes."""
+    if real is float:
+        if narrow:
+            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, depth, start, bias,
+                     <float_vector*> NULL)
+        else:
+            any_rows(layout, rows, VECTORS, A, stride, B, C, depth, start, bias,
+                     <float_vector*> NULL)
     else:
-        for i in range(rows):
-            for j in range(columns):
-                C[i * C_row + j] = total[i][j]
+        if narrow:
+            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, depth, start, bias,
+                     <double_vector*> NULL)
+        else:
+            any_rows(layout, rows, VECTORS, A, stride, B, C, depth, start, bias,
+                     <double_vector*> NULL)
+
+
+cdef inline Py_ssize_t tiles_of(Py_ssize_t rows) noexcept nogil:
+    return (rows + ROWS - 1) // ROWS
+
+
+cdef inline Py_ssize_t tile_begin(Py_ssize_t t, Py_ssize_t rows) noexcept nogil:
+    """First row of tile t: rows are shared out evenly, so that no tile is left with one or two,
+    which would wait for its few sums (128 rows by 6: 20 tiles of 6 and 2 of 4).
+    """
+    return t * rows // tiles_of(rows)
+
+
+# --- One sample at a time ---------------------------------------------------------------------
+
+cdef inline void row_panel(
+    Py_ssize_t vectors,         # constant at every call
+    const real* A,              # IN (depth,)
+    const real* B, Py_ssize_t stride,   # IN (depth, vectors full of columns)
+    const real* bias,           # IN
+    real* C,                    # OUT
+    Py_ssize_t depth, const vector* typed,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, k
+    cdef vector total[8]
+    cdef vector a
+    for j in range(vectors):
+        total[j] = load(bias + j * one, typed)
+    for k in range(depth):
+        a = spread(A[k], typed)
+        for j in range(vectors):
+            total[j] = vector_multiply_add(a, load(B + j * one, typed), total[j])
+        B += stride
+    for j in range(vectors):
+        store(C + j * one, total[j])
+
+
+cdef inline void row_panels(
+    const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
+    const vector* typed,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t left = (columns + one - 1) // one
+    cdef Py_ssize_t first = 0
+    while left > 0:
+        if left >= 8:
+            row_panel(8, A, B + first, columns, bias + first, C + first, depth, typed)
+            first += 8 * one
+            left -= 8
+        elif left >= 4:
+            row_panel(4, A, B + first, columns, bias + first, C + first, depth, typed)
+            first += 4 * one
+            left -= 4
+        elif left >= 2:
+            row_panel(2, A, B + first, columns, bias + first, C + first, depth, typed)
+            first += 2 * one
+            left -= 2
+        else:
+            row_panel(1, A, B + first, columns, bias + first, C + first, depth, typed)
+            left -= 1
 
 
 cdef inline void row_product(
-    const real* A, Py_ssize_t A_column,     # IN (depth,)
-    const real* B,                          # IN (depth, columns)
-    const real* bias,                       # IN (columns,) or NULL
-    real* C,                                # OUT (columns,)
+    const real* A,              # IN (depth,)
+    const real* B,              # IN (depth, columns), followed by SLACK entries
+    const real* bias,           # IN (columns,), followed by SLACK entries
+    real* C,                    # OUT (columns,), followed by SLACK entries
     Py_ssize_t columns, Py_ssize_t depth,
-    bint add,
 ) noexcept nogil:
-    """C_j = bias_j + sum_k A_k B_kj: B is read once, from its first entry to its last."""
+    """C_j = bias_j + sum_k A_k B_kj, the lanes over j."""
     cdef Py_ssize_t j, k, quads = depth // 4
     cdef const real* row
     cdef real total, a_0, a_1, a_2, a_3
-    if not add:
-        for j in range(columns):
-            C[j] = bias[j] if bias != NULL else 0
+    if columns * <Py_ssize_t> sizeof(real) <= 16 * BYTES:
+        if real is float:
+            row_panels(A, B, bias, C, columns, depth, <float_vector*> NULL)
+        else:
+            row_panels(A, B, bias, C, columns, depth, <double_vector*> NULL)
+        return
+    # Wide rows are read from end to end: panels would read a part of each and come back later for
+    # the next (1 x 1024 x 1024, Zen 3: 6 GFLOP/s by panels, 31 so).
+    memcpy(C, bias, columns * sizeof(real))
     for k in range(quads):
         row = B + 4 * k * columns
-        a_0 = A[4 * k * A_column]
-        a_1 = A[(4 * k + 1) * A_column]
-        a_2 = A[(4 * k + 2) * A_column]
-        a_3 = A[(4 * k + 3) * A_column]
+        a_0 = A[4 * k]
+        a_1 = A[4 * k + 1]
+        a_2 = A[4 * k + 2]
+        a_3 = A[4 * k + 3]
         for j in range(columns):
             total = multiply_add(a_0, row[j], C[j])
             total = multiply_add(a_1, row[columns + j], total)
             total = multiply_add(a_2, row[2 * columns + j], total)
             C[j] = multiply_add(a_3, row[3 * columns + j], total)
     for k in range(4 * quads, depth):
-        a_0 = A[k * A_column]
+        a_0 = A[k]
         for j in range(columns):
             C[j] = multiply_add(a_0, B[k * columns + j], C[j])
 
 
-cdef inline int product(
-    const real* A, Py_ssize_t A_row, Py_ssize_t A_column,   # IN (rows, depth)
-    const real* B,              # IN (depth, columns), row-major, followed by SLACK entries
-    const real* bias,           # IN (columns,), followed by SLACK entries, or NULL
-    real* C,                    # OUT (rows, columns), row-major
-    Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t depth,
-    bint add,                   # add to C instead of writing it
-    real* packed,               # scratch: depth * TILE_COLUMNS entries
-    Py_ssize_t* work,           # between two panels Ctrl-C is looked for; NULL to not look
-) except -1 nogil:
-    cdef Py_ssize_t width = TILE_COLUMNS if real is float else TILE_COLUMNS // 2
-    cdef Py_ssize_t full_tiles = rows // TILE_ROWS
-    cdef Py_ssize_t panel, i, j, k, stored
-    cdef Py_ssize_t B_row = columns
-    cdef const real* panel_B
-    cdef const real* panel_bias
-    if rows == 1 and columns > 2 * width:
-        row_product(A, A_column, B, bias, C, columns, depth, add)
-        return count_work(work, columns * depth)
-    # Panels of B outside, rows inside: a panel (depth x width) stays in the cache for all rows.
-    for panel in range((columns + width - 1) // width):
-        j = panel * width
-        stored = min(width, columns - j)
-        panel_B = B + j
-        panel_bias = bias + j if bias != NULL else NULL
-        if rows >= PACKED_ROWS:
-            B_row = width
-            for k in range(depth):
-                for i in range(width):
-                    packed[k * width + i] = panel_B[k * columns + i]
-            panel_B = packed
-        for i in range(full_tiles):
-            tile(TILE_ROWS, A + i * TILE_ROWS * A_row, A_row, A_column, panel_B, B_row,
-                 panel_bias, C + i * TILE_ROWS * columns + j, columns, stored, depth, add)
-        for i in range(full_tiles * TILE_ROWS, rows):
-            tile(1, A + i * A_row, A_row, A_column, panel_B, B_row,
-                 panel_bias, C + i * columns + j, columns, stored, depth, add)
-        count_work(work, rows * width * depth)
-    return 0
+# --- How large the numbers are ----------------------------------------------------------------
+
+cdef inline vector squares(const real* x, Py_ssize_t rows, const vector* typed) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, j
+    cdef vector total[VECTORS]
+    cdef vector v
+    for j in range(VECTORS):
+        total[j] = spread(<real> 0, typed)
+    for i in range(rows):
+        for j in range(VECTORS):
+            v = load(x + j * one, typed)
+            total[j] = vector_multiply_add(v, v, total[j])
+        x += VECTORS * one
+    for j in range(1, VECTORS):
+        total[0] += total[j]
+    return total[0]
 
 
-cdef inline void transpose(
-    const real* source,         # IN (rows, columns)
-    real* target,               # OUT (columns, rows)
-    Py_ssize_t rows, Py_ssize_t columns,
+cdef inline double sum_of_squares(
+    const real* x, Py_ssize_t rows,     # IN (rows, lanes) a panel
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for j in range(columns):
-        for i in range(rows):
-            target[j * rows + i] = source[i * columns + j]
+    cdef real lanes[FLOATS]
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if real is float:
+        store(&lanes[0], squares(x, rows, <float_vector*> NULL))
+    else:
+        store(&lanes[0], squares(x, rows, <double_vector*> NULL))
+    for i in range(BYTES // <Py_ssize_t> sizeof(real)):
+        total += lanes[i]
+    return total

@@ -1,5 +1,9 @@
 """Checks of arguments: each returns what the core takes, or says what came and was expected."""
 
+# Annotations stay text: np.random.Generator, evaluated, would import numpy.random, which takes
+# longer than all of fcnn.
+from __future__ import annotations
+
 import itertools
 import math
 import operator

@@ -13,6 +13,9 @@ Each scheme draws from a normal distribution ("he_normal") or from a uniform one
 variance ("he_uniform"). Biases start at 0.
 """
 
+# Annotations stay text: np.random.Generator, evaluated, would import numpy.random.
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from typing import Any

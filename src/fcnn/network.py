@@ -14,15 +14,16 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn.errors import DivergenceError
-from fcnn.gradient_check import GradientCheck, compare_gradients
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
 from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.trace import Trace, layer_views
-from fcnn.training import History, Progress, fit
 
+# Imported where they are used, for a quick start: dataclasses take milliseconds to make.
 if TYPE_CHECKING:
+    from fcnn.gradient_check import GradientCheck
     from fcnn.preprocessing import Preprocessing
+    from fcnn.training import History, Progress
 
 Array = NDArray[Any]
 
@@ -295,6 +296,8 @@ class Network(core.Network):
         fcnn.gradient_check.GradientCheck
             Printable; `passed` says whether the relative error is within the tolerance.
         """
+        from fcnn.gradient_check import compare_gradients
+
         if max_parameters is not None:
             check.as_count("max_parameters", max_parameters)
         _, gradient = self.gradients(X, y, sample_weight)
@@ -395,6 +398,8 @@ class Network(core.Network):
         KeyboardInterrupt
             On Ctrl-C; the parameters are those of the last completed update.
         """
+        from fcnn.training import fit
+
         return fit(
             self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
             sample_weight=sample_weight, validation=validation, callbacks=callbacks,

@@ -1,0 +1,168 @@
+"""How many threads a call takes: no more than the CPUs that this process may use."""
+
+import os
+from functools import cache
+
+from fcnn._validation import as_count
+
+__all__ = ["get_num_threads", "resolve", "set_num_threads", "usable_cpus"]
+
+# What set_num_threads was last given, as a tuple of one; None before its first call.
+_given: tuple[int | None] | None = None
+
+
+def set_num_threads(n: int | None) -> None:
+    """Set how many threads a call takes at most if its `n_threads` is None.
+
+    A call whose work is too small to share takes fewer. An explicit `n_threads` is not affected.
+
+    Parameters
+    ----------
+    n : int or None
+        At least 1; None allows all CPUs that this process may use. Before the first call the
+        environment variable ``FCNN_NUM_THREADS`` decides, and without it the same as None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If n is not as described; nothing is changed.
+    """
+    global _given
+    _given = (None if n is None else as_count("n", n),)
+
+
+def get_num_threads() -> int:
+    """Return how many threads a call takes at most now if its `n_threads` is None.
+
+    Returns
+    -------
+    int
+        What `set_num_threads` or ``FCNN_NUM_THREADS`` set, but no more than the CPUs that this
+        process may use.
+
+    Raises
+    ------
+    ValueError
+        If ``FCNN_NUM_THREADS`` counts and is not an integer of at least 1.
+    """
+    most = _initial() if _given is None else _given[0]
+    if most == 1:
+        return most
+    usable = usable_cpus()
+    return usable if most is None else min(most, usable)
+
+
+def resolve(n_threads: int | None) -> tuple[int, bool]:
+    """Return how many threads a call takes for its argument `n_threads`.
+
+    Parameters
+    ----------
+    n_threads : int or None
+
+    Returns
+    -------
+    count : int
+        n_threads, or for None `get_num_threads`; no more than the CPUs that this process may use.
+    automatic : bool
+        Whether n_threads is None: then the call takes fewer where its work is too small to share.
+    """
+    if n_threads is None:
+        return get_num_threads(), True
+    count = as_count("n_threads", n_threads)
+    return count if count == 1 else min(count, usable_cpus()), False
+
+
+@cache
+def _initial() -> int | None:
+    """Return what the environment variable allows; None is all usable CPUs."""
+    text = os.environ.get("FCNN_NUM_THREADS", "").strip()
+    if not text:
+        return None
+    try:
+        count = int(text)
+    except ValueError:
+        raise ValueError(f"FCNN_NUM_THREADS: expected an integer, got {text!r}") from None
+    return as_count("FCNN_NUM_THREADS", count)
+
+
+# --- CPUs ----------------------------------------------------------------------------------------
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, at least 1.
+
+    The CPUs of its affinity mask (``taskset``), as it is now, where the system has one; no more
+    than its cgroup's quota (``docker run --cpus``), as it was at the first call. A fraction of a
+    CPU is not counted: two threads on 1.5 CPUs use the quota up before its period ends, and both
+    then stand still until the next.
+    """
+    count, quota = _allowed_cpus() or 1, _quota()
+    return count if quota is None else min(count, quota)
+
+
+def _allowed_cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):
+        try:
+            return len(os.sched_getaffinity(0))
+        except OSError:  # a sandbox may forbid the question
+            return os.cpu_count()
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count()
+    return os.cpu_count()
+
+
+@cache
+def _quota() -> int | None:
+    """Return the whole CPUs of this process's quota, read once; None if it has none."""
+    return _read_quota("/proc/self/cgroup", "/sys/fs/cgroup")
+
+
+def _read_quota(membership: str, root: str) -> int | None:
+    """Return the least quota of the cgroups that a process is in, in whole CPUs; None without one.
+
+    Parameters
+    ----------
+    membership : str
+        The file that lists the process's cgroups, one line for each hierarchy: its number, its
+        controllers (none for cgroup v2) and the path of the group.
+    root : str
+        Where cgroup v2 is mounted, and in its folder ``cpu`` or ``cpu,cpuacct`` that hierarchy of
+        cgroup v1.
+    """
+    quotas = []
+    for line in (_read(membership) or "0::/\n0:cpu:/").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, group = rest.partition(":")
+        if controllers == "":
+            mounts = {root}
+        elif "cpu" in controllers.split(","):
+            mounts = {f"{root}/cpu", f"{root}/{controllers}"}
+        else:
+            continue
+        # Every parent's quota binds too. In a container the path may be the one outside, of which
+        # nothing is to be seen here; then the mount itself, the last, is the container's group.
+        names = [name for name in group.split("/") if name not in ("", "..")]
+        for mount in mounts:
+            for depth in range(len(names), -1, -1):
+                quotas.append(_group_quota("/".join([mount, *names[:depth]])))
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _group_quota(folder: str) -> int | None:
+    """Return the quota of one cgroup in whole CPUs, at least 1; None if it has none."""
+    text = _read(f"{folder}/cpu.max")
+    if text is None:
+        text = f"{_read(f'{folder}/cpu.cfs_quota_us')} {_read(f'{folder}/cpu.cfs_period_us')}"
+    try:
+        quota, period = map(int, text.split())
+    except ValueError:  # "max 100000", no such files, or what no kernel writes
+        return None
+    return max(1, quota // period) if quota > 0 and period > 0 else None  # -1 is no quota
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,78 @@
+"""Importing fcnn is quick, and what it leaves out is there when it is asked for."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import fcnn
+
+# Each takes about as long as the rest of fcnn, or longer.
+HEAVY = {
+    "argparse",
+    "csv",
+    "fcnn.bench",
+    "fcnn.cli",
+    "fcnn.datasets",
+    "fcnn.files",
+    "fcnn.gradient_check",
+    "fcnn.plot",
+    "fcnn.preprocessing",
+    "fcnn.reference",
+    "fcnn.training",
+    "gzip",
+    "importlib.resources",
+    "json",
+    "logging",
+    "matplotlib",
+    "numpy.random",
+    "pathlib",
+    "safetensors",
+    "subprocess",
+    "tqdm",
+    "zipfile",
+}
+LATE = ["datasets", "files", "gradient_check", "preprocessing", "reference", "training"]
+
+
+def printed(code):
+    """Run code in a new process; return what it printed, as JSON."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_import_is_light():
+    # NumPy itself imports some of them, which ones depends on its version.
+    added = printed(
+        "import sys, numpy; before = set(sys.modules); import fcnn; "
+        "added = sorted(set(sys.modules) - before); import json; print(json.dumps(added))"
+    )
+    assert "fcnn.network" in added
+    assert not HEAVY & set(added)
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_submodule_is_an_attribute_without_its_import(name):
+    code = f"import fcnn; print('\"' + fcnn.{name}.__name__ + '\"')"
+    assert printed(code) == f"fcnn.{name}"
+
+
+def test_load_is_an_attribute():
+    assert fcnn.load is fcnn.files.load
+    assert printed("from fcnn import load; print('\"' + load.__module__ + '\"')") == "fcnn.files"
+
+
+def test_all_and_dir_are_complete():
+    listed, star = printed(
+        "import fcnn; listed = dir(fcnn); star = {}; exec('from fcnn import *', star); "
+        "import json; print(json.dumps([listed, sorted(star)]))"
+    )
+    assert {*fcnn.__all__, *LATE} <= set(listed)
+    assert set(fcnn.__all__) <= set(star)
+
+
+def test_an_unknown_attribute_is_refused():
+    with pytest.raises(AttributeError, match="module 'fcnn' has no attribute 'nonsense'"):
+        fcnn.nonsense  # noqa: B018

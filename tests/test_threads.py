@@ -1,0 +1,293 @@
+"""How many threads a call takes: affinity, quotas, FCNN_NUM_THREADS and set_num_threads."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn import threads
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch):
+    """No set_num_threads, no FCNN_NUM_THREADS, no quota; all as before afterwards."""
+    monkeypatch.setattr(threads, "_given", None)
+    monkeypatch.setattr(threads, "_initial", lambda: None)
+    monkeypatch.setattr(threads, "_quota", lambda: None)
+
+
+@pytest.fixture
+def cpus(monkeypatch):
+    """A function that sets how many CPUs the affinity mask holds."""
+
+    def hold(count):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)), raising=False)
+
+    hold(8)
+    return hold
+
+
+# --- Usable CPUs ---------------------------------------------------------------------------------
+
+
+def test_usable_cpus_of_this_machine():
+    assert 1 <= threads.usable_cpus() <= os.cpu_count()
+
+
+def test_affinity_is_read_at_each_call(cpus):
+    assert threads.usable_cpus() == 8
+    cpus(3)
+    assert threads.usable_cpus() == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity masks")
+def test_affinity_of_the_system():
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert threads.usable_cpus() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(("quota", "usable"), [(None, 8), (1, 1), (3, 3), (8, 8), (64, 8)])
+def test_a_quota_limits(monkeypatch, cpus, quota, usable):
+    monkeypatch.setattr(threads, "_quota", lambda: quota)
+    assert threads.usable_cpus() == usable
+
+
+@pytest.mark.parametrize(("newer", "older", "usable"), [(5, 9, 5), (None, 9, 1), ("no", 9, 9)])
+def test_without_affinity_masks(monkeypatch, newer, older, usable):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: older)
+    monkeypatch.setattr(os, "process_cpu_count", lambda: newer, raising=False)
+    if newer == "no":  # before Python 3.13
+        monkeypatch.delattr(os, "process_cpu_count")
+    assert threads.usable_cpus() == usable
+
+
+def test_a_forbidden_question_and_an_unknown_count(monkeypatch):
+    def forbidden(_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_getaffinity", forbidden, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert threads.usable_cpus() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert threads.usable_cpus() == 1
+
+
+# --- Quotas --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quota(tmp_path):
+    """A function that reads the quota from such a membership file and such files of cgroups."""
+
+    def read(membership, files):
+        if membership is not None:
+            (tmp_path / "membership").write_bytes(membership.encode("latin-1"))
+        for name, content in files.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode("latin-1"))
+        return threads._read_quota(str(tmp_path / "membership"), str(tmp_path / "cgroup"))
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("content", "cpus"),
+    [
+        ("max 100000\n", None),
+        ("100000 100000\n", 1),
+        ("150000 100000\n", 1),  # a fraction is not counted
+        ("199999 100000\n", 1),
+        ("200000 100000\n", 2),
+        ("25000 10000\n", 2),
+        ("1000 100000\n", 1),
+        ("6400000 100000\n", 64),
+    ],
+)
+def test_cgroup_v2(quota, content, cpus):
+    assert quota("0::/job\n", {"job/cpu.max": content}) == cpus
+
+
+def test_the_tightest_group_counts(quota):
+    files = {
+        "a/cpu.max": "400000 100000\n",
+        "a/b/cpu.max": "200000 100000\n",
+        "a/b/c/cpu.max": "max 100000\n",
+        "a/b/c/d/cpu.max": "300000 100000\n",
+        "a/other/cpu.max": "100000 100000\n",
+    }
+    assert quota("0::/a/b/c/d\n", files) == 2
+    assert quota("0::/a\n", files) == 4
+    assert quota("0::/\n", files) is None
+
+
+@pytest.mark.parametrize("membership", ["0::/\n", "0::/../..\n", "0::/docker/of-the-host\n", None])
+def test_a_container_sees_its_group_as_the_root(quota, membership):
+    assert quota(membership, {"cpu.max": "300000 100000\n"}) == 3
+
+
+@pytest.mark.parametrize("mount", ["cpu", "cpu,cpuacct"])
+@pytest.mark.parametrize("folder", ["", "docker/", "docker/abc/"])
+def test_cgroup_v1(quota, mount, folder):
+    membership = "5:memory:/other\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n0::/\n"
+    files = {
+        f"{mount}/{folder}cpu.cfs_quota_us": "250000\n",
+        f"{mount}/{folder}cpu.cfs_period_us": "100000\n",
+        "cpu/docker/abc/cpu.shares": "1024\n",
+        "memory/other/cpu.max": "100000 100000\n",
+    }
+    assert quota(membership, files) == 2
+    assert quota(membership, {f"{mount}/{folder}cpu.cfs_quota_us": "-1\n"}) is None
+
+
+def test_cgroup_v1_without_a_membership_file(quota):
+    files = {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}
+    assert quota(None, files) == 4
+
+
+@pytest.mark.parametrize(
+    "membership",
+    ["", "\n", "nonsense\n", "0:\n", "::::\n", "0::\n", "0::relative\n", "0::/caf\xe9\x00\n"],
+)
+def test_an_odd_membership_file(quota, membership):
+    assert quota(membership, {}) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "\n", "max", "100000", "1 2 3", "one two", "1.5 1.0", "100000 0", "0 100000",
+        "-1 100000", "100000 -1", "-1 -1", "\xff\xfe", "9" * 5000 + " 1", "\x00",
+    ],
+)  # fmt: skip
+def test_an_odd_quota_is_none(quota, content):
+    assert quota("0::/job\n", {"job/cpu.max": content}) is None
+    assert quota("0::/job\n", {"cpu.max": "200000 100000"}) == 2  # and does not hide another
+
+
+def test_folders_where_files_should_be(tmp_path):
+    (tmp_path / "cpu.max").mkdir()
+    assert threads._read_quota(str(tmp_path), str(tmp_path)) is None
+    assert threads._read_quota(str(tmp_path / "no"), str(tmp_path / "such")) is None
+
+
+def test_the_quota_is_read_once(monkeypatch):
+    monkeypatch.undo()  # the real _quota
+    calls = []
+    monkeypatch.setattr(threads, "_read_quota", lambda *paths: calls.append(paths))
+    threads._quota.cache_clear()
+    threads.usable_cpus()
+    threads.usable_cpus()
+    threads._quota.cache_clear()
+    assert calls == [("/proc/self/cgroup", "/sys/fs/cgroup")]
+
+
+# --- The number of threads -----------------------------------------------------------------------
+
+
+def test_none_is_all_usable_cpus(cpus):
+    assert fcnn.get_num_threads() == 8
+    assert threads.resolve(None) == (8, True)
+
+
+def test_set_num_threads(cpus):
+    fcnn.set_num_threads(3)
+    assert fcnn.get_num_threads() == 3
+    assert threads.resolve(None) == (3, True)
+    assert threads.resolve(5) == (5, False)  # an explicit number is not affected
+    fcnn.set_num_threads(np.int32(100))
+    assert threads.resolve(None) == (8, True)
+    cpus(2)
+    assert threads.resolve(None) == (2, True)
+    fcnn.set_num_threads(1)
+    assert threads.resolve(None) == (1, True)
+    fcnn.set_num_threads(None)
+    assert threads.resolve(None) == (2, True)
+
+
+@pytest.mark.parametrize(("n", "count"), [(1, 1), (2, 2), (8, 8), (9, 8), (10**30, 8)])
+def test_an_explicit_number_is_limited_to_the_usable_cpus(cpus, n, count):
+    assert threads.resolve(n) == (count, False)
+    assert type(threads.resolve(np.int64(min(n, 99)))[0]) is int
+
+
+@pytest.mark.parametrize(
+    ("n", "error", "message"),
+    [
+        (0, ValueError, "expected at least 1, got 0"),
+        (-1, ValueError, "expected at least 1, got -1"),
+        (True, TypeError, "expected an integer, got True"),
+        (2.0, TypeError, r"expected an integer, got 2\.0"),
+        ("2", TypeError, "expected an integer, got '2'"),
+    ],
+)
+def test_bad_numbers(cpus, n, error, message):
+    fcnn.set_num_threads(4)
+    with pytest.raises(error, match=f"^n: {message}$"):
+        fcnn.set_num_threads(n)
+    assert fcnn.get_num_threads() == 4
+    with pytest.raises(error, match=f"^n_threads: {message}$"):
+        threads.resolve(n)
+
+
+# --- The environment variable --------------------------------------------------------------------
+
+
+def under(value, code):
+    """Run code in a new process with 6 CPUs under FCNN_NUM_THREADS."""
+    setup = (
+        "import os; os.sched_getaffinity = lambda _: set(range(6)); "
+        "import fcnn; from fcnn import threads; threads._quota = lambda: None; "
+    )
+    return subprocess.run(
+        [sys.executable, "-c", setup + code],
+        env={**os.environ, "FCNN_NUM_THREADS": value},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "count"), [("", 6), (" ", 6), ("1", 1), (" 4 ", 4), ("6", 6), ("1000", 6)]
+)
+def test_fcnn_num_threads(value, count):
+    run = under(value, "print(fcnn.get_num_threads(), threads.resolve(None), threads.resolve(5))")
+    assert run.stdout.split("\n")[0] == f"{count} ({count}, True) (5, False)", run.stderr
+
+
+def test_set_num_threads_overrides_the_environment():
+    code = (
+        "fcnn.set_num_threads(3); print(fcnn.get_num_threads()); "
+        "fcnn.set_num_threads(None); print(fcnn.get_num_threads())"
+    )
+    for value in ("2", "nonsense"):
+        assert under(value, code).stdout.split() == ["3", "6"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0", "expected at least 1, got 0"),
+        ("-2", "expected at least 1, got -2"),
+        ("two", "expected an integer, got 'two'"),
+        ("1.5", "expected an integer, got '1.5'"),
+    ],
+)
+def test_a_bad_environment_is_refused_where_it_counts(value, message):
+    code = (
+        "print(threads.resolve(2))\n"
+        "for _ in range(2):\n"
+        "    try:\n        threads.resolve(None)\n"
+        "    except ValueError as error:\n        print(error)"
+    )
+    run = under(value, "\n" + code)
+    assert run.stdout.splitlines() == ["(2, False)", *[f"FCNN_NUM_THREADS: {message}"] * 2]
