@@ -186,7 +186,7 @@ def test_divergence_keeps_the_last_finite_weights():
     assert np.isfinite(net.parameters).all()
 
 
-def test_divergence_that_the_loss_hides_is_found_at_the_end_of_the_epoch():
+def test_divergence_that_the_loss_hides_is_found():
     """An infinite weight under a saturated sigmoid has a finite loss."""
     net = fcnn.Network((1, 1), loss="squared_error", output_activation="sigmoid", init="zeros")
     before = net.parameters.copy()
@@ -202,6 +202,24 @@ def test_train_step_that_diverges_changes_nothing():
     with pytest.raises(fcnn.DivergenceError):
         net.train_step([[1.0, 1.0]], [0.0], optimizer)
     np.testing.assert_array_equal(net.parameters, before)
+    assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("make", [
+    lambda: fcnn.SGD(1e38),
+    lambda: fcnn.SGD(1e38, momentum=0.9),
+    lambda: fcnn.SGD(1e30, weight_decay=1e30),
+    lambda: fcnn.AdamW(1e38, weight_decay=1e20),
+])  # fmt: skip
+def test_a_step_that_would_make_a_weight_infinite_changes_nothing(make):
+    """Loss and gradient are finite: only the update overflows."""
+    net = fcnn.Network((2, 4, 1), loss="absolute_error")
+    before, optimizer = net.parameters.copy(), make()
+    with pytest.raises(fcnn.DivergenceError, match="weight became infinite in step 1"):
+        net.train_step(np.full((3, 2), 1e3), np.full(3, 1e4), optimizer)
+    np.testing.assert_array_equal(net.parameters, before)
+    for v in optimizer.state(net):
+        np.testing.assert_array_equal(v, 0)
     assert optimizer.steps == 0
 
 
@@ -241,6 +259,24 @@ def interrupt_a_fit():
         part = slice(0, steps * 20)
         twin.fit(X[part], y[part], epochs=1, batch_size=20, optimizer=again, shuffle=False)
     np.testing.assert_array_equal(net.parameters, twin.parameters)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: fcnn.SGD(1e38),
+    lambda: fcnn.SGD(1e38, momentum=0.9),
+    lambda: fcnn.SGD(1e30, weight_decay=1e30),
+    lambda: fcnn.AdamW(1e38, weight_decay=1e20),
+])  # fmt: skip
+def test_a_step_that_would_make_a_weight_infinite_changes_nothing(make):
+    """Loss and gradient are finite: only the update overflows."""
+    net = fcnn.Network((2, 4, 1), loss="absolute_error")
+    before, optimizer = net.parameters.copy(), make()
+    with pytest.raises(fcnn.DivergenceError, match="weight became infinite in step 1"):
+        net.train_step(np.full((3, 2), 1e3), np.full(3, 1e4), optimizer)
+    np.testing.assert_array_equal(net.parameters, before)
+    for v in optimizer.state(net):
+        np.testing.assert_array_equal(v, 0)
+    assert optimizer.steps == 0
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

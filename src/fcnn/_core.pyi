@@ -9,6 +9,8 @@ from fcnn.optimizers import Optimizer
 ISA: str
 
 def all_finite(array: NDArray[Any]) -> bool: ...
+def elementary(name: str, array: NDArray[Any]) -> NDArray[Any]: ...
+def multiply_adds(count: int, dtype: DTypeLike) -> int: ...
 def empty_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...
 
 class Network:
@@ -29,13 +31,25 @@ class Network:
         loss: str,
         dtype: DTypeLike,
     ) -> None: ...
-    def __call__(self, X: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
-    def predict(self, X: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]: ...
+    def __call__(
+        self, X: ArrayLike, out: NDArray[Any] | None = None, n_threads: int | None = None
+    ) -> NDArray[Any]: ...
+    def predict(
+        self, X: ArrayLike, out: NDArray[Any] | None = None, n_threads: int | None = None
+    ) -> NDArray[Any]: ...
     def loss_and_outputs(
-        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     def gradients(
-        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     def backpropagate(
         self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
@@ -46,6 +60,7 @@ class Network:
         y: NDArray[Any],
         optimizer: Optimizer,
         sample_weight: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> float: ...
     def train_epoch(
         self,
@@ -55,4 +70,5 @@ class Network:
         batch_size: int,
         order: NDArray[Any] | None = None,
         sample_weight: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> float: ...

@@ -44,17 +44,20 @@ from fcnn._elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
+from fcnn._limit cimport (
+    LIMIT_COLUMNS, LIMIT_ROWS, limit_entries, multiply_adds as limit_loop,
+)
 from fcnn._losses cimport (
     ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, POISSON, SQUARED_ERROR,
     Loss, output_pass,
 )
 from fcnn._products cimport (
     ACROSS, ALONG, BIAS, GROUP_BYTES, LANES, PANELS, ROWS, SLACK, ZERO,
-    any_tile, row_product, sum_of_squares, tile_begin, tiles_of,
+    any_tile, row_product, sum_of_squares, tiles_of,
 )
 from fcnn._real cimport real
 from fcnn._threads cimport Team, hurry, in_hurry, meet, run_team, take
-from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_range
+from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_rows
 from fcnn._vector cimport transpose
 
 import numpy as np
@@ -309,10 +312,13 @@ cdef void forward_layer(
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride
+    cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride, tiles, low, more, height
     cdef const real* W
     while first < n_out:
         size = min(most, n_out - first)
+        tiles = tiles_of(size)
+        low = size // tiles
+        more = size % tiles
         W = parameters + layer.W + first
         stride = n_out
         if panels > 1 and n_out > most:
@@ -325,11 +331,13 @@ cdef void forward_layer(
             W = packed
         for p in range(panels):
             at = (p * n_out + first) * lanes
-            for t in range(tiles_of(size)):
-                i = tile_begin(t, size)
-                any_tile(ACROSS, tile_begin(t + 1, size) - i, rows - p * lanes <= lanes // 2,
-                         W + i, stride, a_previous + p * n_in * lanes, z + at + i * lanes, n_in,
-                         BIAS, parameters + layer.b + first + i)
+            i = 0
+            for t in range(tiles):
+                height = low + 1 if t < more else low
+                any_tile(ACROSS, height, rows - p * lanes <= lanes // 2, W + i, stride,
+                         a_previous + p * n_in * lanes, z + at + i * lanes, n_in, BIAS,
+                         parameters + layer.b + first + i)
+                i += height
             if layer.activation != SOFTMAX:
                 activate(layer.activation, <const real*> z + at, a + at, size * lanes)
         first += size
@@ -354,17 +362,22 @@ cdef void delta_layer(
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
     cdef Py_ssize_t most = 2 * GROUP_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, at
+    cdef Py_ssize_t first = 0, size, p, t, i, at, tiles, low, more, height
     while first < n_in:
         size = min(most, n_in - first)
+        tiles = tiles_of(size)
+        low = size // tiles
+        more = size % tiles
         for p in range(panels):
             at = (p * n_in + first) * lanes
-            for t in range(tiles_of(size)):
-                i = tile_begin(t, size)
-                any_tile(ALONG, tile_begin(t + 1, size) - i, rows - p * lanes <= lanes // 2,
+            i = 0
+            for t in range(tiles):
+                height = low + 1 if t < more else low
+                any_tile(ALONG, height, rows - p * lanes <= lanes // 2,
                          parameters + layer.W + (first + i) * n_out, n_out,
                          delta + p * n_out * lanes, delta_previous + at + i * lanes, n_out,
                          ZERO, <const real*> NULL)
+                i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)
         first += size
@@ -386,22 +399,25 @@ cdef void gradient_tiles(
     cdef real sums[ROWS * LANES]
     cdef real some[LANES]
     cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
-    cdef Py_ssize_t t, i, first, size, s, c
+    cdef Py_ssize_t t, i, first = j, height, s, c
+    cdef Py_ssize_t tiles = tiles_of(count), low = count // tiles, more = count % tiles
     cdef const real* delta = delta_rows + k * block
-    for t in range(tiles_of(count)):
-        first = tile_begin(t, count)
-        size = tile_begin(t + 1, count) - first
-        any_tile(PANELS, size, columns <= lanes // 2, a_previous + (j + first) * lanes,
+    for t in range(tiles):
+        height = low + 1 if t < more else low
+        any_tile(PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
                  layer.n_in * lanes, delta, &sums[0], rows, ZERO, <const real*> NULL)
-        put(layer.W + (j + first) * n_out + k, n_out, &sums[0], size, columns, lanes, parameters,
+        put(layer.W + first * n_out + k, n_out, &sums[0], height, columns, lanes, parameters,
             step, gradient, add)
+        first += height
     if j == 0:
         # Panel by panel: one running sum over all rows would lose a digit for every ten-fold of them.
-        memset(&sums[0], 0, sizeof(sums))
+        for c in range(lanes):
+            sums[c] = 0
         i = 0
         while i < rows:
-            memset(&some[0], 0, sizeof(some))
-            for s in range(i, min(i + lanes, rows)):
+            for c in range(lanes):
+                some[c] = delta[i * lanes + c]
+            for s in range(i + 1, min(i + lanes, rows)):
                 for c in range(lanes):
                     some[c] += delta[s * lanes + c]
             for c in range(lanes):
@@ -416,10 +432,11 @@ cdef inline void put(
     real* parameters, const Step* step, real* gradient, bint add,
 ) noexcept nogil:
     cdef Py_ssize_t i, c
+    if step != NULL:
+        update_rows(step, parameters, at, stride, sums, lanes, rows, columns)
+        return
     for i in range(rows):
-        if step != NULL:
-            update_range(step, parameters, at, sums, columns)
-        elif add:
+        if add:
             for c in range(columns):
                 gradient[at + c] += sums[c]
         else:
@@ -695,7 +712,7 @@ cdef bint update_all(
             memcpy(copies + n, update.first, n * sizeof(real))
         if update.second != NULL:
             memcpy(copies + 2 * n, update.second, n * sizeof(real))
-    update_range(&step, parameters, 0, gradient, n)
+    update_rows(&step, parameters, 0, 0, gradient, 0, 1, n)
     if careful:
         fine = finite(<const real*> parameters, n)
         if not fine:
@@ -1207,11 +1224,11 @@ cdef class Network:
 
     cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t batch_size) except -1:
         """How many threads: as many as were asked for, or as many as gain by it."""
-        cdef Py_ssize_t most = self._threads(n_threads)
-        cdef Py_ssize_t panels = (batch_size + self.model.lanes - 1) // self.model.lanes
+        cdef Py_ssize_t most, panels = (batch_size + self.model.lanes - 1) // self.model.lanes
+        if n_threads is None and self.work(rows) < WORTH_THREADS:
+            return 1
+        most = self._threads(n_threads)
         if n_threads is None:
-            if self.work(rows) < WORTH_THREADS:
-                return 1
             most = min(most, self.work(batch_size) // WORTH_MEETING, panels)
         return <int> max(<Py_ssize_t> 1, min(most, <Py_ssize_t> 1024))
 
@@ -1419,6 +1436,33 @@ cdef void each(Py_ssize_t function, const real* x, real* y, Py_ssize_t n) noexce
     else:
         for i in range(n):
             y[i] = sigmoid(x[i])
+
+
+def multiply_adds(count, dtype):
+    """Make multiply-adds in the registers alone; return how many operations they were.
+
+    That is the limit of this build on this machine, which benchmarks compare with.
+    """
+    cdef Py_ssize_t turns = count, entries
+    cdef float single[LIMIT_ROWS * LIMIT_COLUMNS]
+    cdef double precise[LIMIT_ROWS * LIMIT_COLUMNS]
+    cdef Py_ssize_t i
+    for i in range(LIMIT_ROWS * LIMIT_COLUMNS):
+        single[i] = precise[i] = 0.5
+    if np.dtype(dtype) == np.float32:
+        entries = limit_entries(<float> 0)
+        with nogil:
+            register_loop(turns, single)
+    else:
+        entries = limit_entries(<double> 0)
+        with nogil:
+            register_loop(turns, precise)
+    return 2 * turns * entries
+
+
+# In a function of its own, where the loop has all registers.
+cdef void register_loop(Py_ssize_t turns, real* x) noexcept nogil:
+    limit_loop(turns, x)
 
 
 def all_finite(array):

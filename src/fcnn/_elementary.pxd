@@ -296,12 +296,11 @@ cdef inline real error_function(real x) noexcept nogil:
 
 cdef inline real sigmoid(real x) noexcept nogil:
     """1 / (1 + e^-x)."""
-    # y = e / (1 + e) with e = e^-|x|; for small e as e - e^2 / (1 + e), because of the rounding of
-    # 1 + e: with it the error reaches 2.2 units
     cdef real lowest = -104 if real is float else -746
     cdef real e = -absolute(x)
     e = bounded_exponential(lowest if e < lowest else e)
-    cdef real first = e if e < <real> 0.375 else 0
-    cdef real numerator = -e * e if e < <real> 0.375 else e
-    cdef real y = first + numerator / (<real> 1 + e)
+    # y = e / (1 + e) = e - e y. The second is for small e: there an error of y hardly counts, while
+    # with the first alone, which rounds 1 + e, the result is up to 2.2 units off.
+    cdef real y = e / (<real> 1 + e)
+    y = multiply_add(-e, y, e) if e < <real> 0.375 else y
     return <real> 1 - y if x > 0 else y

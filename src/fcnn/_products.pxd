@@ -172,14 +172,10 @@ cdef inline void any_tile(
 
 
 cdef inline Py_ssize_t tiles_of(Py_ssize_t rows) noexcept nogil:
-    return (rows + ROWS - 1) // ROWS
-
-
-cdef inline Py_ssize_t tile_begin(Py_ssize_t t, Py_ssize_t rows) noexcept nogil:
-    """First row of tile t: rows are shared out evenly, so that no tile is left with one or two,
-    which would wait for its few sums (128 rows by 6: 20 tiles of 6 and 2 of 4).
+    """How many tiles share the rows. They share them evenly: no tile is left with one or two, which
+    would wait for its few sums (128 rows by 6 are 18 tiles of 6 and 4 of 5).
     """
-    return t * rows // tiles_of(rows)
+    return (rows + ROWS - 1) // ROWS
 
 
 # --- One sample at a time ---------------------------------------------------------------------

@@ -17,6 +17,7 @@ from fcnn.errors import DivergenceError
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
 from fcnn.optimizers import Optimizer, as_optimizer
+from fcnn.threads import resolve
 from fcnn.trace import Trace, layer_views
 
 # Imported where they are used, for a quick start: dataclasses take milliseconds to make.
@@ -210,6 +211,10 @@ class Network(core.Network):
         """Return the core's input for what is not a plain array of the right type already."""
         return check.as_inputs("X", X, self.sizes[0], self.dtype)
 
+    def _threads(self, n_threads: int | None) -> int:
+        """Return how many threads the core may take."""
+        return resolve(n_threads)
+
     def _refuse_out(self, out: object, shape: tuple[int, ...]) -> None:
         """Raise what is wrong with an out that the core's predict cannot write to."""
         wanted = f"out: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
@@ -329,7 +334,7 @@ class Network(core.Network):
         Raises
         ------
         fcnn.DivergenceError
-            If loss or gradient are not finite; the parameters are unchanged.
+            If loss, gradient or a weight would not be finite; the parameters are unchanged.
         ValueError, TypeError
             If an argument is not as described or X is not finite; nothing is changed.
         """
@@ -357,6 +362,7 @@ class Network(core.Network):
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
         progress: bool = False,
+        n_threads: int | None = None,
     ) -> History:
         """Train on mini-batches.
 
@@ -383,6 +389,10 @@ class Network(core.Network):
             Seed or generator of the shuffling; None goes on with ``net.rng``.
         progress : bool, default False
             Show a progress bar (needs tqdm: ``pip install fcnn[cli]``).
+        n_threads : int, optional
+            At most so many threads, and no more than the CPUs that the process may use. None takes
+            as many as gain by it (`fcnn.set_num_threads`). The result has the same bits whatever
+            their number.
 
         Returns
         -------
@@ -403,7 +413,7 @@ class Network(core.Network):
         return fit(
             self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
             sample_weight=sample_weight, validation=validation, callbacks=callbacks,
-            shuffle=shuffle, rng=rng, progress=progress,
+            shuffle=shuffle, rng=rng, progress=progress, n_threads=n_threads,
         )  # fmt: skip
 
     def evaluate(

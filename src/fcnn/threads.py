@@ -52,8 +52,8 @@ def get_num_threads() -> int:
     return usable if most is None else min(most, usable)
 
 
-def resolve(n_threads: int | None) -> tuple[int, bool]:
-    """Return how many threads a call takes for its argument `n_threads`.
+def resolve(n_threads: int | None) -> int:
+    """Return how many threads a call may take for its argument `n_threads`.
 
     Parameters
     ----------
@@ -61,15 +61,13 @@ def resolve(n_threads: int | None) -> tuple[int, bool]:
 
     Returns
     -------
-    count : int
+    int
         n_threads, or for None `get_num_threads`; no more than the CPUs that this process may use.
-    automatic : bool
-        Whether n_threads is None: then the call takes fewer where its work is too small to share.
     """
     if n_threads is None:
-        return get_num_threads(), True
+        return get_num_threads()
     count = as_count("n_threads", n_threads)
-    return count if count == 1 else min(count, usable_cpus()), False
+    return count if count == 1 else min(count, usable_cpus())
 
 
 @cache

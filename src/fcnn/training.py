@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
-from fcnn._dispatch import core
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import Adam, Optimizer, as_optimizer
+from fcnn.threads import resolve
 
 if TYPE_CHECKING:
     from fcnn.network import Network
@@ -88,6 +88,7 @@ def fit(
     shuffle: bool,
     rng: int | np.random.Generator | None,
     progress: bool,
+    n_threads: int | None,
 ) -> History:
     """Train a network: see `Network.fit`."""
     epochs = check.as_count("epochs", epochs)
@@ -115,7 +116,8 @@ def fit(
         if not callable(callback):
             raise TypeError(f"callbacks: expected functions, got {callback!r}")
     generator = network.rng if rng is None else check.as_generator(rng)
-    kept = _keep(network, optimizer)  # which refuses an optimizer that is another network's
+    optimizer.state(network)  # which refuses an optimizer that is another network's
+    threads = resolve(n_threads) if n_threads is not None else None
 
     history = History()
     order = np.arange(len(inputs), dtype=np.int64) if shuffle else None
@@ -125,16 +127,12 @@ def fit(
             if order is not None:
                 generator.shuffle(order)
             try:
-                loss = network.train_epoch(inputs, targets, optimizer, size, order, weight)
-                if not core.all_finite(network.parameters):
-                    raise DivergenceError("a weight became infinite; lower the learning rate")
+                loss = network.train_epoch(
+                    inputs, targets, optimizer, size, order, weight, threads
+                )
             except DivergenceError as error:
-                # The loss can lag behind: a saturated node hides an infinite weight.
-                if not core.all_finite(network.parameters):
-                    _go_back(network, optimizer, kept)
                 error.add_note(f"in epoch {epoch} of {epochs}")
                 raise
-            kept = _keep(network, optimizer)
             history.seconds.append(time.perf_counter() - began)
             history.loss.append(loss)
             shown = {"loss": f"{loss:.4g}"}
@@ -174,17 +172,6 @@ def _as_training_data(
         targets,
         check.as_sample_weight(sample_weight, len(inputs), network.dtype, f"{whose}sample_weight"),
     )
-
-
-def _keep(network: "Network", optimizer: Optimizer) -> tuple[int, list[Any]]:
-    """Return copies of everything that training changes."""
-    return optimizer.steps, [v.copy() for v in (network.parameters, *optimizer.state(network))]
-
-
-def _go_back(network: "Network", optimizer: Optimizer, kept: tuple[int, list[Any]]) -> None:
-    optimizer.steps, copies = kept
-    for v, copy in zip((network.parameters, *optimizer.state(network)), copies, strict=True):
-        v[...] = copy
 
 
 class _NoBar:

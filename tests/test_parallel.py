@@ -1,0 +1,147 @@
+"""The same bits on any number of threads, with and without fusion, alone and in a batch."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+
+import fcnn
+from conftest import TOLERANCE, core_twin, distance, random_problem
+
+THREADS = (2, 3, 4, 8)
+
+
+def problem(dtype, sizes=(21, 50, 33, 5), rows=300, weighted=True, loss="cross_entropy"):
+    rng = np.random.default_rng(5)
+    activations = (*["relu", "gelu", "tanh"][: len(sizes) - 2], "softmax")
+    if loss != "cross_entropy":
+        activations = (*activations[:-1], "identity")
+    return random_problem(rng, sizes, activations, loss, dtype, rows, weighted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch_size", [7, 64, 100, 300])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fcnn.SGD(0.1),
+        lambda: fcnn.SGD(0.1, momentum=0.9, nesterov=True, weight_decay=0.01),
+        lambda: fcnn.Adam(0.01, weight_decay=0.01),
+        lambda: fcnn.AdamW(0.01),
+    ],
+    ids=["sgd", "nesterov", "adam", "adamw"],
+)
+def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_size, make):
+    network, (X, y, weight) = problem(dtype)
+    order = np.random.default_rng(1).permutation(len(X))
+    results = []
+    for threads in (1, *THREADS):
+        twin, optimizer = core_twin(core, network), make()
+        losses = [
+            twin.train_epoch(X, y, optimizer, batch_size, order, weight, threads) for _ in range(2)
+        ]
+        results.append((losses, twin.parameters.tobytes(), [v.tobytes() for v in optimizer._state]))
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 3, 4, 17, 300, 777])
+def test_other_calls_have_the_same_bits_on_any_number_of_threads(core, dtype, rows):
+    network, (X, y, weight) = problem(dtype, rows=rows)
+    twin = core_twin(core, network)
+
+    def answers(threads):
+        loss, gradient = twin.gradients(X, y, weight, threads)
+        evaluated, outputs = twin.loss_and_outputs(X, y, weight, threads)
+        predicted = twin.predict(X, None, threads)
+        assert outputs.tobytes() == predicted.tobytes()
+        return loss, evaluated, gradient.tobytes(), predicted.tobytes()
+
+    alone = answers(1)
+    for threads in THREADS:
+        assert answers(threads) == alone
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_row_has_the_same_bits_alone_and_in_a_batch(core, dtype):
+    network, (X, _, _) = problem(dtype, sizes=(37, 150, 29, 3), rows=70)
+    twin = core_twin(core, network)
+    whole = twin.predict(X)
+    for rows in (1, 2, 3, 4, 8, 9, 16, 17, 33):
+        for first in range(0, 70 - rows, rows):
+            part = twin.predict(X[first : first + rows])
+            assert part.tobytes() == whole[first : first + rows].tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [200, 700])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: fcnn.SGD(0.1), lambda: fcnn.SGD(0.1, momentum=0.9), lambda: fcnn.Adam(0.01)],
+    ids=["sgd", "momentum", "adam"],
+)
+def test_updates_fused_with_the_gradient_and_after_it(core, dtype, rows, make):
+    """700 samples are several blocks, whose gradient is complete before the update."""
+    network, batch = problem(dtype, rows=rows)
+    twin = core_twin(core, network)
+    before = network.parameters.copy()
+    pair = [(twin, make()), (network, make())]
+    for net, optimizer in pair:
+        for state in optimizer.state(net):
+            state[...] = 0.1  # not 0, from which Adam's first step is the sign of the gradient
+        optimizer.steps = 3
+        net.train_step(*batch[:2], optimizer, batch[2])
+    assert distance(twin.parameters - before, network.parameters - before) < 10 * TOLERANCE[dtype]
+    for ours, theirs in zip(pair[0][1]._state, pair[1][1]._state, strict=True):
+        assert distance(ours, theirs) < TOLERANCE[dtype]
+
+
+def test_fit_and_predict_take_n_threads():
+    X = np.random.default_rng(0).normal(size=(500, 30))
+    y = X[:, 0] > 0
+    nets = []
+    for n_threads in (None, 1, 2, 64):
+        net = fcnn.Network((30, 40, 1), loss="binary_cross_entropy")
+        net.fit(X, y, epochs=2, rng=0, n_threads=n_threads)
+        nets.append(net.parameters.tobytes())
+        assert net.predict(X, n_threads=n_threads).tobytes() == net.predict(X).tobytes()
+    assert len(set(nets)) == 1
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])
+def test_wrong_n_threads_are_refused(wrong):
+    net = fcnn.Network((3, 4, 2))
+    X, y = np.zeros((5, 3)), np.zeros(5, int)
+    before = net.parameters.copy()
+    for call in (
+        lambda: net.fit(X, y, n_threads=wrong),
+        lambda: net.predict(X, n_threads=wrong),
+        lambda: net.predict(X[0], n_threads=wrong),
+    ):
+        with pytest.raises((TypeError, ValueError), match="n_threads"):
+            call()
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+def _train_in_child(queue):
+    net = fcnn.Network((64, 128, 10))
+    X = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
+    y = np.arange(2000) % 10
+    net.fit(X, y, epochs=1, rng=0, n_threads=2)
+    queue.put(net.parameters.tobytes())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking where threads once were
+def test_a_forked_child_trains_like_its_parent():
+    context = multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    _train_in_child(queue)
+    expected = queue.get()
+    child = context.Process(target=_train_in_child, args=(queue,))
+    child.start()
+    answer = queue.get()
+    child.join(60)
+    assert child.exitcode == 0
+    assert answer == expected
