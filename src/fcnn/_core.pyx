@@ -44,21 +44,19 @@ from fcnn._elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
-from fcnn._limit cimport (
-    LIMIT_COLUMNS, LIMIT_ROWS, limit_entries, multiply_adds as limit_loop,
-)
+from fcnn._limit cimport limit_entries, multiply_adds as limit_loop
 from fcnn._losses cimport (
     ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, POISSON, SQUARED_ERROR,
     Loss, output_pass,
 )
 from fcnn._products cimport (
-    ACROSS, ALONG, BIAS, GROUP_BYTES, LANES, PANELS, ROWS, SLACK, ZERO,
+    ACROSS, ALONG, DESCEND, GROUP_BYTES, KEEP, LANES, PANELS, ROWS, SLACK,
     any_tile, row_product, sum_of_squares, tiles_of,
 )
 from fcnn._real cimport real
 from fcnn._threads cimport Team, hurry, in_hurry, meet, run_team, take
-from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_rows
-from fcnn._vector cimport transpose
+from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_outer, update_rows
+from fcnn._vector cimport prefetch, transpose
 
 import numpy as np
 
@@ -174,7 +172,7 @@ cdef struct Pass:               # what one block of samples writes, by panels
 cdef struct Scratch:            # of one thread
     void* packed                # weights of a group of nodes
     void* y                     # (n_L, lanes)
-    void* row[2]                # a layer of one sample
+    void* row[2]                # a layer of one sample; the second is followed by a third
 
 cdef struct Task:               # one call, for all its threads
     const Model* model
@@ -282,6 +280,12 @@ cdef void panel_of(
     cdef Py_ssize_t s
     for s in range(lanes):
         rows[s] = data + sample(batch, first + s) * n
+    turn(rows, n, panel)
+
+
+cdef void turn(const real** rows, Py_ssize_t n, real* panel) noexcept nogil:
+    """Transpose with constants for lanes: their multiples then need no registers."""
+    cdef Py_ssize_t lanes = LANES if real is float else LANES // 2
     transpose(rows, lanes, n, panel, lanes)
 
 
@@ -313,6 +317,7 @@ cdef void forward_layer(
     cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride, tiles, low, more, height
+    cdef bint second = False    # of two groups that were copied together
     cdef const real* W
     while first < n_out:
         size = min(most, n_out - first)
@@ -321,22 +326,24 @@ cdef void forward_layer(
         more = size % tiles
         W = parameters + layer.W + first
         stride = n_out
-        if panels > 1 and n_out > most:
-            stride = size
-            for k in range(n_in):
-                if size == most:    # a constant, and so a few moves instead of a call
+        if panels > 1 and n_out > 2 * most:
+            # Two groups at a time: every visit to a row of W costs a page of the address table.
+            # Whole groups, whatever is left: moves of constant size.
+            if not second:
+                for k in range(n_in):
                     memcpy(packed + k * most, W + k * n_out, most * sizeof(real))
-                else:
-                    memcpy(packed + k * size, W + k * n_out, size * sizeof(real))
-            W = packed
+                    memcpy(packed + (n_in + k) * most, W + k * n_out + most, most * sizeof(real))
+            W = packed + most * n_in if second else packed
+            stride = most
+            second = not second
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0
             for t in range(tiles):
                 height = low + 1 if t < more else low
                 any_tile(ACROSS, height, rows - p * lanes <= lanes // 2, W + i, stride,
-                         a_previous + p * n_in * lanes, z + at + i * lanes, n_in, BIAS,
-                         parameters + layer.b + first + i)
+                         a_previous + p * n_in * lanes, z + at + i * lanes, lanes, n_in,
+                         parameters + layer.b + first + i, KEEP, 0, 0)
                 i += height
             if layer.activation != SOFTMAX:
                 activate(layer.activation, <const real*> z + at, a + at, size * lanes)
@@ -375,8 +382,8 @@ cdef void delta_layer(
                 height = low + 1 if t < more else low
                 any_tile(ALONG, height, rows - p * lanes <= lanes // 2,
                          parameters + layer.W + (first + i) * n_out, n_out,
-                         delta + p * n_out * lanes, delta_previous + at + i * lanes, n_out,
-                         ZERO, <const real*> NULL)
+                         delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
+                         n_out, <const real*> NULL, KEEP, 0, 0)
                 i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)
@@ -399,15 +406,34 @@ cdef void gradient_tiles(
     cdef real sums[ROWS * LANES]
     cdef real some[LANES]
     cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
-    cdef Py_ssize_t t, i, first = j, height, s, c
+    cdef Py_ssize_t t, i, first = j, height, s, c, at
     cdef Py_ssize_t tiles = tiles_of(count), low = count // tiles, more = count % tiles
     cdef const real* delta = delta_rows + k * block
+    cdef bint whole = columns == lanes or columns == lanes // 2
+    cdef const Update* update = step.update if step != NULL else NULL
+    cdef real rate = <real> update.lr if step != NULL else 0
+    cdef real decay = <real> update.weight_decay if step != NULL else 0
     for t in range(tiles):
         height = low + 1 if t < more else low
-        any_tile(PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
-                 layer.n_in * lanes, delta, &sums[0], rows, ZERO, <const real*> NULL)
-        put(layer.W + first * n_out + k, n_out, &sums[0], height, columns, lanes, parameters,
-            step, gradient, add)
+        at = layer.W + first * n_out + k
+        if step != NULL:
+            # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
+            # CPU foresees; they come from memory while the sums are computed.
+            for i in range(height):
+                prefetch(parameters + at + i * n_out)
+                if update.first != NULL:
+                    prefetch(<real*> update.first + at + i * n_out)
+                if update.second != NULL:
+                    prefetch(<real*> update.second + at + i * n_out)
+        if whole and step != NULL and update.rule == SGD and update.first == NULL:
+            any_tile(PANELS, height, columns < lanes, a_previous + first * lanes,
+                     layer.n_in * lanes, delta, parameters + at, n_out, rows, <const real*> NULL,
+                     DESCEND, rate, decay)
+        else:
+            any_tile(PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
+                     layer.n_in * lanes, delta, &sums[0], lanes, rows, <const real*> NULL,
+                     KEEP, 0, 0)
+            put(at, n_out, &sums[0], height, columns, lanes, parameters, step, gradient, add)
         first += height
     if j == 0:
         # Panel by panel: one running sum over all rows would lose a digit for every ten-fold of them.
@@ -424,6 +450,41 @@ cdef void gradient_tiles(
                 sums[c] += some[c]
             i += lanes
         put(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters, step, gradient, add)
+
+
+cdef void outer_products(
+    const Layer* layer,
+    const real* a_previous,     # IN a^(l-1): a panel (n_(l-1), lanes)
+    const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
+    Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
+    Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
+    real* parameters, const Step* step, # OUT
+    real* scratch,              # (rows, widest + SLACK)
+) noexcept nogil:
+    """The same for a few samples: a tile's sums would be of a few numbers."""
+    cdef Py_ssize_t n_out = layer.n_out, k, c, s, at = layer.W + j * n_out
+    cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
+    a_previous += j * lanes
+    for s in range(rows):       # from panels of nodes to rows
+        k = 0
+        while k < n_out:
+            memcpy(scratch + s * stride + k, delta_rows + k * block + s * lanes,
+                   lanes * sizeof(real))
+            k += lanes
+    if rows == 1:
+        update_outer(step, parameters, at, n_out, 1, a_previous, lanes, scratch, stride, count,
+                     n_out)
+    elif rows == 2:
+        update_outer(step, parameters, at, n_out, 2, a_previous, lanes, scratch, stride, count,
+                     n_out)
+    else:
+        update_outer(step, parameters, at, n_out, FEW_ROWS, a_previous, lanes, scratch, stride,
+                     count, n_out)
+    if j == 0:
+        for s in range(1, rows):
+            for k in range(n_out):
+                scratch[k] += scratch[s * stride + k]
+        update_rows(step, parameters, layer.b, 0, scratch, 0, 1, n_out)
 
 
 cdef inline void put(
@@ -452,7 +513,7 @@ cdef Scratch scratch_of(const Model* model, const Pass* p, int index, const real
     cdef real* begin = <real*> (<char*> p.scratch + index * p.scratch_bytes)
     cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
     s.packed = begin
-    begin += most * model.deepest
+    begin += 2 * most * model.deepest
     s.y = begin
     begin += model.layers[model.L].n_out * model.lanes
     s.row[0] = begin
@@ -462,8 +523,8 @@ cdef Scratch scratch_of(const Model* model, const Pass* p, int index, const real
 
 cdef Py_ssize_t scratch_entries(const Model* model, Py_ssize_t itemsize) noexcept nogil:
     cdef Py_ssize_t entries = (
-        GROUP_BYTES // itemsize * model.deepest
-        + model.layers[model.L].n_out * model.lanes + 2 * (model.widest + SLACK))
+        2 * GROUP_BYTES // itemsize * model.deepest
+        + model.layers[model.L].n_out * model.lanes + FEW_ROWS * (model.widest + SLACK))
     return (entries + 15) // 16 * 16
 
 
@@ -601,8 +662,7 @@ cdef void turn_deltas(
         while k < n:
             for c in range(lanes):
                 nodes[c] = delta + min(k + c, n - 1) * lanes
-            transpose(nodes, lanes, rows, <real*> p.delta_rows[l] + k * p.rows + i * lanes * lanes,
-                      lanes)
+            turn(nodes, rows, <real*> p.delta_rows[l] + k * p.rows + i * lanes * lanes)
             k += lanes
         a_squares += sum_of_squares(
             <const real*> p.a[l - 1] + i * model.layers[l].n_in * lanes, model.layers[l].n_in)
@@ -653,6 +713,16 @@ cdef void gradient_phase(
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
+            if rows <= FEW_ROWS and step != NULL:
+                if index == mine:
+                    outer_products(
+                        layer, <const real*> p.a[l - 1], <const real*> p.delta_rows[l], rows,
+                        p.rows, lanes, j, count, <real*> model.parameters, step,
+                        <real*> scratch_of(model, p, w.index, typed).row[0])
+                    mine = take(w.team)
+                index += 1
+                j += count
+                continue
             while k < layer.n_out:
                 if index == mine:
                     gradient_tiles(
@@ -827,7 +897,7 @@ cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t itemsize) noexcep
 
 cdef Py_ssize_t prediction_entries(const Model* model, Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
     return (rows * (model.layers[1].n_in + 2 * model.widest + 1)
-            + GROUP_BYTES // itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
+            + 2 * GROUP_BYTES // itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
 
 
 cdef void predict_blocks(Worker* w, const real* typed) noexcept nogil:
@@ -978,8 +1048,10 @@ cdef void close_pass(Pass* p) noexcept:
 def empty_with_slack(shape, dtype):
     """Return an uninitialized array that kernels may read a little past its end."""
     size = int(np.prod(shape, dtype=np.int64))
-    storage = np.zeros(size + SLACK, dtype)
-    return storage[:size].reshape(shape)
+    storage = np.zeros(size + SLACK + 64, dtype)
+    # On a cache line, as far as the layers' widths allow.
+    begin = (64 - <uintptr_t> cnp.PyArray_DATA(<cnp.ndarray> storage) % 64) // storage.itemsize
+    return storage[begin:begin + size].reshape(shape)
 
 
 # --- The extension type ----------------------------------------------------------------------
@@ -1443,20 +1515,17 @@ def multiply_adds(count, dtype):
 
     That is the limit of this build on this machine, which benchmarks compare with.
     """
-    cdef Py_ssize_t turns = count, entries
-    cdef float single[LIMIT_ROWS * LIMIT_COLUMNS]
-    cdef double precise[LIMIT_ROWS * LIMIT_COLUMNS]
-    cdef Py_ssize_t i
-    for i in range(LIMIT_ROWS * LIMIT_COLUMNS):
-        single[i] = precise[i] = 0.5
-    if np.dtype(dtype) == np.float32:
-        entries = limit_entries(<float> 0)
-        with nogil:
-            register_loop(turns, single)
-    else:
-        entries = limit_entries(<double> 0)
-        with nogil:
-            register_loop(turns, precise)
+    cdef Py_ssize_t turns = count
+    cdef bint single = np.dtype(dtype) == np.float32
+    cdef Py_ssize_t entries = limit_entries(<float> 1) if single else limit_entries(<double> 1)
+    # In memory that the compiler does not see: Clang drops a loop over numbers that it knows.
+    cdef cnp.ndarray x = np.full(entries, 0.5, np.float32 if single else np.float64)
+    cdef void* data = cnp.PyArray_DATA(x)
+    with nogil:
+        if single:
+            register_loop(turns, <float*> data)
+        else:
+            register_loop(turns, <double*> data)
     return 2 * turns * entries
 
 

@@ -7,7 +7,7 @@ A batch is stored by panels of LANES samples, within a panel node after node:
 so the lanes of a register are samples (in the gradient: outputs), and no layer is too narrow. The
 tile keeps ROWS x LANES sums in registers and runs over k:
 
-                     C_ij = start + sum_k A_ik B_kj     rows i            lanes j     sum over k
+                     C_ij = bias_i + sum_k A_ik B_kj    rows i            lanes j     sum over k
     forward pass     z    = b + W^T a                   nodes of l        samples     nodes of l - 1
     delta recursion  dC/da = W delta                    nodes of l - 1    samples     nodes of l
     gradient         dW   = a delta                     nodes of l - 1    nodes of l  samples
@@ -20,6 +20,7 @@ in a batch, and on any number of threads.
 from libc.string cimport memcpy
 
 from fcnn._real cimport multiply_add, real
+from fcnn._updates cimport descended
 from fcnn._vector cimport (
     BYTES, FLOATS, double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
 )
@@ -67,24 +68,23 @@ cdef enum:
     SLACK = 64
 
 
-cdef enum Start:
-    ZERO
-    BIAS
-    CONTINUE                    # C itself: the sum over an earlier range of k goes on
-
 cdef enum Layout:               # of A
     ACROSS                      # A[k * stride + i]: W in the forward pass
     ALONG                       # A[i * stride + k]: W in the delta recursion
     PANELS                      # A[panel * stride + i * lanes + k]: a in the gradient
+
+cdef enum Finish:
+    KEEP                        # C = the sums
+    DESCEND                     # C <- C - rate (sums + decay C): the plain update of weights
 
 
 cdef inline void tile(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,   # constant at every call
     const real* A, Py_ssize_t stride,                   # IN
     const real* B,              # IN (depth, lanes)
-    real* C,                    # OUT (rows, lanes); with CONTINUE also IN
-    Py_ssize_t depth,
-    Start start, const real* bias, const vector* typed,
+    real* C, Py_ssize_t C_stride,       # OUT (rows, lanes)
+    Py_ssize_t depth, const real* bias,
+    Finish finish, real rate, real decay, const vector* typed,
 ) noexcept nogil:
     cdef Py_ssize_t lanes = LANES if real is float else LANES // 2
     cdef Py_ssize_t one = lanes // VECTORS
@@ -94,12 +94,7 @@ cdef inline void tile(
     cdef vector a
     for i in range(rows):
         for j in range(vectors):
-            if start == CONTINUE:
-                total[i][j] = load(C + i * lanes + j * one, typed)
-            elif start == BIAS:
-                total[i][j] = spread(bias[i], typed)
-            else:
-                total[i][j] = spread(<real> 0, typed)
+            total[i][j] = spread(bias[i] if layout == ACROSS else <real> 0, typed)
     opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
     while depth > 0:
         span = min(depth, most) if layout == PANELS else depth
@@ -122,53 +117,65 @@ cdef inline void tile(
         depth -= span
     for i in range(rows):
         for j in range(vectors):
-            store(C + i * lanes + j * one, total[i][j])
+            if finish == DESCEND:
+                total[i][j] = descended(load(C + j * one, typed), total[i][j],
+                                        spread(rate, typed), spread(decay, typed))
+            store(C + j * one, total[i][j])
+        C += C_stride
 
 
 cdef inline void any_rows(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
-    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t depth,
-    Start start, const real* bias, const vector* typed,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
+    Py_ssize_t depth, const real* bias, Finish finish, real rate, real decay, const vector* typed,
 ) noexcept nogil:
     """Name the number of rows, which makes it a constant."""
     if rows == ROWS:
-        tile(layout, ROWS, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, ROWS, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif rows == 1:
-        tile(layout, 1, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 1, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 2 and rows == 2:
-        tile(layout, 2, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 2, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 3 and rows == 3:
-        tile(layout, 3, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 3, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 4 and rows == 4:
-        tile(layout, 4, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 4, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 5 and rows == 5:
-        tile(layout, 5, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 5, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 6 and rows == 6:
-        tile(layout, 6, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 6, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
     elif ROWS > 7:
-        tile(layout, 7, vectors, A, stride, B, C, depth, start, bias, typed)
+        tile(layout, 7, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+             typed)
 
 
 cdef inline void any_tile(
     Layout layout, Py_ssize_t rows, bint narrow,
-    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t depth,
-    Start start, const real* bias,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
+    Py_ssize_t depth, const real* bias, Finish finish, real rate, real decay,
 ) noexcept nogil:
     """A tile of up to ROWS rows; a narrow one computes the first half of the lanes."""
     if real is float:
         if narrow:
-            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, depth, start, bias,
-                     <float_vector*> NULL)
+            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias, finish,
+                     rate, decay, <float_vector*> NULL)
         else:
-            any_rows(layout, rows, VECTORS, A, stride, B, C, depth, start, bias,
-                     <float_vector*> NULL)
+            any_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias, finish,
+                     rate, decay, <float_vector*> NULL)
     else:
         if narrow:
-            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, depth, start, bias,
-                     <double_vector*> NULL)
+            any_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias, finish,
+                     rate, decay, <double_vector*> NULL)
         else:
-            any_rows(layout, rows, VECTORS, A, stride, B, C, depth, start, bias,
-                     <double_vector*> NULL)
+            any_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias, finish,
+                     rate, decay, <double_vector*> NULL)
 
 
 cdef inline Py_ssize_t tiles_of(Py_ssize_t rows) noexcept nogil:

@@ -5,11 +5,12 @@ The rules are those of torch.optim.SGD, Adam and AdamW; every parameter, W and b
 
 from libc cimport math
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fcnn._real cimport real
 from fcnn._vector cimport (
-    BYTES, FLOATS, double_vector, float_vector, load, spread, store, vector, vector_square_root,
+    BYTES, FLOATS, double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
+    vector_square_root,
 )
 
 cdef enum Rule:
@@ -85,50 +86,34 @@ cdef inline void read_constants(
     c[EPSILON] = spread(<real> update.epsilon, typed)
 
 
-cdef inline void sgd(
-    const vector* c, real* parameter, const real* gradient, const vector* typed,
-) noexcept nogil:
-    """p <- p - lr (g + weight_decay p)."""
-    cdef vector p = load(parameter, typed)
-    store(parameter, p - c[LR] * (load(gradient, typed) + c[DECAY] * p))
+cdef inline vector descended(vector p, vector g, vector lr, vector decay) noexcept nogil:
+    """p - lr (g + weight_decay p)."""
+    return p - lr * (g + decay * p)
 
 
-cdef inline void sgd_momentum(
-    const vector* c, bint nesterov, real* parameter, const real* gradient, real* velocity,
-    const vector* typed,
-) noexcept nogil:
-    """g' = g + weight_decay p;  v <- momentum v + g';  p <- p - lr v.
+cdef inline void store_few(real* target, vector v, Py_ssize_t n) noexcept nogil:
+    """The first n lanes of a register, by moves of constant size: a call costs as much as a row."""
+    cdef real lanes[FLOATS]
+    cdef Py_ssize_t done = 0
+    store(&lanes[0], v)
+    if FLOATS > 8 and n & 8:
+        memcpy(target, &lanes[0], 8 * sizeof(real))
+        done = 8
+    if FLOATS > 4 and n & 4:
+        memcpy(target + done, &lanes[done], 4 * sizeof(real))
+        done += 4
+    if n & 2:
+        memcpy(target + done, &lanes[done], 2 * sizeof(real))
+        done += 2
+    if n & 1:
+        target[done] = lanes[done]
 
-    Nesterov: p <- p - lr (g' + momentum v).
-    """
-    cdef vector p = load(parameter, typed)
-    cdef vector g = load(gradient, typed) + c[DECAY] * p
-    cdef vector v = c[MOMENTUM] * load(velocity, typed) + g
-    store(velocity, v)
-    if nesterov:
-        v = g + c[MOMENTUM] * v
-    store(parameter, p - c[LR] * v)
 
-
-cdef inline void adam(
-    const vector* c, real* parameter, const real* gradient, real* first, real* second,
-    const vector* typed,
-) noexcept nogil:
-    """m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
-
-    p <- p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), t = 1, 2, ...
-
-    D. P. Kingma, J. Ba: Adam, ICLR 2015, algorithm 1. Weight decay is added to g (Adam) or taken
-    off p beforehand (AdamW: I. Loshchilov, F. Hutter, ICLR 2019, algorithm 2).
-    """
-    cdef vector p = load(parameter, typed)
-    cdef vector g = load(gradient, typed) + c[DECAY] * p
-    cdef vector m = c[BETA1] * load(first, typed) + c[REST1] * g
-    cdef vector v = c[BETA2] * load(second, typed) + c[REST2] * g * g
-    store(first, m)
-    store(second, v)
-    store(parameter,
-          c[KEPT] * p - c[SIZE] * m / (vector_square_root(v) * c[FACTOR] + c[EPSILON]))
+cdef inline void keep(real* target, vector v, Py_ssize_t n, bint whole) noexcept nogil:
+    if whole:
+        store(target, v)
+    else:
+        store_few(target, v, n)
 
 
 cdef enum Kind:                 # what an update needs to know at compile time
@@ -139,76 +124,79 @@ cdef enum Kind:                 # what an update needs to know at compile time
 
 
 cdef inline void update_vector(
-    Kind kind, const vector* c, real* parameter, const real* gradient, real* first, real* second,
+    Kind kind, const vector* c,
+    real* parameter, vector g, real* first, real* second,
+    Py_ssize_t n, bint whole,   # how many entries to keep, and whether they are a register full
     const vector* typed,
 ) noexcept nogil:
+    cdef vector p = load(parameter, typed)
+    cdef vector m, v
     if kind == PLAIN:
-        sgd(c, parameter, gradient, typed)
+        p = descended(p, g, c[LR], c[DECAY])
     elif kind == MOMENTS:
-        adam(c, parameter, gradient, first, second, typed)
+        # m <- beta1 m + (1 - beta1) g;  v <- beta2 v + (1 - beta2) g^2;
+        # p <- p - lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), t = 1, 2, ...
+        #
+        # D. P. Kingma, J. Ba: Adam, ICLR 2015, algorithm 1. Weight decay is added to g (Adam) or
+        # taken off p beforehand (AdamW: I. Loshchilov, F. Hutter, ICLR 2019, algorithm 2).
+        g = g + c[DECAY] * p
+        m = c[BETA1] * load(first, typed) + c[REST1] * g
+        v = c[BETA2] * load(second, typed) + c[REST2] * g * g
+        keep(first, m, n, whole)
+        keep(second, v, n, whole)
+        p = c[KEPT] * p - c[SIZE] * m / (vector_square_root(v) * c[FACTOR] + c[EPSILON])
     else:
-        sgd_momentum(c, kind == NESTEROV, parameter, gradient, first, typed)
-
-
-cdef inline void copy_few(real* target, const real* source, Py_ssize_t n) noexcept nogil:
-    """memcpy of less than a register: by moves of constant size, the calls cost as much as a row."""
-    cdef Py_ssize_t part = FLOATS // 2
-    while part > 0:
-        if n >= part:
-            if part == 8:
-                memcpy(target, source, 8 * sizeof(real))
-            elif part == 4:
-                memcpy(target, source, 4 * sizeof(real))
-            elif part == 2:
-                memcpy(target, source, 2 * sizeof(real))
-            else:
-                target[0] = source[0]
-            target += part
-            source += part
-            n -= part
-        part //= 2
+        # v <- momentum v + g + weight_decay p;  p <- p - lr v, or after Nesterov
+        # p <- p - lr (g + weight_decay p + momentum v)
+        g = g + c[DECAY] * p
+        v = c[MOMENTUM] * load(first, typed) + g
+        keep(first, v, n, whole)
+        if kind == NESTEROV:
+            v = g + c[MOMENTUM] * v
+        p = p - c[LR] * v
+    keep(parameter, p, n, whole)
 
 
 cdef inline void update_block(
     Kind kind, const Step* step, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
+    Py_ssize_t samples, const real* a, Py_ssize_t a_stride,
     const real* gradient, Py_ssize_t gradient_stride, Py_ssize_t rows, Py_ssize_t columns,
     const vector* typed,
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), i, j
-    cdef Py_ssize_t full = columns // lanes * lanes, rest = columns - full
+    """See update_rows and update_outer, which is meant where samples > 0."""
+    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), i, j, s
+    cdef Py_ssize_t full = columns // lanes * lanes
     cdef real* parameter = parameters + offset
     cdef real* first = NULL
     cdef real* second = NULL
-    cdef real few[4][FLOATS]
     cdef vector c[CONSTANTS]
+    cdef vector g
     read_constants(step, c, parameters, typed)
     if kind != PLAIN:
         first = <real*> step.update.first + offset
     if kind == MOMENTS:
         second = <real*> step.update.second + offset
-    if rest > 0:
-        memset(&few[0][0], 0, sizeof(few))
     for i in range(rows):
         j = 0
-        while j < full:
-            update_vector(kind, c, parameter + j, gradient + j, first + j, second + j, typed)
+        while j < columns:
+            g = load(gradient + j, typed)
+            if samples > 0:
+                g = spread(a[0], typed) * g
+                for s in range(1, samples):
+                    g = vector_multiply_add(
+                        spread(a[s], typed), load(gradient + s * gradient_stride + j, typed), g)
+            # What lies behind a row is read, too, but never written: it may be another thread's.
+            if j < full:
+                update_vector(kind, c, parameter + j, g, first + j, second + j, lanes, True, typed)
+            else:
+                update_vector(kind, c, parameter + j, g, first + j, second + j, columns - j, False,
+                              typed)
             j += lanes
-        if rest > 0:
-            # In a register of their own: what lies behind them may be another thread's.
-            copy_few(&few[0][0], parameter + full, rest)
-            copy_few(&few[1][0], gradient + full, rest)
-            if kind != PLAIN:
-                copy_few(&few[2][0], first + full, rest)
-            if kind == MOMENTS:
-                copy_few(&few[3][0], second + full, rest)
-            update_vector(kind, c, &few[0][0], &few[1][0], &few[2][0], &few[3][0], typed)
-            copy_few(parameter + full, &few[0][0], rest)
-            if kind != PLAIN:
-                copy_few(first + full, &few[2][0], rest)
-            if kind == MOMENTS:
-                copy_few(second + full, &few[3][0], rest)
         parameter += stride
-        gradient += gradient_stride
+        if samples > 0:
+            a += a_stride
+        else:
+            gradient += gradient_stride
         if kind != PLAIN:
             first += stride
         if kind == MOMENTS:
@@ -217,34 +205,53 @@ cdef inline void update_block(
 
 cdef inline void update_typed(
     const Step* step, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
+    Py_ssize_t samples, const real* a, Py_ssize_t a_stride,
     const real* gradient, Py_ssize_t gradient_stride, Py_ssize_t rows, Py_ssize_t columns,
     const vector* typed,
 ) noexcept nogil:
     """Name the kind of update, which makes it a constant."""
     cdef const Update* update = step.update
     if update.rule != SGD:
-        update_block(MOMENTS, step, parameters, offset, stride, gradient, gradient_stride, rows,
-                     columns, typed)
+        update_block(MOMENTS, step, parameters, offset, stride, samples, a, a_stride, gradient,
+                     gradient_stride, rows, columns, typed)
     elif update.first == NULL:
-        update_block(PLAIN, step, parameters, offset, stride, gradient, gradient_stride, rows,
-                     columns, typed)
+        update_block(PLAIN, step, parameters, offset, stride, samples, a, a_stride, gradient,
+                     gradient_stride, rows, columns, typed)
     elif update.nesterov:
-        update_block(NESTEROV, step, parameters, offset, stride, gradient, gradient_stride, rows,
-                     columns, typed)
+        update_block(NESTEROV, step, parameters, offset, stride, samples, a, a_stride, gradient,
+                     gradient_stride, rows, columns, typed)
     else:
-        update_block(VELOCITY, step, parameters, offset, stride, gradient, gradient_stride, rows,
-                     columns, typed)
+        update_block(VELOCITY, step, parameters, offset, stride, samples, a, a_stride, gradient,
+                     gradient_stride, rows, columns, typed)
 
 
 cdef inline void update_rows(
     const Step* step,
-    real* parameters, Py_ssize_t offset, Py_ssize_t stride, # IN, OUT where the rows are, and their state
-    const real* gradient, Py_ssize_t gradient_stride,       # IN
+    # IN, OUT where the rows are, and their state; each followed by readable entries
+    real* parameters, Py_ssize_t offset, Py_ssize_t stride,
+    const real* gradient, Py_ssize_t gradient_stride,   # IN, followed by readable entries
     Py_ssize_t rows, Py_ssize_t columns,
 ) noexcept nogil:
+    """Update some rows of parameters with as many of the gradient."""
     if real is float:
-        update_typed(step, parameters, offset, stride, gradient, gradient_stride, rows, columns,
-                     <float_vector*> NULL)
+        update_typed(step, parameters, offset, stride, 0, gradient, 0, gradient, gradient_stride,
+                     rows, columns, <float_vector*> NULL)
     else:
-        update_typed(step, parameters, offset, stride, gradient, gradient_stride, rows, columns,
-                     <double_vector*> NULL)
+        update_typed(step, parameters, offset, stride, 0, gradient, 0, gradient, gradient_stride,
+                     rows, columns, <double_vector*> NULL)
+
+
+cdef inline void update_outer(
+    const Step* step, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
+    Py_ssize_t samples,                                 # constant at every call, 1 to 3
+    const real* a, Py_ssize_t a_stride,                 # IN (rows, samples)
+    const real* delta, Py_ssize_t delta_stride,         # IN (samples, columns)
+    Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """Update with the gradient sum_s a_is delta_sj, which never leaves the registers."""
+    if real is float:
+        update_typed(step, parameters, offset, stride, samples, a, a_stride, delta, delta_stride,
+                     rows, columns, <float_vector*> NULL)
+    else:
+        update_typed(step, parameters, offset, stride, samples, a, a_stride, delta, delta_stride,
+                     rows, columns, <double_vector*> NULL)

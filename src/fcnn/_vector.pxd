@@ -108,6 +108,7 @@ cdef extern from * nogil:
     void store_d "fcnn_store_d"(void* p, double_vector v)
     float_vector spread_f "fcnn_spread_f"(double x)
     double_vector spread_d "fcnn_spread_d"(double x)
+    void prefetch "__builtin_prefetch"(const void* p)
     void turn_f "fcnn_turn_f"(
         const float* a, const float* b, const float* c, const float* d, float* t, Py_ssize_t stride)
     void turn_d "fcnn_turn_d"(
@@ -168,6 +169,9 @@ cdef inline void transpose(
     cdef real* t
     while first < n:
         last = min(first + 16, n)
+        # Many rows at once are more than a CPU's prefetcher follows.
+        for i in range(m):
+            prefetch(source[i] + first + 64)
         for i in range(quads):
             s = source + 4 * i
             t = target + 4 * i

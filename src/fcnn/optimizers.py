@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._dispatch import core
 from fcnn._validation import as_flag, as_number
 
 _BOUNDS: dict[str, dict[str, float]] = {
@@ -73,7 +74,7 @@ class Optimizer:
         if count == 0:
             return ()
         if not self._state:
-            self._state = tuple(np.zeros_like(parameters) for _ in range(count))
+            self._state = tuple(core.empty_with_slack(parameters.shape, parameters.dtype) for _ in range(count))
         elif self._owner is not None and self._owner() is not network:
             raise ValueError(
                 "optimizer: it holds the state of another network; make a new one for each "
@@ -98,16 +99,23 @@ class Optimizer:
     def __setstate__(self, state: dict[str, Any]) -> None:
         # Copied: the vectors of a pickle may be read-only memory (joblib's memory maps).
         self.__dict__.update(state)
-        self._state = tuple(np.array(v) for v in state["_state"])
+        self._state = tuple(map(_copy, state["_state"]))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
         other: Optimizer = object.__new__(type(self))
         other.__dict__.update(self.__getstate__())
-        other._state = tuple(v.copy() for v in self._state)
+        other._state = tuple(map(_copy, self._state))
         return other
 
     def __copy__(self) -> "Optimizer":
         return self.__deepcopy__({})  # a shallow copy would share the state vectors
+
+
+def _copy(v: NDArray[Any]) -> NDArray[Any]:
+    """Return a copy as the core needs it: it reads a little past the end."""
+    vector = core.empty_with_slack(v.shape, v.dtype)
+    vector[...] = v
+    return vector
 
 
 def as_optimizer(optimizer: Any) -> Optimizer:
