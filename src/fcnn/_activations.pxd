@@ -95,7 +95,8 @@ cdef inline void activate_each(
 cdef inline void softmax(
     const real* z,              # IN (n, lanes) a panel
     real* a,                    # OUT (n, lanes)
-    real* normalizer,           # OUT (lanes,): log sum_j e^z_j, so that log a_k = z_k - normalizer
+    real* normalizer,           # OUT (lanes,): log sum_j e^z_j, so that log a_k = z_k - normalizer;
+                                # or NULL
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """a_k = e^(z_k - max z) / sum_j e^(z_j - max z): the shift keeps e^z from overflowing."""
@@ -112,12 +113,32 @@ cdef inline void softmax(
         for s in range(lanes):
             a[k * lanes + s] = exponential(z[k * lanes + s] - largest[s])
             total[s] += a[k * lanes + s]
+    if normalizer != NULL:
+        for s in range(lanes):
+            normalizer[s] = largest[s] + logarithm(total[s])
     for s in range(lanes):
-        normalizer[s] = largest[s] + logarithm(total[s])
         total[s] = <real> 1 / total[s]
     for k in range(n):
         for s in range(lanes):
             a[k * lanes + s] *= total[s]
+
+
+cdef inline void softmax_row(
+    real* a,                    # IN z (n,), OUT a
+    Py_ssize_t n, Py_ssize_t whole,     # whole registers, whose entries beyond n may be anything
+) noexcept nogil:
+    """The softmax of one sample: the same numbers, with the exponentials of all nodes at once."""
+    cdef Py_ssize_t k
+    cdef real largest = a[0], total = 0
+    for k in range(1, n):
+        largest = a[k] if a[k] > largest else largest
+    for k in range(whole):
+        a[k] = exponential(a[k] - largest)
+    for k in range(n):
+        total += a[k]
+    total = <real> 1 / total
+    for k in range(n):
+        a[k] *= total
 
 
 cdef inline void activate(

@@ -213,25 +213,29 @@ cdef inline void row_panels(
     const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
     const vector* typed,
 ) noexcept nogil:
+    """At most 16 vectors of columns, in one or two panels of equal width: each waits for its sums."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t left = (columns + one - 1) // one
-    cdef Py_ssize_t first = 0
-    while left > 0:
-        if left >= 8:
-            row_panel(8, A, B + first, columns, bias + first, C + first, depth, typed)
-            first += 8 * one
-            left -= 8
-        elif left >= 4:
-            row_panel(4, A, B + first, columns, bias + first, C + first, depth, typed)
-            first += 4 * one
-            left -= 4
-        elif left >= 2:
-            row_panel(2, A, B + first, columns, bias + first, C + first, depth, typed)
-            first += 2 * one
-            left -= 2
-        else:
+    cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, i
+    cdef Py_ssize_t passes = (vectors + 7) // 8, width = (vectors + passes - 1) // passes
+    for i in range(passes):
+        if width == 1:
             row_panel(1, A, B + first, columns, bias + first, C + first, depth, typed)
-            left -= 1
+        elif width == 2:
+            row_panel(2, A, B + first, columns, bias + first, C + first, depth, typed)
+        elif width == 3:
+            row_panel(3, A, B + first, columns, bias + first, C + first, depth, typed)
+        elif width == 4:
+            row_panel(4, A, B + first, columns, bias + first, C + first, depth, typed)
+        elif width == 5:
+            row_panel(5, A, B + first, columns, bias + first, C + first, depth, typed)
+        elif width == 6:
+            row_panel(6, A, B + first, columns, bias + first, C + first, depth, typed)
+        elif width == 7:
+            row_panel(7, A, B + first, columns, bias + first, C + first, depth, typed)
+        else:
+            row_panel(8, A, B + first, columns, bias + first, C + first, depth, typed)
+        first += width * one
+        width = min(width, vectors - width)
 
 
 cdef inline void row_product(
