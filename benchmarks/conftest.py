@@ -18,7 +18,10 @@ os.environ.update(
 
 import pytest
 
+import fcnn
 from fcnn import bench
+
+fcnn.set_num_threads(1)
 
 
 def pytest_report_header():

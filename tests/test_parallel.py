@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
+from conftest import TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
-from conftest import TOLERANCE, core_twin, distance, random_problem
 
 THREADS = (2, 3, 4, 8)
 

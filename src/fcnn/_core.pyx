@@ -108,18 +108,20 @@ cdef enum:
     # lanes would be empty.
     FEW_ROWS = 3
     # The gradient updates the weights as it appears, unless that takes more multiplications than
-    # these: it cannot be interrupted. Then the update is a small part of the step anyway.
-    MOST_FUSED_WORK = 536870912
+    # these (40 ms at 100 GFLOP/s): it cannot be interrupted. The update is a small part of such a
+    # step, but needs a place for the whole gradient.
+    MOST_FUSED_WORK = 2147483647
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
-    # Prediction: a block of rows and two of its layers should stay in about this much cache (bytes).
+    # Prediction: a block of rows and two of its layers should stay in about this much cache, bytes.
     PREDICTION_CACHE = 196608
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
-    # ... for making threads (20 to 50 us), and of a step for each thread that meets the others (1 us).
+    # ... for making threads (20 to 50 us), and, in a step, for each thread that meets the others
+    # (1 us).
     WORTH_THREADS = 20000000
     WORTH_MEETING = 250000
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
@@ -399,7 +401,7 @@ cdef void gradient_tiles(
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1,
     Py_ssize_t k,               # and from which node of l on, a panel of them
-    real* parameters, const Step* step, # OUT, or
+    real* parameters, const Step* step,     # OUT, or
     real* gradient, bint add,   # OUT where step is NULL
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
@@ -436,7 +438,7 @@ cdef void gradient_tiles(
             put(at, n_out, &sums[0], height, columns, lanes, parameters, step, gradient, add)
         first += height
     if j == 0:
-        # Panel by panel: one running sum over all rows would lose a digit for every ten-fold of them.
+        # Panel by panel: one running sum over all rows loses a digit for every ten-fold of them.
         for c in range(lanes):
             sums[c] = 0
         i = 0
@@ -458,11 +460,11 @@ cdef void outer_products(
     const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
-    real* parameters, const Step* step, # OUT
+    real* parameters, const Step* step,     # OUT
     real* scratch,              # (rows, widest + SLACK)
 ) noexcept nogil:
     """The same for a few samples: a tile's sums would be of a few numbers."""
-    cdef Py_ssize_t n_out = layer.n_out, k, c, s, at = layer.W + j * n_out
+    cdef Py_ssize_t n_out = layer.n_out, k, s, at = layer.W + j * n_out
     cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
     a_previous += j * lanes
     for s in range(rows):       # from panels of nodes to rows
@@ -492,11 +494,11 @@ cdef inline void put(
     const real* sums, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t lanes,
     real* parameters, const Step* step, real* gradient, bint add,
 ) noexcept nogil:
-    cdef Py_ssize_t i, c
+    cdef Py_ssize_t _i, c
     if step != NULL:
         update_rows(step, parameters, at, stride, sums, lanes, rows, columns)
         return
-    for i in range(rows):
+    for _i in range(rows):
         if add:
             for c in range(columns):
                 gradient[at + c] += sums[c]
@@ -508,7 +510,9 @@ cdef inline void put(
 
 # --- The first phase: samples ----------------------------------------------------------------
 
-cdef Scratch scratch_of(const Model* model, const Pass* p, int index, const real* typed) noexcept nogil:
+cdef Scratch scratch_of(
+    const Model* model, const Pass* p, int index, const real* typed,
+) noexcept nogil:
     cdef Scratch s
     cdef real* begin = <real*> (<char*> p.scratch + index * p.scratch_bytes)
     cdef Py_ssize_t most = GROUP_BYTES // <Py_ssize_t> sizeof(real)
@@ -574,7 +578,7 @@ cdef void propagate(
     """Forward pass, loss and delta recursion of some panels of a block."""
     cdef const Model* model = w.task.model
     cdef Pass* p = w.task.p
-    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i, n
+    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i
     cdef Py_ssize_t rows = min(batch.rows, last * lanes) - first * lanes
     cdef const real* parameters = <const real*> model.parameters
     cdef const Layer* layer
@@ -897,7 +901,9 @@ cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t itemsize) noexcep
     return min(max(fitting // model.lanes, <Py_ssize_t> 8), <Py_ssize_t> 16) * model.lanes
 
 
-cdef Py_ssize_t prediction_entries(const Model* model, Py_ssize_t rows, Py_ssize_t itemsize) noexcept nogil:
+cdef Py_ssize_t prediction_entries(
+    const Model* model, Py_ssize_t rows, Py_ssize_t itemsize,
+) noexcept nogil:
     return (rows * (model.layers[1].n_in + 2 * model.widest)
             + 2 * GROUP_BYTES // itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
 
@@ -1077,8 +1083,8 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=Fal
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
 
-    A subclass brings three methods for what predict cannot take as it is: _as_inputs, which converts
-    inputs or refuses them, _refuse_out, and _threads, which says how many threads there may be.
+    A subclass brings three methods for what predict cannot take as it is: _as_inputs, which
+    converts inputs or refuses them, _refuse_out, and _threads: how many threads there may be.
 
     Parameters
     ----------

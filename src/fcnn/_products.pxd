@@ -88,7 +88,7 @@ cdef inline void tile(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = LANES if real is float else LANES // 2
     cdef Py_ssize_t one = lanes // VECTORS
-    cdef Py_ssize_t i, j, k, span, most = lanes
+    cdef Py_ssize_t i, j, _k, span, most = lanes
     cdef vector total[ROWS][VECTORS]
     cdef vector b[VECTORS]
     cdef vector a
@@ -98,7 +98,7 @@ cdef inline void tile(
     opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
     while depth > 0:
         span = min(depth, most) if layout == PANELS else depth
-        for k in range(span):
+        for _k in range(span):
             for j in range(vectors):
                 b[j] = load(B + j * one, typed)
             for i in range(rows):
@@ -213,11 +213,11 @@ cdef inline void row_panels(
     const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
     const vector* typed,
 ) noexcept nogil:
-    """At most 16 vectors of columns, in one or two panels of equal width: each waits for its sums."""
+    """At most 16 vectors of columns, in one or two panels alike: each waits for its sums."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, i
+    cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, _pass
     cdef Py_ssize_t passes = (vectors + 7) // 8, width = (vectors + passes - 1) // passes
-    for i in range(passes):
+    for _pass in range(passes):
         if width == 1:
             row_panel(1, A, B + first, columns, bias + first, C + first, depth, typed)
         elif width == 2:
@@ -278,12 +278,12 @@ cdef inline void row_product(
 # --- How large the numbers are ----------------------------------------------------------------
 
 cdef inline vector squares(const real* x, Py_ssize_t rows, const vector* typed) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, j
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _i, j
     cdef vector total[VECTORS]
     cdef vector v
     for j in range(VECTORS):
         total[j] = spread(<real> 0, typed)
-    for i in range(rows):
+    for _i in range(rows):
         for j in range(VECTORS):
             v = load(x + j * one, typed)
             total[j] = vector_multiply_add(v, v, total[j])

@@ -164,7 +164,7 @@ cdef inline void update_block(
     const vector* typed,
 ) noexcept nogil:
     """See update_rows and update_outer, which is meant where samples > 0."""
-    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), i, j, s
+    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), _i, j, s
     cdef Py_ssize_t full = columns // lanes * lanes
     cdef real* parameter = parameters + offset
     cdef real* first = NULL
@@ -176,7 +176,7 @@ cdef inline void update_block(
         first = <real*> step.update.first + offset
     if kind == MOMENTS:
         second = <real*> step.update.second + offset
-    for i in range(rows):
+    for _i in range(rows):
         j = 0
         while j < columns:
             g = load(gradient + j, typed)

@@ -163,7 +163,7 @@ cdef inline void transpose(
     Py_ssize_t m, Py_ssize_t n,
     real* target, Py_ssize_t stride,    # OUT target[j * stride + i] = source[i][j]
 ) noexcept nogil:
-    """Blocks of 16 columns: a cache line of each row is read once, one of the target written once."""
+    """In blocks of 16 columns: a cache line of each row is read once, one of the target written."""
     cdef Py_ssize_t i, j, first = 0, last, quads = m // 4
     cdef const real** s
     cdef real* t

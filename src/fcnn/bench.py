@@ -241,7 +241,8 @@ def heading(dtype: str) -> str:
     return (
         f"fcnn {fcnn.__version__} and the same arithmetic in NumPy {np.__version__} "
         f"(fcnn.reference), {dtype}\n"
-        f"{cpu_name()}, instruction set {core.ISA}; fcnn on 1 thread, {blas}"
+        f"{cpu_name()}, instruction set {core.ISA}; threads: fcnn on at most "
+        f"{fcnn.get_num_threads()}, {blas}"
     )
 
 

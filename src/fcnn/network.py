@@ -258,7 +258,11 @@ class Network(core.Network):
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
 
     def gradients(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
     ) -> tuple[float, Array]:
         """Return the loss and its gradient.
 
@@ -269,6 +273,8 @@ class Network(core.Network):
             Targets, shape (s, n_L), (s,) for labels or a single output.
         sample_weight : array-like, shape (s,), optional
             The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
+        n_threads : int, optional
+            As for `fit`.
 
         Returns
         -------
@@ -276,7 +282,7 @@ class Network(core.Network):
         gradient : numpy.ndarray, shape (num_parameters,)
             In the order of `parameters`.
         """
-        return super().gradients(*self._as_batch(X, y, sample_weight))
+        return super().gradients(*self._as_batch(X, y, sample_weight), n_threads)
 
     def check_gradients(
         self,
@@ -320,6 +326,7 @@ class Network(core.Network):
         y: ArrayLike,
         optimizer: Optimizer,
         sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
     ) -> float:
         """Make one update with the gradient of a batch; return the loss before it.
 
@@ -330,6 +337,8 @@ class Network(core.Network):
             Targets, shape (s, n_L), (s,) for labels or a single output.
         optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
         sample_weight : array-like, shape (s,), optional
+        n_threads : int, optional
+            As for `fit`.
 
         Raises
         ------
@@ -341,7 +350,7 @@ class Network(core.Network):
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         as_optimizer(optimizer)
         try:
-            return super().train_step(inputs, targets, optimizer, weight)
+            return super().train_step(inputs, targets, optimizer, weight, n_threads)
         except DivergenceError:
             # Looked for only now, because a NaN always ends here and a look costs as much as a
             # small step.
@@ -417,13 +426,17 @@ class Network(core.Network):
         )  # fmt: skip
 
     def evaluate(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
     ) -> dict[str, float]:
         """Return the loss and the usual score on some data.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, n_threads
             As for `gradients`.
 
         Returns
@@ -433,7 +446,7 @@ class Network(core.Network):
             or "r2" (coefficient of determination, averaged over outputs) for the other losses.
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
-        loss, outputs = self.loss_and_outputs(inputs, targets, weight)
+        loss, outputs = self.loss_and_outputs(inputs, targets, weight, n_threads)
         name, value = score(self.loss, outputs, targets, weight)
         return {"loss": loss, name: value}
 

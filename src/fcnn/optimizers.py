@@ -3,7 +3,6 @@
 import weakref
 from typing import Any, ClassVar
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
@@ -74,7 +73,9 @@ class Optimizer:
         if count == 0:
             return ()
         if not self._state:
-            self._state = tuple(core.empty_with_slack(parameters.shape, parameters.dtype) for _ in range(count))
+            self._state = tuple(
+                core.empty_with_slack(parameters.shape, parameters.dtype) for _ in range(count)
+            )
         elif self._owner is not None and self._owner() is not network:
             raise ValueError(
                 "optimizer: it holds the state of another network; make a new one for each "

@@ -127,9 +127,7 @@ def fit(
             if order is not None:
                 generator.shuffle(order)
             try:
-                loss = network.train_epoch(
-                    inputs, targets, optimizer, size, order, weight, threads
-                )
+                loss = network.train_epoch(inputs, targets, optimizer, size, order, weight, threads)
             except DivergenceError as error:
                 error.add_note(f"in epoch {epoch} of {epochs}")
                 raise
@@ -137,7 +135,7 @@ def fit(
             history.loss.append(loss)
             shown = {"loss": f"{loss:.4g}"}
             if held_out is not None:
-                scores = network.evaluate(*held_out)
+                scores = network.evaluate(*held_out, threads)
                 history.validation_loss.append(scores.pop("loss"))
                 history.score_name, value = scores.popitem()
                 history.validation_score.append(value)
