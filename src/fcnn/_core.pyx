@@ -546,6 +546,8 @@ cdef void forward_rows(
     cdef real* a
     for s in range(rows):
         emitting = <const real*> batch.x + sample(batch, first + s) * n_in
+        for k in range(n_in):
+            (<real*> p.a[0])[first * n_in + k * lanes + s] = emitting[k]
         for l in range(1, model.L + 1):
             layer = &model.layers[l]
             n = layer.n_out
@@ -585,12 +587,12 @@ cdef void propagate(
     cdef Scratch scratch = scratch_of(model, p, w.index, typed)
     if rows <= 0:
         return
-    for i in range(first, last):
-        panel_of(<const real*> batch.x, model.layers[1].n_in, batch, i * lanes,
-                 <real*> p.a[0] + i * model.layers[1].n_in * lanes, lanes)
     if rows <= FEW_ROWS:
         forward_rows(model, batch, first * lanes, rows, p, &scratch, typed)
     else:
+        for i in range(first, last):
+            panel_of(<const real*> batch.x, model.layers[1].n_in, batch, i * lanes,
+                     <real*> p.a[0] + i * model.layers[1].n_in * lanes, lanes)
         for l in range(1, L + 1):
             layer = &model.layers[l]
             forward_layer(
