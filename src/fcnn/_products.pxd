@@ -28,9 +28,11 @@ from fcnn._vector cimport (
 cdef extern from * nogil:
     """
     /* Vectors of sums (ROWS x 2 or 4) must fill the registers and leave room for a row of B and an
-       entry of A: 16 of 32 (AVX-512), 12 of 16 (AVX2), 8 of 16 (SSE, which needs two more for each
-       product), 24 of 32 (NEON). More than there are registers costs a factor of four, silently;
-       so do more rows than FCNN_FLAGS' max-completely-peel-times. */
+       entry of A: 16 of 32 (AVX-512), 12 of 16 (AVX2), 24 of 32 (NEON), 12 of 16 (SSE, which
+       multiplies and adds by two instructions that overwrite what they read: most of the rest are
+       copies, fewest for 3 x 4, with 75 % of the limit; 2 x 4, 4 x 2 and 6 x 2 reach 68, 63 and
+       67 %). More than there are registers costs a factor of four, silently; so do more rows than
+       FCNN_FLAGS' max-completely-peel-times. */
     #if defined(__AVX512F__)
     #define FCNN_ROWS 8
     #define FCNN_VECTORS 2
@@ -40,10 +42,11 @@ cdef extern from * nogil:
     #elif defined(__aarch64__)
     #define FCNN_ROWS 6
     #define FCNN_VECTORS 4
-    #else
-    #ifndef FCNN_ROWS
+    #elif defined(__clang__)    /* It keeps 3 of 3 x 4 in memory: 1.7 times as long as 2 x 4. */
     #define FCNN_ROWS 2
-    #endif
+    #define FCNN_VECTORS 4
+    #else
+    #define FCNN_ROWS 3
     #define FCNN_VECTORS 4
     #endif
     /* Keeps a number from the compiler's knowledge. */
