@@ -1,5 +1,7 @@
 """fit, train_step and train_epoch: the loop around the gradients."""
 
+import contextlib
+import functools
 import os
 import signal
 import threading
@@ -215,12 +217,51 @@ def test_a_step_that_would_make_a_weight_infinite_changes_nothing(make):
     """Loss and gradient are finite: only the update overflows."""
     net = fcnn.Network((2, 4, 1), loss="absolute_error")
     before, optimizer = net.parameters.copy(), make()
-    with pytest.raises(fcnn.DivergenceError, match="weight became infinite in step 1"):
+    with pytest.raises(fcnn.DivergenceError, match="became infinite in step 1"):
         net.train_step(np.full((3, 2), 1e3), np.full(3, 1e4), optimizer)
     np.testing.assert_array_equal(net.parameters, before)
     for v in optimizer.state(net):
         np.testing.assert_array_equal(v, 0)
     assert optimizer.steps == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("make", "later", "scale"),
+    [
+        (lambda: fcnn.Adam(1e38), {}, 0.0),
+        (lambda: fcnn.Adam(1e38), {}, 1e-9),
+        (lambda: fcnn.SGD(1e300), {}, 0.0),
+        (lambda: fcnn.SGD(1e-30, momentum=0.9), {"lr": 1e12}, 1e29),
+        (lambda: fcnn.SGD(1e-31, weight_decay=1e30), {}, 1e-3),
+        (lambda: fcnn.Adam(), {}, 1e25),
+        (lambda: fcnn.Adam(), {}, 1e31),
+    ],
+)
+def test_whatever_is_asked_for_weights_and_state_stay_finite(dtype, make, later, scale):
+    """The gradient is `scale`: of the absolute error with respect to W^1."""
+    net = fcnn.Network((1, 1), loss="absolute_error", dtype=dtype, init="zeros")
+    net.biases[0][:] = 1
+    net.weights[0][:] = 1e10 if "weight_decay" in repr(make()) else 0
+    optimizer = make()
+    for step, x in enumerate([scale, scale and 1e-3, 1.0]):
+        if step == 1:
+            for name, value in later.items():
+                setattr(optimizer, name, value)
+        with contextlib.suppress(fcnn.DivergenceError):
+            net.train_step([[x]], [0.0], optimizer)
+        assert np.isfinite(net.parameters).all()
+        assert all(np.isfinite(v).all() for v in optimizer.state(net))
+
+
+def test_a_refused_call_does_not_take_the_optimizer():
+    first, second = fcnn.Network((2, 3, 2)), fcnn.Network((2, 3, 2))
+    X, y = np.zeros((4, 2)), [0, 1, 0, 1]
+    optimizer = fcnn.SGD(0.1, momentum=0.9)
+    for call in (first.fit, functools.partial(first.train_step, optimizer=optimizer)):
+        with pytest.raises(ValueError, match="n_threads"):
+            call(X, y, optimizer=optimizer, n_threads=0)
+    second.fit(X, y, epochs=1, optimizer=optimizer)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")

@@ -56,7 +56,7 @@ from fcnn._products cimport (
 from fcnn._real cimport real
 from fcnn._threads cimport Team, hurry, in_hurry, meet, run_team, take
 from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_outer, update_rows
-from fcnn._vector cimport FLOATS, prefetch, transpose
+from fcnn._vector cimport BYTES, FLOATS, prefetch, transpose
 
 import numpy as np
 
@@ -108,9 +108,9 @@ cdef enum:
     # lanes would be empty.
     FEW_ROWS = 3
     # The gradient updates the weights as it appears, unless that takes more multiplications than
-    # these (40 ms at 100 GFLOP/s): it cannot be interrupted. The update is a small part of such a
-    # step, but needs a place for the whole gradient.
-    MOST_FUSED_WORK = 2147483647
+    # these for each lane of a register (50 ms): it cannot be interrupted. The update is a small part
+    # of such a step, but needs a place for the whole gradient.
+    MOST_FUSED_WORK = 268435456
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
@@ -127,8 +127,9 @@ cdef enum:
     # What an activation counts for beside them.
     WORK_PER_ACTIVATION = 20
 
-# A bound on the entries of a gradient above which an update is made with care.
-cdef double LARGE = 1e30
+# Numbers of this size are multiplied at most twice in an update: float32 ends at 3e38. Above it an
+# update is made with care.
+cdef double LARGE = 1e15
 
 cdef struct Layer:
     Py_ssize_t n_in             # n_(l-1)
@@ -174,6 +175,11 @@ cdef struct Scratch:            # of one thread
     void* y                     # (n_L, lanes)
     void* row[2]                # a layer of one sample; the second is followed by a third
 
+cdef enum Outcome:
+    FINE
+    OVERFLOW                    # of the loss, the gradient or the update: the step was not made
+    NO_MEMORY
+
 cdef struct Task:               # one call, for all its threads
     const Model* model
     Batch data
@@ -186,7 +192,7 @@ cdef struct Task:               # one call, for all its threads
     Py_ssize_t itemsize
     bint watched                # whether the calling thread looks for Ctrl-C
     double loss
-    bint diverged
+    Outcome outcome
     PyObject* error             # what Ctrl-C raised
 
 cdef struct Worker:             # a thread's view of the call
@@ -204,6 +210,8 @@ cdef struct Worker:             # a thread's view of the call
 # --- Ctrl-C ----------------------------------------------------------------------------------
 
 cdef void look_for_signals(Worker* w) noexcept nogil:
+    if w.stop:                  # one is on its way already
+        return
     with gil:
         try:
             PyErr_CheckSignals()
@@ -763,24 +771,27 @@ cdef bint harmless(const Update* update, double a_squares, double delta_squares)
     By Cauchy and Schwarz |dC/dW_kj| = |sum_s delta_k a_j| <= ||a|| ||delta||, partial sums too.
     """
     cdef double bound = sqrt(a_squares) * sqrt(delta_squares)
-    return bound * max(update.lr, 1.0) < LARGE and update.lr * update.weight_decay <= 1
+    return (bound * max(update.lr, 1.0) < LARGE and update.lr < LARGE
+            and update.weight_decay < 1e5 and update.lr * update.weight_decay <= 1)
 
 
-cdef bint update_all(
+cdef Outcome update_all(
     const Model* model, Update* update, const real* gradient, bint careful,
 ) noexcept nogil:
-    """Update with the whole gradient; return False, with nothing changed, if numbers overflow."""
+    """Update with the whole gradient; if numbers overflow, nothing is changed."""
     cdef real* parameters = <real*> model.parameters
     cdef Py_ssize_t n = model.n_parameters
     cdef Step step = begin_step(update)
     cdef real* copies = NULL
+    cdef Py_ssize_t vectors
     cdef bint fine = True
     if careful:
         if not finite(gradient, n):
-            return False
-        copies = <real*> malloc(3 * n * sizeof(real))
+            return OVERFLOW
+        vectors = 1 + (update.first != NULL) + (update.second != NULL)
+        copies = <real*> malloc(vectors * n * sizeof(real))
         if copies == NULL:
-            return False
+            return NO_MEMORY
         memcpy(copies, parameters, n * sizeof(real))
         if update.first != NULL:
             memcpy(copies + n, update.first, n * sizeof(real))
@@ -788,7 +799,10 @@ cdef bint update_all(
             memcpy(copies + 2 * n, update.second, n * sizeof(real))
     update_rows(&step, parameters, 0, 0, gradient, 0, 1, n)
     if careful:
-        fine = finite(<const real*> parameters, n)
+        # The state, too: from an infinite second moment Adam would never move a weight again.
+        fine = (finite(<const real*> parameters, n)
+                and (update.first == NULL or finite(<const real*> update.first, n))
+                and (update.second == NULL or finite(<const real*> update.second, n)))
         if not fine:
             memcpy(parameters, copies, n * sizeof(real))
             if update.first != NULL:
@@ -796,9 +810,10 @@ cdef bint update_all(
             if update.second != NULL:
                 memcpy(update.second, copies + 2 * n, n * sizeof(real))
         free(copies)
-    if fine:
-        update.step += 1
-    return fine
+    if not fine:
+        return OVERFLOW
+    update.step += 1
+    return FINE
 
 
 # --- A call ----------------------------------------------------------------------------------
@@ -840,7 +855,8 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                 if update != NULL:
                     safe = harmless(update, a_squares, delta_squares)
                     fused = (safe and isfinite(costs) and block.rows == batch.rows
-                             and model.n_parameters * batch.rows <= MOST_FUSED_WORK)
+                             and model.n_parameters * batch.rows // (BYTES // task.itemsize)
+                             <= MOST_FUSED_WORK)
                     if fused:
                         step = begin_step(update)
                 gradient_phase(w, block.rows, &step if fused else NULL, begun > 0, typed)
@@ -853,12 +869,13 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     update.step += 1
             else:
                 if w.index == 0:
-                    task.diverged = not (
-                        isfinite(costs * scale)
-                        and update_all(model, update, <const real*> p.gradient, not safe))
+                    task.outcome = OVERFLOW
+                    if isfinite(costs * scale):
+                        task.outcome = update_all(
+                            model, update, <const real*> p.gradient, not safe)
                 if all_meet(w):
                     return
-                if task.diverged:
+                if task.outcome != FINE:
                     total = costs * scale
                     all_weight = 1
                     break
@@ -1051,8 +1068,8 @@ cdef void close_pass(Pass* p) noexcept:
     free(p.a)
 
 
-def empty_with_slack(shape, dtype):
-    """Return an uninitialized array that kernels may read a little past its end."""
+def zeros_with_slack(shape, dtype):
+    """Return zeros that kernels may read a little past their end."""
     size = int(np.prod(shape, dtype=np.int64))
     storage = np.zeros(size + SLACK + 64, dtype)
     # On a cache line, as far as the layers' widths allow.
@@ -1132,7 +1149,7 @@ cdef class Network:
                 offset = layer.b + layer.n_out
                 self.model.widest = max(self.model.widest, layer.n_out)
             self.model.n_parameters = offset
-            self.vector = empty_with_slack((offset,), dtype)
+            self.vector = zeros_with_slack((offset,), dtype)
         except BaseException:
             free(layers)
             raise
@@ -1238,7 +1255,7 @@ cdef class Network:
         if rows <= FEW_ROWS and 2 * (self.model.widest + SLACK) <= STACK_ENTRIES:
             if n_threads is not None:
                 self._threads(n_threads)
-            if rows * self.model.n_parameters < WORTH_RELEASING:
+            if self.work(rows) < WORTH_RELEASING:
                 self.predict_few(inputs, outputs, rows)
             else:
                 with nogil:
@@ -1436,6 +1453,8 @@ cdef class Network:
         cdef Py_ssize_t first_step
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if n_threads is not None:
+            self._threads(n_threads)    # refused, if at all, before the optimizer is touched
         memset(&task, 0, sizeof(Task))
         state = optimizer.state(self)
         self.read_update(optimizer, state, &update)
@@ -1447,9 +1466,11 @@ cdef class Network:
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
             object.__setattr__(optimizer, "steps", update.step)
-        if task.diverged:
+        if task.outcome == NO_MEMORY:
+            raise MemoryError("cannot copy parameters and optimizer state before a risky step")
+        if task.outcome == OVERFLOW:
             what = (f"the loss became {task.loss}" if task.loss - task.loss != 0
-                    else "the gradient or a weight became infinite")
+                    else "the gradient, a weight or the optimizer's state became infinite")
             raise DivergenceError(
                 f"{what} in step {update.step - first_step + 1}; the weights are those before that "
                 "step. Lower the learning rate, or scale inputs and targets to about 1")

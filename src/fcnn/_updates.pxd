@@ -157,6 +157,20 @@ cdef inline void update_vector(
     keep(parameter, p, n, whole)
 
 
+cdef inline vector gradient_vector(
+    Py_ssize_t samples, const real* a, const real* gradient, Py_ssize_t stride,
+    const vector* typed,
+) noexcept nogil:
+    """A part of the gradient; of samples > 0 the sum of a_s times their deltas."""
+    cdef Py_ssize_t s
+    cdef vector g = load(gradient, typed)
+    if samples > 0:
+        g = spread(a[0], typed) * g
+        for s in range(1, samples):
+            g = vector_multiply_add(spread(a[s], typed), load(gradient + s * stride, typed), g)
+    return g
+
+
 cdef inline void update_block(
     Kind kind, const Step* step, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
     Py_ssize_t samples, const real* a, Py_ssize_t a_stride,
@@ -164,7 +178,7 @@ cdef inline void update_block(
     const vector* typed,
 ) noexcept nogil:
     """See update_rows and update_outer, which is meant where samples > 0."""
-    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), _i, j, s
+    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), _i, j
     cdef Py_ssize_t full = columns // lanes * lanes
     cdef real* parameter = parameters + offset
     cdef real* first = NULL
@@ -178,20 +192,15 @@ cdef inline void update_block(
         second = <real*> step.update.second + offset
     for _i in range(rows):
         j = 0
-        while j < columns:
-            g = load(gradient + j, typed)
-            if samples > 0:
-                g = spread(a[0], typed) * g
-                for s in range(1, samples):
-                    g = vector_multiply_add(
-                        spread(a[s], typed), load(gradient + s * gradient_stride + j, typed), g)
-            # What lies behind a row is read, too, but never written: it may be another thread's.
-            if j < full:
-                update_vector(kind, c, parameter + j, g, first + j, second + j, lanes, True, typed)
-            else:
-                update_vector(kind, c, parameter + j, g, first + j, second + j, columns - j, False,
-                              typed)
+        while j < full:
+            g = gradient_vector(samples, a, gradient + j, gradient_stride, typed)
+            update_vector(kind, c, parameter + j, g, first + j, second + j, lanes, True, typed)
             j += lanes
+        if full < columns:
+            # What lies behind a row is read, too, but never written: it may be another thread's.
+            g = gradient_vector(samples, a, gradient + full, gradient_stride, typed)
+            update_vector(kind, c, parameter + full, g, first + full, second + full,
+                          columns - full, False, typed)
         parameter += stride
         if samples > 0:
             a += a_stride

@@ -74,7 +74,7 @@ class Optimizer:
             return ()
         if not self._state:
             self._state = tuple(
-                core.empty_with_slack(parameters.shape, parameters.dtype) for _ in range(count)
+                core.zeros_with_slack(parameters.shape, parameters.dtype) for _ in range(count)
             )
         elif self._owner is not None and self._owner() is not network:
             raise ValueError(
@@ -114,7 +114,7 @@ class Optimizer:
 
 def _copy(v: NDArray[Any]) -> NDArray[Any]:
     """Return a copy as the core needs it: it reads a little past the end."""
-    vector = core.empty_with_slack(v.shape, v.dtype)
+    vector = core.zeros_with_slack(v.shape, v.dtype)
     vector[...] = v
     return vector
 

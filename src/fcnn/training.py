@@ -116,8 +116,8 @@ def fit(
         if not callable(callback):
             raise TypeError(f"callbacks: expected functions, got {callback!r}")
     generator = network.rng if rng is None else check.as_generator(rng)
-    optimizer.state(network)  # which refuses an optimizer that is another network's
     threads = resolve(n_threads) if n_threads is not None else None
+    optimizer.state(network)  # which refuses an optimizer that is another network's
 
     history = History()
     order = np.arange(len(inputs), dtype=np.int64) if shuffle else None
