@@ -241,8 +241,7 @@ def heading(dtype: str) -> str:
     return (
         f"fcnn {fcnn.__version__} and the same arithmetic in NumPy {np.__version__} "
         f"(fcnn.reference), {dtype}\n"
-        f"{cpu_name()}, instruction set {core.ISA}; threads: fcnn on at most "
-        f"{fcnn.get_num_threads()}, {blas}"
+        f"{cpu_name()}, instruction set {core.ISA}; threads: fcnn {fcnn.get_num_threads()}, {blas}"
     )
 
 
