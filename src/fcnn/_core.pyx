@@ -108,8 +108,8 @@ cdef enum:
     # lanes would be empty.
     FEW_ROWS = 3
     # The gradient updates the weights as it appears, unless that takes more multiplications than
-    # these for each lane of a register (50 ms): it cannot be interrupted. The update is a small part
-    # of such a step, but needs a place for the whole gradient.
+    # these for each lane of a register (50 ms): it cannot be interrupted. The update is a small
+    # part of such a step, but needs a place for the whole gradient.
     MOST_FUSED_WORK = 268435456
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
