@@ -21,7 +21,7 @@ def problem(dtype, sizes=(21, 50, 33, 5), rows=300, weighted=True, loss="cross_e
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch_size", [7, 64, 100, 300])
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64, 100, 300])
 @pytest.mark.parametrize(
     "make",
     [
@@ -43,6 +43,30 @@ def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_
         ]
         results.append((losses, twin.parameters.tobytes(), [v.tobytes() for v in optimizer._state]))
     assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: fcnn.SGD(0.1, weight_decay=0.01),
+        lambda: fcnn.SGD(0.1, momentum=0.9),
+        lambda: fcnn.SGD(0.1, momentum=0.9, nesterov=True),
+        lambda: fcnn.Adam(0.01),
+    ],
+    ids=["sgd", "momentum", "nesterov", "adam"],
+)
+def test_one_sample_at_a_time_is_the_same_in_an_epoch_and_alone(core, dtype, make):
+    # An epoch multiplies the next sample with the first layer's weights while it updates them.
+    network, (X, y, weight) = problem(dtype, sizes=(205, 37, 21, 5), rows=12)
+    order = np.random.default_rng(1).permutation(len(X))
+    epoch, steps = core_twin(core, network), core_twin(core, network)
+    epoch_optimizer, step_optimizer = make(), make()
+    epoch.train_epoch(X, y, epoch_optimizer, 1, order, weight, 1)
+    for i in order:
+        one = slice(i, i + 1)
+        steps.train_step(X[one], y[one], step_optimizer, weight[one], 1)
+    assert epoch.parameters.tobytes() == steps.parameters.tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

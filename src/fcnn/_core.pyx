@@ -53,9 +53,12 @@ from fcnn._products cimport (
     ACROSS, ALONG, DESCEND, GROUP_BYTES, KEEP, LANES, PANELS, ROWS, SLACK,
     any_tile, row_product, sum_of_squares, tiles_of,
 )
-from fcnn._real cimport real
+from fcnn._real cimport multiply_add, real
 from fcnn._threads cimport Team, hurry, in_hurry, meet, run_team, take
-from fcnn._updates cimport ADAM, ADAMW, SGD, Step, Update, begin_step, update_outer, update_rows
+from fcnn._updates cimport (
+    ADAM, ADAMW, DECAY, DESCENT, SGD, Step, Update, begin_step, update_ahead, update_outer,
+    update_rows,
+)
 from fcnn._vector cimport BYTES, FLOATS, prefetch, transpose
 
 import numpy as np
@@ -173,7 +176,8 @@ cdef struct Pass:               # what one block of samples writes, by panels
 cdef struct Scratch:            # of one thread
     void* packed                # weights of a group of nodes
     void* y                     # (n_L, lanes)
-    void* row[2]                # a layer of one sample; the second is followed by a third
+    void* row[2]                # a layer of one sample; the second is followed by two more
+    void* ahead                 # z^1 of the next sample
 
 cdef enum Outcome:
     FINE
@@ -407,7 +411,7 @@ cdef void gradient_tiles(
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1,
     Py_ssize_t k,               # and from which node of l on, a panel of them
-    real* parameters, const Step* step,     # OUT, or
+    real* parameters, const Step* step,     # OUT, updated by step[0], biases by step[1]; or
     real* gradient, bint add,   # OUT where step is NULL
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
@@ -419,8 +423,8 @@ cdef void gradient_tiles(
     cdef const real* delta = delta_rows + k * block
     cdef bint whole = columns == lanes or columns == lanes // 2
     cdef const Update* update = step.update if step != NULL else NULL
-    cdef real rate = <real> update.lr if step != NULL else 0
-    cdef real decay = <real> update.weight_decay if step != NULL else 0
+    cdef real descent = <real> step.c[DESCENT] if step != NULL else 0
+    cdef real decay = <real> step.c[DECAY] if step != NULL else 0
     for t in range(tiles):
         height = low + 1 if t < more else low
         at = layer.W + first * n_out + k
@@ -436,7 +440,7 @@ cdef void gradient_tiles(
         if whole and step != NULL and update.rule == SGD and update.first == NULL:
             any_tile(PANELS, height, columns < lanes, a_previous + first * lanes,
                      layer.n_in * lanes, delta, parameters + at, n_out, rows, <const real*> NULL,
-                     DESCEND, rate, decay)
+                     DESCEND, descent, decay)
         else:
             any_tile(PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
                      layer.n_in * lanes, delta, &sums[0], lanes, rows, <const real*> NULL,
@@ -457,42 +461,70 @@ cdef void gradient_tiles(
             for c in range(lanes):
                 sums[c] += some[c]
             i += lanes
-        put(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters, step, gradient, add)
+        put(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters,
+            step + 1 if step != NULL else NULL, gradient, add)
 
 
 cdef void outer_products(
     const Layer* layer,
-    const real* a_previous,     # IN a^(l-1): a panel (n_(l-1), lanes)
+    const real* a_previous,     # IN a^(l-1)
+    Py_ssize_t node_stride, Py_ssize_t row_stride,      # from node to node, from sample to sample
     const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
-    real* parameters, const Step* step,     # OUT
-    real* scratch,              # (rows, widest + SLACK)
+    real* parameters, const Step* step,     # OUT, updated by step[0], biases by step[1]; or
+    real* gradient, bint add,   # OUT where step is NULL
+    const real* next, real* sums,       # see below
+    real* scratch,              # (rows + 1, widest + SLACK)
 ) noexcept nogil:
-    """The same for a few samples: a tile's sums would be of a few numbers."""
+    """The same for a few samples: a tile's sums would be of a few numbers.
+
+    Of one sample the update is all reading and writing, and so is the forward pass of the next one:
+    where its inputs are given as `next`, the new weights are multiplied with them as they appear,
+    and `sums` (n_l,) become its z.
+    """
     cdef Py_ssize_t n_out = layer.n_out, k, s, at = layer.W + j * n_out
     cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
-    a_previous += j * lanes
+    a_previous += j * node_stride
     for s in range(rows):       # from panels of nodes to rows
         k = 0
         while k < n_out:
             memcpy(scratch + s * stride + k, delta_rows + k * block + s * lanes,
                    lanes * sizeof(real))
             k += lanes
-    if rows == 1:
-        update_outer(step, parameters, at, n_out, 1, a_previous, lanes, scratch, stride, count,
-                     n_out)
-    elif rows == 2:
-        update_outer(step, parameters, at, n_out, 2, a_previous, lanes, scratch, stride, count,
-                     n_out)
-    else:
-        update_outer(step, parameters, at, n_out, FEW_ROWS, a_previous, lanes, scratch, stride,
-                     count, n_out)
     if j == 0:
-        for s in range(1, rows):
+        memset(scratch + rows * stride, 0, stride * sizeof(real))
+        for s in range(rows):
             for k in range(n_out):
-                scratch[k] += scratch[s * stride + k]
-        update_rows(step, parameters, layer.b, 0, scratch, 0, 1, n_out)
+                scratch[rows * stride + k] += scratch[s * stride + k]
+        put(layer.b, 0, scratch + rows * stride, 1, n_out, 0, parameters,
+            step + 1 if step != NULL else NULL, gradient, add)
+        if next != NULL:
+            memcpy(sums, parameters + layer.b, n_out * sizeof(real))
+    if step == NULL:
+        for k in range(count):
+            for s in range(rows):
+                add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
+                             gradient + at + k * n_out, n_out, add or s > 0)
+    elif next != NULL:
+        update_ahead(step, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+    elif rows == 1:
+        update_outer(step, parameters, at, n_out, 1, a_previous, node_stride, row_stride, scratch,
+                     stride, count, n_out)
+    elif rows == 2:
+        update_outer(step, parameters, at, n_out, 2, a_previous, node_stride, row_stride, scratch,
+                     stride, count, n_out)
+    else:
+        update_outer(step, parameters, at, n_out, FEW_ROWS, a_previous, node_stride, row_stride, scratch,
+                     stride, count, n_out)
+
+
+cdef inline void add_multiple(
+    real factor, const real* x, real* sums, Py_ssize_t n, bint add,
+) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        sums[k] = multiply_add(factor, x[k], sums[k] if add else 0)
 
 
 cdef inline void put(
@@ -528,41 +560,45 @@ cdef Scratch scratch_of(
     begin += model.layers[model.L].n_out * model.lanes
     s.row[0] = begin
     s.row[1] = begin + model.widest + SLACK
+    s.ahead = begin + (FEW_ROWS + 1) * (model.widest + SLACK)
     return s
 
 
 cdef Py_ssize_t scratch_entries(const Model* model, Py_ssize_t itemsize) noexcept nogil:
     cdef Py_ssize_t entries = (
         2 * GROUP_BYTES // itemsize * model.deepest
-        + model.layers[model.L].n_out * model.lanes + FEW_ROWS * (model.widest + SLACK))
+        + model.layers[model.L].n_out * model.lanes + (FEW_ROWS + 2) * (model.widest + SLACK))
     return (entries + 15) // 16 * 16
 
 
 cdef void forward_rows(
-    const Model* model, const Batch* batch, Py_ssize_t first, Py_ssize_t rows, Pass* p,
-    const Scratch* scratch, const real* typed,
+    const Model* model, const Batch* batch, Pass* p, const Scratch* scratch,
+    bint ahead,                 # whether z^1 is there already
+    const real* typed,
 ) noexcept nogil:
-    """The forward pass of the samples first, first + 1, ... one by one, into their panel."""
+    """The forward pass of a few samples one by one: a^0 as rows, the rest into a panel."""
     cdef const real* parameters = <const real*> model.parameters
-    cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n, at
+    cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n
     cdef const real* emitting
     cdef real* receiving
     cdef const Layer* layer
     cdef real* z
     cdef real* a
-    for s in range(rows):
-        emitting = <const real*> batch.x + sample(batch, first + s) * n_in
-        for k in range(n_in):
-            (<real*> p.a[0])[first * n_in + k * lanes + s] = emitting[k]
+    for s in range(batch.rows):
+        emitting = <const real*> batch.x + sample(batch, s) * n_in
+        # A panel of the inputs would be mostly empty and fill the cache.
+        memcpy(<real*> p.a[0] + s * n_in, emitting, n_in * sizeof(real))
         for l in range(1, model.L + 1):
             layer = &model.layers[l]
             n = layer.n_out
-            at = first // lanes * n * lanes + s
-            z = <real*> p.z[l] + at
-            a = <real*> p.a[l] + at
-            receiving = <real*> scratch.row[l % 2]
-            row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
-                        layer.n_in)
+            z = <real*> p.z[l] + s
+            a = <real*> p.a[l] + s
+            if l == 1 and ahead:
+                receiving = <real*> scratch.ahead
+            else:
+                receiving = <real*> scratch.row[l % 2]
+                row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
+                            layer.n_in)
             if p.z[l] != p.a[l] or layer.activation == SOFTMAX:
                 for k in range(n):
                     z[k * lanes] = receiving[k]
@@ -572,15 +608,15 @@ cdef void forward_rows(
                     a[k * lanes] = receiving[k]
             emitting = receiving
     if model.layers[model.L].activation == SOFTMAX:
-        at = first * model.layers[model.L].n_out
-        softmax(<const real*> p.z[model.L] + at, <real*> p.a[model.L] + at,
-                <real*> p.normalizer + first, model.layers[model.L].n_out, lanes)
+        softmax(<const real*> p.z[model.L], <real*> p.a[model.L], <real*> p.normalizer,
+                model.layers[model.L].n_out, lanes)
 
 
 cdef void propagate(
     Worker* w, const Batch* batch, double scale,
     Py_ssize_t done,            # rows before the batch, in what is kept
     Py_ssize_t first, Py_ssize_t last,  # panels
+    bint ahead,                 # see forward_rows
     const real* typed,
 ) noexcept nogil:
     """Forward pass, loss and delta recursion of some panels of a block."""
@@ -593,8 +629,8 @@ cdef void propagate(
     cdef Scratch scratch = scratch_of(model, p, w.index, typed)
     if rows <= 0:
         return
-    if rows <= FEW_ROWS:
-        forward_rows(model, batch, first * lanes, rows, p, &scratch, typed)
+    if batch.rows <= FEW_ROWS:
+        forward_rows(model, batch, p, &scratch, ahead, typed)
     else:
         for i in range(first, last):
             panel_of(<const real*> batch.x, model.layers[1].n_in, batch, i * lanes,
@@ -622,7 +658,7 @@ cdef void propagate(
             if w.stop:
                 return
         for i in range(first, last):
-            turn_deltas(model, p, i, min(lanes, batch.rows - i * lanes), typed)
+            turn_deltas(model, p, batch.rows, i, typed)
     keep(w.task, batch, done, first, last, typed)
 
 
@@ -660,10 +696,11 @@ cdef void output_panel(
 
 
 cdef void turn_deltas(
-    const Model* model, Pass* p, Py_ssize_t i, Py_ssize_t rows, const real* typed,
+    const Model* model, Pass* p, Py_ssize_t batch_rows, Py_ssize_t i, const real* typed,
 ) noexcept nogil:
     """Panel i of the deltas as rows of samples, and how large its numbers are."""
-    cdef Py_ssize_t lanes = model.lanes, l, k, n, c
+    cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c, rows
+    rows = min(lanes, batch_rows - i * lanes)
     cdef const real* nodes[MOST_LANES]
     cdef const real* delta
     cdef double a_squares = 0, delta_squares = 0
@@ -676,8 +713,10 @@ cdef void turn_deltas(
                 nodes[c] = delta + min(k + c, n - 1) * lanes
             turn(nodes, rows, <real*> p.delta_rows[l] + k * p.rows + i * lanes * lanes)
             k += lanes
-        a_squares += sum_of_squares(
-            <const real*> p.a[l - 1] + i * model.layers[l].n_in * lanes, model.layers[l].n_in)
+        n_in = model.layers[l].n_in
+        if l == 1 and batch_rows <= FEW_ROWS:
+            n_in = (rows * n_in + lanes - 1) // lanes
+        a_squares += sum_of_squares(<const real*> p.a[l - 1] + i * n_in * lanes, n_in)
         delta_squares += sum_of_squares(delta, n)
     p.squares[2 * i] = a_squares
     p.squares[2 * i + 1] = delta_squares
@@ -712,25 +751,30 @@ cdef void keep(
 # --- The second phase: weights ---------------------------------------------------------------
 
 cdef void gradient_phase(
-    Worker* w, Py_ssize_t rows, const Step* step, bint add, const real* typed,
+    Worker* w, Py_ssize_t rows, const Step* step, bint add,
+    const real* next,           # IN (n_0,) what outer_products may multiply in advance, or NULL
+    const real* typed,
 ) noexcept nogil:
     """Gradients of all layers over a block of samples, with their update unless step is NULL."""
     cdef const Model* model = w.task.model
     cdef Pass* p = w.task.p
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = take(w.team), count
     cdef const Layer* layer
+    cdef Scratch scratch = scratch_of(model, p, w.index, typed)
     for l in range(model.L, 0, -1):
         layer = &model.layers[l]
         j = 0
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
-            if rows <= FEW_ROWS and step != NULL:
+            if rows <= FEW_ROWS:
                 if index == mine:
                     outer_products(
-                        layer, <const real*> p.a[l - 1], <const real*> p.delta_rows[l], rows,
-                        p.rows, lanes, j, count, <real*> model.parameters, step,
-                        <real*> scratch_of(model, p, w.index, typed).row[0])
+                        layer, <const real*> p.a[l - 1], lanes if l > 1 else 1,
+                        1 if l > 1 else layer.n_in, <const real*> p.delta_rows[l], rows, p.rows,
+                        lanes, j, count, <real*> model.parameters, step, <real*> p.gradient, add,
+                        next if l == 1 else <const real*> NULL, <real*> scratch.ahead,
+                        <real*> scratch.row[0])
                     mine = take(w.team)
                 index += 1
                 j += count
@@ -781,7 +825,7 @@ cdef Outcome update_all(
     """Update with the whole gradient; if numbers overflow, nothing is changed."""
     cdef real* parameters = <real*> model.parameters
     cdef Py_ssize_t n = model.n_parameters
-    cdef Step step = begin_step(update)
+    cdef Step step = begin_step(update, 0)
     cdef real* copies = NULL
     cdef Py_ssize_t vectors
     cdef bint fine = True
@@ -826,7 +870,8 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
     cdef Pass* p = task.p
     cdef Py_ssize_t first = 0, begun, panels, i
     cdef Batch batch, block
-    cdef Step step
+    cdef Step step[2]
+    cdef const real* next = NULL        # inputs of the sample whose z^1 is computed in advance
     cdef bint fused = False, safe
     cdef double weight, scale, costs, a_squares, delta_squares, total = 0, all_weight = 0
     while first < task.data.rows:
@@ -843,7 +888,7 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
             block = part(model, &batch, begun, min(p.rows, batch.rows - begun), typed)
             panels = (block.rows + model.lanes - 1) // model.lanes
             propagate(w, &block, scale, first + begun, panels * w.index // w.team.size,
-                      panels * (w.index + 1) // w.team.size, typed)
+                      panels * (w.index + 1) // w.team.size, next != NULL, typed)
             if all_meet(w):
                 return
             for i in range(panels):
@@ -858,8 +903,14 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                              and model.n_parameters * batch.rows // (BYTES // task.itemsize)
                              <= MOST_FUSED_WORK)
                     if fused:
-                        step = begin_step(update)
-                gradient_phase(w, block.rows, &step if fused else NULL, begun > 0, typed)
+                        step[0] = begin_step(update, 0)
+                        step[1] = step[0]
+                next = NULL
+                if (fused and task.batch_size == 1 and w.team.size == 1
+                        and first + 1 < task.data.rows):
+                    next = (<const real*> task.data.x
+                            + sample(&task.data, first + 1) * model.layers[1].n_in)
+                gradient_phase(w, block.rows, step if fused else NULL, begun > 0, next, typed)
             begun += block.rows
             if all_meet(w):
                 return
@@ -1484,6 +1535,7 @@ cdef class Network:
         update.momentum = 0
         update.nesterov = False
         update.beta1 = update.beta2 = update.epsilon = 0
+        update.epsilon_hat = False
         if update.rule == SGD:
             update.momentum = optimizer.momentum
             update.nesterov = optimizer.nesterov

@@ -78,7 +78,7 @@ cdef enum Layout:               # of A
 
 cdef enum Finish:
     KEEP                        # C = the sums
-    DESCEND                     # C <- C - rate (sums + decay C): the plain update of weights
+    DESCEND                     # C <- C + descent (sums + decay C): the plain update of weights
 
 
 cdef inline void tile(
@@ -87,7 +87,7 @@ cdef inline void tile(
     const real* B,              # IN (depth, lanes)
     real* C, Py_ssize_t C_stride,       # OUT (rows, lanes)
     Py_ssize_t depth, const real* bias,
-    Finish finish, real rate, real decay, const vector* typed,
+    Finish finish, real descent, real decay, const vector* typed,
 ) noexcept nogil:
     cdef Py_ssize_t lanes = LANES if real is float else LANES // 2
     cdef Py_ssize_t one = lanes // VECTORS
@@ -122,7 +122,7 @@ cdef inline void tile(
         for j in range(vectors):
             if finish == DESCEND:
                 total[i][j] = descended(load(C + j * one, typed), total[i][j],
-                                        spread(rate, typed), spread(decay, typed))
+                                        spread(descent, typed), spread(decay, typed))
             store(C + j * one, total[i][j])
         C += C_stride
 
@@ -130,55 +130,56 @@ cdef inline void tile(
 cdef inline void any_rows(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
     const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
-    Py_ssize_t depth, const real* bias, Finish finish, real rate, real decay, const vector* typed,
+    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
+    const vector* typed,
 ) noexcept nogil:
     """Name the number of rows, which makes it a constant."""
     if rows == ROWS:
-        tile(layout, ROWS, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, ROWS, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif rows == 1:
-        tile(layout, 1, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 1, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 2 and rows == 2:
-        tile(layout, 2, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 2, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 3 and rows == 3:
-        tile(layout, 3, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 3, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 4 and rows == 4:
-        tile(layout, 4, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 4, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 5 and rows == 5:
-        tile(layout, 5, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 5, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 6 and rows == 6:
-        tile(layout, 6, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 6, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
     elif ROWS > 7:
-        tile(layout, 7, vectors, A, stride, B, C, C_stride, depth, bias, finish, rate, decay,
+        tile(layout, 7, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent, decay,
              typed)
 
 
 cdef inline void any_tile(
     Layout layout, Py_ssize_t rows, bint narrow,
     const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
-    Py_ssize_t depth, const real* bias, Finish finish, real rate, real decay,
+    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
 ) noexcept nogil:
     """A tile of up to ROWS rows; a narrow one computes the first half of the lanes."""
     if real is float:
         if narrow:
             any_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias, finish,
-                     rate, decay, <float_vector*> NULL)
+                     descent, decay, <float_vector*> NULL)
         else:
             any_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias, finish,
-                     rate, decay, <float_vector*> NULL)
+                     descent, decay, <float_vector*> NULL)
     else:
         if narrow:
             any_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias, finish,
-                     rate, decay, <double_vector*> NULL)
+                     descent, decay, <double_vector*> NULL)
         else:
             any_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias, finish,
-                     rate, decay, <double_vector*> NULL)
+                     descent, decay, <double_vector*> NULL)
 
 
 cdef inline Py_ssize_t tiles_of(Py_ssize_t rows) noexcept nogil:
