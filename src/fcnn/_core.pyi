@@ -54,6 +54,21 @@ class Network:
     def backpropagate(
         self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
     ) -> tuple[list[Any], list[Any], list[Any], float, NDArray[Any]]: ...
+    def outputs(
+        self,
+        X: NDArray[Any],
+        n_threads: int | None = None,
+        dropout: Sequence[float] | None = None,
+        seed: int = 0,
+    ) -> NDArray[Any]: ...
+    def train_given(
+        self,
+        X: NDArray[Any],
+        slopes: NDArray[Any],
+        optimizer: Optimizer,
+        n_threads: int | None = None,
+        **options: Any,
+    ) -> float: ...
     def train_step(
         self,
         X: NDArray[Any],
@@ -61,6 +76,7 @@ class Network:
         optimizer: Optimizer,
         sample_weight: NDArray[Any] | None = None,
         n_threads: int | None = None,
+        **options: Any,
     ) -> float: ...
     def train_epoch(
         self,
@@ -71,4 +87,5 @@ class Network:
         order: NDArray[Any] | None = None,
         sample_weight: NDArray[Any] | None = None,
         n_threads: int | None = None,
+        **options: Any,
     ) -> float: ...

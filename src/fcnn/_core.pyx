@@ -29,8 +29,8 @@ NumPy, with the same names and signatures.
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
-from libc.math cimport isfinite, sqrt
-from libc.stdint cimport int64_t, uintptr_t
+from libc.math cimport fabs, isfinite, sqrt
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -40,13 +40,14 @@ from fcnn._activations cimport (
     ELU, EXP, GELU, IDENTITY, LEAKY_RELU, MOST_LANES, RELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH,
     Activation, activate, derivative_reads_z, multiply_by_derivative, softmax, softmax_row,
 )
+from fcnn._dropout cimport drop, layer_key
 from fcnn._elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
 from fcnn._limit cimport limit_entries, multiply_adds as limit_loop
 from fcnn._losses cimport (
-    ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, HUBER, POISSON, SQUARED_ERROR,
+    ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, GIVEN, HUBER, POISSON, SQUARED_ERROR,
     Loss, output_pass,
 )
 from fcnn._products cimport (
@@ -159,12 +160,24 @@ cdef struct Batch:              # some samples: rows order[0..rows-1] of the dat
     const int64_t* order        # or NULL
     Py_ssize_t rows
 
+cdef struct Options:            # of a training call; see train_epoch
+    const double* lr_curve      # (batches,), or NULL
+    double* batch_losses        # (batches, 2), or NULL
+    double l1
+    double l2
+    bint penalty_per_sample
+    double clip_norm            # 0: any length
+    double label_smoothing
+    const double* dropout       # (L,) of layers 0..L-1, or NULL
+    uint64_t seed
+
 cdef struct Pass:               # what one block of samples writes, by panels
     Py_ssize_t rows             # of a block, at most
     void** z                    # z[1..L]; a[l] itself where z is not needed later
     void** a                    # a[0..L]
     void** delta                # delta[1..L]
     void** delta_rows           # delta[1..L] again, by panels of nodes: (rows, lanes) for each
+    void** mask                 # mask[0..L-1] of the layers with dropout
     void* normalizer            # (rows,) of the softmax
     double* costs               # for each panel of samples: sum of the weighted costs,
     double* squares             # and of the squares of all a, and of all delta
@@ -190,6 +203,7 @@ cdef struct Task:               # one call, for all its threads
     Py_ssize_t batch_size
     Pass* p
     Update* update              # NULL to compute without updating
+    Options options
     bint backward
     void* out                   # (rows, n_L) or NULL: a^L of all rows
     void** keep[3]              # NULL or z, a, delta of all rows, as (rows, n_l) for each l
@@ -206,6 +220,8 @@ cdef struct Worker:             # a thread's view of the call
     int meetings
     bint stop
     Py_ssize_t work             # since the last look for Ctrl-C
+    Py_ssize_t batch            # which one it is,
+    Py_ssize_t begun            # and how many of its samples were in earlier blocks
 
 
 # `typed`, here and below, is never read: its type says which of float32 and float64 is meant, where
@@ -269,6 +285,11 @@ cdef inline Py_ssize_t sample(const Batch* batch, Py_ssize_t i) noexcept nogil:
     """The row of sample i; beyond the last one the last: a panel's empty lanes repeat it."""
     i = min(i, batch.rows - 1)
     return batch.order[i] if batch.order != NULL else i
+
+
+cdef inline bint one_by_one(const Task* task, Py_ssize_t rows) noexcept nogil:
+    """Whether a block's samples are computed one by one."""
+    return rows <= FEW_ROWS and task.options.dropout == NULL
 
 
 cdef double total_weight(const Batch* batch, const real* typed) noexcept nogil:
@@ -509,14 +530,14 @@ cdef void outer_products(
     elif next != NULL:
         update_ahead(step, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
     elif rows == 1:
-        update_outer(step, parameters, at, n_out, 1, a_previous, node_stride, row_stride, scratch,
-                     stride, count, n_out)
+        update_outer(step, parameters, at, n_out, 1, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
     elif rows == 2:
-        update_outer(step, parameters, at, n_out, 2, a_previous, node_stride, row_stride, scratch,
-                     stride, count, n_out)
+        update_outer(step, parameters, at, n_out, 2, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
     else:
-        update_outer(step, parameters, at, n_out, FEW_ROWS, a_previous, node_stride, row_stride, scratch,
-                     stride, count, n_out)
+        update_outer(step, parameters, at, n_out, FEW_ROWS, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
 
 
 cdef inline void add_multiple(
@@ -629,12 +650,13 @@ cdef void propagate(
     cdef Scratch scratch = scratch_of(model, p, w.index, typed)
     if rows <= 0:
         return
-    if batch.rows <= FEW_ROWS:
+    if one_by_one(w.task, batch.rows):
         forward_rows(model, batch, p, &scratch, ahead, typed)
     else:
         for i in range(first, last):
             panel_of(<const real*> batch.x, model.layers[1].n_in, batch, i * lanes,
                      <real*> p.a[0] + i * model.layers[1].n_in * lanes, lanes)
+        drop_layer(w, 0, first, last, typed)
         for l in range(1, L + 1):
             layer = &model.layers[l]
             forward_layer(
@@ -642,6 +664,8 @@ cdef void propagate(
                 <real*> p.z[l] + first * layer.n_out * lanes,
                 <real*> p.a[l] + first * layer.n_out * lanes,
                 <real*> p.normalizer + first * lanes, rows, lanes, <real*> scratch.packed, w)
+            if l < L:
+                drop_layer(w, l, first, last, typed)
             if w.stop:
                 return
     for i in range(first, last):
@@ -653,13 +677,45 @@ cdef void propagate(
                 layer, model.layers[l - 1].activation, parameters,
                 <const real*> p.delta[l] + first * layer.n_out * lanes,
                 <const real*> p.z[l - 1] + first * layer.n_in * lanes,
-                <const real*> p.a[l - 1] + first * layer.n_in * lanes,
+                <const real*> (p.a[l - 1] if p.mask[l - 1] == NULL else p.z[l - 1])
+                + first * layer.n_in * lanes,
                 <real*> p.delta[l - 1] + first * layer.n_in * lanes, rows, lanes, w)
+            if p.mask[l - 1] != NULL:
+                multiply(
+                    <const real*> p.mask[l - 1] + first * layer.n_in * lanes,
+                    <real*> p.delta[l - 1] + first * layer.n_in * lanes,
+                    (last - first) * layer.n_in * lanes)
             if w.stop:
                 return
         for i in range(first, last):
-            turn_deltas(model, p, batch.rows, i, typed)
+            turn_deltas(w.task, batch.rows, i, typed)
     keep(w.task, batch, done, first, last, typed)
+
+
+cdef void drop_layer(
+    Worker* w, Py_ssize_t l, Py_ssize_t first, Py_ssize_t last, const real* typed,
+) noexcept nogil:
+    """Drop some nodes of layer l, in some panels."""
+    cdef const Model* model = w.task.model
+    cdef Pass* p = w.task.p
+    cdef Py_ssize_t n = model.layers[l + 1].n_in, lanes = model.lanes, i
+    cdef uint64_t key
+    if p.mask[l] == NULL:
+        return
+    if l > 0 and not derivative_reads_z(model.layers[l].activation):
+        # sigma' is computed from the activation as it was.
+        memcpy(<real*> p.z[l] + first * n * lanes, <real*> p.a[l] + first * n * lanes,
+               (last - first) * n * lanes * sizeof(real))
+    key = layer_key(w.task.options.seed, w.batch, l)
+    for i in range(first, last):
+        drop(w.task.options.dropout[l], key, w.begun + i * lanes, <real*> p.a[l] + i * n * lanes,
+             <real*> p.mask[l] + i * n * lanes, n, lanes)
+
+
+cdef void multiply(const real* factors, real* x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        x[i] *= factors[i]
 
 
 cdef void output_panel(
@@ -674,6 +730,8 @@ cdef void output_panel(
     cdef real costs[MOST_LANES]
     cdef real factor[MOST_LANES]
     cdef double total = 0
+    cdef real smoothing = <real> task.options.label_smoothing
+    cdef real smoothed = smoothing / <real> (n if model.loss == CROSS_ENTROPY else 2)
     cdef const real* weight = <const real*> batch.weight
     for s in range(lanes):
         factor[s] = <real> scale
@@ -682,13 +740,23 @@ cdef void output_panel(
     if batch.labels != NULL:
         for s in range(lanes):
             labels[s] = batch.labels[sample(batch, i * lanes + s)]
-    else:
+    elif batch.y != NULL:
         panel_of(<const real*> batch.y, n, batch, i * lanes, targets, lanes)
+    else:                       # outputs alone are wanted
+        p.costs[i] = 0
+        return
+    if smoothing > 0:
+        if batch.labels != NULL:
+            memset(targets, 0, n * lanes * sizeof(real))
+            for s in range(lanes):
+                targets[labels[s] * lanes + s] = 1
+        for s in range(n * lanes):
+            targets[s] = (1 - smoothing) * targets[s] + smoothed
     output_pass(
         model.loss, model.layers[model.L].activation, <const real*> p.z[model.L] + at,
         <const real*> p.a[model.L] + at, <const real*> targets,
-        labels if batch.labels != NULL else NULL, <const real*> p.normalizer + i * lanes,
-        <const real*> factor, costs,
+        labels if batch.labels != NULL and smoothing == 0 else NULL,
+        <const real*> p.normalizer + i * lanes, <const real*> factor, costs,
         <real*> p.delta[model.L] + at if task.backward else <real*> NULL, n, lanes)
     for s in range(min(lanes, batch.rows - i * lanes)):
         total += costs[s] * (weight[sample(batch, i * lanes + s)] if weight != NULL else 1)
@@ -696,9 +764,11 @@ cdef void output_panel(
 
 
 cdef void turn_deltas(
-    const Model* model, Pass* p, Py_ssize_t batch_rows, Py_ssize_t i, const real* typed,
+    const Task* task, Py_ssize_t batch_rows, Py_ssize_t i, const real* typed,
 ) noexcept nogil:
     """Panel i of the deltas as rows of samples, and how large its numbers are."""
+    cdef const Model* model = task.model
+    cdef Pass* p = task.p
     cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c, rows
     rows = min(lanes, batch_rows - i * lanes)
     cdef const real* nodes[MOST_LANES]
@@ -714,7 +784,7 @@ cdef void turn_deltas(
             turn(nodes, rows, <real*> p.delta_rows[l] + k * p.rows + i * lanes * lanes)
             k += lanes
         n_in = model.layers[l].n_in
-        if l == 1 and batch_rows <= FEW_ROWS:
+        if l == 1 and one_by_one(task, batch_rows):
             n_in = (rows * n_in + lanes - 1) // lanes
         a_squares += sum_of_squares(<const real*> p.a[l - 1] + i * n_in * lanes, n_in)
         delta_squares += sum_of_squares(delta, n)
@@ -767,7 +837,7 @@ cdef void gradient_phase(
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
-            if rows <= FEW_ROWS:
+            if one_by_one(w.task, rows):
                 if index == mine:
                     outer_products(
                         layer, <const real*> p.a[l - 1], lanes if l > 1 else 1,
@@ -809,14 +879,79 @@ cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
     return sums[0] == 0
 
 
-cdef bint harmless(const Update* update, double a_squares, double delta_squares) noexcept nogil:
+cdef bint harmless(
+    const Update* update, double l2, double a_squares, double delta_squares,
+) noexcept nogil:
     """Whether no entry of gradient or weights can become infinite in this step.
 
     By Cauchy and Schwarz |dC/dW_kj| = |sum_s delta_k a_j| <= ||a|| ||delta||, partial sums too.
     """
-    cdef double bound = sqrt(a_squares) * sqrt(delta_squares)
+    cdef double bound = sqrt(a_squares) * sqrt(delta_squares), decay = update.weight_decay + l2
     return (bound * max(update.lr, 1.0) < LARGE and update.lr < LARGE
-            and update.weight_decay < 1e5 and update.lr * update.weight_decay <= 1)
+            and decay < 1e5 and update.lr * decay <= 1)
+
+
+cdef double norm(const real* x, Py_ssize_t n, bint of_magnitudes) noexcept nogil:
+    """sum |x| or sum x^2."""
+    cdef double sums[16]
+    cdef Py_ssize_t i, j, full = n // 16
+    for j in range(16):
+        sums[j] = 0
+    for i in range(full):
+        if of_magnitudes:
+            for j in range(16):
+                sums[j] += fabs(<double> x[i * 16 + j])
+        else:
+            for j in range(16):
+                sums[j] += <double> x[i * 16 + j] * <double> x[i * 16 + j]
+    for i in range(full * 16, n):
+        sums[0] += fabs(<double> x[i]) if of_magnitudes else <double> x[i] * <double> x[i]
+    for j in range(1, 16):
+        sums[0] += sums[j]
+    return sums[0]
+
+
+cdef double penalty(const Model* model, double l1, double l2, const real* typed) noexcept nogil:
+    """l1 sum |W| + l2 / 2 sum W^2."""
+    cdef double total = 0
+    cdef const real* W
+    cdef Py_ssize_t l, n
+    for l in range(1, model.L + 1):
+        W = <const real*> model.parameters + model.layers[l].W
+        n = model.layers[l].n_in * model.layers[l].n_out
+        if l1 > 0:
+            total += l1 * norm(W, n, True)
+        if l2 > 0:
+            total += l2 / 2 * norm(W, n, False)
+    return total
+
+
+cdef bint finish_gradient(
+    const Model* model, real* gradient, double l1, double l2, double clip_norm,
+) noexcept nogil:
+    """Add the derivative of the penalty and shorten what is too long; False if it is not finite."""
+    cdef const real* W
+    cdef real* dW
+    cdef real size, decay
+    cdef double length
+    cdef Py_ssize_t l, i
+    if l1 > 0 or l2 > 0:
+        size = <real> l1
+        decay = <real> l2
+        for l in range(1, model.L + 1):
+            W = <const real*> model.parameters + model.layers[l].W
+            dW = gradient + model.layers[l].W
+            for i in range(model.layers[l].n_in * model.layers[l].n_out):
+                dW[i] += decay * W[i] + (size if W[i] > 0 else (-size if W[i] < 0 else 0))
+    if clip_norm > 0:
+        length = sqrt(norm(gradient, model.n_parameters, False))
+        if not isfinite(length):
+            return False
+        if length > clip_norm:
+            size = <real> (clip_norm / length)
+            for i in range(model.n_parameters):
+                gradient[i] *= size
+    return True
 
 
 cdef Outcome update_all(
@@ -874,10 +1009,20 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
     cdef const real* next = NULL        # inputs of the sample whose z^1 is computed in advance
     cdef bint fused = False, safe
     cdef double weight, scale, costs, a_squares, delta_squares, total = 0, all_weight = 0
+    cdef double l1, l2, charge, charges = 0
+    cdef const Options* options = &task.options
     while first < task.data.rows:
         batch = part(model, &task.data, first, min(task.batch_size, task.data.rows - first), typed)
         weight = total_weight(&batch, typed)
         scale = 1 / weight if weight > 0 else 0
+        l1 = options.l1 * scale if options.penalty_per_sample else options.l1
+        l2 = options.l2 * scale if options.penalty_per_sample else options.l2
+        charge = 0
+        if w.index == 0:
+            if options.lr_curve != NULL:
+                update.lr = options.lr_curve[w.batch]
+            if l1 > 0 or l2 > 0:
+                charge = penalty(model, l1, l2, typed)
         costs = 0
         # The bias is a weight of a node that is always 1.
         a_squares = <double> batch.rows
@@ -887,8 +1032,10 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
         while begun < batch.rows:
             block = part(model, &batch, begun, min(p.rows, batch.rows - begun), typed)
             panels = (block.rows + model.lanes - 1) // model.lanes
-            propagate(w, &block, scale, first + begun, panels * w.index // w.team.size,
-                      panels * (w.index + 1) // w.team.size, next != NULL, typed)
+            w.begun = begun
+            propagate(w, &block, 1 if model.loss == GIVEN else scale, first + begun,
+                      panels * w.index // w.team.size, panels * (w.index + 1) // w.team.size,
+                      next != NULL, typed)
             if all_meet(w):
                 return
             for i in range(panels):
@@ -898,15 +1045,16 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     a_squares += p.squares[2 * i]
                     delta_squares += p.squares[2 * i + 1]
                 if update != NULL:
-                    safe = harmless(update, a_squares, delta_squares)
+                    safe = harmless(update, l2, a_squares, delta_squares)
                     fused = (safe and isfinite(costs) and block.rows == batch.rows
+                             and l1 == 0 and options.clip_norm == 0
                              and model.n_parameters * batch.rows // (BYTES // task.itemsize)
                              <= MOST_FUSED_WORK)
                     if fused:
-                        step[0] = begin_step(update, 0)
-                        step[1] = step[0]
+                        step[0] = begin_step(update, l2)
+                        step[1] = begin_step(update, 0)
                 next = NULL
-                if (fused and task.batch_size == 1 and w.team.size == 1
+                if (fused and task.batch_size == 1 and one_by_one(task, 1) and w.team.size == 1
                         and first + 1 < task.data.rows):
                     next = (<const real*> task.data.x
                             + sample(&task.data, first + 1) * model.layers[1].n_in)
@@ -921,7 +1069,8 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
             else:
                 if w.index == 0:
                     task.outcome = OVERFLOW
-                    if isfinite(costs * scale):
+                    if (isfinite(costs * scale) and finish_gradient(
+                            model, <real*> p.gradient, l1, l2, options.clip_norm)):
                         task.outcome = update_all(
                             model, update, <const real*> p.gradient, not safe)
                 if all_meet(w):
@@ -932,11 +1081,17 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     break
         total += costs
         all_weight += weight
+        charges += charge
+        if w.index == 0 and options.batch_losses != NULL:
+            options.batch_losses[2 * w.batch] = costs * scale
+            options.batch_losses[2 * w.batch + 1] = charge
         first += batch.rows
+        w.batch += 1
         if stopped(w, model.n_parameters) and w.team.size == 1:
             break
     if w.index == 0:
-        task.loss = total / all_weight if all_weight > 0 else 0
+        task.loss = ((total / all_weight if all_weight > 0 else 0)
+                     + (charges / w.batch if w.batch > 0 else 0))
 
 
 cdef void predict_row(
@@ -1024,6 +1179,8 @@ cdef void work(void* task, Team* team, int index) noexcept nogil:
     w.meetings = 0
     w.stop = False
     w.work = 0
+    w.batch = 0
+    w.begun = 0
     if w.task.p.a == NULL:
         if w.task.itemsize == 4:
             predict_blocks(&w, <float*> NULL)
@@ -1058,17 +1215,21 @@ cdef void* place(void** position, Py_ssize_t bytes_) noexcept:
 
 
 cdef void lay_out(
-    const Model* model, Pass* p, void** position, bint backward, bint every_z, int threads,
-    Py_ssize_t size,
+    const Model* model, Pass* p, void** position, bint backward, bint every_z,
+    const double* dropout, int threads, Py_ssize_t size,
 ) noexcept:
     cdef Py_ssize_t l, L = model.L, n, lanes = model.lanes, rows = p.rows
     cdef bint own_z
     p.a[0] = place(position, rows * model.layers[1].n_in * size)
+    for l in range(L):
+        p.mask[l] = NULL
+        if dropout != NULL and dropout[l] > 0:
+            p.mask[l] = place(position, rows * model.layers[l + 1].n_in * size)
     for l in range(1, L + 1):
         n = model.layers[l].n_out
         p.a[l] = place(position, rows * n * size)
         # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
-        own_z = l == L or every_z or (
+        own_z = l == L or every_z or p.mask[l] != NULL or (
             backward and derivative_reads_z(model.layers[l].activation))
         p.z[l] = place(position, rows * n * size) if own_z else p.a[l]
         if backward:
@@ -1085,8 +1246,8 @@ cdef void lay_out(
 
 
 cdef int open_pass(
-    const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint every_z, int threads,
-    Py_ssize_t size,
+    const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint every_z,
+    const double* dropout, int threads, Py_ssize_t size,
 ) except -1:
     """Allocate what a pass over the blocks of a batch writes."""
     cdef void* position = NULL
@@ -1096,13 +1257,14 @@ cdef int open_pass(
     p.rows = max(min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row), 4 * model.lanes)
     p.rows = (min(p.rows, rows) + model.lanes - 1) // model.lanes * model.lanes
     p.memory = NULL
-    p.a = <void**> malloc(4 * (model.L + 1) * sizeof(void*))
+    p.a = <void**> malloc(5 * (model.L + 1) * sizeof(void*))
     if p.a == NULL:
         raise MemoryError
     p.z = p.a + model.L + 1
     p.delta = p.z + model.L + 1
     p.delta_rows = p.delta + model.L + 1
-    lay_out(model, p, &position, backward, every_z, threads, size)
+    p.mask = p.delta_rows + model.L + 1
+    lay_out(model, p, &position, backward, every_z, dropout, threads, size)
     # Zeros, because half a panel may be computed with and never written: a rare bit pattern there
     # would be a slow denormal.
     p.memory = calloc(<size_t> (<uintptr_t> position + 64), 1)
@@ -1110,7 +1272,7 @@ cdef int open_pass(
         close_pass(p)
         raise MemoryError(f"cannot allocate {<uintptr_t> position} bytes of workspace")
     position = p.memory
-    lay_out(model, p, &position, backward, every_z, threads, size)
+    lay_out(model, p, &position, backward, every_z, dropout, threads, size)
     return 0
 
 
@@ -1235,7 +1397,9 @@ cdef class Network:
         batch.labels = NULL
         batch.weight = NULL
         batch.order = NULL
-        if y.dtype == np.int64:
+        if y is None:
+            pass
+        elif y.dtype == np.int64:
             batch.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, batch.rows, "y")
         else:
             batch.y = data_of(y, self.kind, batch.rows * n_out, "y")
@@ -1413,10 +1577,11 @@ cdef class Network:
             if task.data.rows and not (order.min() >= 0 and order.max() < task.data.rows):
                 raise ValueError("order: expected indices of samples")
         threads = self.team_size(n_threads, task.data.rows, task.batch_size)
-        open_pass(&self.model, &p, task.batch_size, backward, task.keep[0] != NULL, threads,
-                  self.itemsize)
+        open_pass(&self.model, &p, task.batch_size, backward, task.keep[0] != NULL,
+                  task.options.dropout, threads, self.itemsize)
         try:
-            task.model = &self.model
+            if task.model == NULL:
+                task.model = &self.model
             task.p = &p
             task.itemsize = self.itemsize
             task.backward = backward
@@ -1470,12 +1635,34 @@ cdef class Network:
             free(kept)
         return (*arrays, task.loss, gradient)
 
-    def train_step(self, X, y, optimizer, sample_weight=None, n_threads=None):
+    def outputs(self, X, n_threads=None, dropout=None, seed=0):
+        """Return a^L, shape (s, n_L), with the dropout of the first batch of a call with `seed`."""
+        cdef Task task
+        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        memset(&task, 0, sizeof(Task))
+        task.out = cnp.PyArray_DATA(out)
+        _alive = self.read_options(
+            &task.options, 1, {"dropout": dropout, "seed": seed})
+        self.pass_once(X, None, None, n_threads, &task, False)
+        return out
+
+    def train_given(self, X, slopes, optimizer, n_threads=None, **options):
+        """Make one update with dC/da^L of the caller's own loss, shape (s, n_L)."""
+        cdef Model model = self.model
+        cdef Task task
+        model.loss = GIVEN
+        memset(&task, 0, sizeof(Task))
+        task.model = &model
+        return self.train(X, slopes, optimizer, len(X), None, None, n_threads, &task, options)
+
+    def train_step(self, X, y, optimizer, sample_weight=None, n_threads=None, **options):
         """Make one update with the gradient of the batch; return the loss before it."""
-        return self.train_epoch(X, y, optimizer, len(X), None, sample_weight, n_threads)
+        return self.train_epoch(
+            X, y, optimizer, len(X), None, sample_weight, n_threads, **options)
 
     def train_epoch(
         self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
+        **options,
     ):
         """Make one update for every `batch_size` samples; return the mean loss.
 
@@ -1490,6 +1677,23 @@ cdef class Network:
             The samples in the order in which they are to be used.
         sample_weight : numpy.ndarray, shape (s,), optional
         n_threads : int, optional
+        **options
+            lr_curve : numpy.ndarray of float64, shape (batches,)
+                Learning rate of each update, in place of the optimizer's.
+            batch_losses : numpy.ndarray of float64, shape (batches, 2)
+                Written: mean cost and penalty of each batch, before its update.
+            l1, l2 : float
+                The penalty l1 sum |W| + l2 / 2 sum W^2 (weights, not biases) joins the loss.
+            penalty_per_sample : bool
+                Divide it by the samples of the batch (their weights).
+            clip_norm : float
+                A longer gradient is shortened to this Euclidean norm; 0 or None for any length.
+            label_smoothing : float
+                e in y <- (1 - e) y + e / n_L for the cross entropy, + e / 2 for the binary one.
+            dropout : sequence of float, length L
+                Probability that a node of layer 0..L-1 is dropped.
+            seed : int
+                Of the dropout of this call, 0 to 2^63 - 1.
 
         Raises
         ------
@@ -1500,19 +1704,28 @@ cdef class Network:
             Between two updates; the parameters are those of the last completed one.
         """
         cdef Task task
+        memset(&task, 0, sizeof(Task))
+        return self.train(
+            X, y, optimizer, batch_size, order, sample_weight, n_threads, &task, options)
+
+    cdef train(
+        self, X, y, optimizer, Py_ssize_t batch_size, order, sample_weight, n_threads, Task* task,
+        dict options,
+    ):
         cdef Update update
         cdef Py_ssize_t first_step
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if n_threads is not None:
             self._threads(n_threads)    # refused, if at all, before the optimizer is touched
-        memset(&task, 0, sizeof(Task))
+        _alive = self.read_options(
+            &task.options, (len(X) + batch_size - 1) // batch_size, options)
         state = optimizer.state(self)
         self.read_update(optimizer, state, &update)
         first_step = update.step
         task.update = &update
         try:
-            self.pass_once(X, y, sample_weight, n_threads, &task, True, batch_size, order)
+            self.pass_once(X, y, sample_weight, n_threads, task, True, batch_size, order)
         finally:
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
@@ -1527,6 +1740,39 @@ cdef class Network:
                 "step. Lower the learning rate, or scale inputs and targets to about 1")
         return task.loss
 
+    cdef tuple read_options(self, Options* into, Py_ssize_t batches, dict options):
+        """Fill in what a training call was given; return what must stay alive with it."""
+        options = dict(options)
+        lr_curve = options.pop("lr_curve", None)
+        batch_losses = options.pop("batch_losses", None)
+        dropout = options.pop("dropout", None)
+        if lr_curve is not None:
+            into.lr_curve = <const double*> data_of(
+                lr_curve, cnp.NPY_FLOAT64, batches, "lr_curve")
+            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
+                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
+        if batch_losses is not None:
+            into.batch_losses = <double*> data_of(
+                batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
+        into.l1 = options.pop("l1", 0)
+        into.l2 = options.pop("l2", 0)
+        into.penalty_per_sample = options.pop("penalty_per_sample", False)
+        into.clip_norm = options.pop("clip_norm", None) or 0
+        into.label_smoothing = options.pop("label_smoothing", 0)
+        into.seed = options.pop("seed", 0)
+        if not (into.l1 >= 0 and into.l2 >= 0 and into.clip_norm >= 0
+                and 0 <= into.label_smoothing <= 1):
+            raise ValueError("l1, l2, clip_norm, label_smoothing: out of range")
+        if dropout is not None and any(dropout):
+            dropout = np.array(dropout, np.float64)
+            if not (dropout.min() >= 0 and dropout.max() < 1):
+                raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
+            into.dropout = <const double*> data_of(
+                dropout, cnp.NPY_FLOAT64, self.model.L, "dropout")
+        if options:
+            raise TypeError(f"unknown option {sorted(options)[0]}")
+        return lr_curve, batch_losses, dropout
+
     cdef int read_update(self, optimizer, tuple state, Update* update) except -1:
         update.rule = rule_codes[optimizer.rule]
         update.lr = optimizer.lr
@@ -1535,7 +1781,7 @@ cdef class Network:
         update.momentum = 0
         update.nesterov = False
         update.beta1 = update.beta2 = update.epsilon = 0
-        update.epsilon_hat = False
+        update.epsilon_hat = getattr(optimizer, "_epsilon_hat", False)
         if update.rule == SGD:
             update.momentum = optimizer.momentum
             update.nesterov = optimizer.nesterov

@@ -23,6 +23,7 @@ cdef enum Loss:
     POISSON
     BINARY_CROSS_ENTROPY
     CROSS_ENTROPY
+    GIVEN                       # dC/da is given in place of y; C is the caller's
 
 
 cdef inline real cost(
@@ -31,6 +32,8 @@ cdef inline real cost(
     """One output's share of C."""
     cdef real error = a - y
     cdef real size = -error if error < 0 else error
+    if loss == GIVEN:
+        return 0
     if loss == SQUARED_ERROR:
         return <real> 0.5 * error * error
     if loss == ABSOLUTE_ERROR:
@@ -53,6 +56,8 @@ cdef inline real slope(Loss loss, Activation output, real z, real a, real y) noe
     """dC/da of one output; dC/dz, where sigma and C belong together and for the Poisson loss."""
     cdef real error = a - y
     cdef real rise
+    if loss == GIVEN:
+        return y
     if loss == ABSOLUTE_ERROR:
         return 1 if error > 0 else (-1 if error < 0 else error)
     if loss == HUBER:
@@ -150,6 +155,8 @@ cdef inline void output_pass(
             one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
         elif loss == ABSOLUTE_ERROR:
             one_loss(ABSOLUTE_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+        elif loss == GIVEN:
+            one_loss(GIVEN, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
         else:
             one_loss(HUBER, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
         if delta != NULL:
