@@ -782,6 +782,36 @@ def test_out_may_be_the_input_itself(dtype):
         ({"callbacks": None}, TypeError, ["callbacks: expected", "None"]),
         ({"callbacks": [None]}, TypeError, ["callbacks: expected", "None"]),
         ({"callbacks": [print, "stop"]}, TypeError, ["callbacks: expected", "'stop'"]),
+        ({"l1": -1}, ValueError, ["l1: expected a finite number at least 0", "got -1"]),
+        ({"l1": "a"}, TypeError, ["l1: expected a number", "got 'a'"]),
+        ({"l2": np.nan}, ValueError, ["l2: expected a finite number at least 0", "got nan"]),
+        ({"l2": None}, TypeError, ["l2: expected a number", "got None"]),
+        ({"clip_norm": 0}, ValueError, ["clip_norm: expected a finite number greater than 0"]),
+        ({"clip_norm": np.inf}, ValueError, ["clip_norm: expected a finite number", "got inf"]),
+        ({"clip_norm": "1"}, TypeError, ["clip_norm: expected a number", "got '1'"]),
+        ({"dropout": 1}, ValueError, ["dropout: expected", "at least 0 and less than 1", "got 1"]),
+        ({"dropout": -0.1}, ValueError, ["dropout: expected", "got -0.1"]),
+        ({"dropout": None}, TypeError, ["dropout: expected a number", "got None"]),
+        ({"dropout": "0.5"}, ValueError, ["dropout: expected one number, or 2", "got '0.5'"]),
+        ({"dropout": {0.1}}, ValueError, ["dropout: expected one number, or 2", "got {0.1}"]),
+        ({"dropout": (0.5,)}, ValueError, ["dropout: expected one number, or 2", "got (0.5,)"]),
+        ({"dropout": (0, 0.5, 0)}, ValueError, ["dropout: expected one number, or 2"]),
+        ({"dropout": (0, 1.5)}, ValueError, ["dropout[1]: expected", "got 1.5"]),
+        ({"dropout": (None, 0)}, TypeError, ["dropout[0]: expected a number", "got None"]),
+        ({"label_smoothing": 1}, ValueError, ["label_smoothing: expected", "less than 1", "got 1"]),
+        ({"label_smoothing": "x"}, TypeError, ["label_smoothing: expected a number"]),
+        ({"class_weight": "balance"}, ValueError, ["class_weight: expected balanced", "'balance'"]),
+        ({"class_weight": [1, 2, 3]}, TypeError, ["class_weight: expected a dict", "[1, 2, 3]"]),
+        ({"class_weight": {3: 1}}, ValueError, ["class_weight: expected labels from 0 to 2", "3"]),
+        ({"class_weight": {"a": 1}}, ValueError, ["class_weight: expected labels", "got 'a'"]),
+        ({"class_weight": {1: -1}}, ValueError, ["class_weight[1]: expected", "got -1"]),
+        ({"class_weight": {1: "x"}}, TypeError, ["class_weight[1]: expected a number"]),
+        ({"class_weight": {0: 0, 1: 0, 2: 0}}, ValueError, ["class_weight: expected at least one"]),
+        ({"loss": "huber"}, TypeError, ["loss: expected a function", "got 'huber'"]),
+        ({"loss": print, "label_smoothing": 0.1}, ValueError, ["label_smoothing: ", "your own"]),
+        ({"loss": print, "class_weight": "balanced"}, ValueError, ["class_weight: ", "your own"]),
+        ({"schedule": "cosine"}, TypeError, ["schedule: expected one of fcnn.schedules", "cosine"]),
+        ({"resume": "/absent/file"}, FileNotFoundError, ["/absent/file: no such file"]),
     ],
     ids=lambda v: re.sub(r"\s+", " ", str(v))[5:40] if isinstance(v, dict) else "",
 )  # fmt: skip
@@ -796,6 +826,42 @@ def test_fit_refuses(arguments, error, words):
         message = str(caught.value)
         assert message.startswith(words[0])
         assert [word for word in words if word not in message] == []
+
+
+def test_options_that_do_not_go_with_the_loss_are_refused():
+    net = network("squared_error")
+    y = np.zeros((10, 3))
+    for options, words in (
+        ({"label_smoothing": 0.1}, "label_smoothing: .*got 0.1 with 'squared_error'"),
+        ({"class_weight": {0: 2}}, "class_weight: .*got squared_error of 3 outputs"),
+    ):
+        with unchanged(net), pytest.raises(ValueError, match=f"^{words}"):
+            net.fit(inputs(), y, **options)
+    several = network("binary_cross_entropy")
+    with pytest.raises(ValueError, match=r"^class_weight: .*binary_cross_entropy of 3 outputs"):
+        several.fit(inputs(), y, class_weight="balanced")
+    nothing = network()
+    with unchanged(nothing), pytest.raises(ValueError, match=r"^class_weight: .*for a class of y"):
+        nothing.fit(inputs(), np.zeros(10, int), class_weight={0: 0})
+    with unchanged(net), pytest.raises(ValueError, match=r"^label_smoothing: .*squared_error"):
+        net.train_step(inputs(), y, fcnn.Adam(), label_smoothing=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"l1": -1}, ValueError, "l1: expected a finite number at least 0, got -1"),
+        ({"l2": "x"}, TypeError, "l2: expected a number, got 'x'"),
+        ({"clip_norm": 0}, ValueError, "clip_norm: expected a finite number greater than 0, got 0"),
+        ({"dropout": 1}, ValueError, "dropout: expected a finite number at least 0 and less than"),
+        ({"dropout": (0.1,)}, ValueError, "dropout: expected one number, or 2, for the inputs and"),
+        ({"label_smoothing": -1}, ValueError, "label_smoothing: expected a finite number at least"),
+    ],
+)  # fmt: skip
+def test_train_step_refuses_options(options, error, words):
+    net, optimizer = network(), fcnn.Adam()
+    with unchanged(net, optimizer), pytest.raises(error, match=f"^{re.escape(words)}"):
+        net.train_step(inputs(), labels(), optimizer, **options)
 
 
 def test_fit_takes_no_positional_options():

@@ -33,7 +33,10 @@ HEAVY = {
     "tqdm",
     "zipfile",
 }
-LATE = ["datasets", "files", "gradient_check", "preprocessing", "reference", "training"]
+LATE = [
+    "callbacks", "datasets", "files", "gradient_check", "plot", "preprocessing", "reference",
+    "schedules", "training",
+]  # fmt: skip
 
 
 def printed(code):

@@ -1,13 +1,22 @@
 """Pictures: what is drawn, read back from matplotlib's own objects, and what is refused."""
 
+import itertools
+import pickle
 import struct
 import sys
 
+import numpy as np
 import pytest
 
+import fcnn
 from fcnn.training import History
 
 pytest.importorskip("matplotlib")
+import matplotlib as mpl
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
 from fcnn import plot
 
 
@@ -21,10 +30,29 @@ def history(epochs=12, validation=True, score_name="accuracy"):
     return History(loss, held_out, [1 - value / 2 for value in loss], score_name)
 
 
+def with_rates(h, rates):
+    h.learning_rate = list(rates)
+    return h
+
+
+def axes(count=1):
+    """Return a figure of the user's own and its axes."""
+    figure = Figure(layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(np.ravel(figure.subplots(1, count)))
+
+
 def curve(panel, label):
     """Return x and y of the line with a label."""
     (line,) = [line for line in panel.get_lines() if line.get_label() == label]
     return list(line.get_xdata()), list(line.get_ydata())
+
+
+def texts(panel):
+    return [text.get_text() for text in panel.texts]
+
+
+# --- History --------------------------------------------------------------------------------------
 
 
 def test_curves_and_labels():
@@ -35,17 +63,53 @@ def test_curves_and_labels():
     assert curve(losses, "training") == (epochs, h.loss)
     assert curve(losses, "validation") == (epochs, h.validation_loss)
     assert curve(scores, "validation") == (epochs, h.validation_score)
-    assert curve(losses, "lowest, epoch 11") == ([11], [h.validation_loss[10]])
     assert losses.get_ylabel() == "cross entropy"
     assert scores.get_ylabel() == "validation accuracy"
     assert losses.get_xlabel() == scores.get_xlabel() == "epoch"
     assert figure.get_suptitle() == "digits"
 
 
+def test_best_epoch():
+    h = history()
+    losses, scores = plot.plot_history(h).axes
+    assert curve(losses, "lowest: 0.001953, epoch 11") == ([11], [h.validation_loss[10]])
+    assert curve(scores, "0.9995, epoch 11") == ([11], [h.validation_score[10]])
+    for panel in (losses, scores):
+        assert [11, 11] in [list(line.get_xdata()) for line in panel.get_lines()]
+    # Without validation losses, the highest score.
+    h = History([1.0, 0.5, 0.2], [], [0.3, 0.8, 0.7], "accuracy")
+    scores = plot.plot_history(h).axes[1]
+    assert curve(scores, "0.8, epoch 2") == ([2], [0.8])
+
+
 def test_without_validation_there_is_one_panel():
     figure = plot.plot_history(history(validation=False))
     assert len(figure.axes) == 1
     assert len(figure.axes[0].get_lines()) == 1
+
+
+def test_learning_rate_that_varied():
+    rates = [0.1 * 0.1 ** (e // 4) for e in range(12)]
+    h = with_rates(history(), rates)
+    figure = plot.plot_history(h)
+    losses, _, lr = figure.axes
+    assert curve(lr, "learning rate") == (list(range(1, 13)), rates)
+    assert "steps-mid" in {line.get_drawstyle() for line in lr.get_lines()}
+    assert lr.get_ylabel() == "learning rate"
+    assert lr.get_yscale() == "log"
+    assert lr.get_xlabel() == "epoch"
+    figure.canvas.draw()
+    assert losses.bbox.y0 > lr.bbox.y1
+    assert losses.bbox.x0 == pytest.approx(lr.bbox.x0)
+
+
+def test_learning_rate_that_ends_near_zero_has_a_linear_scale():
+    h = with_rates(history(validation=False), np.linspace(0.1, 1e-8, 12))
+    assert plot.plot_history(h).axes[1].get_yscale() == "linear"
+
+
+def test_constant_learning_rate_is_not_drawn():
+    assert len(plot.plot_history(with_rates(history(), [0.1] * 12)).axes) == 2
 
 
 @pytest.mark.parametrize(
@@ -63,7 +127,7 @@ def test_scale_of_the_loss(losses, scale):
 
 
 def test_one_epoch_can_be_seen():
-    figure = plot.plot_history(history(epochs=1))
+    figure = plot.plot_history(history(epochs=1, validation=False))
     losses = figure.axes[0]
     assert {line.get_marker() for line in losses.get_lines()} == {"o"}
     low, high = losses.get_xlim()
@@ -86,37 +150,576 @@ def test_a_poor_first_r2_does_not_flatten_the_rest():
 
 def test_infinite_and_missing_losses_leave_the_others():
     h = History([1.0, float("inf"), 0.5], [float("nan"), 2.0, 3.0], [0.1, 0.2, 0.3], "accuracy")
-    losses = plot.plot_history(h).axes[0]
-    assert curve(losses, "lowest, epoch 2") == ([2], [2.0])
+    figure = plot.plot_history(h)
+    assert curve(figure.axes[0], "lowest: 2, epoch 2") == ([2], [2.0])
+    figure.canvas.draw()
+    nan = float("nan")
+    figure = plot.plot_history(History([nan] * 3, [nan] * 3, [nan] * 3, "r2"))
+    figure.canvas.draw()
 
 
-def test_files(tmp_path):
-    path = tmp_path / "curves.png"
-    plot.plot_history(history(), path)
+def test_history_on_given_axes():
+    h = with_rates(history(), np.geomspace(0.1, 0.01, 12))
+    figure, (one, two, three) = axes(3)
+    assert plot.plot_history(h, ax=one, title="mine") is figure
+    assert curve(one, "training")[1] == h.loss
+    assert one.get_title() == "mine"
+    assert not two.lines
+    plot.plot_history(h, ax=np.array([one, two, three]))
+    assert curve(two, "validation")[1] == h.validation_score
+    assert curve(three, "learning rate")[1] == h.learning_rate
+    assert len(figure.axes) == 3
+
+
+# --- Confusion matrix -----------------------------------------------------------------------------
+
+Y = [0, 0, 0, 0, 1, 1, 2, 2]
+PREDICTED = [0, 0, 0, 1, 1, 1, 0, 2]
+SHARES = [[0.75, 0.25, 0], [0, 1, 0], [0.5, 0, 0.5]]
+
+
+def drawn_shares(figure):
+    (image,) = figure.axes[0].images
+    return image.get_array().filled(np.nan)
+
+
+def cells(panel):
+    """Return the text at each (row, column)."""
+    return {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in panel.texts}
+
+
+def test_cells_of_the_matrix():
+    figure = plot.plot_confusion_matrix(Y, PREDICTED, ["cat", "dog", "$5 & $6"], title="pets")
+    panel = figure.axes[0]
+    np.testing.assert_allclose(drawn_shares(figure), SHARES)
+    assert cells(panel) == {
+        (0, 0): "3\n75%", (0, 1): "1\n25%", (0, 2): "0",
+        (1, 0): "0", (1, 1): "2\n100%", (1, 2): "0",
+        (2, 0): "1\n50%", (2, 1): "0", (2, 2): "1\n50%",
+    }  # fmt: skip
+    names = ["cat", "dog", "$5 & $6"]
+    assert [t.get_text() for t in panel.get_yticklabels()] == names
+    assert [t.get_text() for t in panel.get_xticklabels()] == names
+    assert panel.get_ylabel() == "true class"
+    assert panel.get_xlabel() == "predicted class"
+    assert panel.get_title() == "accuracy 75%: 6 of 8"
+    assert figure.get_suptitle() == "pets"
+    low, high = panel.get_ylim()
+    assert low > high  # the first row is on top
+    figure.canvas.draw()  # the dollars are no formula
+
+
+def test_forms_of_labels():
+    rows = np.full((8, 3), 0.2)
+    rows[range(8), PREDICTED] = 0.6
+    names = np.array(["c", "a", "b"])
+    forms = [
+        (Y, rows, None),
+        (np.eye(3)[Y], PREDICTED, None),
+        (np.eye(3, dtype=int)[Y], rows.astype(np.float32), ["x", "y", "z"]),
+        (np.array(Y, float), np.array(PREDICTED, np.uint8), None),
+        (names[Y], PREDICTED, names),
+        (names[Y].tolist(), names[PREDICTED].astype(object), names),
+        (names[Y], rows, names),
+    ]
+    for y, predictions, class_names in forms:
+        figure = plot.plot_confusion_matrix(y, predictions, class_names)
+        np.testing.assert_allclose(drawn_shares(figure), SHARES)
+
+
+def test_probabilities_of_one_output():
+    figure = plot.plot_confusion_matrix([0, 0, 1, 1], [[0.2], [0.6], [0.5], [0.9]])
+    np.testing.assert_allclose(drawn_shares(figure), [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_labels_that_occur():
+    figure = plot.plot_confusion_matrix([1990, -3, 7], [1990, 7, 7])
+    panel = figure.axes[0]
+    assert [t.get_text() for t in panel.get_xticklabels()] == ["-3", "7", "1990"]
+    np.testing.assert_allclose(drawn_shares(figure), [[0, 1, 0], [0, 1, 0], [0, 0, 1]])
+    figure = plot.plot_confusion_matrix(["b", "a"], ["b", "b"])
+    np.testing.assert_allclose(drawn_shares(figure), [[0, 1], [0, 1]])
+
+
+def test_a_class_without_samples():
+    figure = plot.plot_confusion_matrix([0, 2], [0, 1], ["a", "b", "c"])
+    np.testing.assert_equal(drawn_shares(figure), [[1, 0, 0], [np.nan] * 3, [0, 1, 0]])
+    assert cells(figure.axes[0])[1, 1] == "0"
+
+
+def test_many_classes():
+    rng = np.random.default_rng(0)
+    y = rng.integers(26, size=5000)
+    predicted = np.where(rng.random(5000) < 0.8, y, rng.integers(26, size=5000))
+    figure = plot.plot_confusion_matrix(
+        y, predicted, [f"class number {k} of 26" for k in range(26)]
+    )
+    counts = np.zeros((26, 26), int)
+    np.add.at(counts, (y, predicted), 1)
+    shown = cells(figure.axes[0])
+    assert shown == {(i, j): f"{n}" for (i, j), n in np.ndenumerate(counts) if n}
+    np.testing.assert_allclose(drawn_shares(figure), counts / counts.sum(axis=1, keepdims=True))
+    labels = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+    assert len(labels) == 26
+    assert max(map(len, labels)) <= 20
+    figure.canvas.draw()
+    widths = [t.get_window_extent().width for t in figure.axes[0].texts]
+    assert max(widths) < figure.axes[0].bbox.width / 26
+    assert figure.get_size_inches()[0] <= 8
+
+
+def test_not_quite_all_is_not_all():
+    y = np.zeros(5000, int)
+    predicted = y.copy()
+    predicted[0] = 1
+    figure = plot.plot_confusion_matrix(y, predicted)
+    assert cells(figure.axes[0])[0, 0] == "4,999\n> 99.9%"
+    assert cells(figure.axes[0])[0, 1] == "1\n< 0.1%"
+    assert "> 99.9%" in figure.axes[0].get_title()
+
+
+def test_matrix_on_given_axes():
+    figure, (one, two) = axes(2)
+    assert plot.plot_confusion_matrix(Y, PREDICTED, ax=two, title="mine") is figure
+    assert not one.images
+    assert len(two.images) == 1
+    assert two.get_title() == "mine\naccuracy 75%: 6 of 8"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([], []), ValueError, "y: expected at least one sample"),
+        (([0, 1], [0]), ValueError, "predictions: expected one for each of the 2 samples"),
+        (([0.5, 1], [0, 1]), ValueError, "y: expected labels.*fractions"),
+        (([1e300, 1], [0, 1]), ValueError, "y: expected labels"),
+        (([0, 1], [0.2, 0.7]), ValueError, r"predictions: .*predictions\[:, None\]"),
+        (([0, 1], [[1.2], [0.7]]), ValueError, "predictions: .* from 0 to 1.*got 1.2"),
+        (([[0.5], [1]], [0, 1]), ValueError, "y: expected 0 or 1"),
+        (([[0.5, 0.5]], [0]), ValueError, r"y: expected labels or one-hot rows, got \[0.5 0.5\]"),
+        (([[1, 1, 0]], [0]), ValueError, "y: expected labels or one-hot rows"),
+        (([0, 1], [[0.2, np.nan], [1, 0]]), ValueError, "predictions: expected finite"),
+        (([0, 3], [[0.2, 0.8], [1, 0]]), ValueError, "y: expected labels from 0 to 1, got 3"),
+        (([0, -1], [0, 1], ["a", "b"]), ValueError, "y: expected labels from 0 to 1, got -1"),
+        (([0], [[0.2, 0.8]], ["a"]), ValueError, "predictions: expected a column for each"),
+        (([[1, 0, 0]], [[0.2, 0.8]]), ValueError, "predictions: expected as many columns as y"),
+        ((["a"], [0]), TypeError, "class_names: needed where y alone holds names"),
+        ((["a"], [[0.2, 0.8]]), TypeError, "class_names: needed where y holds names"),
+        ((["a"], ["c"], ["a", "b"]), ValueError, "predictions: 'c' is not among the class names"),
+        (([0], [0], "ab"), TypeError, "class_names: expected a sequence"),
+        (([0], [0], []), ValueError, "class_names: .* got none"),
+        (([0], [0], ["a", "a"]), ValueError, "class_names: .* got 'a' twice"),
+        (([0, 1j], [0, 1]), TypeError, "y: expected real numbers"),
+        ((np.zeros((2, 2, 2)), [0, 1]), ValueError, "y: expected shape"),
+        ((np.arange(201), np.arange(201)), ValueError, "y: expected at most 200 classes, got 201"),
+    ],
+)  # fmt: skip
+def test_refused_confusion(arguments, error, message):
+    with pytest.raises(error, match=message):
+        plot.plot_confusion_matrix(*arguments)
+
+
+# --- First-layer weights --------------------------------------------------------------------------
+
+
+def test_weights_are_drawn_row_by_row():
+    net = fcnn.Network((6, 3, 2), rng=1)
+    figure = plot.plot_weights(net, (2, 3), title="first layer")
+    panel = figure.axes[0]
+    assert len(panel.images) == 3
+    limit = np.abs(net.weights[0]).max()
+    for k, image in enumerate(panel.images):
+        np.testing.assert_allclose(image.get_array(), net.weights[0][k].reshape(2, 3))
+        assert image.get_clim() == pytest.approx((-limit, limit))
+        assert image.get_gid() == f"node {k}"
+        _, _, bottom, top = image.get_extent()
+        assert top < bottom  # y grows downwards, and so do the rows of an image
+    low, high = panel.get_ylim()
+    assert low > high
+    assert figure.get_suptitle() == "first layer"
+    assert panel.get_title() == "weights[0][k], 3 nodes,\n2 x 3 inputs each"
+    figure.canvas.draw()
+
+
+def test_sign_has_a_colour():
+    net = fcnn.Network((4, 1, 1), loss="squared_error")
+    net.weights[0] = [[1.0, -1.0, 0.0, 0.5]]
+    (image,) = plot.plot_weights(net).axes[0].images
+    red, blue, white, _ = image.to_rgba(image.get_array()).reshape(4, 4)[:, :3]
+    assert red[0] > 2 * red[2]
+    assert blue[2] > 2 * blue[0]
+    assert min(white) > 0.9
+
+
+def test_images_do_not_overlap():
+    panel = plot.plot_weights(fcnn.Network((12, 23, 1), loss="squared_error"), (3, 4)).axes[0]
+    places = {tuple(image.get_extent()) for image in panel.images}
+    assert len(places) == 23
+    for a in places:
+        for b in places - {a}:
+            assert a[1] <= b[0] or b[1] <= a[0] or a[2] <= b[3] or b[2] <= a[3]
+    assert panel.get_yticklabels()[0].get_text() == "k = 0 to 6"
+
+
+def test_large_layers_are_shortened_and_say_so():
+    net = fcnn.Network((784, 128, 10))
+    panel = plot.plot_weights(net).axes[0]
+    assert len(panel.images) == 40
+    assert panel.get_title() == "weights[0][k], 40 of 128 nodes,\n28 x 28 inputs each"
+    assert len(plot.plot_weights(net, max_nodes=7).axes[0].images) == 7
+
+
+def test_outliers_and_odd_weights():
+    net = fcnn.Network((100, 40, 1), loss="squared_error", dtype="float64")
+    net.weights[0][0, 0] = 1e6
+    figure = plot.plot_weights(net)
+    high = figure.axes[0].images[0].get_clim()[1]
+    assert high < 10
+    assert high == pytest.approx(np.percentile(np.abs(net.weights[0]), 99.5), rel=0.05)
+    net = fcnn.Network((4, 2, 1), loss="squared_error")
+    for value in (0.0, np.nan, np.inf):
+        net.weights[0][:] = value
+        figure = plot.plot_weights(net)
+        assert figure.axes[0].images[0].get_clim() == (-1, 1)
+        figure.canvas.draw()
+
+
+def test_weights_on_given_axes():
+    figure, (one, two) = axes(2)
+    assert plot.plot_weights(fcnn.Network((9, 4, 2)), ax=one) is figure
+    assert len(one.images) == 4
+    assert not two.images
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (((6, 2), None), ValueError, "image_shape: needed.* 6 inputs are no square"),
+        (((6, 2), (2, 2)), ValueError, "image_shape: 2 x 2 is 4, but the network has 6"),
+        (((6, 2), 6), TypeError, r"image_shape: expected \(height, width\), got 6"),
+        (((6, 2), (1, 2, 3)), ValueError, "image_shape: expected"),
+        (((6, 2), (2.0, 3)), TypeError, r"image_shape\[0\]: expected an integer"),
+        (((6, 2), (-2, -3)), ValueError, r"image_shape\[0\]: expected at least 1"),
+    ],
+)
+def test_refused_image_shape(arguments, error, message):
+    sizes, shape = arguments
+    with pytest.raises(error, match=message):
+        plot.plot_weights(fcnn.Network(sizes), shape)
+
+
+def test_refused_weights():
+    with pytest.raises(TypeError, match=r"network: expected a fcnn\.Network, got ndarray"):
+        plot.plot_weights(np.zeros((3, 4)))
+    with pytest.raises(ValueError, match="max_nodes: expected at least 1"):
+        plot.plot_weights(fcnn.Network((4, 2)), max_nodes=0)
+
+
+# --- Network --------------------------------------------------------------------------------------
+
+
+def by_gid(panel, gid):
+    (found,) = [c for c in panel.collections if c.get_gid() == gid]
+    return found
+
+
+def edge_values(panel, l):
+    """Return the drawn value of each edge by ((x, y) of its begin, (x, y) of its end)."""
+    edges = by_gid(panel, f"edges {l}")
+    ends = [tuple(map(tuple, segment)) for segment in edges.get_segments()]
+    return dict(zip(ends, edges.get_array(), strict=True)), edges
+
+
+def small():
+    net = fcnn.Network((2, 3, 1), activation="tanh", loss="squared_error", dtype="float64", rng=3)
+    net.biases[0] = [0.5, -0.25, 0.0]
+    return net, [0.5, -1.0], [2.0]
+
+
+def test_nodes_have_a_and_delta():
+    net, x, y = small()
+    trace = net.trace(x, y)
+    forward, backward, _ = plot.plot_network(net, x, y).axes
+    for l, n in enumerate(net.sizes):
+        nodes = by_gid(forward, f"nodes {l}")
+        a = trace.a[l][0]
+        assert len(nodes.get_offsets()) == n
+        np.testing.assert_allclose(nodes.get_array(), a / np.abs(a).max())
+        assert set(nodes.get_offsets()[:, 0]) == {l}
+        assert (np.diff(nodes.get_offsets()[:, 1]) == -1).all()  # the first on top
+    for l in (1, 2):
+        delta = trace.delta[l][0]
+        drawn = by_gid(backward, f"nodes {l}").get_array()
+        np.testing.assert_allclose(drawn, delta / np.abs(delta).max())
+    assert not [c for c in backward.collections if c.get_gid() == "nodes 0"]
+
+
+def test_edges_have_weights_and_gradients():
+    net, x, y = small()
+    trace = net.trace(x, y)
+    figure = plot.plot_network(net, x, y)
+    for panel, values in zip(figure.axes, ([None, *net.weights], trace.dW), strict=False):
+        for l in (1, 2):
+            drawn, edges = edge_values(panel, l)
+            W = values[l]
+            n_out, n_in = W.shape
+            assert len(drawn) == W.size
+            largest = np.abs(W).max()
+            for k in range(n_out):
+                for j in range(n_in):
+                    ends = (l - 1, (n_in - 1) / 2 - j), (l, (n_out - 1) / 2 - k)
+                    assert drawn[ends] == pytest.approx(W[k, j] / largest)
+            widths = edges.get_linewidths()
+            assert list(widths) == sorted(widths)  # the strong ones on top
+            assert edges.get_zorder() < by_gid(panel, f"nodes {l}").get_zorder()
+            assert widths[-1] == pytest.approx(2.5)
+
+
+def test_colours_tell_the_sign():
+    net, x, y = small()
+    forward, backward, _ = plot.plot_network(net, x, y).axes
+    checked = set()
+    for panel in (forward, backward):
+        for collection in panel.collections:
+            if collection.get_array() is None:
+                continue
+            for value, color in zip(
+                collection.get_array(), collection.to_rgba(collection.get_array()), strict=True
+            ):
+                if abs(value) > 0.2:
+                    assert (color[0] > color[2]) == (value > 0)
+                    checked.add(value > 0)
+    assert checked == {True, False}
+
+
+def test_numbers_of_a_small_network():
+    net, x, y = small()
+    trace = net.trace(x, y)
+    forward, backward, _ = plot.plot_network(net, x, y).axes
+
+    shown = texts(forward)
+    for value in (*trace.a[1][0], trace.a[2][0, 0], *net.weights[0].ravel()):
+        assert plot._short(value) in shown
+    assert {"b 0.50", "b \N{MINUS SIGN}0.25", "b 0", "y 2"} <= set(shown)
+    for value in (*trace.delta[1][0], *trace.dW[1].ravel()):
+        assert plot._short(value) in texts(backward)
+    labels = [label.get_text() for label in forward.get_xticklabels()]
+    assert labels[0] == "input\n2 nodes\n|a| 1"
+    assert labels[1].startswith("tanh\n3 nodes\n|a| ")
+    assert "|W| " in labels[1]
+    assert forward.get_title().startswith("forward: nodes a, edges W; loss ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (-0.0, "0"), (1, "1"), (-3.2689, "-3.27"), (0.5, "0.50"), (0.012, "0.01"),
+        (-0.0067845, "-7e-3"), (4.4e-5, "4e-5"), (123.4, "123"), (999.9, "1000"), (9999, "9999"),
+        (123456, "1e5"), (float("inf"), "inf"), (float("-inf"), "-inf"), (float("nan"), "nan"),
+    ],
+)  # fmt: skip
+def test_short_numbers(value, text):
+    assert plot._short(value) == text.replace("-", "\N{MINUS SIGN}")
+
+
+def test_large_layers_show_the_most_active_nodes():
+    net = fcnn.Network((784, 128, 10))
+    x = np.zeros(784)
+    active = np.arange(3, 784, 37)
+    x[active] = np.linspace(0.1, 1, len(active))
+    trace = net.trace(x, 4)
+    forward, backward, _ = plot.plot_network(net, x, 4).axes
+    largest = [np.sort(np.argsort(-np.abs(a[0]))[:10]) for a in trace.a]
+    for l in range(3):
+        drawn = by_gid(forward, f"nodes {l}").get_array()
+        a = trace.a[l][0, largest[l]]
+        np.testing.assert_allclose(drawn, a / np.abs(a).max(), rtol=1e-6)
+    for l in (1, 2):
+        assert len(edge_values(forward, l)[0]) == 100
+        dW = trace.dW[l][np.ix_(largest[l], largest[l - 1])]
+        values = sorted(edge_values(backward, l)[0].values())
+        np.testing.assert_allclose(values, sorted((dW / np.abs(dW).max()).ravel()), atol=1e-6)
+    shown = texts(forward)
+    assert [text for text in shown if text.isdigit()][:10] == [str(k) for k in largest[0]]
+    assert shown.count("\N{VERTICAL ELLIPSIS}") == 2
+    labels = [label.get_text().splitlines()[1] for label in forward.get_xticklabels()]
+    assert labels == ["10 of 784", "10 of 128", "10 nodes"]
+    outputs = [text for text in shown if ": " in text]
+    assert len(outputs) == 10
+    assert [text.endswith(", y 1") for text in outputs] == [k == 4 for k in range(10)]
+
+
+def test_names_of_outputs():
+    net = fcnn.Network((4, 12, 3))
+    figure = plot.plot_network(net, [1, 2, 3, 4], 1, class_names=["$a", "$b", "x" * 30])
+    shown = texts(figure.axes[0])
+    assert [text.partition(":")[0] for text in shown if ":" in text] == [
+        "$a", "$b", "x" * 13 + "\N{HORIZONTAL ELLIPSIS}"
+    ]  # fmt: skip
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 2, 1), (8,) * 7, (30, 20, 3), (3, 1, 40)])
+def test_networks_of_any_shape(sizes):
+    net = fcnn.Network(sizes, loss="squared_error")
+    figure = plot.plot_network(net, np.linspace(-1, 1, sizes[0]), np.zeros(sizes[-1]), max_nodes=8)
+    forward, backward, _ = figure.axes
+    figure.canvas.draw()
+    assert figure.get_size_inches()[0] <= 8
+    for l, n in enumerate(sizes):
+        assert len(by_gid(forward, f"nodes {l}").get_offsets()) == min(n, 8)
+    # Nothing is cut off, and no node touches another of its layer.
+    for panel in (forward, backward):
+        outside = panel.get_window_extent()
+        for text in panel.texts:
+            box = text.get_window_extent()
+            assert box.x0 > outside.x0 - 5
+            assert box.x1 < outside.x1 + 5
+    size = by_gid(forward, "nodes 0").get_sizes()[0] ** 0.5 * figure.dpi / 72
+    pitch = forward.transData.transform([(0, 0), (0, 1)])[:, 1]
+    assert size < pitch[1] - pitch[0]
+
+
+@pytest.mark.parametrize("sizes", [(2, 2, 1), (3, 3), (3, 3, 3)])
+def test_numbers_of_edges_do_not_hide_each_other(sizes):
+    net = fcnn.Network(sizes, loss="squared_error", rng=2)
+    figure = plot.plot_network(net, np.linspace(-1, 1, sizes[0]), np.ones(sizes[-1]))
+    figure.canvas.draw()
+    for panel in figure.axes[:2]:
+        boxes = [t.get_window_extent() for t in panel.texts if t.get_zorder() == 1.5]
+        assert len(boxes) == sum(a * b for a, b in itertools.pairwise(sizes))
+        for a, b in itertools.combinations(boxes, 2):
+            width = min(a.x1, b.x1) - max(a.x0, b.x0)
+            height = min(a.y1, b.y1) - max(a.y0, b.y0)
+            assert width < 0 or height < 2
+
+
+def test_network_with_zeros_and_what_is_not_finite():
+    net = fcnn.Network((2, 2, 2), init="zeros", loss="squared_error")
+    figure = plot.plot_network(net, [0, 0], [0, 0])
+    figure.canvas.draw()
+    assert (by_gid(figure.axes[0], "nodes 1").get_array() == 0).all()
+    figure = plot.plot_network(net, [np.nan, 1], [0, 0])
+    figure.canvas.draw()
+    nodes = by_gid(figure.axes[0], "nodes 0")
+    assert nodes.get_facecolors()[0][:3] == pytest.approx(to_rgb("0.8"))
+
+
+def test_network_on_given_axes():
+    net, x, y = small()
+    figure, (one, two) = axes(2)
+    assert plot.plot_network(net, [x], [y], ax=one, title="mine") is figure
+    assert one.get_title().startswith("mine\nforward")
+    assert by_gid(one, "nodes 2")
+    assert not two.collections
+    figure, panels = axes(2)
+    plot.plot_network(net, x, y, ax=panels)
+    assert by_gid(panels[1], "nodes 2")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (([[1, 2], [3, 4]], [0, 1]), {}, ValueError, "X: expected one sample, got 2"),
+        (([1, 2, 3], 0), {}, ValueError, "X: expected shape"),
+        (([1, 2], 7), {}, ValueError, "y: class labels must be from 0 to 2"),
+        (([1, 2], 0), {"max_nodes": 0}, ValueError, "max_nodes: expected at least 1"),
+        (([1, 2], 0), {"max_nodes": 101}, ValueError, "max_nodes: expected at most 100"),
+        (([1, 2], 0), {"class_names": ["a"]}, ValueError, "class_names: .* each of the 3 outputs"),
+        (([1, 2], 0), {"class_names": "abc"}, ValueError, "class_names: .* got 'abc'"),
+        (([1, 2], 0), {"ax": 3}, TypeError, "ax: expected matplotlib axes, got 3"),
+    ],
+)
+def test_refused_network(arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        plot.plot_network(fcnn.Network((2, 4, 3)), *arguments, **options)
+
+
+def test_refused_kind_of_network():
+    with pytest.raises(TypeError, match=r"network: expected a fcnn\.Network, got NoneType"):
+        plot.plot_network(None, [1], 0)
+
+
+# --- All of them ----------------------------------------------------------------------------------
+
+PICTURES = {
+    "history": lambda **options: plot.plot_history(history(), **options),
+    "confusion_matrix": lambda **options: plot.plot_confusion_matrix(Y, PREDICTED, **options),
+    "weights": lambda **options: plot.plot_weights(fcnn.Network((4, 3, 2)), **options),
+    "network": lambda **options: plot.plot_network(
+        fcnn.Network((2, 3, 2)), [1, 2], 0, **options
+    ),
+}  # fmt: skip
+
+
+def test_every_public_picture_is_in_these_tests():
+    public = {name for name in vars(plot) if name.startswith("plot_")}
+    assert public == {f"plot_{name}" for name in PICTURES}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_files(name, tmp_path):
+    path = tmp_path / "picture.png"
+    figure = PICTURES[name](path=path)
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     width, _ = struct.unpack(">II", content[16:24])
-    assert width == 1200
+    assert 500 <= width <= 1200
+    # What a notebook shows, also of a figure from another process.
+    assert pickle.loads(pickle.dumps(figure))._repr_png_()[:8] == content[:8]
+
+
+def test_the_ending_decides_the_format(tmp_path):
     plot.plot_history(history(), tmp_path / "curves.SVG")
     assert b"<svg" in (tmp_path / "curves.SVG").read_bytes()
 
 
-def test_no_window_and_no_pyplot():
+@pytest.mark.parametrize("name", PICTURES)
+def test_no_window_no_pyplot_and_no_settings(name):
     before = "matplotlib.pyplot" in sys.modules
-    plot.plot_history(history())
+
+    def settings():
+        # The backend, once it is asked for, imports pyplot.
+        return {name: mpl.rcParams[name] for name in mpl.rcParams if name != "backend"}
+
+    settings_before = settings()
+    PICTURES[name]()
+    PICTURES[name](ax=axes()[1][0])
     assert ("matplotlib.pyplot" in sys.modules) == before
+    assert settings() == settings_before
 
 
-def test_refusals(tmp_path, monkeypatch):
-    with pytest.raises(ValueError, match="history: expected at least one epoch"):
-        plot.plot_history(History())
+@pytest.mark.parametrize("name", PICTURES)
+def test_refusals(name, tmp_path, monkeypatch):
+    draw = PICTURES[name]
     with pytest.raises(ValueError, match=r"'x\.foo' has the ending 'foo'; expected .*png"):
-        plot.plot_history(history(), "x.foo")
-    with pytest.raises(ValueError, match="'curves' has no ending; expected"):
-        plot.check_ending("curves")
-    with pytest.raises(FileNotFoundError):
-        plot.plot_history(history(), tmp_path / "none" / "x.png")
+        draw(path="x.foo")
+    figure, panels = axes(3)
+    with pytest.raises(ValueError, match="path: goes with a figure of its own"):
+        draw(path=tmp_path / "x.png", ax=panels[0])
+    with pytest.raises(ValueError, match=r"ax: expected 1.*, got 3"):
+        draw(ax=panels)
+    with pytest.raises(ValueError, match=r"ax: expected 1.*, got 0"):
+        draw(ax=[])
+    for wrong in (3, "left", figure, [panels[0], None]):
+        with pytest.raises(TypeError, match="ax: expected matplotlib axes, got"):
+            draw(ax=wrong)
+    assert not list(tmp_path.iterdir())
     for module in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=r"pip install fcnn\[cli\]"):
-        plot.plot_history(history())
+        draw()
+
+
+def test_refused_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        plot.plot_history(history(), tmp_path / "none" / "x.png")
+
+
+def test_refused_histories():
+    with pytest.raises(ValueError, match="history: expected at least one epoch"):
+        plot.plot_history(History())
+    with pytest.raises(TypeError, match=r"history: expected what Network\.fit returns"):
+        plot.plot_history([1.0, 0.5])
+    with pytest.raises(ValueError, match="'curves' has no ending; expected"):
+        plot.check_ending("curves")

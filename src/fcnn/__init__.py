@@ -15,35 +15,40 @@ __all__ = [
     "Adam",
     "AdamW",
     "DivergenceError",
+    "EarlyStopping",
+    "ModelCheckpoint",
     "Network",
     "__version__",
+    "callbacks",
     "datasets",
     "get_num_threads",
     "load",
+    "plot",
     "reference",
+    "schedules",
     "set_num_threads",
     "show_config",
 ]
 
 if TYPE_CHECKING:
-    from fcnn import datasets, reference
+    from fcnn import callbacks, datasets, plot, reference, schedules
+    from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "datasets", "files", "gradient_check", "preprocessing", "reference", "training",
+        "callbacks", "datasets", "files", "gradient_check", "plot", "preprocessing", "reference",
+        "schedules", "sklearn", "training",
     )  # fmt: skip
+    _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
 
     def __getattr__(name):
-        if name == "load":
-            from fcnn.files import load
-
-            return load
-        if name in _SUBMODULES:
+        if name in _SUBMODULES or name in _HOMES:
             import importlib
 
-            return importlib.import_module(f"fcnn.{name}")
+            module = importlib.import_module(f"fcnn.{_HOMES.get(name, name)}")
+            return getattr(module, name) if name in _HOMES else module
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

@@ -69,6 +69,7 @@ def as_number(
     least: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    most: float | None = None,
 ) -> float:
     """Return a value as a finite float within bounds."""
     try:
@@ -86,6 +87,8 @@ def as_number(
         bounds.append((number > above, f"greater than {above:g}"))
     if below is not None:
         bounds.append((number < below, f"less than {below:g}"))
+    if most is not None:
+        bounds.append((number <= most, f"at most {most:g}"))
     if not math.isfinite(number) or not all(met for met, _ in bounds):
         wanted = " ".join(["a finite number", " and ".join(text for _, text in bounds)]).strip()
         raise ValueError(f"{name}: expected {wanted}, got {value!r}")
@@ -222,11 +225,15 @@ def as_inputs(name: str, X: Any, n_in: int, dtype: np.dtype[Any]) -> Array:
     return cast(name, array, dtype)
 
 
-def refuse_nonfinite(name: str, array: Array) -> None:
-    """Raise ValueError naming the first NaN or infinity."""
+def refuse_nonfinite(name: str, array: Array, rows: Array | None = None) -> None:
+    """Raise ValueError naming the first NaN or infinity.
+
+    `rows` are the indices that the rows of the array have for the user, if not 0, 1, 2, ...
+    """
     if not core.all_finite(array):
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        place = ", ".join(map(str, first))
+        named = first if rows is None else (int(rows[first[0]]), *first[1:])
+        place = ", ".join(map(str, named))
         raise ValueError(f"{name}: expected finite numbers, got {array[first]} at [{place}]")
 
 
@@ -242,10 +249,26 @@ def as_targets(
         X = X[np.newaxis]
         if array.ndim == 0 or (array.ndim == 1 and array.shape == (n_out,) and n_out > 1):
             array = array[np.newaxis]
-    rows = len(X)
+    return X, as_target_rows(name, array, len(X), n_out, loss, dtype)
+
+
+def as_target_rows(
+    name: str,
+    y: Any,
+    rows: int,
+    n_out: int,
+    loss: str,
+    dtype: np.dtype[Any],
+    rows_of_user: Array | None = None,
+) -> Array:
+    """Return targets of `rows` samples as int64 labels (rows,) or as rows (rows, n_out).
+
+    `rows_of_user`: see `refuse_nonfinite`.
+    """
+    array = as_numeric_targets(name, y, loss)
     if loss == "cross_entropy":
         if array.shape == (rows,):
-            return X, _labels(name, array, n_out)
+            return _labels(name, array, n_out)
         shapes = f"({rows},) for labels or ({rows}, {n_out}) for one-hot rows"
     else:
         if n_out == 1 and array.shape == (rows,):
@@ -261,9 +284,9 @@ def as_targets(
     rows_of_y = cast(name, array, dtype)
     if array.dtype.kind in "iu" and not _is_exact(rows_of_y, array):
         raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
-    refuse_nonfinite(name, rows_of_y)
-    _check_range(name, rows_of_y, loss)
-    return X, rows_of_y
+    refuse_nonfinite(name, rows_of_y, rows_of_user)
+    _check_range(name, rows_of_y, loss, rows_of_user)
+    return rows_of_y
 
 
 def _is_exact(converted: Array, integers: Array) -> bool:
@@ -307,7 +330,7 @@ def _labels(name: str, array: Array, n_out: int) -> Array:
     return labels
 
 
-def _check_range(name: str, y: Array, loss: str) -> None:
+def _check_range(name: str, y: Array, loss: str, rows: Array | None) -> None:
     if loss == "binary_cross_entropy" and not (y.min() >= 0 and y.max() <= 1):
         bad = y.min() if y.min() < 0 else y.max()
         raise ValueError(f"{name}: {loss} takes targets from 0 to 1, got {bad}")
@@ -318,9 +341,10 @@ def _check_range(name: str, y: Array, loss: str) -> None:
         # A row of float32 probabilities misses 1 by about 1e-7 for each entry.
         wrong = np.flatnonzero((np.abs(sums - 1) > 1e-4) | (y.min(axis=1) < 0))
         if wrong.size:
+            row = wrong[0] if rows is None else rows[wrong[0]]
             raise ValueError(
                 f"{name}: one-hot rows must be probabilities that sum to 1, got "
-                f"{y[wrong[0]]} in row {wrong[0]}"
+                f"{y[wrong[0]]} in row {row}"
             )
 
 
@@ -343,3 +367,88 @@ def as_sample_weight(
             f"{weight.min()} to {weight.max()}"
         )
     return weight
+
+
+# --- Options of a training -----------------------------------------------------------------------
+
+
+def as_dropout(dropout: Any, L: int) -> tuple[float, ...] | None:
+    """Return the probabilities of the layers 0..L-1; None if nothing is dropped."""
+    if np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict)):
+        rates = (0.0, *[as_number("dropout", dropout, least=0, below=1)] * (L - 1))
+    else:
+        try:
+            given = list(() if isinstance(dropout, (str, bytes)) else dropout)
+        except TypeError:
+            given = []
+        if len(given) != L:
+            raise ValueError(
+                f"dropout: expected one number, or {L}, for the inputs and each hidden layer; "
+                f"got {dropout!r}"
+            )
+        rates = tuple(
+            as_number(f"dropout[{l}]", rate, least=0, below=1) for l, rate in enumerate(given)
+        )
+    return rates if any(rates) else None
+
+
+def as_step_options(
+    L: int,
+    loss: str | None,
+    l1: Any,
+    l2: Any,
+    clip_norm: Any,
+    dropout: Any,
+    label_smoothing: Any,
+) -> dict[str, Any]:
+    """Return the options of an update for the core, those that change nothing left out.
+
+    `loss` is the network's, None a loss of the user's own.
+    """
+    if (
+        type(l1) is type(l2) is type(dropout) is type(label_smoothing) is float
+        and clip_norm is None
+        and not (l1 or l2 or dropout or label_smoothing)
+    ):
+        return {}  # at once: the checks below take as long as a small training step
+    options: dict[str, Any] = {}
+    for name, value in (("l1", l1), ("l2", l2)):
+        if number := as_number(name, value, least=0):
+            options[name] = number
+    if clip_norm is not None:
+        options["clip_norm"] = as_number("clip_norm", clip_norm, above=0)
+    if rates := as_dropout(dropout, L):
+        options["dropout"] = rates
+    if smoothing := as_number("label_smoothing", label_smoothing, least=0, below=1):
+        if loss not in ("cross_entropy", "binary_cross_entropy"):
+            given = "a loss of your own" if loss is None else repr(loss)
+            raise ValueError(
+                "label_smoothing: it goes with the loss cross_entropy or binary_cross_entropy, "
+                f"got {smoothing:g} with {given}"
+            )
+        options["label_smoothing"] = smoothing
+    return options
+
+
+def as_class_weight(class_weight: Any, K: int) -> Array | None:
+    """Return the weight of each class 0..K-1, shape (K,); None for "balanced"."""
+    if isinstance(class_weight, str):
+        as_choice("class_weight", class_weight, ["balanced"])
+        return None
+    if not isinstance(class_weight, dict):
+        raise TypeError(
+            f'class_weight: expected a dict from labels to weights or "balanced", got '
+            f"{class_weight!r}"
+        )
+    weights = np.ones(K)
+    for label, weight in class_weight.items():
+        try:
+            index = operator.index(label)
+        except TypeError:
+            index = -1
+        if not 0 <= index < K:
+            raise ValueError(f"class_weight: expected labels from 0 to {K - 1}, got {label!r}")
+        weights[index] = as_number(f"class_weight[{label!r}]", weight, least=0)
+    if not weights.any():
+        raise ValueError("class_weight: expected at least one weight greater than 0, got none")
+    return weights

@@ -1,12 +1,14 @@
-"""Save and load networks: the safetensors format, the architecture in its metadata."""
+"""Save and load networks and checkpoints of trainings: safetensors, the rest in its metadata."""
 
 import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn.network import Network
@@ -14,12 +16,61 @@ from fcnn.preprocessing import Preprocessing
 
 FORMAT_VERSION = 1
 
+# Key of the metadata and beginning of the tensors' names that hold the state of a training.
+_METADATA = "fcnn_training"
+_TRAINING = "training."
+_STATE: dict[str, Any] = {
+    "epoch": int, "stopped": bool, "samples": int | None, "history": dict, "optimizer": dict,
+    "generator": dict, "schedules": list, "callbacks": list,
+}  # fmt: skip
+
 
 def save(network: Network, path: str | os.PathLike[str]) -> None:
     """Write a network to a file: see `Network.save`."""
+    path = _as_path(path)
+    _write(path, *_described(network))
+
+
+def save_checkpoint(network: Network, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a network and the state of its training: see `fcnn.training.Progress.save`.
+
+    The state is a dict of numbers, texts, lists, dicts and arrays. Its arrays become tensors named
+    training.0, training.1, ...; the rest is JSON in the metadata, {"tensor": name} for each array.
+    """
+    path = _as_path(path)
+    tensors, metadata = _described(network)
+    metadata[_METADATA] = json.dumps(_packed(state, tensors, "the state"))
+    _write(path, tensors, metadata)
+
+
+def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
     from safetensors.numpy import save as to_bytes
 
-    path = _as_path(path)
+    _write_whole(path, to_bytes(tensors, metadata=metadata))
+
+
+def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
+    """Return a state with names in the place of its arrays, which are added to the tensors."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        name = f"{_TRAINING}{len(tensors)}"
+        tensors[name] = np.require(value, value.dtype.newbyteorder("="), ["C", "A"])
+        return {"tensor": name}
+    if isinstance(value, np.generic):
+        return _packed(value.item(), tensors, what)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _packed(v, tensors, f"{what}[{key!r}]") for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(v, tensors, f"{what}[{i}]") for i, v in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"{what}: a checkpoint holds numbers, texts, lists, dicts with texts as keys and arrays of "
+        f"numbers, got {value!r}"
+    )
+
+
+def _described(network: Network) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the tensors and the metadata of a network's file."""
     tensors: dict[str, Any] = {}
     for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"W{l}"] = np.ascontiguousarray(W)
@@ -44,12 +95,12 @@ def save(network: Network, path: str | os.PathLike[str]) -> None:
             "target": preparation.target,
             "classes": preparation.classes,
         }
-    _write_whole(path, to_bytes(tensors, metadata={"fcnn": json.dumps(description)}))
+    return tensors, {"fcnn": json.dumps(description)}
 
 
-def _as_path(path: Any) -> Path:
+def _as_path(path: Any, name: str = "path") -> Path:
     if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
+        raise TypeError(f"{name}: expected a str or os.PathLike, got {type(path).__name__}")
     return Path(path)
 
 
@@ -78,7 +129,7 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Network:
-    """Return the network in a file that `Network.save` or the command line wrote.
+    """Return the network in a file that `Network.save`, a checkpoint or the command line wrote.
 
     Parameters
     ----------
@@ -97,16 +148,68 @@ def load(path: str | os.PathLike[str]) -> Network:
     ValueError
         If the file is truncated, not an fcnn model, or of a newer format.
     """
+    with _opened(_as_path(path)) as file:
+        return _read(file, str(path))
+
+
+def load_checkpoint(
+    network: Network, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any], NDArray[Any]]:
+    """Return the state of a training, and the parameters of its network then.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a sound checkpoint, or one of a network of another architecture.
+    """
+    with _opened(_as_path(path, "resume")) as file:
+        saved = _read(file, str(path))
+        for name in ("sizes", "activations", "loss", "dtype"):
+            wanted, found = getattr(network, name), getattr(saved, name)
+            if wanted != found:
+                raise ValueError(
+                    f"resume: expected a checkpoint of a network with {name} {wanted}, {path} has "
+                    f"{found}"
+                )
+        metadata = file.metadata()
+        if _METADATA not in metadata:
+            raise ValueError(
+                f"resume: {path} is a model without the state of its training; expected a file "
+                "that fcnn.ModelCheckpoint wrote"
+            )
+        try:
+            state = _unpacked(json.loads(metadata[_METADATA]), file)
+            for name, kind in _STATE.items():
+                if not isinstance(state[name], kind):
+                    raise ValueError(f"expected {name} as {kind}, found {state[name]!r}")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"{path}: not a sound checkpoint ({error})") from None
+    return state, saved.parameters
+
+
+def _unpacked(value: Any, file: Any) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(v, file) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if list(value) == ["tensor"]:
+        return file.get_tensor(value["tensor"])
+    return {key: _unpacked(v, file) for key, v in value.items()}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
-    path = _as_path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path}: expected a model file, got a folder")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with safe_open(path, framework="np") as file:
-            return _read(file, str(path))
+            yield file
     except SafetensorError as error:
         raise ValueError(
             f"{path}: not a model file, or a truncated one (safetensors: {error})"
@@ -133,7 +236,10 @@ def _read(file: Any, path: str) -> Network:
         *hidden, output = description["activations"]
         expected = _expected_shapes(sizes, description)
         # Before anything is allocated: a forged header may announce any size.
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        names = file.keys()
+        if _METADATA in metadata:
+            names = [name for name in names if not name.startswith(_TRAINING)]
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         if found != expected:
             raise ValueError(f"expected tensors {expected}, found {found}")
         network = Network(

@@ -24,7 +24,10 @@ from fcnn.trace import Trace, layer_views
 if TYPE_CHECKING:
     from fcnn.gradient_check import GradientCheck
     from fcnn.preprocessing import Preprocessing
+    from fcnn.schedules import Schedule
     from fcnn.training import History, Progress
+
+    AnySchedule = Schedule | Callable[[float], float]
 
 Array = NDArray[Any]
 
@@ -320,13 +323,19 @@ class Network(core.Network):
         weight = check.as_sample_weight(sample_weight, len(inputs), double)
         return compare_gradients(precise, gradient, inputs, targets, weight, max_parameters)
 
-    def train_step(
+    def train_step(  # type: ignore[override] # the core's takes more options, unchecked
         self,
         X: ArrayLike,
         y: ArrayLike,
         optimizer: Optimizer,
         sample_weight: ArrayLike | None = None,
         n_threads: int | None = None,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        label_smoothing: float = 0.0,
     ) -> float:
         """Make one update with the gradient of a batch; return the loss before it.
 
@@ -337,8 +346,13 @@ class Network(core.Network):
             Targets, shape (s, n_L), (s,) for labels or a single output.
         optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
         sample_weight : array-like, shape (s,), optional
-        n_threads : int, optional
-            As for `fit`.
+        n_threads, l1, l2, clip_norm, dropout, label_smoothing
+            As for `fit`. What is dropped is drawn from ``net.rng``.
+
+        Returns
+        -------
+        float
+            With the penalty of l1 and l2.
 
         Raises
         ------
@@ -349,8 +363,13 @@ class Network(core.Network):
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         as_optimizer(optimizer)
+        options = check.as_step_options(
+            len(self.sizes) - 1, self.loss, l1, l2, clip_norm, dropout, label_smoothing
+        )
+        if "dropout" in options:
+            options["seed"] = int(self.rng.integers(2**63 - 1))
         try:
-            return super().train_step(inputs, targets, optimizer, weight, n_threads)
+            return super().train_step(inputs, targets, optimizer, weight, n_threads, **options)
         except DivergenceError:
             # Looked for only now, because a NaN always ends here and a look costs as much as a
             # small step.
@@ -359,8 +378,8 @@ class Network(core.Network):
 
     def fit(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
+        X: Any,
+        y: ArrayLike | None = None,
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
@@ -372,12 +391,30 @@ class Network(core.Network):
         rng: int | np.random.Generator | None = None,
         progress: bool = False,
         n_threads: int | None = None,
+        schedule: AnySchedule | Sequence[AnySchedule] | None = None,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        label_smoothing: float = 0.0,
+        class_weight: dict[int, float] | str | None = None,
+        loss: Callable[..., tuple[float, ArrayLike]] | None = None,
+        resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train on mini-batches.
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0)
+        X : array-like, shape (s, n_0); or iterable of batches
+            A `numpy.memmap` may be larger than memory: its samples, which must be stored one after
+            the other, are read from its file in blocks of about 32 MB (at least a batch), and
+            checked then, which may be after the first updates. Labels, weights and the shuffled
+            order (8 bytes a sample) stay in memory; rows of y may be mapped, too. Elsewhere than on
+            Linux, and opened with mode "c", the pages that are read count as the process's memory
+            until the system needs them for something else.
+            Without `y`, an iterable of (X, y) or (X, y, sample_weight), one update each, that is
+            gone through anew in each epoch; or a function without arguments that returns an
+            iterator. `batch_size` and `shuffle` do not count then.
         y : array-like
             Targets, shape (s, n_L), (s,) for labels or a single output.
         epochs : int, default 10
@@ -388,20 +425,52 @@ class Network(core.Network):
             None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it.
         sample_weight : array-like, shape (s,), optional
         validation : (X, y) or (X, y, sample_weight), optional
-            Evaluated after each epoch.
+            Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a
+            memory map, too; the outputs for all of it are held in memory.
         callbacks : iterable of callable, optional
             Each is called after each epoch with an `fcnn.training.Progress`; a callback that
-            returns True ends the training.
+            returns True ends the training. See `fcnn.callbacks`.
         shuffle : bool, default True
             Draw a new order of the samples for each epoch.
         rng : int, numpy.random.Generator or None, default None
-            Seed or generator of the shuffling; None goes on with ``net.rng``.
+            Seed or generator of shuffling and dropout; None goes on with ``net.rng``.
         progress : bool, default False
-            Show a progress bar (needs tqdm: ``pip install fcnn[cli]``).
+            Show a progress bar with the losses and the time left, in a terminal or a notebook
+            (needs tqdm: ``pip install fcnn[cli]``).
         n_threads : int, optional
             At most so many threads, and no more than the CPUs that the process may use. None takes
             as many as gain by it (`fcnn.set_num_threads`). The result has the same bits whatever
             their number.
+        schedule : one of fcnn.schedules, callable, or list of them, optional
+            Factors of the optimizer's `lr` for every update. A callable is given the time in
+            epochs; the factors of a list are multiplied. `lr` itself is not changed.
+        l1, l2 : float, default 0
+            Adds the penalty l1 sum |W| + l2/2 sum W^2, over weights but not biases, to the loss of
+            every batch.
+        clip_norm : float, optional
+            A gradient whose Euclidean norm, over all parameters, is greater is scaled down to it.
+        dropout : float or sequence of L floats, default 0
+            Probability that a node's activation is dropped, one for all hidden layers or one for
+            the inputs and each hidden layer, l = 0..L-1; the others are divided by 1 - p. N.
+            Srivastava et al.: Dropout, JMLR 15, 2014, section 10, there called inverted.
+        label_smoothing : float, default 0
+            Targets become (1 - e) y + e / n_L for cross_entropy and (1 - e) y + e / 2 for
+            binary_cross_entropy. C. Szegedy et al.: Rethinking the inception architecture, CVPR
+            2016, section 7.
+        class_weight : dict or "balanced", optional
+            Factor of the sample weight for each label; labels that a dict leaves out have 1.
+            "balanced" is s / (number of classes * samples of the class). For cross_entropy, and for
+            binary_cross_entropy with one output.
+        loss : callable, optional
+            Train with a loss of your own instead of the network's. For every batch, ``loss(a, y)``,
+            or ``loss(a, y, sample_weight)`` if there are weights, is called with the outputs a,
+            shape (s, n_L), and the batch's part of y as it was given. It returns the loss, a
+            number, and dC/da, its derivative with respect to a (1/s included, if it is a mean).
+        resume : str or path-like, optional
+            A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
+            result is that of a training that was never interrupted, bit for bit. Read from the file
+            are parameters, optimizer (hyperparameters included), generator, history, and the states
+            of schedules and callbacks; `epochs` counts from the beginning.
 
         Returns
         -------
@@ -411,7 +480,8 @@ class Network(core.Network):
         Raises
         ------
         ValueError, TypeError
-            If an argument is not as described, or data are NaN or infinite; nothing is changed.
+            If an argument is not as described, or data are NaN or infinite; nothing is changed,
+            unless the data are read during the training.
         fcnn.DivergenceError
             If the loss stops being finite; the last finite parameters are kept.
         KeyboardInterrupt
@@ -422,7 +492,9 @@ class Network(core.Network):
         return fit(
             self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
             sample_weight=sample_weight, validation=validation, callbacks=callbacks,
-            shuffle=shuffle, rng=rng, progress=progress, n_threads=n_threads,
+            shuffle=shuffle, rng=rng, progress=progress, n_threads=n_threads, schedule=schedule,
+            l1=l1, l2=l2, clip_norm=clip_norm, dropout=dropout, label_smoothing=label_smoothing,
+            class_weight=class_weight, loss=loss, resume=resume,
         )  # fmt: skip
 
     def evaluate(

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._validation import as_flag, as_number
+from fcnn._validation import as_count, as_flag, as_number
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
@@ -92,6 +92,43 @@ class Optimizer:
         if self._owner is None:
             self._owner = weakref.ref(network)
         return self._state
+
+    def _hyperparameters(self) -> dict[str, Any]:
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("steps", "_state", "_owner")
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return hyperparameters, steps and state vectors, which are not copied."""
+        return {
+            "rule": self.rule,
+            "steps": self.steps,
+            "hyperparameters": self._hyperparameters(),
+            "vectors": list(self._state),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned, for any one network.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another kind of optimizer; nothing is changed.
+        """
+        if state["rule"] != self.rule:
+            raise ValueError(f"optimizer: expected {state['rule']!r} as saved, got {self.rule!r}")
+        unknown = {*state["hyperparameters"]} - {*self._hyperparameters(), "_epsilon_hat"}
+        if unknown:
+            raise ValueError(f"optimizer: {self.rule} has no {sorted(unknown)[0]!r}")
+        other = object.__new__(type(self))
+        for name, value in state["hyperparameters"].items():
+            setattr(other, name, value)  # which checks it
+        vectors = tuple(map(_copy, state["vectors"]))
+        self.__dict__.update(
+            vars(other), steps=as_count("steps", state["steps"], 0), _state=vectors, _owner=None
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         # A weak reference cannot be pickled; a copy belongs to the network it updates next.
@@ -193,6 +230,8 @@ class Adam(Optimizer):
     """
 
     rule = "adam"
+    # Whether eps is added before the bias correction of the second mean, as scikit-learn does.
+    _epsilon_hat = False
 
     def __init__(
         self,
@@ -234,3 +273,6 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, betas, eps, weight_decay)
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {kind.rule: kind for kind in (SGD, Adam, AdamW)}

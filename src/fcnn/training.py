@@ -1,20 +1,30 @@
 """The training loop: epochs, validation, history. An epoch is one call of the core."""
 
+import copy
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
+from fcnn._data import Arrays, Batches, Block, value_of
+from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
-from fcnn.optimizers import Adam, Optimizer, as_optimizer
+from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
+from fcnn.schedules import Schedule, as_schedules, learning_rates
 from fcnn.threads import resolve
 
 if TYPE_CHECKING:
+    import os
+
     from fcnn.network import Network
+
+Loss = Callable[..., tuple[float, ArrayLike]]
+
+_CURVES = ("loss", "validation_loss", "validation_score")
 
 
 @dataclass
@@ -24,15 +34,19 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean loss of the epoch's batches, each before its update.
+        Mean loss of the epoch's batches, each before its update; the penalty is part of it.
     validation_loss : list of float
-        Loss on the validation data after the epoch; empty without validation data.
+        Loss on the validation data after the epoch, without penalty; empty without such data.
     validation_score : list of float
-        Accuracy or r2 on the validation data.
+        Accuracy or r2 on the validation data; empty without them or with a loss of your own.
     score_name : str
-        "accuracy" or "r2"; empty without validation data.
+        "accuracy" or "r2"; empty without scores.
     seconds : list of float
         Duration of each epoch, without validation.
+    learning_rate : list of float
+        Of the epoch's last update.
+    penalty : list of float
+        Mean penalty of l1 and l2 over the epoch's batches; empty without them.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -40,20 +54,34 @@ class History:
     validation_score: list[float] = field(default_factory=list)
     score_name: str = ""
     seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    penalty: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the curves by name, for a data frame, JSON or a plot: lists of float, copied."""
+        return asdict(self)
 
     def __repr__(self) -> str:
         if not self.loss:
             return "<History: no epochs>"
-        text = f"{len(self.loss)} epochs in {sum(self.seconds):.3g} s, loss {self.loss[-1]:.4g}"
-        if self.validation_loss:
-            text += (
-                f", validation loss {self.validation_loss[-1]:.4g}, "
-                f"{self.score_name} {self.validation_score[-1]:.4g}"
-            )
-        return f"<History: {text}>"
+        count = len(self.loss)
+        text = f"{count} epoch{'s' if count > 1 else ''} in {sum(self.seconds):.3g} s"
+        return f"<History: {text}, {', '.join(_figures(self))}>"
 
 
-@dataclass(frozen=True)
+def _figures(history: History) -> list[str]:
+    """Return what the last epoch came to, in words."""
+    if not history.loss:
+        return []
+    texts = [f"loss {history.loss[-1]:.4g}"]
+    if history.validation_loss:
+        texts.append(f"validation loss {history.validation_loss[-1]:.4g}")
+    if history.validation_score:
+        texts.append(f"{history.score_name} {history.validation_score[-1]:.4g}")
+    return texts
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Progress:
     """What a callback is given after each epoch.
 
@@ -64,7 +92,10 @@ class Progress:
     history : History
         Up to and with this epoch.
     epoch, epochs : int
-        Epochs completed in this call of `fit`, and asked for.
+        Epochs completed, those before a resumption included, and asked for.
+    curves : tuple of str
+        The curves that can be monitored: "loss", and with validation data "validation_loss" and
+        "validation_score".
     """
 
     network: "Network"
@@ -72,12 +103,143 @@ class Progress:
     history: History
     epoch: int
     epochs: int
+    curves: tuple[str, ...] = ("loss",)
+    _training: "_Training | None" = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all epochs are made or a callback before this one has ended the training."""
+        return self.epoch >= self.epochs or (self._training is not None and self._training.stopped)
+
+    def save(self, path: "str | os.PathLike[str]") -> None:
+        """Write a checkpoint, which ``fit(..., resume=path)`` goes on from.
+
+        It holds the states of the callbacks as they are now: call it in the last one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        from fcnn.files import save_checkpoint
+
+        if self._training is None:
+            raise ValueError("a Progress that is not of Network.fit has no training to save")
+        save_checkpoint(self.network, self._training.state_dict(), path)
+
+    def __repr__(self) -> str:
+        texts = [f"epoch {self.epoch} of {self.epochs}", *_figures(self.history)]
+        return f"<Progress: {', '.join(texts)}>"
+
+
+class _Training:
+    """What changes from epoch to epoch: all that a checkpoint has to hold."""
+
+    def __init__(
+        self,
+        network: "Network",
+        optimizer: Optimizer,
+        schedules: list[Schedule],
+        callbacks: list[Callable[[Progress], object]],
+        generator: np.random.Generator,
+        samples: int | None,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.schedules = schedules
+        self.callbacks = callbacks
+        self.generator = generator
+        self.samples = samples
+        self.history = History()
+        self.epoch = 0
+        self.stopped = False
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "stopped": self.stopped,
+            "samples": self.samples,
+            "history": self.history.to_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.bit_generator.state,
+            "schedules": _states_of("schedule", self.schedules),
+            "callbacks": _states_of("callbacks", self.callbacks),
+        }
+
+    def check(self, state: dict[str, Any]) -> None:
+        """Refuse the state of another training."""
+        if state["samples"] != self.samples:
+            raise ValueError(
+                f"resume: the checkpoint is of a training on {_samples(state['samples'])}, "
+                f"X has {_samples(self.samples)}"
+            )
+        if state["optimizer"]["rule"] != self.optimizer.rule:
+            raise ValueError(
+                f"resume: the checkpoint is of a training with {state['optimizer']['rule']}, "
+                f"optimizer is {self.optimizer!r}"
+            )
+        copy.copy(self.optimizer).load_state_dict(state["optimizer"])  # refuses nonsense
+        shape = self.network.parameters.shape
+        if any(v.shape != shape for v in state["optimizer"]["vectors"]):
+            raise ValueError("resume: the checkpoint's optimizer is of a network of another size")
+        kind = state["generator"]["bit_generator"]
+        if kind != type(self.generator.bit_generator).__name__:
+            raise ValueError(
+                f"rng: expected a generator with {kind}, as in the checkpoint, got "
+                f"{type(self.generator.bit_generator).__name__}"
+            )
+        _matched("schedule", state["schedules"], self.schedules)
+        _matched("callbacks", state["callbacks"], self.callbacks)
+
+    def load_state_dict(self, state: dict[str, Any], parameters: NDArray[Any]) -> None:
+        for name, given in (("schedules", self.schedules), ("callbacks", self.callbacks)):
+            for one, its_state in _matched(name, state[name], given):
+                one.load_state_dict(its_state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.state(self.network)
+        self.generator.bit_generator.state = state["generator"]
+        self.network.parameters = parameters
+
+
+def _samples(count: int | None) -> str:
+    return "batches of an iterable" if count is None else f"{count} samples"
+
+
+def _states_of(name: str, objects: Sequence[Any]) -> list[dict[str, Any]]:
+    """Return the states of those that have one, with the names of their classes."""
+    states = []
+    for i, one in enumerate(objects):
+        if hasattr(one, "state_dict"):
+            state = one.state_dict()
+            if not isinstance(state, dict):
+                raise TypeError(f"{name}[{i}]: expected a dict from state_dict(), got {state!r}")
+            if state:
+                states.append({"kind": type(one).__name__, "state": state})
+    return states
+
+
+def _matched(
+    name: str, states: list[dict[str, Any]], objects: Sequence[Any]
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Return who goes on from which state: the first of its class that is left."""
+    left = [one for one in objects if hasattr(one, "load_state_dict")]
+    pairs = []
+    for state in states:
+        found = next((one for one in left if type(one).__name__ == state["kind"]), None)
+        if found is None:
+            raise ValueError(
+                f"{name}: expected the {state['kind']} whose state is in the checkpoint, got "
+                f"{list(objects)}"
+            )
+        left.remove(found)
+        pairs.append((found, state["state"]))
+    return pairs
 
 
 def fit(
     network: "Network",
-    X: ArrayLike,
-    y: ArrayLike,
+    X: Any,
+    y: ArrayLike | None,
     *,
     epochs: int,
     batch_size: int | None,
@@ -89,16 +251,33 @@ def fit(
     rng: int | np.random.Generator | None,
     progress: bool,
     n_threads: int | None,
+    schedule: Any,
+    l1: float,
+    l2: float,
+    clip_norm: float | None,
+    dropout: float | Sequence[float],
+    label_smoothing: float,
+    class_weight: dict[int, float] | str | None,
+    loss: Loss | None,
+    resume: "str | os.PathLike[str] | None",
 ) -> History:
     """Train a network: see `Network.fit`."""
     epochs = check.as_count("epochs", epochs)
     check.as_flag("shuffle", shuffle)
     check.as_flag("progress", progress)
-    inputs, targets, weight = _as_training_data(network, X, y, sample_weight, "")
-    size = len(inputs)
-    if batch_size is not None:
-        size = min(size, check.as_count("batch_size", batch_size))
-    optimizer = Adam() if optimizer is None else as_optimizer(optimizer)
+    if loss is not None and not callable(loss):
+        raise TypeError(
+            f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
+            "losses with names are chosen in fcnn.Network(loss=...)"
+        )
+    options = check.as_step_options(
+        len(network.sizes) - 1, network.loss if loss is None else None, l1, l2, clip_norm,
+        dropout, label_smoothing,
+    )  # fmt: skip
+    size = None if batch_size is None else check.as_count("batch_size", batch_size)
+    data = _as_data(network, X, y, sample_weight, epochs, loss is not None, "dropout" in options)
+    if class_weight is not None:
+        data.weigh_classes(class_weight)
     held_out = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
@@ -106,73 +285,251 @@ def fit(
             if isinstance(validation, (tuple, list)):
                 got += f" of {len(validation)}"
             raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
-        X_held, y_held, weight_held = (*validation, None)[:3]
-        held_out = _as_training_data(network, X_held, y_held, weight_held, "validation ")
-    try:
-        callbacks = list(callbacks)
-    except TypeError:
-        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}") from None
-    for callback in callbacks:
-        if not callable(callback):
-            raise TypeError(f"callbacks: expected functions, got {callback!r}")
-    generator = network.rng if rng is None else check.as_generator(rng)
-    threads = resolve(n_threads) if n_threads is not None else None
-    optimizer.state(network)  # which refuses an optimizer that is another network's
+        held_out = Arrays(
+            network, *(*validation, None)[:3], own_loss=loss is not None, whose="validation "
+        )
+    saved: dict[str, Any] | None = None
+    parameters: Any = None
+    if resume is not None:
+        from fcnn.files import load_checkpoint
 
-    history = History()
-    order = np.arange(len(inputs), dtype=np.int64) if shuffle else None
-    with _bar(epochs, progress) as bar:
-        for epoch in range(1, epochs + 1):
+        saved, parameters = load_checkpoint(network, resume)
+    if optimizer is not None:
+        as_optimizer(optimizer)
+    else:
+        optimizer = Adam() if saved is None else _saved_kind(saved)
+    training = _Training(
+        network, optimizer, as_schedules(schedule), _as_callbacks(callbacks),
+        network.rng if rng is None else check.as_generator(rng), data.samples,
+    )  # fmt: skip
+    if saved is not None:
+        try:
+            training.check(saved)
+            training.epoch, training.stopped = saved["epoch"], saved["stopped"]
+            training.history = History(**saved["history"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"resume: {resume} is not a sound checkpoint ({error!r})") from None
+    threads = resolve(n_threads) if n_threads is not None else None
+    curves: tuple[str, ...] = ("loss",)
+    if held_out is not None:
+        curves = _CURVES if loss is None else _CURVES[:2]
+
+    def state_now() -> Progress:
+        return Progress(
+            network, training.optimizer, training.history, training.epoch, epochs, curves, training
+        )
+
+    new_bar = _bar(training.epoch, epochs, progress)
+    for one in (*training.schedules, *training.callbacks):
+        if hasattr(one, "on_begin"):
+            one.on_begin(state_now())
+    optimizer.state(network)  # which refuses an optimizer that is another network's
+    if saved is not None:
+        training.load_state_dict(saved, parameters)
+
+    step = _Updates(training, size, options, loss, threads)
+    history = training.history
+    with new_bar() as bar:
+        while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
-            if order is not None:
-                generator.shuffle(order)
             try:
-                loss = network.train_epoch(inputs, targets, optimizer, size, order, weight, threads)
+                step.make_epoch(data, shuffle, epochs, bar)
             except DivergenceError as error:
-                error.add_note(f"in epoch {epoch} of {epochs}")
+                error.add_note(f"in epoch {training.epoch + 1} of {epochs}")
                 raise
             history.seconds.append(time.perf_counter() - began)
-            history.loss.append(loss)
-            shown = {"loss": f"{loss:.4g}"}
+            training.epoch += 1
+            shown = {"loss": f"{history.loss[-1]:.4g}"}
             if held_out is not None:
-                scores = network.evaluate(*held_out, threads)
-                history.validation_loss.append(scores.pop("loss"))
-                history.score_name, value = scores.popitem()
-                history.validation_score.append(value)
-                shown["validation"] = f"{history.validation_loss[-1]:.4g}"
-                shown[history.score_name] = f"{value:.4f}"
+                value, score = held_out.evaluate(loss, threads)
+                history.validation_loss.append(value)
+                shown["validation"] = f"{value:.4g}"
+                if score is not None:
+                    history.score_name, value = score
+                    history.validation_score.append(value)
+                    shown[history.score_name] = f"{value:.4f}"
             bar.set_postfix(shown, refresh=False)
-            bar.update()
-            answers = [
-                callback(Progress(network, optimizer, history, epoch, epochs))
-                for callback in callbacks
-            ]
-            if any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers):
-                break
+            bar.update(training.epoch - bar.n)
+            for one in training.schedules:
+                one.on_epoch(state_now())
+            for callback in training.callbacks:
+                answer = callback(state_now())
+                if isinstance(answer, (bool, np.bool_)) and answer:
+                    training.stopped = True
+    for one in training.callbacks:
+        if hasattr(one, "on_end"):
+            one.on_end(state_now())
     return history
 
 
-def _as_training_data(
-    network: "Network", X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, whose: str
-) -> tuple[Any, Any, Any]:
-    inputs = check.as_inputs(f"{whose}X", X, network.sizes[0], network.dtype)
-    if inputs.ndim == 1:
-        raise ValueError(
-            f"{whose}X: expected shape (samples, {network.sizes[0]}), got {inputs.shape}; "
-            f"X[None] makes it one sample"
+class _Updates:
+    """The updates of an epoch."""
+
+    def __init__(
+        self,
+        training: _Training,
+        batch_size: int | None,
+        options: dict[str, Any],
+        loss: Loss | None,
+        threads: int | None,
+    ) -> None:
+        self.training = training
+        self.batch_size = batch_size
+        self.options = options
+        self.loss = loss
+        self.threads = threads
+
+    def make_epoch(self, data: Arrays | Batches, shuffle: bool, epochs: int, bar: Any) -> None:
+        """Make the updates of an epoch, and the entries of its history but for the seconds."""
+        training = self.training
+        size, order = 1, None
+        if data.samples is not None:
+            size = min(data.samples, self.batch_size or data.samples)
+            if shuffle:
+                # Of the generator's state alone, not of the order before: a resumed training has
+                # only the first.
+                order = np.arange(data.samples, dtype=np.int64)
+                training.generator.shuffle(order)
+        batches, made = data.batches(size), 0
+        losses = []
+        rates = None
+        for block in data.blocks(order, size):
+            count = -(-len(block.X) // block.batch_size)
+            if training.schedules:
+                rates = self._rates(made, count, batches, epochs)
+            try:
+                losses.append(self._make_block(block, count, rates))
+            except DivergenceError as error:
+                if made:
+                    error.add_note(f"counted after the first {made} steps of the epoch")
+                raise
+            made += count
+            if batches and made < batches:
+                bar.update(training.epoch + made / batches - bar.n)
+        # Of all batches at once: the same bits whatever the blocks.
+        pairs = losses[0] if len(losses) == 1 else np.concatenate(losses)
+        loss = float(data.shares(order, size) @ pairs[:, 0])
+        history = training.history
+        if "l1" in self.options or "l2" in self.options:
+            history.penalty.append(float(pairs[:, 1].mean()))
+            loss += history.penalty[-1]
+        history.loss.append(loss)
+        history.learning_rate.append(training.optimizer.lr if rates is None else float(rates[-1]))
+
+    def _rates(
+        self, made: int, count: int, batches: int | None, epochs: int
+    ) -> NDArray[np.float64]:
+        """Return the learning rates of the next updates."""
+        training = self.training
+        times = np.full(count, float(training.epoch))
+        if batches:
+            times += np.minimum(np.arange(made, made + count), batches - 1) / batches
+        return learning_rates(training.schedules, training.optimizer.lr, times, epochs)
+
+    def _make_block(
+        self, block: Block, count: int, rates: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Make the updates of a block; return [mean cost, penalty] of each batch, (count, 2)."""
+        if self.loss is not None:
+            return self._make_given(block, count, rates)
+        losses = np.zeros((count, 2))
+        options = self.options
+        if "dropout" in options:
+            options = {**options, "seed": self._seed()}
+        if rates is not None:
+            options = {**options, "lr_curve": rates}
+        training = self.training
+        training.network.train_epoch(
+            block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
+            self.threads, batch_losses=losses, **options,
+        )  # fmt: skip
+        return losses
+
+    def _make_given(
+        self, block: Block, count: int, rates: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        """Make the updates of a block with the user's own loss."""
+        assert self.loss is not None
+        training, options = self.training, self.options
+        network, optimizer = training.network, training.optimizer
+        losses = np.zeros((count, 2))
+        lr = optimizer.lr
+        try:
+            for i in range(count):
+                rows: Any = slice(i * block.batch_size, (i + 1) * block.batch_size)
+                if block.order is not None:
+                    rows = block.order[rows]
+                X, y = block.X[rows], block.y[rows]
+                weight = None if block.weight is None else block.weight[rows]
+                masks = {}
+                if "dropout" in options:
+                    masks = {"dropout": options["dropout"], "seed": self._seed()}
+                a = network.outputs(X, self.threads, **masks)
+                value, derivative = value_of(self.loss, a, y, weight)
+                if not (np.isfinite(value) and np.isfinite(derivative).all()):
+                    raise DivergenceError(
+                        f"the loss became {value}, or its derivative is not finite, in step "
+                        f"{i + 1}; the weights are those before that step"
+                    )
+                if rates is not None:
+                    object.__setattr__(optimizer, "lr", float(rates[i]))  # which may be 0
+                penalty = network.train_given(
+                    X, derivative, optimizer, self.threads, **{**options, **masks}
+                )
+                losses[i] = value, penalty
+        finally:
+            optimizer.lr = lr
+        return losses
+
+    def _seed(self) -> int:
+        return int(self.training.generator.integers(2**63 - 1))
+
+
+def _as_data(
+    network: "Network",
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    epochs: int,
+    own_loss: bool,
+    in_blocks: bool,
+) -> Arrays | Batches:
+    if y is not None:
+        return Arrays(network, X, y, sample_weight, own_loss=own_loss, in_blocks=in_blocks)
+    # A data frame, too, can be gone through.
+    if hasattr(X, "__array__") or hasattr(X, "__array_interface__"):
+        raise TypeError(
+            "y: expected targets, got None; without y, X is an iterable of batches (X, y)"
         )
-    check.refuse_nonfinite(f"{whose}X", inputs)
-    inputs, targets = check.as_targets(
-        f"{whose}y", y, inputs, network.sizes[-1], network.loss, network.dtype
-    )
-    return (
-        inputs,
-        targets,
-        check.as_sample_weight(sample_weight, len(inputs), network.dtype, f"{whose}sample_weight"),
-    )
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight: expected None with batches, which bring their own as (X, y, "
+            "sample_weight)"
+        )
+    return Batches(network, X, epochs, own_loss)
+
+
+def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
+    try:
+        given = list(callbacks)
+    except TypeError:
+        raise TypeError(f"callbacks: expected a list of functions, got {callbacks!r}") from None
+    for callback in given:
+        if not callable(callback) or isinstance(callback, type):
+            raise TypeError(f"callbacks: expected functions, got {callback!r}")
+    # The file has the states of the others: they must have seen the epoch.
+    return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
+
+
+def _saved_kind(saved: dict[str, Any]) -> Optimizer:
+    """Return an optimizer of the kind that a checkpoint has."""
+    kind = OPTIMIZERS[saved["optimizer"]["rule"]]
+    return kind(**{} if issubclass(kind, Adam) else {"lr": 1.0})
 
 
 class _NoBar:
+    n = 0
+
     def __enter__(self) -> "_NoBar":
         return self
 
@@ -182,15 +539,20 @@ class _NoBar:
     def set_postfix(self, *_: object, **__: object) -> None:
         pass
 
-    def update(self) -> None:
+    def update(self, epochs: float) -> None:
         pass
 
 
-def _bar(epochs: int, wanted: bool) -> Any:
+def _bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
+    """Return what opens the progress bar, or refuse it: one that is open must be closed."""
     if not wanted:
-        return _NoBar()
+        return _NoBar
     try:
         from tqdm.auto import tqdm
     except ImportError:
         raise ImportError("progress=True needs tqdm: pip install fcnn[cli]") from None
-    return tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
+    # Epochs as fractions: with large data one takes minutes.
+    form = "{percentage:3.0f}%|{bar}| {n:.4g}/{total} epochs [{elapsed}<{remaining}{postfix}]"
+    return lambda: tqdm(
+        initial=begun, total=epochs, unit="epoch", bar_format=form, dynamic_ncols=True
+    )

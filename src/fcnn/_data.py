@@ -1,0 +1,400 @@
+"""Samples of a training: arrays, memory maps that are read in blocks, iterables of batches."""
+
+# Annotations stay text, as in _validation.py.
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn import _validation as check
+from fcnn._mapped import Rows, is_mapped
+from fcnn.metrics import score
+
+if TYPE_CHECKING:
+    from fcnn.network import Network
+
+Array = NDArray[Any]
+
+# Samples of a memory map are copied in blocks of about this size.
+BLOCK_BYTES = 32 << 20
+
+
+class Block(NamedTuple):
+    """Samples in memory, checked, for one call of the core."""
+
+    X: Array
+    y: Array
+    weight: Array | None
+    order: Array | None  # None: as they come
+    batch_size: int
+
+
+class Arrays:
+    """Samples in arrays.
+
+    Small ones are converted and checked once and for all. Those of a large memory map, or with
+    `in_blocks` of any large array, are copied, converted and checked block by block, in the order
+    of each epoch.
+
+    Parameters
+    ----------
+    network : fcnn.Network
+    X, y, sample_weight
+        As for `Network.fit`.
+    own_loss : bool
+        y is for a function of the user's, and left as it is.
+    whose : str
+        Before the arguments' names in messages.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        own_loss: bool = False,
+        in_blocks: bool = False,
+        whose: str = "",
+    ) -> None:
+        self._network, self._own_loss = network, own_loss
+        self._shares: Array | None = None  # if they are the same in all epochs
+        self._names = f"{whose}X", f"{whose}y"
+        n_in, n_out, dtype = network.sizes[0], network.sizes[-1], network.dtype
+        X_is_mapped = is_mapped(X)
+        # Labels are small beside their inputs.
+        y_is_mapped = is_mapped(y) and np.ndim(y) > 1
+        # The same whatever is mapped: validation and dropout see the blocks.
+        self._rows = max(BLOCK_BYTES // ((n_in + n_out) * dtype.itemsize), 1)
+        self._is_large = False
+        if in_blocks or X_is_mapped or y_is_mapped:
+            X = check.as_numeric(self._names[0], X)
+            self._is_large = X.ndim == 2 and len(X) > self._rows
+        self._y_is_mapped = self._is_large and y_is_mapped
+        if self._is_large and X_is_mapped:
+            self.X = _stored(self._names[0], X, n_in)
+        else:
+            self.X = self._inputs(X)
+        self.samples = len(self.X)
+        if not self._y_is_mapped:
+            self.y = self._targets(self.samples, y)
+        else:
+            self.y = _stored(self._names[1], y, None)
+            if len(self.y) != self.samples:
+                raise ValueError(
+                    f"{self._names[1]}: expected {self.samples} rows, got shape {self.y.shape}"
+                )
+            self._targets(1, self.y[:1])  # refuses other wrong shapes and dtypes
+        self.weight = check.as_sample_weight(
+            sample_weight, self.samples, dtype, f"{whose}sample_weight"
+        )
+
+    def _inputs(self, X: Any) -> Array:
+        name, n_in = self._names[0], self._network.sizes[0]
+        inputs = check.as_inputs(name, X, n_in, self._network.dtype)
+        if inputs.ndim == 1:
+            raise ValueError(
+                f"{name}: expected shape (samples, {n_in}), got {inputs.shape}; X[None] makes it "
+                "one sample"
+            )
+        check.refuse_nonfinite(name, inputs)
+        return inputs
+
+    def _targets(self, rows: int, y: Any, numbers: Array | None = None) -> Array:
+        return _as_targets(self._network, self._own_loss, self._names[1], rows, y, numbers)
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiply the weight of each sample by that of its class."""
+        classes = _num_classes(self._network, self._own_loss)
+        weights = check.as_class_weight(class_weight, classes)
+        if weights is None:
+            counts = sum(_memberships(y, classes).sum(axis=0) for y in self._target_blocks())
+            # sklearn.utils.class_weight.compute_class_weight; an absent class weighs nothing.
+            present = np.maximum(counts, 1e-300)
+            weights = np.where(counts > 0, self.samples / (np.count_nonzero(counts) * present), 0)
+        of_classes = [_class_factors(y, weights) for y in self._target_blocks()]
+        self.weight = _product(np.concatenate(of_classes), self.weight, self._network.dtype)
+        if not self.weight.any():
+            raise ValueError("class_weight: expected a weight greater than 0 for a class of y")
+
+    def batches(self, batch_size: int) -> int:
+        """Return how many batches an epoch has."""
+        return -(-self.samples // batch_size)
+
+    def shares(self, order: Array | None, batch_size: int) -> Array:
+        """Return the share of each batch in the weight of all samples, shape (batches,)."""
+        if self.weight is None:
+            if self._shares is None:
+                others = self.batches(batch_size) - 1
+                self._shares = np.full(others + 1, batch_size / self.samples)
+                self._shares[-1] = (self.samples - others * batch_size) / self.samples
+            return self._shares
+        weight = self.weight if order is None else self.weight[order]
+        starts = np.arange(0, self.samples, batch_size)
+        shares: Array = np.add.reduceat(weight, starts, dtype=np.float64)
+        return shares / shares.sum()
+
+    def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
+        """Yield the samples of an epoch; a block holds whole batches."""
+        if not self._is_large:
+            yield Block(self.X, self.y, self.weight, order, batch_size)
+            return
+        rows = max(self._rows // batch_size, 1) * batch_size
+        X = np.empty((min(rows, self.samples), self.X.shape[1]), self._network.dtype)
+        with Rows(self._names[0], self.X) as source, self._stored_targets() as stored_y:
+            for begin in range(0, self.samples, rows):
+                end = min(begin + rows, self.samples)
+                # Without an order a slice, which is copied faster than as many numbers.
+                index: Any = slice(begin, end) if order is None else order[begin:end]
+                numbers = np.arange(begin, end) if order is None else order[begin:end]
+                inputs = X[: end - begin]
+                source.copy(index, inputs)
+                check.refuse_nonfinite(self._names[0], inputs, numbers)
+                y = self._some_targets(stored_y, index, numbers)
+                weight = None if self.weight is None else self.weight[index]
+                yield Block(inputs, y, weight, None, batch_size)
+
+    def _stored_targets(self) -> Any:
+        """Return what reads the targets from their file, as a context, or an empty context."""
+        return Rows(self._names[1], self.y) if self._y_is_mapped else contextlib.nullcontext()
+
+    def _some_targets(self, stored: Rows | None, index: Any, numbers: Array) -> Array:
+        if stored is None:
+            return self.y[index]
+        y = np.empty((len(numbers), *self.y.shape[1:]), self.y.dtype)
+        stored.copy(index, y)
+        return self._targets(len(numbers), y, numbers)
+
+    def _target_blocks(self) -> Iterator[Array]:
+        with self._stored_targets() as stored:
+            for begin in range(0, self.samples, self._rows):
+                part = slice(begin, min(begin + self._rows, self.samples))
+                yield self._some_targets(stored, part, np.arange(part.start, part.stop))
+
+    def evaluate(
+        self, loss: Callable[..., Any] | None, n_threads: int | None
+    ) -> tuple[float, tuple[str, float] | None]:
+        """Return the loss, and the name and value of the score that goes with it.
+
+        Outputs and targets of all samples are held in memory, inputs are not. A `loss` of the
+        user's own has no score.
+        """
+        network, rows = self._network, self._rows
+        losses, shares, outputs, targets = [], [], [], []
+        for large in self.blocks(None, rows):
+            # In memory they are cut like those of a memory map, for the same bits.
+            for begin in range(0, len(large.X), rows):
+                part = slice(begin, begin + rows)
+                X, y = large.X[part], large.y[part]
+                weight = None if large.weight is None else large.weight[part]
+                targets.append(y)
+                if loss is not None:
+                    outputs.append(network.predict(X, n_threads=n_threads))
+                    continue
+                mean, a = network.loss_and_outputs(X, y, weight, n_threads)
+                losses.append(mean)
+                shares.append(len(X) if weight is None else float(weight.sum(dtype=np.float64)))
+                outputs.append(a)
+        a = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        y = targets[0] if len(targets) == 1 else np.concatenate(targets)
+        if loss is not None:
+            return value_of(loss, a, y, self.weight)[0], None
+        mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=shares))
+        return mean, score(network.loss, a, y, self.weight)
+
+
+def value_of(
+    loss: Callable[..., Any], a: Array, y: Array, weight: Array | None
+) -> tuple[float, Array]:
+    """Return what the user's own loss gives for some outputs: its value and dC/da, checked."""
+    answer = loss(a, y) if weight is None else loss(a, y, weight)
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise TypeError(
+            f"loss: expected a function that returns (value, dC/da), got {type(answer).__name__}"
+        )
+    try:
+        value = float(answer[0])
+    except (TypeError, ValueError):
+        raise TypeError(f"loss: expected a number as value, got {answer[0]!r}") from None
+    derivative = check.as_numeric("loss: dC/da", answer[1])
+    if derivative.shape != a.shape:
+        raise ValueError(f"loss: expected dC/da of shape {a.shape}, got {derivative.shape}")
+    return value, check.cast("loss: dC/da", derivative, a.dtype)
+
+
+class Batches:
+    """Samples that come in batches, from an iterable or a function that returns an iterator.
+
+    Parameters
+    ----------
+    network : fcnn.Network
+    source : iterable, or callable without arguments
+        Gives (X, y) or (X, y, sample_weight) for each update.
+    epochs : int
+        One pass over the source is made for each.
+    own_loss : bool
+        y is for a function of the user's.
+    """
+
+    samples = None
+    weight = None
+
+    def __init__(self, network: Network, source: Any, epochs: int, own_loss: bool) -> None:
+        self._network, self._own_loss = network, own_loss
+        self._class_weight: Array | None = None
+        self._weights: list[float] = []
+        try:
+            length: int | None = len(source)
+        except TypeError:
+            length = None
+        self._length = length
+        self._source: Callable[[], Iterable[Any]]
+        if callable(source):
+            self._source = source
+            return
+        try:
+            is_iterator = iter(source) is source
+        except TypeError:
+            raise TypeError(
+                "X: without y, expected an iterable of batches (X, y) or a function that returns "
+                f"one, got {type(source).__name__}"
+            ) from None
+        if is_iterator and epochs > 1:
+            raise ValueError(
+                f"X: an iterator ends after one pass, epochs={epochs} need as many; expected an "
+                "iterable that can begin anew (a list, an object with __iter__) or a function "
+                "that returns an iterator"
+            )
+        self._source = lambda: source
+
+    def weigh_classes(self, class_weight: Any) -> None:
+        """Multiply the weight of each sample by that of its class."""
+        classes = _num_classes(self._network, self._own_loss)
+        self._class_weight = check.as_class_weight(class_weight, classes)
+        if self._class_weight is None:
+            raise ValueError(
+                'class_weight: "balanced" needs all targets at once, got batches; expected a dict'
+            )
+
+    def batches(self, batch_size: int) -> int | None:
+        """Return how many batches an epoch has, None if that is not known."""
+        return self._length
+
+    def shares(self, order: Array | None, batch_size: int) -> Array:
+        """Return the share of each batch in the weight of the last epoch, shape (batches,)."""
+        total = sum(self._weights)
+        return np.array(self._weights) / (total or 1)
+
+    def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
+        """Yield the batches of an epoch."""
+        number = 0
+        self._weights = []
+        batches = self._source()
+        if not isinstance(batches, Iterable):
+            raise TypeError(
+                f"X: expected a function that returns an iterator, got one that returns {batches!r}"
+            )
+        for number, batch in enumerate(batches, start=1):
+            block = self._block(batch, f" of batch {number}")
+            yield block
+            self._weights.append(
+                float(len(block.X) if block.weight is None else block.weight.sum(dtype=np.float64))
+            )
+        if number == 0:
+            raise ValueError(
+                "X: expected an iterable of batches, got one without any; one that is spent after "
+                "an epoch must begin anew in the next"
+            )
+
+    def _block(self, batch: Any, which: str) -> Block:
+        if not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            got = type(batch).__name__
+            if isinstance(batch, (tuple, list)):
+                got += f" of {len(batch)}"
+            raise TypeError(
+                f"X: expected batches (X, y) or (X, y, sample_weight), got {got} as{which[3:]}"
+            )
+        name, network = f"X{which}", self._network
+        X, y, weight = (*batch, None)[:3]
+        X = check.as_inputs(name, X, network.sizes[0], network.dtype)
+        if X.ndim == 1:
+            raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")
+        check.refuse_nonfinite(name, X)
+        y = _as_targets(network, self._own_loss, f"y{which}", len(X), y)
+        weight = check.as_sample_weight(weight, len(X), network.dtype, f"sample_weight{which}")
+        if self._class_weight is not None:
+            weight = _product(_class_factors(y, self._class_weight), weight, network.dtype)
+        return Block(X, y, weight, None, len(X))
+
+
+# --- Targets -------------------------------------------------------------------------------------
+
+
+def _as_targets(
+    network: Network, own_loss: bool, name: str, rows: int, y: Any, numbers: Array | None = None
+) -> Array:
+    """Return targets as the core takes them, or as the user's own loss does.
+
+    `numbers`: as in `fcnn._validation.refuse_nonfinite`.
+    """
+    if not own_loss:
+        return check.as_target_rows(
+            name, y, rows, network.sizes[-1], network.loss, network.dtype, numbers
+        )
+    targets = check.as_numeric(name, y)
+    if targets.ndim == 0 or len(targets) != rows:
+        raise ValueError(f"{name}: expected {rows} rows, got shape {targets.shape}")
+    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    return targets
+
+
+def _num_classes(network: Network, own_loss: bool) -> int:
+    if own_loss or not (
+        network.loss == "cross_entropy"
+        or (network.loss == "binary_cross_entropy" and network.sizes[-1] == 1)
+    ):
+        loss = (
+            "a loss of your own" if own_loss else f"{network.loss} of {network.sizes[-1]} outputs"
+        )
+        raise ValueError(
+            "class_weight: it goes with the loss cross_entropy, or binary_cross_entropy of one "
+            f"output; got {loss}"
+        )
+    return max(network.sizes[-1], 2)
+
+
+def _memberships(y: Array, classes: int) -> Array:
+    """Return how far each sample belongs to each class, shape (s, classes)."""
+    if y.ndim == 1:
+        return y[:, np.newaxis] == np.arange(classes)
+    return y if y.shape[1] == classes else np.hstack([1 - y, y])
+
+
+def _class_factors(y: Array, weights: Array) -> Array:
+    """Return the weight of each sample's class, shape (s,)."""
+    # Of labels by an index: their memberships would be a large array.
+    return weights[y] if y.ndim == 1 else _memberships(y, len(weights)) @ weights
+
+
+def _product(factors: Array, weight: Array | None, dtype: np.dtype[Any]) -> Array:
+    return check.cast("class_weight", factors if weight is None else factors * weight, dtype)
+
+
+def _stored(name: str, array: Any, columns: int | None) -> Array:
+    """Return an array whose rows can be copied one by one, not converted yet."""
+    stored = check.as_numeric(name, array)
+    if columns is not None and stored.shape[1:] != (columns,):
+        raise ValueError(f"{name}: expected shape (samples, {columns}), got {stored.shape}")
+    if any(abs(a) < abs(b) for a, b in itertools.pairwise(stored.strides)):
+        raise ValueError(
+            f"{name}: expected a memory map with its samples one after the other (C order), got "
+            "one that is stored column by column"
+        )
+    return stored

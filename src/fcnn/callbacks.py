@@ -1,0 +1,275 @@
+"""Callbacks of `Network.fit`: stop early, keep checkpoints, or do something of your own.
+
+A callback is a function that is called after each epoch with an `fcnn.training.Progress`; if it
+returns True, the training ends. An object with ``__call__`` may have further methods, all optional:
+
+``on_begin(progress)``
+    Before the first epoch, once all arguments are checked. A training that is resumed has its
+    `epoch` and `history` then, and gets its parameters after it.
+``on_end(progress)``
+    After the last epoch, but not if an exception (Ctrl-C, divergence) ends the training.
+``state_dict()`` and ``load_state_dict(state)``
+    A dict of numbers, texts, lists, dicts and NumPy arrays that checkpoints keep, and its return to
+    a training that is resumed, after `on_begin`.
+"""
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fcnn import _validation as check
+
+if TYPE_CHECKING:
+    from fcnn.training import Progress
+
+__all__ = ["EarlyStopping", "ModelCheckpoint"]
+
+# The score is the higher the better; of the losses it is the lower.
+_CURVES = ("validation_loss", "validation_score", "loss")
+
+
+class Monitor:
+    """Whether a curve of the history improves.
+
+    Parameters
+    ----------
+    monitor : str or None
+        "validation_loss", "validation_score" or "loss"; None is "validation_loss", or "loss" if
+        there is no validation.
+    min_delta : float
+        An improvement is a change by more than this.
+
+    Attributes
+    ----------
+    best : float or None
+    best_epoch : int
+        Counted from 1; 0 before there is a finite value.
+    waited : int
+        Epochs since.
+    """
+
+    def __init__(self, monitor: str | None, min_delta: float) -> None:
+        if monitor is not None:
+            check.as_choice("monitor", monitor, _CURVES)
+        self.asked = monitor
+        self.min_delta = check.as_number("min_delta", min_delta, least=0)
+        self._start(monitor or "loss")
+
+    def _start(self, name: str) -> None:
+        self.name = name
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.waited = 0
+
+    def begin(self, progress: "Progress") -> None:
+        """Start anew; refuse a curve that this training will not have."""
+        if self.asked is not None and self.asked not in progress.curves:
+            raise ValueError(
+                f"monitor: expected {check.listed(progress.curves)}, got {self.asked!r}; "
+                "fit(validation=(X, y)) makes the curves of the validation"
+            )
+        self._start(
+            self.asked or ("validation_loss" if "validation_loss" in progress.curves else "loss")
+        )
+
+    def improved(self, progress: "Progress") -> bool:
+        """Take note of the last epoch and return whether it is the best so far."""
+        value = getattr(progress.history, self.name)[-1]
+        gain = math.inf if self.best is None else self.best - value
+        if self.name == "validation_score" and self.best is not None:
+            gain = -gain
+        if not math.isfinite(value) or not gain > self.min_delta:
+            self.waited += 1
+            return False
+        self.best, self.best_epoch, self.waited = value, progress.epoch, 0
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return best value, its epoch, and the epochs since."""
+        return {
+            "monitor": self.name, "best": self.best, "best_epoch": self.best_epoch,
+            "waited": self.waited,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        if state["monitor"] != self.name:
+            raise ValueError(
+                f"monitor: expected {state['monitor']!r} as in the checkpoint, got {self.name!r}"
+            )
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        self.waited = state["waited"]
+
+
+class EarlyStopping:
+    """End a training that does not get better, and return to its best epoch.
+
+    Parameters
+    ----------
+    monitor : str, optional
+        "validation_loss", "validation_score" or "loss"; None is "validation_loss", or "loss" if
+        there is no validation.
+    patience : int, default 10
+        End after so many epochs in a row without an improvement.
+    min_delta : float, default 0
+        An improvement is a change by more than this.
+    restore_best : bool, default True
+        At the end, give the network the parameters of the best epoch, also if all epochs were made.
+        The optimizer's state stays that of the last one.
+
+    Attributes
+    ----------
+    best : float or None
+        Best value of the curve so far.
+    best_epoch : int
+        Its epoch, counted from 1.
+    best_parameters : numpy.ndarray or None, shape (num_parameters,)
+        Its parameters, if `restore_best`. After Ctrl-C or a divergence, when the network keeps its
+        last ones, ``net.parameters = early_stopping.best_parameters`` returns to them.
+    stopped_epoch : int
+        The epoch that ended the training; 0 if none did.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; from `fit`, if there is no such curve.
+    """
+
+    def __init__(
+        self,
+        monitor: str | None = None,
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        self.patience = check.as_count("patience", patience)
+        self.restore_best = check.as_flag("restore_best", restore_best)
+        self.best_parameters: NDArray[Any] | None = None
+        self.stopped_epoch = 0
+        self._monitor = Monitor(monitor, min_delta)
+
+    @property
+    def best(self) -> float | None:
+        """Best value of the curve so far."""
+        return self._monitor.best
+
+    @property
+    def best_epoch(self) -> int:
+        """Epoch of the best value, counted from 1; 0 before there is one."""
+        return self._monitor.best_epoch
+
+    def on_begin(self, progress: "Progress") -> None:
+        """Start anew."""
+        self._monitor.begin(progress)
+        self.best_parameters = None
+        self.stopped_epoch = 0
+
+    def __call__(self, progress: "Progress") -> bool:
+        """Return whether the training is to end."""
+        if self._monitor.improved(progress):
+            if self.restore_best:
+                self.best_parameters = progress.network.parameters.copy()
+        elif self._monitor.waited >= self.patience:
+            self.stopped_epoch = progress.epoch
+            return True
+        return False
+
+    def on_end(self, progress: "Progress") -> None:
+        """Give the network its best parameters."""
+        if self.best_parameters is not None:
+            progress.network.parameters = self.best_parameters
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best epoch, its parameters, and the epochs since."""
+        state = {"stopped_epoch": self.stopped_epoch, **self._monitor.state_dict()}
+        if self.best_parameters is not None:
+            state["best_parameters"] = self.best_parameters
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        self._monitor.load_state_dict(state)
+        self.best_parameters = state.get("best_parameters")
+        self.stopped_epoch = state["stopped_epoch"]
+
+    def __repr__(self) -> str:
+        return (
+            f"EarlyStopping(monitor={self._monitor.asked!r}, patience={self.patience}, "
+            f"min_delta={self._monitor.min_delta:g}, restore_best={self.restore_best})"
+        )
+
+
+class ModelCheckpoint:
+    """Write a file after each epoch, or after each best one, from which a training goes on.
+
+    The file is a model that `fcnn.load` reads, and holds the whole state of the training beside it:
+    ``net.fit(..., resume=path)`` goes on from there, bit for bit as if it had never ended. It is
+    replaced at once, when the new one is complete: a crash leaves the old one or the new one.
+
+    `fit` calls it after the callbacks of other kinds, so that the file has what they know.
+
+    Parameters
+    ----------
+    path : str or path-like
+    monitor : str, optional
+        For `save_best_only`: as for `EarlyStopping`.
+    save_best_only : bool, default False
+        Write only when the curve has improved. The network in the file is then the best one, and a
+        resumed training goes on from that epoch.
+    every : int, default 1
+        Write after every so many epochs, and after the last.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described; from `fit`, if there is no such curve.
+    OSError
+        From `fit`, if the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        monitor: str | None = None,
+        save_best_only: bool = False,
+        every: int = 1,
+    ) -> None:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
+        self.path = path
+        self.save_best_only = check.as_flag("save_best_only", save_best_only)
+        self.every = check.as_count("every", every)
+        if self.save_best_only and self.every > 1:
+            raise ValueError(f"every: expected 1 with save_best_only, got {self.every}")
+        if monitor is not None and not self.save_best_only:
+            raise ValueError(f"monitor: it needs save_best_only=True, got {monitor!r} without it")
+        self._monitor = Monitor(monitor, 0.0)
+
+    def on_begin(self, progress: "Progress") -> None:
+        """Start anew."""
+        self._monitor.begin(progress)
+
+    def __call__(self, progress: "Progress") -> None:
+        """Write the file, if it is time."""
+        if self.save_best_only:
+            due = self._monitor.improved(progress)
+        else:
+            due = progress.epoch % self.every == 0 or progress.is_last
+        if due:
+            progress.save(self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value so far, if it matters."""
+        return self._monitor.state_dict() if self.save_best_only else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        self._monitor.load_state_dict(state)
+
+    def __repr__(self) -> str:
+        return (
+            f"ModelCheckpoint({os.fspath(self.path)!r}, monitor={self._monitor.asked!r}, "
+            f"save_best_only={self.save_best_only}, every={self.every})"
+        )
