@@ -1,5 +1,7 @@
 """Network's own surface: parameters and views, initial weights, predict, trace, texts."""
 
+import copy
+import pickle
 import sys
 import threading
 import time
@@ -257,3 +259,12 @@ def test_summary_and_repr():
     mixed = fcnn.Network((2, 3, 3, 1), ["tanh", "elu"], loss="huber", dtype="float64")
     assert eval(repr(mixed), {"Network": fcnn.Network}).activations == mixed.activations
     assert "activation" not in repr(fcnn.Network((2, 2))).replace("output_activation", "")
+
+
+def test_a_copy_of_the_list_of_weights_is_a_plain_list():
+    net = fcnn.Network((3, 4, 2))
+    for copied in (copy.deepcopy(net.weights), pickle.loads(pickle.dumps(net.weights))):
+        assert type(copied) is list
+        assert all((a == b).all() for a, b in zip(copied, net.weights, strict=True))
+        copied[0][...] = 0
+        assert net.weights[0].any()

@@ -39,6 +39,9 @@ class _Views(list[Array]):
         super().__init__(views)
         self._name = name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)  # a copy or a pickle belongs to no network
+
     def _converted(self, index: int, values: Any) -> Array:
         name, shape = f"{self._name}[{index}]", self[index].shape
         array = check.as_numeric(name, values)

@@ -637,7 +637,8 @@ def plot_network(
     if not given:
         figure = _new_figure(8, (height + 1.1) * (2 if stacked else 1) + 0.8)
         panels = list(figure.subplots(2, 1) if stacked else figure.subplots(1, 2))
-        figure.get_layout_engine().set(wspace=0.06)
+        engine: Any = figure.get_layout_engine()
+        engine.set(wspace=0.06)
     _add_key(panels)  # which takes room from the panels
     if given:
         width, height = _inches(given[0])
@@ -933,7 +934,7 @@ def _new_figure(width: float, height: float) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
+    figure: Any = Figure(figsize=(width, height), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     # Notebooks know how to show a figure only once pyplot has been imported.
     figure._repr_png_ = functools.partial(_png, figure)
