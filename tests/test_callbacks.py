@@ -254,11 +254,10 @@ def test_progress_and_history_print_and_convert():
     )
     curves = history.to_dict()
     assert list(curves) == [
-        "loss", "validation_loss", "validation_score", "score_name", "seconds", "learning_rate",
-        "penalty",
+        "loss", "validation_loss", "validation_score", "seconds", "learning_rate", "penalty",
     ]  # fmt: skip
-    assert {len(v) for k, v in curves.items() if k != "score_name"} == {2}
-    assert fcnn.training.History(**curves) == history
+    assert {len(v) for v in curves.values()} == {2}
+    assert fcnn.training.History(**curves, score_name=history.score_name) == history
     curves["loss"].append(0.0)
     assert len(history.loss) == 2
     assert repr(fcnn.training.History()) == "<History: no epochs>"
@@ -369,3 +368,14 @@ def test_a_bar_that_is_not_there_is_refused_before_anything_changes(monkeypatch)
         net.fit(X, y, progress=True, callbacks=[recorder])
     assert recorder.calls == []
     assert repr(net.rng.bit_generator.state) == state
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_epoch(tmp_path):
+    X, y = np.zeros((8, 4)), np.zeros(8, int)
+    for path, error in ((tmp_path / "none" / "a.st", FileNotFoundError),
+                        (tmp_path, IsADirectoryError)):  # fmt: skip
+        net = fcnn.Network((4, 5, 3))
+        before = net.parameters.copy()
+        with pytest.raises(error, match="path: "):
+            net.fit(X, y, epochs=1, callbacks=[fcnn.ModelCheckpoint(path)])
+        assert (net.parameters == before).all()

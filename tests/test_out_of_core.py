@@ -262,6 +262,29 @@ def test_odd_names_and_places_in_the_file(blocks, tmp_path):
 
 
 @on_linux
+@pytest.mark.parametrize("slow", [True, False])
+def test_rows_on_a_slow_disk_are_announced(slow, blocks, tmp_path, monkeypatch):
+    X, y = samples()
+    expected = bits(X, y, batch_size=100)
+    announced = []
+    advise = os.posix_fadvise
+
+    def advised(file, place, size, advice):
+        announced.append(place // size)
+        advise(file, place, size, advice)
+
+    monkeypatch.setattr(os, "posix_fadvise", advised)
+    monkeypatch.setattr(_mapped, "_TIMED_ROWS", 30)
+    monkeypatch.setattr(_mapped, "_SLOW_ROW", 0 if slow else 1e9)
+    assert bits(mapped(tmp_path, "X", X), y, batch_size=100) == expected
+    if slow:  # all but the first 30 of each epoch, which are what is timed
+        assert len(announced) == 3 * 200
+        assert {len(set(announced[i : i + 200])) for i in (0, 200, 400)} == {200}
+    else:
+        assert announced == []
+
+
+@on_linux
 def test_files_are_closed_again(small_blocks, tmp_path):
     X, y = samples()
     good, bad = mapped(tmp_path, "X", X), mapped(tmp_path, "X", X * np.nan)

@@ -68,6 +68,14 @@ class Regularized(reference.Network):
         return z, a, delta, loss, gradient
 
 
+class NegativeWeights(Regularized):
+    """The reference's own share of a sample is 0 where weights add up to less."""
+
+    def backward(self, z, a, y, sample_weight=None):
+        delta, loss = super().backward(z, a, y, -sample_weight)
+        return delta, loss  # w / sum w is the same for -w
+
+
 def problem(dtype, loss="cross_entropy", rows=150, weighted=True, hidden=("tanh", "gelu")):
     rng = np.random.default_rng(3)
     output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")
@@ -177,6 +185,37 @@ def test_a_gradient_too_long_for_numbers_is_no_update(core):
     with pytest.raises(DivergenceError):
         twin.train_step(X * 1e200, y, fcnn.SGD(0.1), clip_norm=1.0)
     assert (twin.parameters == before).all()
+
+
+@dtypes
+@pytest.mark.parametrize("options", [{"l1": 1e39}, {"l1": 1e38}, {"l2": 1e39}], ids=str)
+@pytest.mark.parametrize("make", [lambda: fcnn.SGD(1e3), lambda: fcnn.Adam(0.01)])
+def test_a_penalty_too_large_for_numbers_is_no_update(core, dtype, options, make):
+    network, (X, y, _) = problem(dtype)
+    twin, optimizer = core_twin(core, network), make()
+    try:
+        twin.train_step(X, y, optimizer, **options)
+    except DivergenceError:
+        assert (twin.parameters == network.parameters).all()
+    else:
+        assert dtype == "float64"
+    assert np.isfinite(twin.parameters).all()
+    assert all(np.isfinite(v).all() for v in optimizer._state)
+
+
+@dtypes
+@pytest.mark.parametrize("options", [{}, {"l2": 0.5, "per_sample": True}], ids=str)
+def test_weights_may_be_negative_and_divide_by_their_sum(core, dtype, options):
+    # As in scikit-learn; Network.fit refuses them.
+    network, (X, y, weight) = problem(dtype)
+    truth = NegativeWeights(network, **options)
+    twin = core_twin(core, network)
+    names = {"per_sample": "penalty_per_sample"}
+    twin.train_step(X, y, fcnn.SGD(0.1), -weight,
+                    **{names.get(k, k): v for k, v in options.items()})  # fmt: skip
+    truth.train_step(X, y, fcnn.SGD(0.1), -weight)
+    moved = np.linalg.norm(truth.parameters - network.parameters)
+    assert np.linalg.norm(twin.parameters - truth.parameters) < 20 * TOLERANCE[dtype] * moved
 
 
 @dtypes

@@ -13,6 +13,8 @@ import time
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.numpy
 
 import fcnn
 from fcnn.schedules import Cosine, Plateau, WarmUp
@@ -402,3 +404,54 @@ def test_fcnn_load_refuses_a_checkpoint_with_other_tensors(saved):
     saved.write_bytes(content.replace(b'"training.', b'"trainink.'))
     with pytest.raises(ValueError, match="expected tensors"):
         fcnn.load(saved)
+
+
+def paths_of(value, path=()):
+    """Return where everything in a nest of dicts and lists is."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, v in inner:
+        yield (*path, key)
+        if isinstance(v, (dict, list)):
+            yield from paths_of(v, (*path, key))
+
+
+def test_a_damaged_state_is_refused_and_nothing_is_changed(tmp_path):
+    path, damaged = tmp_path / "sound.st", tmp_path / "damaged.st"
+
+    def arguments():
+        return {
+            "batch_size": 16,
+            "schedule": fcnn.schedules.Plateau(patience=2, monitor="loss"),
+            "callbacks": [fcnn.EarlyStopping("loss"), fcnn.ModelCheckpoint(path)],
+        }
+
+    net = fcnn.Network((5, 9, 3), rng=3)
+    net.fit(*data(), epochs=2, optimizer=fcnn.Adam(0.01), **arguments())
+    with safetensors.safe_open(path, "np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    key = next(name for name, text in metadata.items() if "history" in text)
+    refused = 0
+    for place in list(paths_of(json.loads(metadata[key]))):
+        for what in ("missing", "a text"):
+            state = json.loads(metadata[key])
+            inner = state
+            for step in place[:-1]:
+                inner = inner[step]
+            if what == "missing":
+                del inner[place[-1]]
+            elif isinstance(inner[place[-1]], str):
+                inner[place[-1]] = 1.5
+            else:
+                inner[place[-1]] = "nonsense"
+            changed = {**metadata, key: json.dumps(state)}
+            safetensors.numpy.save_file(tensors, damaged, metadata=changed)
+            net, optimizer = fcnn.Network((5, 9, 3), rng=4), fcnn.Adam(0.01)
+            before = net.parameters.tobytes(), repr(net.rng.bit_generator.state)
+            try:
+                net.fit(*data(), epochs=2, optimizer=optimizer, resume=damaged, **arguments())
+            except ValueError:
+                refused += 1
+                assert (net.parameters.tobytes(), repr(net.rng.bit_generator.state)) == before
+                assert optimizer.steps == 0
+    assert refused > 40

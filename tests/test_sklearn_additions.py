@@ -473,3 +473,32 @@ def test_additions_in_a_search():
     )  # fmt: skip
     search.fit(X_DIGITS, Y_DIGITS)
     assert len(search.cv_results_["params"]) == 4
+
+
+@pytest.mark.parametrize(
+    "weights", [{0: 0, 1: 0}, {0: -1, 1: -1}, {0: np.nan}, {0: "3"}, {0: np.inf}], ids=str
+)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_class_weights_that_are_none(weights, solver):
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
+    with pytest.raises(InvalidParameterError, match="class_weight"):
+        MLPClassifier((4,), solver=solver, class_weight=weights).fit(X, y)
+    with pytest.raises(ValueError, match="not in y"):
+        MLPClassifier((4,), class_weight={"a": 1, 7: 2}).fit(X, y)
+
+
+def test_a_class_for_a_callback():
+    X, y = np.random.default_rng(0).normal(size=(30, 3)), np.arange(30) % 2
+    with pytest.raises(InvalidParameterError, match="callbacks"):
+        MLPClassifier((4,), callbacks=[fcnn.EarlyStopping]).fit(X, y)
+
+
+def test_negative_weights_are_scikit_learns():
+    X, y = np.random.default_rng(0).normal(size=(60, 3)), np.random.default_rng(1).normal(size=60)
+    weight = -np.random.default_rng(2).uniform(0.5, 2, 60)
+    arguments = {"activation": "tanh", "random_state": 3, "max_iter": 12, "batch_size": 16}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ours = MLPRegressor(**arguments).fit(X, y, sample_weight=weight)
+        other = theirs.MLPRegressor(**arguments).fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(ours.loss_curve_, other.loss_curve_, rtol=1e-9)

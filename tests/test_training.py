@@ -741,3 +741,29 @@ def test_evaluate_scores():
     X, y = [[3], [3], [3]], [[1, 0], [1, 1], [0, 1]]
     assert net.evaluate(X, y)["accuracy"] == pytest.approx(1 / 3)
     assert net.evaluate(X, y, [2, 1, 1])["accuracy"] == pytest.approx(1 / 2)
+
+
+def test_the_curves_are_columns_of_one_length():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(20, 4)), rng.integers(3, size=20)
+    history = fcnn.Network((4, 5, 3)).fit(X, y, epochs=3)
+    assert set(history.to_dict()) == {"loss", "seconds", "learning_rate"}
+    history = fcnn.Network((4, 5, 3)).fit(X, y, epochs=3, validation=(X, y), l2=0.1)
+    curves = history.to_dict()
+    assert {"validation_loss", "validation_score", "penalty"} < set(curves)
+    assert {len(curve) for curve in curves.values()} == {3}
+
+
+def test_a_divergence_with_a_loss_of_ones_own_names_its_step():
+    X, y = np.ones((40, 4)), np.zeros((40, 1))
+    net = fcnn.Network((4, 1), loss="squared_error")
+    calls = []
+
+    def loss(a, y):
+        calls.append(1)
+        return 1.0, np.full(a.shape, 1e38 if len(calls) == 3 else 1e-3)
+
+    with pytest.raises(fcnn.DivergenceError, match="in step 3;"):
+        net.fit(X, y, epochs=1, batch_size=8, loss=loss, optimizer=fcnn.SGD(1e5))
+    assert len(calls) == 3
+    assert np.isfinite(net.parameters).all()

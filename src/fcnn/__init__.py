@@ -52,4 +52,5 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():
-        return sorted({*globals(), *__all__, *_SUBMODULES})
+        # Without what may fail to import: tools walk through these.
+        return sorted({*globals(), *__all__, *_SUBMODULES} - {"sklearn"})

@@ -880,13 +880,14 @@ cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
 
 
 cdef bint harmless(
-    const Update* update, double l2, double a_squares, double delta_squares,
+    const Update* update, double l1, double l2, double a_squares, double delta_squares,
 ) noexcept nogil:
     """Whether no entry of gradient or weights can become infinite in this step.
 
     By Cauchy and Schwarz |dC/dW_kj| = |sum_s delta_k a_j| <= ||a|| ||delta||, partial sums too.
     """
-    cdef double bound = sqrt(a_squares) * sqrt(delta_squares), decay = update.weight_decay + l2
+    cdef double bound = sqrt(a_squares) * sqrt(delta_squares) + fabs(l1)
+    cdef double decay = fabs(update.weight_decay) + fabs(l2)
     return (bound * max(update.lr, 1.0) < LARGE and update.lr < LARGE
             and decay < 1e5 and update.lr * decay <= 1)
 
@@ -919,9 +920,9 @@ cdef double penalty(const Model* model, double l1, double l2, const real* typed)
     for l in range(1, model.L + 1):
         W = <const real*> model.parameters + model.layers[l].W
         n = model.layers[l].n_in * model.layers[l].n_out
-        if l1 > 0:
+        if l1 != 0:
             total += l1 * norm(W, n, True)
-        if l2 > 0:
+        if l2 != 0:
             total += l2 / 2 * norm(W, n, False)
     return total
 
@@ -935,7 +936,7 @@ cdef bint finish_gradient(
     cdef real size, decay
     cdef double length
     cdef Py_ssize_t l, i
-    if l1 > 0 or l2 > 0:
+    if l1 != 0 or l2 != 0:
         size = <real> l1
         decay = <real> l2
         for l in range(1, model.L + 1):
@@ -1014,14 +1015,14 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
     while first < task.data.rows:
         batch = part(model, &task.data, first, min(task.batch_size, task.data.rows - first), typed)
         weight = total_weight(&batch, typed)
-        scale = 1 / weight if weight > 0 else 0
+        scale = 1 / weight if weight != 0 else 0
         l1 = options.l1 * scale if options.penalty_per_sample else options.l1
         l2 = options.l2 * scale if options.penalty_per_sample else options.l2
         charge = 0
         if w.index == 0:
             if options.lr_curve != NULL:
                 update.lr = options.lr_curve[w.batch]
-            if l1 > 0 or l2 > 0:
+            if l1 != 0 or l2 != 0:
                 charge = penalty(model, l1, l2, typed)
         costs = 0
         # The bias is a weight of a node that is always 1.
@@ -1045,7 +1046,7 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     a_squares += p.squares[2 * i]
                     delta_squares += p.squares[2 * i + 1]
                 if update != NULL:
-                    safe = harmless(update, l2, a_squares, delta_squares)
+                    safe = harmless(update, l1, l2, a_squares, delta_squares)
                     fused = (safe and isfinite(costs) and block.rows == batch.rows
                              and l1 == 0 and options.clip_norm == 0
                              and model.n_parameters * batch.rows // (BYTES // task.itemsize)
@@ -1090,7 +1091,7 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
         if stopped(w, model.n_parameters) and w.team.size == 1:
             break
     if w.index == 0:
-        task.loss = ((total / all_weight if all_weight > 0 else 0)
+        task.loss = ((total / all_weight if all_weight != 0 else 0)
                      + (charges / w.batch if w.batch > 0 else 0))
 
 

@@ -99,8 +99,9 @@ class Monitor:
             raise ValueError(
                 f"monitor: expected {state['monitor']!r} as in the checkpoint, got {self.name!r}"
             )
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self.waited = state["waited"]
+        best = state["best"]
+        self.best = None if best is None else check.as_number("best", best)
+        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
 
 
 class EarlyStopping:
@@ -191,8 +192,11 @@ class EarlyStopping:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned."""
         self._monitor.load_state_dict(state)
-        self.best_parameters = state.get("best_parameters")
-        self.stopped_epoch = state["stopped_epoch"]
+        best = state.get("best_parameters")
+        if best is not None and not hasattr(best, "dtype"):
+            raise TypeError(f"best_parameters: expected an array, got {best!r}")
+        self.best_parameters = best
+        self.stopped_epoch = int(state["stopped_epoch"])
 
     def __repr__(self) -> str:
         return (
@@ -248,8 +252,13 @@ class ModelCheckpoint:
         self._monitor = Monitor(monitor, 0.0)
 
     def on_begin(self, progress: "Progress") -> None:
-        """Start anew."""
+        """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
+        folder = os.path.dirname(os.path.abspath(self.path))
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(f"path: there is no folder {folder}")
+        if os.path.isdir(self.path):
+            raise IsADirectoryError(f"path: {os.fspath(self.path)} is a folder")
 
     def __call__(self, progress: "Progress") -> None:
         """Write the file, if it is time."""

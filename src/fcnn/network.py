@@ -473,7 +473,8 @@ class Network(core.Network):
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
-            of schedules and callbacks; `epochs` counts from the beginning.
+            of schedules and callbacks; `epochs` counts from the beginning. A training that a
+            callback has ended stays ended.
 
         Returns
         -------

@@ -1008,7 +1008,7 @@ def _from_minus_to_plus() -> Any:
     return Normalize(-1, 1)
 
 
-def _ink(color: Sequence[float]) -> str:
+def _ink(color: Any) -> str:
     """Return black or white, whichever can be read on a colour (its luma of ITU-R BT.601)."""
     red, green, blue = color[:3]
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -148,8 +148,8 @@ class _Perceptron(BaseEstimator):
             self._refuse("dropout", "0 with solver='lbfgs', whose loss may not vary", self.dropout)
         if self.solver == "lbfgs" and self.clip_norm is not None:
             self._refuse("clip_norm", "None with solver='lbfgs'", self.clip_norm)
-        if not all(map(callable, self.callbacks or ())):
-            self._refuse("callbacks", "a list of callables", self.callbacks)
+        if any(not callable(one) or isinstance(one, type) for one in self.callbacks or ()):
+            self._refuse("callbacks", "a list of functions, or of objects", self.callbacks)
         if incremental and self._class_weight == "balanced":
             raise ValueError(
                 "class_weight='balanced' is not supported for partial_fit: a batch need not have "
@@ -160,7 +160,7 @@ class _Perceptron(BaseEstimator):
         """Return n_threads; by default one where other threads or processes work beside this one.
 
         That is outside the main thread of the main process: in the pools of joblib (GridSearchCV),
-        concurrent.futures, multiprocessing, and in a web server's handlers.
+        concurrent.futures and multiprocessing. A bare fork cannot be told from the main process.
         """
         if self.n_threads is not None:
             return int(self.n_threads)
@@ -179,10 +179,16 @@ class _Perceptron(BaseEstimator):
         given = self._class_weight
         if not isinstance(given, dict):
             return given
-        unknown = set(given) - set(self.classes_)
+        unknown = [label for label in given if label not in self.classes_]
         if unknown:
-            raise ValueError(f"class_weight has classes that are not in y: {sorted(unknown)}")
-        return {**dict.fromkeys(self.classes_, 1), **given}
+            raise ValueError(f"class_weight has classes that are not in y: {unknown}")
+        weights = list(given.values())
+        if not all(isinstance(w, Real) and 0 <= w < np.inf for w in weights):
+            self._refuse("class_weight", "a dict of finite numbers, at least 0", given)
+        whole = {**dict.fromkeys(self.classes_, 1), **given}
+        if not any(whole.values()):
+            self._refuse("class_weight", "a dict with a weight above 0", given)
+        return whole
 
     def _check_solver(self) -> bool:
         return self.solver in _STOCHASTIC or super()._check_solver()

@@ -1,4 +1,4 @@
-"""The training loop: epochs, validation, history. An epoch is one call of the core."""
+"""The training loop: epochs, validation, history. An epoch is one call of the core, or several."""
 
 import copy
 import time
@@ -57,9 +57,16 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     penalty: list[float] = field(default_factory=list)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the curves by name, for a data frame, JSON or a plot: lists of float, copied."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the curves that there are, by name: lists of one float an epoch, copied.
+
+        They are what a data frame is made of: ``pandas.DataFrame(history.to_dict())``.
+        """
+        return {
+            name: curve
+            for name, curve in asdict(self).items()
+            if isinstance(curve, list) and len(curve) == len(self.loss)
+        }
 
     def __repr__(self) -> str:
         if not self.loss:
@@ -159,7 +166,7 @@ class _Training:
             "epoch": self.epoch,
             "stopped": self.stopped,
             "samples": self.samples,
-            "history": self.history.to_dict(),
+            "history": asdict(self.history),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
             "schedules": _states_of("schedule", self.schedules),
@@ -178,26 +185,35 @@ class _Training:
                 f"resume: the checkpoint is of a training with {state['optimizer']['rule']}, "
                 f"optimizer is {self.optimizer!r}"
             )
-        copy.copy(self.optimizer).load_state_dict(state["optimizer"])  # refuses nonsense
         shape = self.network.parameters.shape
         if any(v.shape != shape for v in state["optimizer"]["vectors"]):
             raise ValueError("resume: the checkpoint's optimizer is of a network of another size")
+        probe = copy.copy(self.optimizer)  # which refuses nonsense
+        probe.load_state_dict(state["optimizer"])
+        probe.state(self.network)
         kind = state["generator"]["bit_generator"]
         if kind != type(self.generator.bit_generator).__name__:
             raise ValueError(
                 f"rng: expected a generator with {kind}, as in the checkpoint, got "
                 f"{type(self.generator.bit_generator).__name__}"
             )
+        type(self.generator.bit_generator)(0).state = state["generator"]  # refuses nonsense, too
         _matched("schedule", state["schedules"], self.schedules)
         _matched("callbacks", state["callbacks"], self.callbacks)
+        for name, curve in vars(History(**state["history"])).items():
+            if name != "score_name" and not (
+                isinstance(curve, list) and all(isinstance(v, (int, float)) for v in curve)
+            ):
+                raise ValueError(f"resume: the checkpoint's history has no curve {name!r}")
 
     def load_state_dict(self, state: dict[str, Any], parameters: NDArray[Any]) -> None:
         for name, given in (("schedules", self.schedules), ("callbacks", self.callbacks)):
             for one, its_state in _matched(name, state[name], given):
                 one.load_state_dict(its_state)
+        # The caller's own objects last: what is left can no longer fail.
+        self.generator.bit_generator.state = state["generator"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.optimizer.state(self.network)
-        self.generator.bit_generator.state = state["generator"]
         self.network.parameters = parameters
 
 
@@ -297,7 +313,7 @@ def fit(
     if optimizer is not None:
         as_optimizer(optimizer)
     else:
-        optimizer = Adam() if saved is None else _saved_kind(saved)
+        optimizer = Adam() if saved is None else _saved_kind(saved, resume)
     training = _Training(
         network, optimizer, as_schedules(schedule), _as_callbacks(callbacks),
         network.rng if rng is None else check.as_generator(rng), data.samples,
@@ -308,7 +324,7 @@ def fit(
             training.epoch, training.stopped = saved["epoch"], saved["stopped"]
             training.history = History(**saved["history"])
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"resume: {resume} is not a sound checkpoint ({error!r})") from None
+            raise _unsound(resume, error) from None
     threads = resolve(n_threads) if n_threads is not None else None
     curves: tuple[str, ...] = ("loss",)
     if held_out is not None:
@@ -325,7 +341,10 @@ def fit(
             one.on_begin(state_now())
     optimizer.state(network)  # which refuses an optimizer that is another network's
     if saved is not None:
-        training.load_state_dict(saved, parameters)
+        try:
+            training.load_state_dict(saved, parameters)
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise _unsound(resume, error) from None
 
     step = _Updates(training, size, options, loss, threads)
     history = training.history
@@ -473,9 +492,15 @@ class _Updates:
                     )
                 if rates is not None:
                     object.__setattr__(optimizer, "lr", float(rates[i]))  # which may be 0
-                penalty = network.train_given(
-                    X, derivative, optimizer, self.threads, **{**options, **masks}
-                )
+                try:
+                    penalty = network.train_given(
+                        X, derivative, optimizer, self.threads, **{**options, **masks}
+                    )
+                except DivergenceError as error:
+                    # The core counts the updates of its call, which is this one.
+                    raise DivergenceError(
+                        str(error).replace("in step 1;", f"in step {i + 1};")
+                    ) from None
                 losses[i] = value, penalty
         finally:
             optimizer.lr = lr
@@ -521,9 +546,16 @@ def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
     return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
 
 
-def _saved_kind(saved: dict[str, Any]) -> Optimizer:
+def _unsound(path: Any, error: Exception) -> ValueError:
+    return ValueError(f"resume: {path} is not a sound checkpoint ({error!r})")
+
+
+def _saved_kind(saved: dict[str, Any], path: Any) -> Optimizer:
     """Return an optimizer of the kind that a checkpoint has."""
-    kind = OPTIMIZERS[saved["optimizer"]["rule"]]
+    try:
+        kind = OPTIMIZERS[saved["optimizer"]["rule"]]
+    except (KeyError, TypeError) as error:
+        raise _unsound(path, error) from None
     return kind(**{} if issubclass(kind, Adam) else {"lr": 1.0})
 
 
