@@ -183,7 +183,7 @@ class _Perceptron(BaseEstimator):
         if unknown:
             raise ValueError(f"class_weight has classes that are not in y: {unknown}")
         weights = list(given.values())
-        if not all(isinstance(w, Real) and 0 <= w < np.inf for w in weights):
+        if not all(isinstance(w, Real) and 0 <= float(w) < np.inf for w in weights):
             self._refuse("class_weight", "a dict of finite numbers, at least 0", given)
         whole = {**dict.fromkeys(self.classes_, 1), **given}
         if not any(whole.values()):
