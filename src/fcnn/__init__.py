@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "datasets",
+    "get_include",
     "get_num_threads",
     "load",
     "plot",
@@ -29,6 +30,14 @@ __all__ = [
     "set_num_threads",
     "show_config",
 ]
+
+
+def get_include() -> str:
+    """Return the folder of ``fcnn.h``, the C interface."""
+    import os
+
+    return os.path.join(os.path.dirname(__file__), "include")
+
 
 if TYPE_CHECKING:
     from fcnn import callbacks, datasets, plot, reference, schedules
@@ -44,6 +53,10 @@ else:
     _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
 
     def __getattr__(name):
+        if name == "_C_API":  # what fcnn_import() of fcnn.h asks for
+            from fcnn._dispatch import core
+
+            return core.c_api()
         if name in _SUBMODULES or name in _HOMES:
             import importlib
 

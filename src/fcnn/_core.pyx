@@ -28,14 +28,21 @@ NumPy, with the same names and signatures.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.math cimport fabs, isfinite, sqrt
+from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
+from fcnn cimport (
+    FCNN_ABI, FCNN_ADAM, FCNN_ADAMW, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE,
+    FCNN_DIVERGED, FCNN_FORWARD, FCNN_OK, FCNN_SGD, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION,
+    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
+)
 from fcnn._activations cimport (
     ELU, EXP, GELU, IDENTITY, LEAKY_RELU, MOST_LANES, RELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS, TANH,
     Activation, activate, derivative_reads_z, multiply_by_derivative, softmax, softmax_row,
@@ -61,6 +68,8 @@ from fcnn._updates cimport (
     update_rows,
 )
 from fcnn._vector cimport BYTES, FLOATS, prefetch, transpose
+
+import os
 
 import numpy as np
 
@@ -150,7 +159,9 @@ cdef struct Model:
     Py_ssize_t widest           # the largest of n_1..n_L
     Py_ssize_t deepest          # the largest of n_0..n_(L-1)
     Py_ssize_t lanes            # samples of a panel
+    Py_ssize_t itemsize
     void* parameters
+    PyObject* owner             # the Network that holds all this
 
 cdef struct Batch:              # some samples: rows order[0..rows-1] of the data, or rows 0, 1, ...
     const void* x               # (., n_0)
@@ -182,6 +193,7 @@ cdef struct Pass:               # what one block of samples writes, by panels
     double* costs               # for each panel of samples: sum of the weighted costs,
     double* squares             # and of the squares of all a, and of all delta
     void* gradient              # (n_parameters,)
+    void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
     void* memory                # the one allocation behind all of them
@@ -207,7 +219,6 @@ cdef struct Task:               # one call, for all its threads
     bint backward
     void* out                   # (rows, n_L) or NULL: a^L of all rows
     void** keep[3]              # NULL or z, a, delta of all rows, as (rows, n_l) for each l
-    Py_ssize_t itemsize
     bint watched                # whether the calling thread looks for Ctrl-C
     double loss
     Outcome outcome
@@ -585,9 +596,9 @@ cdef Scratch scratch_of(
     return s
 
 
-cdef Py_ssize_t scratch_entries(const Model* model, Py_ssize_t itemsize) noexcept nogil:
+cdef Py_ssize_t scratch_entries(const Model* model) noexcept nogil:
     cdef Py_ssize_t entries = (
-        2 * GROUP_BYTES // itemsize * model.deepest
+        2 * GROUP_BYTES // model.itemsize * model.deepest
         + model.layers[model.L].n_out * model.lanes + (FEW_ROWS + 2) * (model.widest + SLACK))
     return (entries + 15) // 16 * 16
 
@@ -957,19 +968,21 @@ cdef bint finish_gradient(
 
 cdef Outcome update_all(
     const Model* model, Update* update, const real* gradient, bint careful,
+    void* memory,               # for copies of parameters and state, or NULL to allocate it
 ) noexcept nogil:
     """Update with the whole gradient; if numbers overflow, nothing is changed."""
     cdef real* parameters = <real*> model.parameters
     cdef Py_ssize_t n = model.n_parameters
     cdef Step step = begin_step(update, 0)
-    cdef real* copies = NULL
+    cdef real* copies = <real*> memory
     cdef Py_ssize_t vectors
     cdef bint fine = True
     if careful:
         if not finite(gradient, n):
             return OVERFLOW
         vectors = 1 + (update.first != NULL) + (update.second != NULL)
-        copies = <real*> malloc(vectors * n * sizeof(real))
+        if memory == NULL:
+            copies = <real*> malloc(vectors * n * sizeof(real))
         if copies == NULL:
             return NO_MEMORY
         memcpy(copies, parameters, n * sizeof(real))
@@ -989,7 +1002,8 @@ cdef Outcome update_all(
                 memcpy(update.first, copies + n, n * sizeof(real))
             if update.second != NULL:
                 memcpy(update.second, copies + 2 * n, n * sizeof(real))
-        free(copies)
+        if memory == NULL:
+            free(copies)
     if not fine:
         return OVERFLOW
     update.step += 1
@@ -1049,7 +1063,7 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     safe = harmless(update, l1, l2, a_squares, delta_squares)
                     fused = (safe and isfinite(costs) and block.rows == batch.rows
                              and l1 == 0 and options.clip_norm == 0
-                             and model.n_parameters * batch.rows // (BYTES // task.itemsize)
+                             and model.n_parameters * batch.rows // (BYTES // model.itemsize)
                              <= MOST_FUSED_WORK)
                     if fused:
                         step[0] = begin_step(update, l2)
@@ -1073,7 +1087,7 @@ cdef void run_batches(Worker* w, const real* typed) noexcept nogil:
                     if (isfinite(costs * scale) and finish_gradient(
                             model, <real*> p.gradient, l1, l2, options.clip_norm)):
                         task.outcome = update_all(
-                            model, update, <const real*> p.gradient, not safe)
+                            model, update, <const real*> p.gradient, not safe, p.copies)
                 if all_meet(w):
                     return
                 if task.outcome != FINE:
@@ -1118,17 +1132,30 @@ cdef void predict_row(
     memcpy(out, x, n * sizeof(real))
 
 
-cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t itemsize) noexcept nogil:
+cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
     """Rows of a block: enough to share each copy of the weights (128 rows are 10 % slower)."""
-    cdef Py_ssize_t fitting = WORKSPACE // ((model.layers[1].n_in + 2 * model.widest) * itemsize)
-    return max(min(<Py_ssize_t> MOST_ROWS, fitting) // model.lanes, <Py_ssize_t> 4) * model.lanes
+    cdef Py_ssize_t per_row = (model.layers[1].n_in + 2 * model.widest) * model.itemsize
+    cdef Py_ssize_t fitting = min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row)
+    return min(max(fitting // model.lanes, <Py_ssize_t> 4),
+               (rows + model.lanes - 1) // model.lanes) * model.lanes
 
 
-cdef Py_ssize_t prediction_entries(
-    const Model* model, Py_ssize_t rows, Py_ssize_t itemsize,
-) noexcept nogil:
+cdef Py_ssize_t prediction_entries(const Model* model, Py_ssize_t rows) noexcept nogil:
     return (rows * (model.layers[1].n_in + 2 * model.widest)
-            + 2 * GROUP_BYTES // itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
+            + 2 * GROUP_BYTES // model.itemsize * model.deepest + 2 * SLACK + 15) // 16 * 16
+
+
+cdef void begin_prediction(
+    Task* task, Pass* p, const Model* model, const void* x, Py_ssize_t rows, void* out,
+) noexcept nogil:
+    memset(task, 0, sizeof(Task))
+    memset(p, 0, sizeof(Pass))
+    task.model = model
+    task.p = p
+    task.data.x = x
+    task.data.rows = rows
+    task.out = out
+    task.batch_size = prediction_rows(model, rows)
 
 
 cdef void predict_blocks(Worker* w, const real* typed) noexcept nogil:
@@ -1138,7 +1165,7 @@ cdef void predict_blocks(Worker* w, const real* typed) noexcept nogil:
     cdef Py_ssize_t lanes = model.lanes, most = task.batch_size, n_in = model.layers[1].n_in
     cdef Py_ssize_t n_out = model.layers[model.L].n_out, first, l, i
     cdef real* inputs = (<real*> task.p.scratch
-                         + w.index * prediction_entries(model, most, sizeof(real)))
+                         + w.index * prediction_entries(model, most))
     cdef real* hidden = inputs + most * n_in
     cdef real* packed = hidden + 2 * most * model.widest
     cdef const real* emitting
@@ -1183,11 +1210,11 @@ cdef void work(void* task, Team* team, int index) noexcept nogil:
     w.batch = 0
     w.begun = 0
     if w.task.p.a == NULL:
-        if w.task.itemsize == 4:
+        if w.task.model.itemsize == 4:
             predict_blocks(&w, <float*> NULL)
         else:
             predict_blocks(&w, <double*> NULL)
-    elif w.task.itemsize == 4:
+    elif w.task.model.itemsize == 4:
         run_batches(&w, <float*> NULL)
     else:
         run_batches(&w, <double*> NULL)
@@ -1208,78 +1235,90 @@ cdef int run(Task* task, int threads) except -1:
 
 # --- Memory ----------------------------------------------------------------------------------
 
-cdef void* place(void** position, Py_ssize_t bytes_) noexcept:
-    """The next part of an allocation, on a cache line; only its size is counted if it is NULL."""
-    cdef uintptr_t begin = (<uintptr_t> position[0] + 63) // 64 * 64
-    position[0] = <void*> (begin + <uintptr_t> bytes_)
+cdef void* place(uintptr_t* position, Py_ssize_t bytes_) noexcept nogil:
+    """The next part of a piece of memory, on a cache line."""
+    cdef uintptr_t begin = (position[0] + 63) // 64 * 64
+    position[0] = begin + <uintptr_t> bytes_
     return <void*> begin
 
 
-cdef void lay_out(
-    const Model* model, Pass* p, void** position, bint backward, bint every_z,
-    const double* dropout, int threads, Py_ssize_t size,
-) noexcept:
-    cdef Py_ssize_t l, L = model.L, n, lanes = model.lanes, rows = p.rows
+cdef Py_ssize_t lay_out(
+    const Model* model, Pass* p,
+    void* memory,               # NULL to count its bytes alone
+    bint backward, bint every_z, const double* dropout, int threads,
+    int vectors,                # as long as the parameters: the gradient, and copies of three
+) noexcept nogil:
+    """Give a pass, whose rows are known, the memory that it writes; return how many bytes."""
+    cdef uintptr_t position = <uintptr_t> memory
+    cdef Py_ssize_t l, n, L = model.L, rows = p.rows, lanes = model.lanes, size = model.itemsize
+    cdef void** a = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
+    cdef void** z = a + L + 1
+    cdef void** delta = z + L + 1
+    cdef void** delta_rows = delta + L + 1
+    cdef void** mask = delta_rows + L + 1
+    cdef void* part[5]
     cdef bint own_z
-    p.a[0] = place(position, rows * model.layers[1].n_in * size)
-    for l in range(L):
-        p.mask[l] = NULL
-        if dropout != NULL and dropout[l] > 0:
-            p.mask[l] = place(position, rows * model.layers[l + 1].n_in * size)
-    for l in range(1, L + 1):
-        n = model.layers[l].n_out
-        p.a[l] = place(position, rows * n * size)
-        # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
-        own_z = l == L or every_z or p.mask[l] != NULL or (
-            backward and derivative_reads_z(model.layers[l].activation))
-        p.z[l] = place(position, rows * n * size) if own_z else p.a[l]
-        if backward:
-            p.delta[l] = place(position, rows * n * size)
-            p.delta_rows[l] = place(position, rows * ((n + lanes - 1) // lanes * lanes) * size)
-    p.normalizer = place(position, rows * size)
-    p.costs = <double*> place(position, rows // lanes * sizeof(double))
-    p.squares = <double*> place(position, 2 * (rows // lanes) * sizeof(double))
-    p.scratch_bytes = scratch_entries(model, size) * size
-    p.scratch = place(position, threads * p.scratch_bytes)
-    if backward:
-        # Last: where it is not used, it is never touched and takes no memory.
-        p.gradient = place(position, (model.n_parameters + SLACK) * size)
+    for l in range(L + 1):
+        n = model.layers[l].n_out if l > 0 else model.layers[1].n_in
+        memset(part, 0, sizeof(part))
+        if l < L and dropout != NULL and dropout[l] > 0:
+            part[4] = place(&position, rows * n * size)
+        part[0] = part[1] = place(&position, rows * n * size)
+        if l > 0:
+            # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
+            own_z = l == L or every_z or part[4] != NULL or (
+                backward and derivative_reads_z(model.layers[l].activation))
+            if own_z:
+                part[1] = place(&position, rows * n * size)
+            if backward:
+                part[2] = place(&position, rows * n * size)
+                part[3] = place(&position, rows * ((n + lanes - 1) // lanes * lanes) * size)
+        if memory != NULL:
+            a[l] = part[0]
+            z[l] = part[1]
+            delta[l] = part[2]
+            delta_rows[l] = part[3]
+            mask[l] = part[4]
+    p.a = a
+    p.z = z
+    p.delta = delta
+    p.delta_rows = delta_rows
+    p.mask = mask
+    p.normalizer = place(&position, rows * size)
+    p.costs = <double*> place(&position, rows // lanes * sizeof(double))
+    p.squares = <double*> place(&position, 2 * (rows // lanes) * sizeof(double))
+    p.scratch_bytes = scratch_entries(model) * size
+    p.scratch = place(&position, threads * p.scratch_bytes)
+    # Last: where they are not used, they are never touched and take no memory.
+    p.gradient = place(&position, vectors * (model.n_parameters + SLACK) * size)
+    p.copies = <char*> p.gradient + (model.n_parameters + SLACK) * size if vectors > 1 else NULL
+    return <Py_ssize_t> (position - <uintptr_t> memory) + 64
+
+
+cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows, bint backward) noexcept nogil:
+    """Rows of a block, as many as a pass has memory for."""
+    cdef Py_ssize_t l, most, per_row = model.layers[1].n_in * model.itemsize
+    for l in range(1, model.L + 1):
+        per_row += (4 if backward else 2) * model.layers[l].n_out * model.itemsize
+    most = max(min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row), 4 * model.lanes)
+    return (min(most, rows) + model.lanes - 1) // model.lanes * model.lanes
 
 
 cdef int open_pass(
     const Model* model, Pass* p, Py_ssize_t rows, bint backward, bint every_z,
-    const double* dropout, int threads, Py_ssize_t size,
+    const double* dropout, int threads,
 ) except -1:
     """Allocate what a pass over the blocks of a batch writes."""
-    cdef void* position = NULL
-    cdef Py_ssize_t l, per_row = model.layers[1].n_in * size
-    for l in range(1, model.L + 1):
-        per_row += (4 if backward else 2) * model.layers[l].n_out * size
-    p.rows = max(min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row), 4 * model.lanes)
-    p.rows = (min(p.rows, rows) + model.lanes - 1) // model.lanes * model.lanes
-    p.memory = NULL
-    p.a = <void**> malloc(5 * (model.L + 1) * sizeof(void*))
-    if p.a == NULL:
-        raise MemoryError
-    p.z = p.a + model.L + 1
-    p.delta = p.z + model.L + 1
-    p.delta_rows = p.delta + model.L + 1
-    p.mask = p.delta_rows + model.L + 1
-    lay_out(model, p, &position, backward, every_z, dropout, threads, size)
+    cdef Py_ssize_t size
+    p.rows = block_rows(model, rows, backward)
+    size = lay_out(model, p, NULL, backward, every_z, dropout, threads, backward)
     # Zeros, because half a panel may be computed with and never written: a rare bit pattern there
     # would be a slow denormal.
-    p.memory = calloc(<size_t> (<uintptr_t> position + 64), 1)
+    p.memory = calloc(size, 1)
     if p.memory == NULL:
-        close_pass(p)
-        raise MemoryError(f"cannot allocate {<uintptr_t> position} bytes of workspace")
-    position = p.memory
-    lay_out(model, p, &position, backward, every_z, dropout, threads, size)
+        raise MemoryError(f"cannot allocate {size} bytes of workspace")
+    lay_out(model, p, p.memory, backward, every_z, dropout, threads, backward)
     return 0
-
-
-cdef void close_pass(Pass* p) noexcept:
-    free(p.memory)
-    free(p.a)
 
 
 def zeros_with_slack(shape, dtype):
@@ -1330,7 +1369,6 @@ cdef class Network:
     cdef object __weakref__     # an optimizer remembers whose state it holds
     cdef Model model
     cdef int kind               # NumPy's number of the dtype
-    cdef Py_ssize_t itemsize
     cdef cnp.ndarray vector     # the flat parameter vector
     cdef readonly tuple sizes
     cdef readonly tuple activations
@@ -1346,7 +1384,8 @@ cdef class Network:
         self.activations = tuple(activations)
         self.loss = loss
         self.kind = cnp.NPY_FLOAT32 if np.dtype(dtype) == np.float32 else cnp.NPY_FLOAT64
-        self.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
+        self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
+        self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
         self.model.loss = loss_codes[loss]
         layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
@@ -1368,7 +1407,7 @@ cdef class Network:
             free(layers)
             raise
         self.model.deepest = max(self.sizes[:self.model.L])
-        self.model.lanes = LANES if self.itemsize == 4 else LANES // 2
+        self.model.lanes = LANES if self.model.itemsize == 4 else LANES // 2
         self.model.parameters = cnp.PyArray_DATA(self.vector)
         self.model.layers = layers  # last: it marks the network as whole
 
@@ -1378,7 +1417,7 @@ cdef class Network:
     @property
     def dtype(self):
         """numpy.dtype of parameters, inputs and outputs."""
-        return np.dtype(np.float32 if self.itemsize == 4 else np.float64)
+        return np.dtype(np.float32 if self.model.itemsize == 4 else np.float64)
 
     @property
     def parameters(self):
@@ -1490,7 +1529,7 @@ cdef class Network:
         cdef void* x = cnp.PyArray_DATA(inputs)
         cdef void* out = cnp.PyArray_DATA(outputs)
         for i in range(rows):
-            if self.itemsize == 4:
+            if self.model.itemsize == 4:
                 predict_row(&self.model, <float*> x + i * n_in, <float*> out + i * n_out,
                             <float*> on_stack)
             else:
@@ -1504,23 +1543,14 @@ cdef class Network:
         cdef Pass p
         cdef Py_ssize_t entries
         cdef int threads = 1
-        memset(&task, 0, sizeof(Task))
-        memset(&p, 0, sizeof(Pass))
-        task.model = &self.model
-        task.p = &p
-        task.itemsize = self.itemsize
-        task.data.x = cnp.PyArray_DATA(inputs)
-        task.data.rows = rows
-        task.out = cnp.PyArray_DATA(outputs)
-        task.batch_size = min(
-            prediction_rows(&self.model, self.itemsize),
-            (rows + self.model.lanes - 1) // self.model.lanes * self.model.lanes)
+        begin_prediction(&task, &p, &self.model, cnp.PyArray_DATA(inputs), rows,
+                         cnp.PyArray_DATA(outputs))
         if n_threads is not None or self.work(rows) >= WORTH_THREADS:
             threads = self.team_size(n_threads, rows, task.batch_size)
             threads = min(<Py_ssize_t> threads, (rows + task.batch_size - 1) // task.batch_size)
-        entries = prediction_entries(&self.model, task.batch_size, self.itemsize)
+        entries = prediction_entries(&self.model, task.batch_size)
         # Zeros: see open_pass.
-        p.scratch = calloc(threads * entries * self.itemsize + 64, 1)
+        p.scratch = calloc(threads * entries * self.model.itemsize + 64, 1)
         if p.scratch == NULL:
             raise MemoryError
         p.memory = p.scratch
@@ -1579,19 +1609,18 @@ cdef class Network:
                 raise ValueError("order: expected indices of samples")
         threads = self.team_size(n_threads, task.data.rows, task.batch_size)
         open_pass(&self.model, &p, task.batch_size, backward, task.keep[0] != NULL,
-                  task.options.dropout, threads, self.itemsize)
+                  task.options.dropout, threads)
         try:
             if task.model == NULL:
                 task.model = &self.model
             task.p = &p
-            task.itemsize = self.itemsize
             task.backward = backward
             if task.update == NULL and task.out != NULL and backward:
                 p.gradient = task.out       # computed in place
                 task.out = NULL
             run(task, threads)
         finally:
-            close_pass(&p)
+            free(p.memory)
         return 0
 
     def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
@@ -1879,3 +1908,319 @@ def all_finite(array):
         with nogil:
             answer = finite(<const double*> data, size)
     return answer
+
+
+# --- The C interface: see include/fcnn.h -------------------------------------------------------
+
+cdef inline void* aligned(void* memory) noexcept nogil:
+    return <void*> ((<uintptr_t> memory + 63) // 64 * 64)
+
+
+cdef inline Py_ssize_t row_bytes(const Model* model) noexcept nogil:
+    """What predict_row takes, aligned."""
+    return 2 * (model.widest + SLACK) * model.itemsize + 64
+
+
+cdef Py_ssize_t lay_out_for(
+    const Model* model, Pass* p, void* memory, int purpose, Py_ssize_t rows,
+) noexcept nogil:
+    p.rows = block_rows(model, rows, True)
+    # Of a gradient alone the caller has the place.
+    return lay_out(model, p, memory, True, False, NULL, 1, 4 if purpose == FCNN_TRAIN else 0)
+
+
+cdef size_t workspace_bytes(
+    const fcnn_network* network, int purpose, ptrdiff_t rows,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Pass p
+    if network == NULL or rows < 1:
+        return 0
+    if purpose == FCNN_FORWARD:
+        if rows <= FEW_ROWS:
+            return row_bytes(model)
+        return prediction_entries(model, prediction_rows(model, rows)) * model.itemsize + 64
+    if purpose == FCNN_BACKWARD or purpose == FCNN_TRAIN:
+        return lay_out_for(model, &p, NULL, purpose, rows)
+    return 0
+
+
+cdef inline int forward(
+    const fcnn_network* network, const real* x, Py_ssize_t rows, real* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Py_ssize_t i
+    cdef Task task
+    cdef Pass p
+    if network == NULL or x == NULL or out == NULL or workspace == NULL or rows < 1:
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != sizeof(real):
+        return FCNN_WRONG_DTYPE
+    if rows <= FEW_ROWS:
+        if size < <size_t> row_bytes(model):
+            return FCNN_SMALL_WORKSPACE
+        for i in range(rows):
+            predict_row(model, x + i * model.layers[1].n_in,
+                        out + i * model.layers[model.L].n_out, <real*> aligned(workspace))
+        return FCNN_OK
+    if size < workspace_bytes(network, FCNN_FORWARD, rows):
+        return FCNN_SMALL_WORKSPACE
+    begin_prediction(&task, &p, model, x, rows, out)
+    p.scratch = aligned(workspace)
+    run_team(work, &task, 1)
+    return FCNN_OK
+
+
+cdef int forward_f32(
+    const fcnn_network* network, const float* x, ptrdiff_t rows, float* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return forward(network, x, rows, out, workspace, size)
+
+
+cdef int forward_f64(
+    const fcnn_network* network, const double* x, ptrdiff_t rows, double* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return forward(network, x, rows, out, workspace, size)
+
+
+cdef int run_step(
+    const fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
+    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, Update* update,
+    void* gradient, double* loss, void* workspace, size_t size,
+) noexcept nogil:
+    """Loss and gradient of a batch; of update and gradient one is NULL."""
+    cdef const Model* model = <const Model*> network
+    cdef int purpose = FCNN_TRAIN if gradient == NULL else FCNN_BACKWARD
+    cdef Py_ssize_t i
+    cdef Task task
+    cdef Pass p
+    if (network == NULL or x == NULL or (y == NULL) == (labels == NULL) or rows < 1
+            or loss == NULL or workspace == NULL):
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != itemsize:
+        return FCNN_WRONG_DTYPE
+    if size < workspace_bytes(network, purpose, rows):
+        return FCNN_SMALL_WORKSPACE
+    if labels != NULL:
+        if model.loss != CROSS_ENTROPY:
+            return FCNN_BAD_LABEL
+        for i in range(rows):
+            if labels[i] < 0 or labels[i] >= model.layers[model.L].n_out:
+                return FCNN_BAD_LABEL
+    memset(&task, 0, sizeof(Task))
+    lay_out_for(model, &p, workspace, purpose, rows)
+    if (rows - 1) % model.lanes < model.lanes // 2:
+        # The last panel is half empty: see open_pass. The sums of squares read it, too.
+        memset(p.a[0], 0, <char*> p.normalizer - <char*> p.a[0])
+    if gradient != NULL:
+        p.gradient = gradient
+    task.model = model
+    task.data.x = x
+    task.data.y = y
+    task.data.labels = labels
+    task.data.weight = sample_weight
+    task.data.rows = task.batch_size = rows
+    task.p = &p
+    task.update = update
+    task.backward = True
+    run_team(work, &task, 1)
+    loss[0] = task.loss
+    return FCNN_OK if task.outcome == FINE else FCNN_DIVERGED
+
+
+cdef int backward_f32(
+    const fcnn_network* network, const float* x, const float* y, const int64_t* labels,
+    const float* sample_weight, ptrdiff_t rows, double* loss, float* gradient,
+    void* workspace, size_t size,
+) noexcept nogil:
+    if gradient == NULL:
+        return FCNN_BAD_ARGUMENT
+    return run_step(network, sizeof(float), x, y, labels, sample_weight, rows, NULL, gradient, loss,
+                    workspace, size)
+
+
+cdef int backward_f64(
+    const fcnn_network* network, const double* x, const double* y, const int64_t* labels,
+    const double* sample_weight, ptrdiff_t rows, double* loss, double* gradient,
+    void* workspace, size_t size,
+) noexcept nogil:
+    if gradient == NULL:
+        return FCNN_BAD_ARGUMENT
+    return run_step(network, sizeof(double), x, y, labels, sample_weight, rows, NULL, gradient,
+                    loss, workspace, size)
+
+
+cdef bint sound(const fcnn_optimizer* o) noexcept nogil:
+    """Whether fcnn.SGD, Adam and AdamW would take these numbers; each comparison refuses NaN."""
+    if not (o.lr > 0 and isfinite(o.lr) and o.weight_decay >= 0 and isfinite(o.weight_decay)
+            and o.steps >= 0):
+        return False
+    if o.rule == FCNN_SGD:
+        return 0 <= o.momentum < 1 and (o.momentum > 0 or not o.nesterov)
+    return ((o.rule == FCNN_ADAM or o.rule == FCNN_ADAMW) and 0 <= o.beta1 < 1 and 0 <= o.beta2 < 1
+            and o.epsilon >= 1e-30 and isfinite(o.epsilon))
+
+
+cdef size_t state_bytes(
+    const fcnn_network* network, const fcnn_optimizer* optimizer,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef int vectors = 2
+    if network == NULL or optimizer == NULL or not sound(optimizer):
+        return 0
+    if optimizer.rule == FCNN_SGD:
+        vectors = 1 if optimizer.momentum > 0 else 0
+    return vectors * (model.n_parameters + SLACK) * model.itemsize
+
+
+cdef int train_step(
+    fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
+    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, fcnn_optimizer* optimizer,
+    double* loss, void* workspace, size_t size,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Update update
+    cdef size_t state
+    cdef int code
+    if network == NULL or optimizer == NULL or not sound(optimizer):
+        return FCNN_BAD_ARGUMENT
+    state = state_bytes(network, optimizer)
+    if state > 0 and optimizer.state == NULL:
+        return FCNN_BAD_ARGUMENT
+    if optimizer.state_bytes < state:
+        return FCNN_SMALL_WORKSPACE
+    memset(&update, 0, sizeof(Update))
+    update.rule = (SGD if optimizer.rule == FCNN_SGD
+                   else ADAM if optimizer.rule == FCNN_ADAM else ADAMW)
+    update.lr = optimizer.lr
+    update.weight_decay = optimizer.weight_decay
+    update.momentum = optimizer.momentum
+    update.nesterov = optimizer.nesterov
+    update.beta1 = optimizer.beta1
+    update.beta2 = optimizer.beta2
+    update.epsilon = optimizer.epsilon
+    update.step = optimizer.steps
+    if state > 0:
+        update.first = optimizer.state
+    if update.rule != SGD:
+        update.second = <char*> optimizer.state + (model.n_parameters + SLACK) * model.itemsize
+    code = run_step(network, itemsize, x, y, labels, sample_weight, rows, &update, NULL, loss,
+                    workspace, size)
+    optimizer.steps = update.step
+    return code
+
+
+cdef int train_step_f32(
+    fcnn_network* network, const float* x, const float* y, const int64_t* labels,
+    const float* sample_weight, ptrdiff_t rows, fcnn_optimizer* optimizer, double* loss,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return train_step(network, sizeof(float), x, y, labels, sample_weight, rows, optimizer, loss,
+                      workspace, size)
+
+
+cdef int train_step_f64(
+    fcnn_network* network, const double* x, const double* y, const int64_t* labels,
+    const double* sample_weight, ptrdiff_t rows, fcnn_optimizer* optimizer, double* loss,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return train_step(network, sizeof(double), x, y, labels, sample_weight, rows, optimizer, loss,
+                      workspace, size)
+
+
+cdef int dtype_of(const fcnn_network* network) noexcept nogil:
+    return <int> (<const Model*> network).itemsize
+
+
+cdef ptrdiff_t n_inputs(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).layers[1].n_in
+
+
+cdef ptrdiff_t n_outputs(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).layers[(<const Model*> network).L].n_out
+
+
+cdef ptrdiff_t n_parameters(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).n_parameters
+
+
+cdef void* parameters_of(fcnn_network* network) noexcept nogil:
+    return (<Model*> network).parameters
+
+
+cdef const char* error_text(int code) noexcept nogil:
+    if code == FCNN_OK:
+        return "no error"
+    if code == FCNN_BAD_ARGUMENT:
+        return "an argument is NULL or out of its range"
+    if code == FCNN_WRONG_DTYPE:
+        return "the network has the other dtype"
+    if code == FCNN_SMALL_WORKSPACE:
+        return "the workspace or the optimizer's state is too small"
+    if code == FCNN_BAD_LABEL:
+        return "a label is out of range, or the loss takes none"
+    if code == FCNN_DIVERGED:
+        return "the loss, the gradient or a weight would not be finite; no update was made"
+    return "no code of this version"
+
+
+cdef fcnn_network* borrow(object network) except NULL:
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a fcnn.Network, got {type(network).__name__}")
+    if (<Network> network).model.layers == NULL:
+        raise RuntimeError("the network has not been initialized")
+    return <fcnn_network*> &(<Network> network).model
+
+
+cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept with gil:
+    cdef fcnn_network* handle
+    try:
+        if path == NULL:
+            raise TypeError("path: expected a file's name, got NULL")
+        from fcnn.files import load as load_file
+
+        network = load_file(os.fsdecode(<bytes> path))
+        handle = borrow(network)
+        Py_INCREF(network)
+        return handle
+    except BaseException as error:
+        if message != NULL and size > 0:
+            text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:size - 1]
+            memcpy(message, <const char*> text, len(text))
+            message[len(text)] = 0
+        return NULL
+
+
+cdef void release(fcnn_network* network) noexcept with gil:
+    if network != NULL:
+        Py_DECREF(<object> (<Model*> network).owner)
+
+
+cdef fcnn_api table
+table.abi = FCNN_ABI
+table.version = FCNN_VERSION
+table.borrow = borrow
+table.load = load
+table.release = release
+table.dtype = dtype_of
+table.n_inputs = n_inputs
+table.n_outputs = n_outputs
+table.n_parameters = n_parameters
+table.parameters = parameters_of
+table.workspace_bytes = workspace_bytes
+table.state_bytes = state_bytes
+table.forward_f32 = forward_f32
+table.forward_f64 = forward_f64
+table.backward_f32 = backward_f32
+table.backward_f64 = backward_f64
+table.train_step_f32 = train_step_f32
+table.train_step_f64 = train_step_f64
+table.error_text = error_text
+
+
+def c_api():
+    """Return the table of include/fcnn.h in a capsule."""
+    return PyCapsule_New(&table, FCNN_CAPSULE, NULL)

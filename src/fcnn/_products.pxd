@@ -220,7 +220,9 @@ cdef inline void row_panels(
     """At most 16 vectors of columns, in one or two panels alike: each waits for its sums."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, _pass
-    cdef Py_ssize_t passes = (vectors + 7) // 8, width = (vectors + passes - 1) // passes
+    # Without a division, which takes as long as a small layer.
+    cdef Py_ssize_t passes = 1 if vectors <= 8 else 2
+    cdef Py_ssize_t width = vectors if vectors <= 8 else (vectors + 1) // 2
     for _pass in range(passes):
         if width == 1:
             row_panel(1, A, B + first, columns, bias + first, C + first, depth, typed)

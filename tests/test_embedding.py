@@ -1,0 +1,184 @@
+"""The examples and the C driver are built against the installed package and run."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+
+import fcnn
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "examples" / "c" / "build.py"
+
+
+def missing():
+    """Return what this machine lacks to build a program that embeds Python, or None."""
+    if fcnn.get_include().startswith(str(ROOT / "src")):
+        return "fcnn is not installed, but run from its source tree"
+    if shutil.which("cc") is None:
+        return "no C compiler (cc)"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return "no headers of Python (Python.h)"
+    return None
+
+
+def no_library():
+    """Return why no program can be linked with this Python, or None."""
+    if os.name == "nt":
+        return "the C programs use POSIX threads"
+    files = [sysconfig.get_config_var(name) for name in ("LDLIBRARY", "LIBRARY")]
+    folders = [sysconfig.get_config_var(name) for name in ("LIBDIR", "LIBPL")]
+    if not any(Path(f, n).is_file() for f in folders for n in files if f and n):
+        return f"no library of Python to link with: {files}"
+    return None
+
+
+needs_compiler = pytest.mark.skipif(missing() is not None, reason=str(missing()))
+needs_library = pytest.mark.skipif(
+    (missing() or no_library()) is not None, reason=str(missing() or no_library())
+)
+
+
+def run(*command, **settings):
+    """Run a program that finds the packages of this Python; return what it printed."""
+    path = os.pathsep.join(str(Path(m.__file__).parents[1]) for m in (fcnn, np, safetensors))
+    done = subprocess.run(
+        [str(part) for part in command],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **settings,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(source, program, *flags):
+    run(sys.executable, BUILD, source, "-o", program, "-Werror", *flags)
+    return program
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    counted = platform.libc_ver()[0] == "glibc"
+    flags = ["-DCOUNT_ALLOCATIONS"] if counted else []
+    program = tmp_path_factory.mktemp("driver") / "driver"
+    return build(ROOT / "tests" / "c_driver.c", program, *flags), counted
+
+
+@pytest.fixture(params=["float32", "float64"])
+def saved(request, tmp_path):
+    """A network in a file."""
+    file = tmp_path / "network.safetensors"
+    fcnn.Network((21, 50, 33, 5), ["relu", "gelu"], dtype=request.param).save(file)
+    return file
+
+
+def test_the_header_is_in_the_package():
+    folder = Path(fcnn.get_include())
+    assert (folder / "fcnn.h").is_file()
+    assert (folder.parent / "__init__.pxd").is_file()
+
+
+@needs_library
+def test_no_call_allocates(driver, saved):
+    program, counted = driver
+    if not counted:
+        pytest.skip("the counter is before the allocator of glibc")
+    assert run(program, "allocations", saved) == "75 calls, 0 allocations\n"
+
+
+@needs_library
+def test_threads_get_the_same_bits_as_one(driver, saved):
+    assert run(driver[0], "threads", saved, 8) == "8 threads, 3840 calls, 0 different\n"
+
+
+@needs_library
+@pytest.mark.parametrize("threads", [1, 3, 50])
+def test_the_c_example_predicts(tmp_path, threads):
+    program = build(ROOT / "examples" / "c" / "predict.c", tmp_path / "predict")
+    network = fcnn.Network((4, 16, 3), activation="tanh")
+    network.save(tmp_path / "network.safetensors")
+    X = np.random.default_rng(0).normal(size=(37, 4)).astype(np.float32)
+    rows = "\n".join(" ".join(f"{v:.9g}" for v in x) for x in X.tolist())
+    printed = run(program, tmp_path / "network.safetensors", threads, input=rows)
+    answer = np.array([line.split() for line in printed.splitlines()], np.float32)
+    assert answer.tobytes() == network.predict(X).tobytes()
+
+
+@needs_library
+def test_the_c_example_says_what_is_wrong(tmp_path):
+    program = build(ROOT / "examples" / "c" / "predict.c", tmp_path / "predict")
+    network = fcnn.Network((4, 3), dtype="float64")
+    network.save(tmp_path / "network.safetensors")
+    with pytest.raises(AssertionError, match="the network has the other dtype"):
+        run(program, tmp_path / "network.safetensors", 1, input="1 2 3 4")
+    with pytest.raises(AssertionError, match=r"FileNotFoundError: .*no such file"):
+        run(program, tmp_path / "none.safetensors", 1, input="")
+
+
+@needs_compiler
+def test_the_header_is_cplusplus_and_strict_c(tmp_path):
+    source = tmp_path / "header.c"
+    source.write_text('#include "fcnn.h"\nint main(void) { return sizeof(fcnn_api) != 144; }\n')
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{fcnn.get_include()}"]
+    run("cc", "-std=c99", *flags, source, "-o", tmp_path / "c")
+    run(tmp_path / "c")
+    if shutil.which("c++"):
+        run("c++", "-x", "c++", "-std=c++11", *flags, source, "-o", tmp_path / "cpp")
+
+
+@needs_compiler
+@pytest.mark.skipif(util.find_spec("Cython") is None, reason="no Cython")
+@pytest.mark.skipif(util.find_spec("setuptools") is None, reason="no setuptools")
+def test_the_cython_example_rolls_out(tmp_path):
+    for file in (ROOT / "examples" / "cython").glob("*.py*"):
+        shutil.copy(file, tmp_path)
+    run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path)
+    (module,) = [*tmp_path.glob("rollout.*.so"), *tmp_path.glob("rollout.*.pyd")]
+    spec = util.spec_from_file_location("rollout", module)
+    rollout = util.module_from_spec(spec)
+    spec.loader.exec_module(rollout)
+    network = fcnn.Network((3, 20, 3), activation="tanh", loss="squared_error")
+    network.parameters *= 1.5
+    state = np.array([0.1, -0.2, 0.3], np.float32)
+    expected = state
+    for _ in range(100):
+        expected = network.predict(expected)
+    rollout.rollout(network, state, 100)
+    assert state.tobytes() == expected.tobytes()
+    with pytest.raises(TypeError, match=r"expected a fcnn.Network, got str"):
+        rollout.rollout("network", state, 1)
+    with pytest.raises(ValueError, match="state: expected as many"):
+        rollout.rollout(network, np.zeros(4, np.float32), 1)
+    with pytest.raises(ValueError, match="the network has the other dtype"):
+        rollout.rollout(fcnn.Network((3, 3), dtype="float64"), state, 1)
+
+
+@needs_library
+def test_the_benchmark_runs():
+    printed = run(sys.executable, ROOT / "benchmarks" / "c_interface.py", "--rows", 5)
+    assert "64-100-10, softmax" in printed
+
+
+@pytest.mark.parametrize(
+    ("language", "example"),
+    [("cython", "examples/cython/rollout.pyx"), ("c", "examples/c/predict.c")],
+)
+@pytest.mark.parametrize("document", ["README.md", "docs/embedding.md"])
+def test_what_the_documents_show_is_in_an_example(document, language, example):
+    text = (ROOT / document).read_text("utf-8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    lines = {line.strip() for line in (ROOT / example).read_text("utf-8").splitlines()}
+    assert {line.strip() for block in blocks for line in block.splitlines()} - {""} <= lines
