@@ -14,6 +14,7 @@ HEAVY = {
     "csv",
     "fcnn.bench",
     "fcnn.cli",
+    "fcnn.convert",
     "fcnn.datasets",
     "fcnn.files",
     "fcnn.gradient_check",
@@ -34,8 +35,8 @@ HEAVY = {
     "zipfile",
 }
 LATE = [
-    "callbacks", "datasets", "files", "gradient_check", "plot", "preprocessing", "reference",
-    "schedules", "training",
+    "callbacks", "convert", "datasets", "files", "gradient_check", "plot", "preprocessing",
+    "reference", "schedules", "training",
 ]  # fmt: skip
 
 

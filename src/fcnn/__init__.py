@@ -20,6 +20,7 @@ __all__ = [
     "Network",
     "__version__",
     "callbacks",
+    "convert",
     "datasets",
     "get_include",
     "get_num_threads",
@@ -40,15 +41,15 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, datasets, plot, reference, schedules
+    from fcnn import callbacks, convert, datasets, plot, reference, schedules
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "datasets", "files", "gradient_check", "plot", "preprocessing", "reference",
-        "schedules", "sklearn", "training",
+        "callbacks", "convert", "datasets", "files", "gradient_check", "plot", "preprocessing",
+        "reference", "schedules", "sklearn", "training",
     )  # fmt: skip
     _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
 

@@ -1,0 +1,1071 @@
+"""Networks from and to scikit-learn, PyTorch, ONNX and Keras, held against those packages."""
+
+import itertools
+import math
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, PAIRS
+
+import fcnn
+from fcnn import convert
+
+DTYPES = ["float32", "float64"]
+TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
+
+
+def random_network(rng, dtype="float32", hidden=HIDDEN, pairs=PAIRS, L=None, activations=None):
+    """A network with random sizes, activations, weights and biases."""
+    L = int(rng.integers(1, 6)) if L is None else L
+    sizes = [int(n) for n in rng.integers(1, 41, L + 1)]
+    if activations is None:
+        activations = [str(name) for name in rng.choice(hidden, L - 1)]
+    loss, output = pairs[rng.integers(len(pairs))]
+    if loss == "cross_entropy":
+        sizes[-1] += 2
+    net = fcnn.Network(sizes, activations, output, loss, dtype)
+    for W, b in zip(net.weights, net.biases, strict=True):
+        W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
+        b[...] = rng.normal(0, 0.5, b.shape)
+    return net
+
+
+def inputs(rng, net, rows=50):
+    return rng.normal(size=(rows, net.sizes[0])).astype(net.dtype)
+
+
+def assert_close(got, wanted, dtype):
+    """Within 1e-6 (float32) or 1e-12 (float64) of the largest output."""
+    assert got.shape == wanted.shape
+    assert np.isfinite(wanted).all()
+    error = np.abs(np.asarray(got, np.float64) - wanted).max() / np.abs(wanted).max()
+    assert error <= TOLERANCE[str(np.dtype(dtype))], error
+
+
+def assert_same(a, b, loss=True):
+    """The same architecture, and parameters that are equal in every bit."""
+    assert (a.sizes, a.activations, a.dtype) == (b.sizes, b.activations, b.dtype)
+    assert a.parameters.tobytes() == b.parameters.tobytes()
+    assert not np.shares_memory(a.parameters, b.parameters)
+    if loss:
+        assert a.loss == b.loss
+
+
+def negative_zeros(net):
+    """Which only a copy of the bits keeps."""
+    for b in net.biases:
+        b[0] = -0.0
+    return net
+
+
+@pytest.mark.parametrize(
+    ("function", "package", "extra"),
+    [
+        ("from_sklearn", "sklearn", "sklearn"),
+        ("to_sklearn", "sklearn", "sklearn"),
+        ("from_torch", "torch", "torch"),
+        ("to_torch", "torch", "torch"),
+        ("from_onnx", "onnx", "onnx"),
+        ("to_onnx", "onnx", "onnx"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra(function, package, extra, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    net = fcnn.Network((2, 3), loss="squared_error")
+    with pytest.raises(ImportError, match=rf"needs {package} .*pip install 'fcnn\[{extra}\]'"):
+        getattr(convert, function)(net)
+
+
+@pytest.mark.parametrize("function", ["to_sklearn", "to_torch", "to_onnx"])
+def test_writers_take_networks(function):
+    with pytest.raises(TypeError, match=r"net: expected a fcnn.Network, got dict"):
+        getattr(convert, function)({})
+
+
+# --- scikit-learn --------------------------------------------------------------------------------
+
+SKLEARN_HIDDEN = ["identity", "sigmoid", "tanh", "relu"]
+
+
+def fitted(kind, rng, dtype, **options):
+    """An estimator after a few epochs, and its inputs."""
+    neural = pytest.importorskip("sklearn.neural_network")
+    X = rng.normal(size=(60, 5)).astype(dtype)
+    targets = {
+        "binary": np.array(["no", "yes"])[(X[:, 0] > 0).astype(int)],
+        "classes": np.digitize(X[:, 0], [-0.5, 0.5]),
+        "labels": (X[:, :3] > 0).astype(int),
+        "number": X[:, 0].astype(dtype),
+        "numbers": X[:, :2],
+        "counts": np.exp(X[:, 0]).round(),
+    }
+    regression = kind in ("number", "numbers", "counts")
+    model = neural.MLPRegressor if regression else neural.MLPClassifier
+    if kind == "counts":
+        options["loss"] = "poisson"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model(max_iter=3, random_state=0, **options).fit(X, targets[kind]), X
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
+@pytest.mark.parametrize("kind", ["binary", "classes", "labels", "number", "numbers", "counts"])
+def test_from_sklearn(kind, activation, dtype):
+    rng = np.random.default_rng(0)
+    hidden = tuple(rng.integers(1, 20, rng.integers(0, 4)))
+    estimator, X = fitted(kind, rng, dtype, activation=activation, hidden_layer_sizes=hidden)
+    net = convert.from_sklearn(estimator)
+    assert net.dtype == dtype
+    if kind in ("number", "numbers", "counts"):
+        assert net.loss == ("poisson" if kind == "counts" else "squared_error")
+        wanted = estimator.predict(X)
+        wanted = wanted.reshape(len(X), -1)
+    else:
+        assert net.loss == ("cross_entropy" if kind == "classes" else "binary_cross_entropy")
+        wanted = estimator.predict_proba(X)
+        wanted = wanted[:, 1:] if kind == "binary" else wanted
+    assert_close(net.predict(X), wanted, dtype)
+    for coef, W in zip(estimator.coefs_, net.weights, strict=True):
+        np.testing.assert_array_equal(coef, W.T, strict=True)
+    assert not np.shares_memory(estimator.coefs_[0], net.parameters)
+
+
+def test_from_sklearn_to_another_dtype():
+    estimator, X = fitted("classes", np.random.default_rng(0), "float64")
+    net = convert.from_sklearn(estimator, dtype="float32")
+    assert net.dtype == "float32"
+    assert_close(net.predict(X), estimator.predict_proba(X), "float32")
+    estimator.coefs_[0][0, 0] = 1e300
+    with pytest.raises(ValueError, match="too large for float32"):
+        convert.from_sklearn(estimator, dtype="float32")
+
+
+def test_from_an_estimator_of_fcnn():
+    pytest.importorskip("sklearn")
+    from fcnn.sklearn import MLPRegressor
+
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPRegressor("huber", (5, 6), ["gelu", "elu"], max_iter=2)
+        model.fit(X, X[:, 0])
+    net = convert.from_sklearn(model)
+    assert_same(net, model.network_)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(12))
+def test_to_sklearn(seed, dtype):
+    pytest.importorskip("sklearn")
+    rng = np.random.default_rng(seed)
+    pairs = [
+        ("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid"),
+        ("squared_error", "identity"), ("poisson", "exp"),
+    ]  # fmt: skip
+    hidden = SKLEARN_HIDDEN[seed % 4 :][:1]
+    net = negative_zeros(random_network(rng, dtype, hidden, pairs[seed // 4 :][:1]))
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    model = convert.to_sklearn(net)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    X = inputs(rng, net)
+    if "entropy" in net.loss:
+        n_out = net.sizes[-1]
+        got = model.predict_proba(X)
+        if n_out == 1:
+            np.testing.assert_array_equal(model.classes_, [0, 1])
+            got = got[:, 1:]
+        else:
+            np.testing.assert_array_equal(model.classes_, np.arange(n_out))
+        labels = model.predict(X)
+        wanted = net.predict(X)
+        assert np.array_equal(labels, wanted.argmax(1)) or net.loss != "cross_entropy"
+    else:
+        got = model.predict(X).reshape(len(X), -1)
+    assert_close(got, net.predict(X), dtype)
+    assert_same(convert.from_sklearn(model), net)
+
+
+def test_what_to_sklearn_returns_can_be_trained_on():
+    pytest.importorskip("sklearn")
+    from sklearn.base import clone
+
+    rng = np.random.default_rng(0)
+    net = fcnn.Network((4, 8, 3), "tanh", dtype="float64", rng=0)
+    X = rng.normal(size=(200, 4))
+    y = np.digitize(X[:, 0], [-0.5, 0.5])
+    model = convert.to_sklearn(net)
+    before = model.coefs_[0].copy()
+    assert model.n_iter_ == 0
+    model.set_params(learning_rate_init=0.05)
+    for _ in range(60):
+        model.partial_fit(X, y)
+    assert model.t_ == 60 * 200
+    assert model.score(X, y) > 0.9 > convert.to_sklearn(net).score(X, y)
+    assert not np.array_equal(model.coefs_[0], before)
+    np.testing.assert_array_equal(net.weights[0].T, before)  # the network keeps its own
+    wanted = {"hidden_layer_sizes": (8,), "activation": "tanh", "learning_rate_init": 0.05}
+    default = type(model)().get_params()
+    assert clone(model).get_params() == default | wanted
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (((2, 3, 4, 1), ["relu", "tanh"], None, "squared_error"), "one activation for all hidden"),
+        (((2, 3, 1), "gelu", None, "squared_error"), "identity, sigmoid, tanh or relu; got gelu"),
+        (((2, 3, 1), "relu", None, "huber"), "no identity outputs with loss huber"),
+        (((2, 3, 1), "relu", "tanh", "squared_error"), "no tanh outputs with loss squared_error"),
+        (((2, 3, 2), "relu", None, "cross_entropy"), "two classes has one output"),
+    ],
+)
+def test_what_sklearn_does_not_have(net, message):
+    pytest.importorskip("sklearn")
+    with pytest.raises(ValueError, match=message):
+        convert.to_sklearn(fcnn.Network(*net))
+
+
+def test_from_sklearn_refuses():
+    neural = pytest.importorskip("sklearn.neural_network")
+    with pytest.raises(
+        TypeError, match=r"estimator: expected an MLPClassifier or .* got BernoulliR"
+    ):
+        convert.from_sklearn(neural.BernoulliRBM())
+    with pytest.raises(ValueError, match="estimator: this MLPRegressor has not been fitted"):
+        convert.from_sklearn(neural.MLPRegressor())
+
+
+# --- PyTorch -------------------------------------------------------------------------------------
+
+NO_EXP = [pair for pair in PAIRS if pair[1] != "exp"]
+
+
+@pytest.fixture
+def torch():
+    return pytest.importorskip("torch")
+
+
+def torch_activations(nn):
+    return {
+        "identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU,
+        "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
+        "softplus": nn.Softplus, "softmax": lambda: nn.Softmax(dim=1),
+    }  # fmt: skip
+
+
+def outputs_of(torch, module, X):
+    module.eval()
+    with torch.no_grad():
+        return module(torch.from_numpy(X)).numpy()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(25))
+def test_to_torch_and_back(torch, seed, dtype):
+    rng = np.random.default_rng(seed)
+    net = negative_zeros(random_network(rng, dtype, pairs=NO_EXP))
+    state = torch.get_rng_state()
+    module = convert.to_torch(net)
+    assert torch.equal(torch.get_rng_state(), state)
+    X = inputs(rng, net)
+    assert_close(net.predict(X), outputs_of(torch, module, X), dtype)
+    assert_same(convert.from_torch(module, loss=net.loss), net)
+    activations = net.activations
+    assert_same(convert.from_torch(module.state_dict(), activations, net.loss), net)
+    # The module has its own parameters, and they can be trained.
+    module[0].weight.data.zero_()
+    assert net.weights[0].all()
+    assert all(p.requires_grad for p in module.parameters())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(25))
+def test_from_torch(torch, seed, dtype):
+    """Modules of all that can be read, with PyTorch's initial weights."""
+    nn = torch.nn
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    made = torch_activations(nn)
+    sizes = [int(n) for n in rng.integers(2, 41, rng.integers(2, 7))]
+    names = [str(name) for name in rng.choice(HIDDEN, len(sizes) - 1)]
+    names[-1] = str(rng.choice(list(made)))
+    sequence = [nn.Flatten()]
+    for (n_in, n_out), name in zip(itertools.pairwise(sizes), names, strict=True):
+        block = [nn.Linear(n_in, n_out, bias=bool(rng.integers(2)))]
+        if rng.integers(2):
+            block.append(batch_norm(torch, rng, n_out))
+        block.append(made[name]())
+        sequence += [nn.Sequential(*block), nn.Dropout(0.5)] if rng.integers(2) else block
+    module = nn.Sequential(*sequence).to(getattr(torch, dtype))
+    net = convert.from_torch(module)
+    assert net.sizes == tuple(sizes)
+    assert net.activations == tuple(names)
+    assert net.dtype == dtype
+    X = inputs(rng, net)
+    assert_close(net.predict(X), outputs_of(torch, module, X), dtype)
+
+
+def batch_norm(torch, rng, n):
+    norm = torch.nn.BatchNorm1d(n, eps=float(rng.uniform(1e-5, 1e-2)), affine=bool(rng.integers(2)))
+    norm.running_mean[:] = torch.from_numpy(rng.normal(size=n))
+    norm.running_var[:] = torch.from_numpy(rng.uniform(0.5, 2, n))
+    if norm.affine:
+        norm.weight.data[:] = torch.from_numpy(rng.normal(size=n))
+        norm.bias.data[:] = torch.from_numpy(rng.normal(size=n))
+    return norm
+
+
+def test_a_batch_normalization_is_folded_into_the_layer_after_it(torch):
+    nn, rng = torch.nn, np.random.default_rng(0)
+    torch.manual_seed(0)
+    module = nn.Sequential(
+        batch_norm(torch, rng, 4), nn.Linear(4, 5), nn.ReLU(), batch_norm(torch, rng, 5),
+        nn.Dropout(), batch_norm(torch, rng, 5), nn.Linear(5, 2, bias=False),
+    ).double()  # fmt: skip
+    net = convert.from_torch(module)
+    assert net.sizes == (4, 5, 2)
+    X = inputs(rng, net)
+    assert_close(net.predict(X), outputs_of(torch, module, X), "float64")
+
+
+def test_images_are_flattened(torch):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 3))
+    X = np.random.default_rng(0).normal(size=(5, 2, 3, 4)).astype("float32")
+    net = convert.from_torch(module)
+    assert_close(net.predict(X.reshape(5, 24)), outputs_of(torch, module, X), "float32")
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "activation", "expected"),
+    [
+        ([], None, "identity", "squared_error"),
+        ([], "squared_error", "identity", "squared_error"),
+        ([], "huber", "identity", "huber"),
+        ([], "cross_entropy", "softmax", "cross_entropy"),
+        ([], "binary_cross_entropy", "sigmoid", "binary_cross_entropy"),
+        ([], "poisson", "exp", "poisson"),
+        (["Softmax"], None, "softmax", "cross_entropy"),
+        (["Softmax"], "squared_error", "softmax", "squared_error"),
+        (["LogSoftmax"], "cross_entropy", "softmax", "cross_entropy"),
+        (["Sigmoid"], None, "sigmoid", "binary_cross_entropy"),
+        (["Tanh"], None, "tanh", "squared_error"),
+    ],
+)
+def test_outputs_and_losses(torch, last, loss, activation, expected):
+    torch.manual_seed(0)
+    modules = [getattr(torch.nn, name)(*[1] * name.endswith("max")) for name in last]
+    module = torch.nn.Sequential(torch.nn.Linear(3, 4), *modules)
+    net = convert.from_torch(module, loss=loss)
+    assert (net.activations, net.loss) == ((activation,), expected)
+    X = inputs(np.random.default_rng(0), net)
+    wanted = torch.from_numpy(outputs_of(torch, module, X))
+    if not last:  # what PyTorch's losses do to logits
+        functions = {"softmax": lambda z: z.softmax(1), "sigmoid": torch.sigmoid, "exp": torch.exp}
+        wanted = functions.get(activation, lambda z: z)(wanted)
+    if last == ["LogSoftmax"]:
+        wanted = wanted.exp()
+    assert_close(net.predict(X), wanted.numpy(), "float32")
+
+
+def test_a_single_softmax_output_has_no_cross_entropy(torch):
+    module = torch.nn.Sequential(torch.nn.Linear(3, 1), torch.nn.Softmax(dim=1))
+    assert convert.from_torch(module).loss == "squared_error"
+
+
+def test_state_dicts():
+    """Of arrays, so without PyTorch."""
+    rng = np.random.default_rng(0)
+    state = {
+        "body.0.weight": rng.normal(size=(5, 3)), "body.0.bias": rng.normal(size=5),
+        "body.3.weight": rng.normal(size=(4, 5)),
+        "head.bias": rng.normal(size=2), "head.weight": rng.normal(size=(2, 4)),
+    }  # fmt: skip
+    for activations, expected in [
+        ("tanh", ("tanh", "tanh", "identity")),
+        (["tanh", "relu"], ("tanh", "relu", "identity")),
+        (("tanh", "relu", "sigmoid"), ("tanh", "relu", "sigmoid")),
+    ]:
+        net = convert.from_torch(state, activations, loss="squared_error")
+        assert net.activations == expected
+    assert net.sizes == (3, 5, 4, 2)
+    np.testing.assert_array_equal(net.weights[2], state["head.weight"])
+    np.testing.assert_array_equal(net.biases[1], np.zeros(4))
+    a = np.maximum(np.tanh(state["body.0.bias"]) @ state["body.3.weight"].T, 0)
+    z = a @ state["head.weight"].T + state["head.bias"]
+    np.testing.assert_allclose(net.predict(np.zeros(3)), 1 / (1 + np.exp(-z)), rtol=1e-13)
+    net = convert.from_torch(state, "relu", "cross_entropy", "float32")
+    assert (net.activations[-1], net.loss, net.dtype) == ("softmax", "cross_entropy", "float32")
+    assert convert.from_torch({"weight": np.ones((2, 3))}).sizes == (3, 2)
+
+
+STATE = {"0.weight": np.ones((5, 3)), "0.bias": np.ones(5), "2.weight": np.ones((2, 5))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "message"),
+    [
+        ({}, {}, "activations: expected a name or a list of names"),
+        ({}, {"activations": ["relu"] * 3}, "activations: expected 1 names, .* or 2 .*, got 3"),
+        ({}, {"activations": "mish"}, r"activations\[0\]: expected identity, .* got 'mish'"),
+        ({}, {"activations": "softmax"}, r"activations\[0\]: softmax is for the output layer only"),
+        ({}, {"activations": "relu", "loss": "hinge"}, "loss: expected squared_error, .* 'hinge'"),
+        ({}, {"activations": ["relu", "tanh"], "loss": "cross_entropy"}, "'tanh' does not go with"),
+        ({}, {"activations": "relu", "dtype": "float16"}, "dtype: expected float32 or float64"),
+        ({"1.running_mean": np.ones(5)}, {}, "tensor '1.running_mean': expected the weights and"),
+        ({"0.bias": np.ones(4)}, {"activations": "relu"}, r"'0.weight': expected 5 biases, .*\(4,"),
+        ({"1.weight": np.ones(5)}, {"activations": ["relu"] * 2}, "'1.weight': expected a matrix"),
+        ({"2.weight": np.ones((2, 4))}, {"activations": "relu"}, "'2.weight': has 4 inputs, .* 5"),
+        (
+            {"0.weight": np.ones((5, 3), "f2")},
+            {"activations": "relu"},
+            "'0.weight': .* got float16",
+        ),
+        ({"0.weight": [[1.0]]}, {"activations": "relu"}, "'0.weight': .* got list"),
+        ({"0.weight": np.ones((5, 3), int)}, {"activations": "relu"}, "'0.weight': .* got int64"),
+    ],
+)
+def test_state_dicts_that_are_refused(changes, options, message):
+    with pytest.raises(ValueError, match=message):
+        convert.from_torch(STATE | changes, **options)
+
+
+def test_empty_models_are_refused(torch):
+    for nothing in ({}, torch.nn.Sequential()):
+        with pytest.raises(ValueError, match=r"one or more layers|expected -1 names"):
+            convert.from_torch(nothing)
+
+
+def unknown_modules(nn):
+    class Shortcut(nn.Linear):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    class Twice(nn.Sequential):
+        def forward(self, x):
+            return super().forward(super().forward(x))
+
+    return {
+        "Conv1d": nn.Conv1d(3, 3, 1),
+        "SELU": nn.SELU(),
+        "ReLU6": nn.ReLU6(),
+        "Shortcut": Shortcut(3, 3),
+        "Twice": Twice(nn.Linear(3, 3)),
+        "LeakyReLU": nn.LeakyReLU(0.2),
+        "ELU": nn.ELU(0.5),
+        "GELU": nn.GELU("tanh"),
+        "Softplus": nn.Softplus(threshold=10),
+        "Softmax": nn.Softmax(dim=0),
+        "LogSoftmax": nn.LogSoftmax(dim=1),
+        "Flatten": nn.Flatten(0),
+        "BatchNorm1d": nn.BatchNorm1d(3, track_running_stats=False),
+        "LayerNorm": nn.LayerNorm(3),
+    }
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Conv1d", "SELU", "ReLU6", "Shortcut", "Twice", "LeakyReLU", "ELU", "GELU", "Softplus",
+     "Softmax", "LogSoftmax", "Flatten", "BatchNorm1d", "LayerNorm"],
+)  # fmt: skip
+def test_unknown_modules_are_named(torch, kind):
+    nn = torch.nn
+    unknown = unknown_modules(nn)[kind]
+    module = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.Dropout(), unknown))
+    with pytest.raises(ValueError, match=rf"^module '1.1' \({kind}\): "):
+        convert.from_torch(module)
+
+
+def test_modules_that_are_refused(torch):
+    nn = torch.nn
+    with pytest.raises(ValueError, match=r"'0' \(Tanh\): an activation that does not come after a"):
+        convert.from_torch(nn.Sequential(nn.Tanh(), nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match=r"'2' \(Tanh\): an activation that does not come after a"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Tanh()))
+    with pytest.raises(ValueError, match=r"'1' \(Softmax\): softmax is for the output layer only"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 2), nn.Softmax(1), nn.Linear(2, 2)))
+    with pytest.raises(ValueError, match=r"'2' \(BatchNorm1d\): there is no layer after it"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.BatchNorm1d(2)))
+    with pytest.raises(ValueError, match=r"'2' \(Linear\): has 4 inputs, the layer before 3"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(4, 2)))
+    with pytest.raises(ValueError, match=r"'0' \(Linear\): .* got torch.bfloat16"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 3)).bfloat16())
+    with pytest.raises(ValueError, match="activations: a module has its own"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 3)), "relu")
+    with pytest.raises(TypeError, match=r"module_or_state_dict: expected a torch.nn.Module or"):
+        convert.from_torch([nn.Linear(2, 3)])
+    hooked = nn.Sequential(nn.Linear(2, 3))
+    hooked[0].register_forward_hook(lambda module, x, y: y + 1)
+    with pytest.raises(ValueError, match=r"module '0' \(Linear\): has hooks"):
+        convert.from_torch(hooked)
+    with pytest.raises(ValueError, match="PyTorch has no module for the output activation exp"):
+        convert.to_torch(fcnn.Network((2, 1), loss="poisson"))
+
+
+# --- ONNX ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def onnx():
+    return pytest.importorskip("onnx")
+
+
+def precise_reference(model):
+    """The evaluator of the onnx package, whose error function is 2e-8 off, with Python's."""
+    from onnx.reference import ReferenceEvaluator
+    from onnx.reference.op_run import OpRun
+
+    erf = np.vectorize(math.erf, otypes=[float])
+
+    class Erf(OpRun):
+        op_domain = ""
+
+        def _run(self, x):
+            return (erf(x).astype(x.dtype),)
+
+    class Gelu(OpRun):
+        op_domain = ""
+
+        def _run(self, x, approximate=None):
+            assert approximate == "none"
+            return ((x * (1 + erf(x / math.sqrt(2))) / 2).astype(x.dtype),)
+
+    return ReferenceEvaluator(model, new_ops=[Erf, Gelu])
+
+
+def run_onnx(model, X):
+    """The outputs of ONNX Runtime, or of onnx's reference where the runtime lacks a kernel."""
+    ort = pytest.importorskip("onnxruntime")
+    try:
+        session = ort.InferenceSession(
+            model.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+    except ort.capi.onnxruntime_pybind11_state.NotImplemented:
+        session = precise_reference(model)
+    name = model.graph.input[0].name
+    (outputs,) = session.run(None, {name: X})
+    return outputs
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("opset", [13, 17, 20, 24, None])
+@pytest.mark.parametrize("seed", range(6))
+def test_to_onnx_and_back(onnx, seed, opset, dtype):
+    rng = np.random.default_rng(100 * seed + (opset or 0))
+    net = negative_zeros(random_network(rng, dtype))
+    opset = min(opset or 99, onnx.defs.onnx_opset_version())
+    model = convert.to_onnx(net, opset=opset)
+    assert model.opset_import[0].version == opset
+    operators = {node.op_type for node in model.graph.node}
+    assert ("Gelu" in operators) == ("gelu" in net.activations and opset >= 20)
+    assert ("Erf" in operators) == ("gelu" in net.activations and opset < 20)
+    onnx.checker.check_model(model, full_check=True)
+    assert_same(convert.from_onnx(model, loss=net.loss), net)
+    if opset <= 24:
+        X = inputs(rng, net)
+        assert_close(net.predict(X), run_onnx(model, X), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", HIDDEN)
+def test_each_activation_in_onnx(onnx, name, dtype):
+    """Over a wide range of z, where the definitions may differ."""
+    net = fcnn.Network((1, 1, 1), name, loss="squared_error", dtype=dtype, init="zeros")
+    net.parameters = [1, 0, 1, 0]
+    X = np.array([0, 1e-3, -1e-3, 1, -1, 5, -5, 19, 20, 20.1, 21, -21, 30, -30], dtype)[:, None]
+    for opset in (13, 20):
+        model = convert.to_onnx(net, opset=opset)
+        for x in X:
+            wanted = net.predict(x[None])
+            got = run_onnx(model, x[None])
+            # Where a is small against z, digits are lost in any of them.
+            assert abs(got - wanted) <= 2 * np.finfo(dtype).eps * max(abs(x[0]), 1)
+
+
+def test_a_file(onnx, tmp_path):
+    net = random_network(np.random.default_rng(0))
+    path = tmp_path / "net.onnx"
+    model = convert.to_onnx(net, path)
+    assert path.read_bytes() == model.SerializeToString()
+    for given in (path, str(path), path.read_bytes(), bytearray(path.read_bytes()), model):
+        assert_same(convert.from_onnx(given, loss=net.loss), net)
+
+
+def graph(onnx, nodes, constants=(), shape=("n", 3), output="y", opset=17, dtype="float32"):
+    """A model from the text of its nodes, [name] before some, and a dict of arrays."""
+    number = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    names = {y: name for name, y in re.findall(r"\[(\w+)\] (\w+) =", nodes)}
+    nodes = re.sub(r"\[\w+\] (?=\w+ =)", "", nodes)
+    body = onnx.parser.parse_graph("g (float x) => (float y) { " + nodes + " }").node
+    for node in body:
+        node.name = names.get(node.output[0], "")
+    info = onnx.helper.make_tensor_value_info
+    made = onnx.helper.make_graph(
+        body, "g", [info("x", number, shape)], [info(output, number, ("n", "m"))],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in dict(constants).items()],
+    )  # fmt: skip
+    opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("com.microsoft", 1)]
+    ir = max(onnx.helper.find_min_ir_version_for(opsets[:1]), 4)
+    return onnx.helper.make_model(made, opset_imports=opsets, ir_version=ir)
+
+
+def numbers(dtype="float32"):
+    rng = np.random.default_rng(0)
+    shapes = {
+        "A": (3, 4), "At": (4, 3), "b": (4,), "b1": (1, 4), "c": (3,), "s": (), "one": (1,),
+        "B": (4, 2), "d": (2,), "mean": (4,), "beta": (4,), "gamma": (4,),
+    }  # fmt: skip
+    made = {name: rng.normal(size=shape).astype(dtype) for name, shape in shapes.items()}
+    made["var"] = rng.uniform(0.5, 2, 4).astype(dtype)
+    for name, value in {"half": 0.5, "r2": 2**0.5, "ir2": 0.5**0.5, "1": 1, "k2": 2}.items():
+        made[f"c{name}" if name == "1" else name] = np.array(value, dtype)
+    return made
+
+
+GRAPHS = {
+    "MatMul": "y = MatMul(x, A)",
+    "MatMul and Add": "h = MatMul(x, A) y = Add(h, b)",
+    "Add from the left": "h = MatMul(x, A) y = Add(b1, h)",
+    "Sub": "h = MatMul(x, A) y = Sub(h, b)",
+    "Mul and Div of outputs": "h = MatMul(x, A) i = Mul(b, h) j = Div(i, beta) y = Add(j, s)",
+    "Sub and Div of inputs": "h = Sub(x, c) i = Div(h, s) y = MatMul(i, A)",
+    "Gemm": "y = Gemm(x, A)",
+    "Gemm, all": "y = Gemm <alpha = 0.7, beta = -1.3, transB = 1> (x, At, b)",
+    "Gemm, a number as C": "y = Gemm <beta = 0.5> (x, A, s)",
+    "Gemm, a row as C": "y = Gemm(x, A, b1)",
+    "Gemm twice": "h = Gemm(x, A, b) y = Gemm(h, B, d)",
+    "Relu": "h = Gemm(x, A, b) y = Relu(h)",
+    "PRelu": "k = Constant <value_float = 0.01> () h = Gemm(x, A, b) y = PRelu(h, k)",
+    "left out": """f = Flatten(x) i = Identity(f) h = Gemm(i, A, b) e = Dropout(h) t = Tanh(e)
+        y = Identity(t)""",
+    "Dropout with inputs": """f = Constant <value_float = 0.5> () h = Gemm(x, A, b)
+        y = Dropout(h, f)""",
+    "BatchNormalization": """h = Gemm(x, A, b) i = BatchNormalization <epsilon = 0.01>
+        (h, gamma, beta, mean, var) y = Sigmoid(i)""",
+    "BatchNormalization after": """h = Gemm(x, A, b) i = Elu(h)
+        j = BatchNormalization(i, gamma, beta, mean, var) y = MatMul(j, B)""",
+    "constants of constants": """t = Transpose(At) k = Mul(t, half) u = Unsqueeze(k, zero)
+        v = Squeeze(u, zero) h = MatMul(x, v) w = Cast <to = 1> (half) y = Add(h, w)""",
+    "Softmax": "h = Gemm(x, A) y = Softmax <axis = 1> (h)",
+    "Gelu, PyTorch's": """z = Gemm(x, A, b) i = Div(z, r2) e = Erf(i) f = Add(e, c1) g = Mul(z, f)
+        a = Mul(g, half) y = MatMul(a, B)""",
+    "Gelu, as output": """z = Gemm(x, A, b) i = Mul(ir2, z) e = Erf(i) f = Add(c1, e) g = Mul(f, z)
+        y = Div(g, k2)""",
+    "Gelu, half first": """z = MatMul(x, A) v = Add(z, b) h = Mul(v, half) i = Mul(v, ir2)
+        e = Erf(i) f = Add(e, c1) a = Mul(h, f) y = MatMul(a, B)""",
+    "Gelu, half inside": """z = Gemm(x, A, b) i = Mul(z, ir2) e = Erf(i) f = Add(e, c1)
+        k = Mul(half, f) a = Mul(z, k) y = MatMul(a, B)""",
+    "Silu": "z = MatMul(x, A) v = Add(z, b) s1 = Sigmoid(v) a = Mul(s1, v) y = MatMul(a, B)",
+    "Silu, doubled": """z = Gemm(x, A, b) s1 = Sigmoid(z) a = Mul(z, s1) k = Mul(a, k2)
+        y = MatMul(k, B)""",
+    "Silu of a multiple": """z = Gemm(x, A, b) s1 = Sigmoid(z) k = Mul(z, k2) a = Mul(s1, k)
+        y = MatMul(a, B)""",
+    "Softplus, PyTorch's": """z = Gemm(x, A, b) l = Constant <value_float = 20.0> ()
+        g = Greater(z, l) p = Softplus(z) y = Where(g, z, p)""",
+    "a part that is not used": "y = Gemm(x, A, b) i = Selu(x) j = NonZero(i)",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs(onnx, name):
+    constants = numbers() | {"zero": np.array([0])}
+    model = graph(onnx, GRAPHS[name], constants)
+    net = convert.from_onnx(model)
+    X = np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
+    assert_close(net.predict(X), run_onnx(model, X), "float32")
+
+
+@pytest.mark.parametrize("opset", [7, 9, 11, 12, 13, 15, 21])
+def test_versions_of_operators(onnx, opset):
+    nodes = """h = Gemm(x, A, b) i = BatchNormalization(h, gamma, beta, mean, var) j = LeakyRelu(i)
+        k = Dropout(j) l = MatMul(k, B) m = Add(l, d) n = Flatten(m) y = Softmax(n)"""
+    model = graph(onnx, nodes, numbers(), opset=opset)
+    net = convert.from_onnx(model)
+    assert net.activations == ("leaky_relu", "softmax")
+    X = np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
+    assert_close(net.predict(X), run_onnx(model, X), "float32")
+
+
+def test_initializers_that_are_inputs_too(onnx):
+    """As they were in the first versions of the format."""
+    model = graph(onnx, "y = Gemm(x, A, b)", numbers(), opset=7)
+    model.ir_version = 3
+    for tensor in model.graph.initializer:
+        info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        model.graph.input.append(info)
+    X = np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
+    assert_close(convert.from_onnx(model).predict(X), run_onnx(model, X), "float32")
+
+
+def test_functions_of_the_model(onnx):
+    """They are put in the place of their calls."""
+    text = """<ir_version: 8, opset_import: ["" : 17, "own" : 1]>
+        g (float[n, 3] x) => (float[n, 4] y) <float[3, 4] A> {
+            h = own.layer(x, A) y = own.layer(h, C) }
+        <domain: "own", opset_import: ["" : 17]>
+        layer (x, W) => (y) { z = MatMul(x, W) y = Tanh(z) }"""
+    rng = np.random.default_rng(0)
+    A, C = (rng.normal(size=shape).astype("float32") for shape in ((3, 4), (4, 4)))
+    model = onnx.parser.parse_model(text.replace("<float[3, 4] A>", ""))
+    for name, values in (("A", A), ("C", C)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    net = convert.from_onnx(model)
+    assert net.activations == ("tanh", "tanh")
+    X = rng.normal(size=(20, 3)).astype("float32")
+    assert_close(net.predict(X), run_onnx(model, X), "float32")
+
+
+def test_inputs_of_more_dimensions(onnx):
+    model = graph(onnx, "i = Identity(x) f = Flatten(i) y = MatMul(f, A)",
+                  {"A": np.random.default_rng(0).normal(size=(12, 2)).astype("f4")},
+                  shape=("n", 2, 2, 3))  # fmt: skip
+    X = np.random.default_rng(1).normal(size=(5, 2, 2, 3)).astype("float32")
+    net = convert.from_onnx(model)
+    assert_close(net.predict(X.reshape(5, 12)), run_onnx(model, X), "float32")
+    for nodes in ("y = MatMul(x, A)", "h = MatMul(x, A) y = Flatten(h)"):
+        too_late = graph(onnx, nodes, numbers(), shape=("n", 2, 3))
+        with pytest.raises(ValueError, match=r"input 'x' of shape \[0, 2, 3\]: expected shape"):
+            convert.from_onnx(too_late)
+    widened = graph(onnx, "h = Add(x, c) y = MatMul(h, A)", numbers(), shape=("n", 1))
+    with pytest.raises(ValueError, match="model: has 1 inputs, its first layer reads 3"):
+        convert.from_onnx(widened)
+
+
+@pytest.mark.parametrize(
+    ("shape", "to", "valid"),
+    [
+        (("n", 2, 3), [-1, 6], True),
+        (("n", 2, 3), [0, -1], True),
+        ((5, 2, 3), [5, -1], True),
+        ((5, 2, 3), [5, 6], True),
+        (("n", 2, 3), [-1, 3], False),
+        (("n", "m", 3), [-1, 3], False),
+        (("n", 2, 3), [-1, 2, 3], False),
+        ((6, 1), [1, 6], False),
+    ],
+)
+def test_a_reshape_that_flattens(onnx, shape, to, valid):
+    rng = np.random.default_rng(0)
+    A = rng.normal(size=(6 if valid else to[-1], 2)).astype("f4")
+    model = graph(onnx, "f = Reshape(x, to) y = MatMul(f, A)", {"A": A, "to": to}, shape=shape)
+    if not valid:
+        with pytest.raises(ValueError, match=r"node 'f' \(Reshape\): expected one that flattens"):
+            convert.from_onnx(model)
+        return
+    X = rng.normal(size=(5, 2, 3)).astype("float32")
+    got = convert.from_onnx(model).predict(X.reshape(5, 6))
+    assert_close(got, run_onnx(model, X), "float32")
+
+
+def test_casts(onnx):
+    constants = numbers()
+    harmless = graph(onnx, "h = Cast <to = 1> (x) i = Gemm(h, A, b) y = Cast <to = 11> (i)",
+                     constants, dtype="float64")  # fmt: skip
+    X = np.random.default_rng(1).normal(size=(20, 3))
+    net = convert.from_onnx(harmless)
+    assert net.dtype == "float32"
+    assert_close(net.predict(X), run_onnx(harmless, X), "float32")
+    doubles = numbers("float64")
+    for to, name in ((1, "float32"), (10, "float16"), (7, "int64")):
+        lossy = graph(
+            onnx, f"h = Gemm(x, A, b) i = Cast <to = {to}> (h) y = Cast <to = 11> (i)",
+            doubles, dtype="float64",
+        )  # fmt: skip
+        message = rf"node 'i' \(Cast\): a conversion to {name} in a network of float64"
+        with pytest.raises(ValueError, match=message):
+            convert.from_onnx(lossy)
+
+
+def test_losses(onnx):
+    logits = graph(onnx, "y = Gemm(x, A, b)", numbers())
+    assert convert.from_onnx(logits).loss == "squared_error"
+    net = convert.from_onnx(logits, loss="cross_entropy", dtype="float64")
+    assert (net.activations, net.loss, net.dtype) == (("softmax",), "cross_entropy", "float64")
+    log_softmax = graph(onnx, "h = Gemm(x, A, b) y = LogSoftmax(h)", numbers())
+    net = convert.from_onnx(log_softmax, loss="cross_entropy")
+    X = np.random.default_rng(1).normal(size=(20, 3)).astype("float32")
+    assert_close(net.predict(X), np.exp(run_onnx(log_softmax, X)), "float32")
+    with pytest.raises(ValueError, match=r'node \'y\' \(LogSoftmax\): .* loss="cross_entropy"'):
+        convert.from_onnx(log_softmax)
+
+
+H = "h = Gemm(x, A, b) "
+REFUSED = {
+    "Selu": (H + "[odd] y = Selu(h)", r"node 'odd' \(Selu\): cannot be converted"),
+    "no name": (H + "y = HardSigmoid(h)", r"node 'y' \(HardSigmoid\)"),
+    "Conv": ("[first] y = Conv(x, K)", r"node 'first' \(Conv\)"),
+    "residual": (H + "i = Relu(h) y = Add(i, h)", r"node 'y' \(Add\): joins tensors"),
+    "gate": (H + "i = Tanh(h) y = Mul(i, h)", r"node 'y' \(Mul\): joins tensors"),
+    "gate of another": (
+        H + "i = Gemm(x, A) j = Sigmoid(i) y = Mul(j, h)", r"node 'y' \(Mul\): joins tensors"),
+    "swish with a factor": (
+        H + "g = Mul(h, k2) j = Sigmoid(g) y = Mul(j, h)", r"node 'y' \(Mul\): joins tensors"),
+    "erf with another factor": (
+        H + "i = Mul(h, half) e = Erf(i) f = Add(e, c1) g = Mul(h, f) y = Mul(g, half)",
+        r"node 'g' \(Mul\): joins"),
+    "erf with another shift": (
+        H + "i = Mul(h, ir2) e = Erf(i) f = Add(e, half) g = Mul(h, f) y = Mul(g, half)",
+        r"node 'g' \(Mul\): joins"),
+    "erf alone": (H + "y = Erf(h)", r"node 'y' \(Erf\): not one of the operations"),
+    "Where": (H + "g = Greater(h, half) y = Where(g, h, h)", r"node 'g' \(Greater\): cannot be c"),
+    "another Where": (
+        H + "t = Constant <value_float = 20.0> () g = Greater(h, t) r = Relu(h) y = Where(g, h, r)",
+        r"node 'y' \(Where\): joins"),
+    "Where of others": (
+        H + "t = Constant <value_float = 20.0> () i = MatMul(x, A) g = Greater(i, t) "
+        "p = Softplus(h) y = Where(g, h, p)", r"node 'y' \(Where\): joins"),
+    "slope": (H + "y = LeakyRelu <alpha = 0.2> (h)", r"\(LeakyRelu\): expected alpha=.*, got 0.2"),
+    "slopes": (H + "y = PRelu(h, b)", r"node 'y' \(PRelu\): cannot be converted"),
+    "alpha": (H + "y = Elu <alpha = 2.0> (h)", r"\(Elu\): expected alpha=1.0, got 2.0"),
+    "axis": (H + "y = Softmax <axis = 0> (h)", r"\(Softmax\): expected axis=-1, got 0"),
+    "hidden softmax": (H + "i = Softmax(h) y = MatMul(i, B)", r"'i' \(Softmax\): softmax is for"),
+    "two activations": (H + "i = Relu(h) y = Tanh(i)", r"'y' \(Tanh\): an activation that d"),
+    "activation first": ("i = Relu(x) y = MatMul(i, A)", r"'i' \(Relu\): an activation that d"),
+    "scaled at last": (H + "i = Relu(h) y = Mul(i, k2)", r"'y' \(Mul\): there is no layer"),
+    "transA": ("y = Gemm <transA = 1> (x, A)", r"'y' \(Gemm\): expected transA=0"),
+    "weights first": ("y = MatMul(T, x)", r"'y' \(MatMul\): expected the data as its first input"),
+    "by itself": ("y = MatMul(x, x)", r"'y' \(MatMul\): joins tensors"),
+    "subtracted": (H + "y = Sub(b, h)", r"'y' \(Sub\): expected the data as its first"),
+    "a cube": (H + "y = Add(h, cube)", r"'y' \(Add\): expected a number for each node, .*1, 1, 4"),
+    "reshaped later": (H + "y = Reshape(h, to)", r"'y' \(Reshape\): expected one that flattens"),
+    "a column": (H + "y = Add(h, col)", r"'y' \(Add\): expected a number for each node, .*5, 1"),
+    "too many": (H + "i = Add(h, c5) y = Relu(i)", r"'i' \(Add\): .* one for each of 4 nodes"),
+    "a vector": ("y = MatMul(x, c)", r"'y' \(MatMul\): expected a matrix of weights, got .*3,"),
+    "computed with": (H + "i = Shape(h) j = Cast <to = 1> (i) y = Add(h, j)", r"'i' \(Shape\)"),
+    "division by 0": (H + "y = Div(h, z0)", r"'y' \(Div\): divides by 0"),
+    "training": (
+        H + "t = Constant <value = bool {1}> () r = Constant <value_float = 0.5> () "
+        "y = Dropout(h, r, t)", r"'y' \(Dropout\): is in training mode"),
+    "the mask": (H + "i, m = Dropout(h) j = Cast <to = 1> (m) y = Add(j, b)",
+                 r"'j' \(Cast\): the tensor 'm' cannot be followed"),
+    "training of a normalization": (
+        H + "y, q, w = BatchNormalization <training_mode = 1> (h, gamma, beta, mean, var)",
+        r"'y' \(BatchNormalization\): is in training mode"),
+    "negative variance": (
+        H + "y = BatchNormalization(h, gamma, beta, mean, neg)", r"expected variances above 0"),
+    "random": ("r = RandomNormal <shape = [3, 4]> () y = MatMul(x, r)",
+               r"node 'r' \(RandomNormal\): cannot be converted"),
+    "wrong constant": ("r = Reshape(A, to) y = MatMul(x, r)", r"\(Reshape\): cannot be computed"),
+    "another domain": (H + "[gelu] y = com.microsoft.Gelu(h)",
+                       r"'gelu' \(Gelu\): operators of com.microsoft cannot"),
+    "constant": ("y = Relu(A)", r"\(Relu\): cannot be converted"),
+    "constant output": ("y = Neg(A)", r"output 'y' does not depend on the input"),
+    "Flatten": (H + "y = Flatten <axis = 0> (h)", r"'y' \(Flatten\): expected axis 1, got 0"),
+    "nothing": ("y = Identity(x)", "expected one or more layers"),
+    "not a graph": (H + "y = Relu(i)", "not a sound ONNX model"),
+    "unknown": (H + "y = Foo(h)", "not a sound ONNX model .*Foo"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_graphs_that_are_refused(onnx, name):
+    nodes, message = REFUSED[name]
+    constants = numbers() | {
+        "K": np.ones((1, 3, 1), "f4"), "T": np.ones((3, 2), "f4"), "col": np.ones((5, 1), "f4"),
+        "c5": np.ones(5, "f4"), "cube": np.ones((1, 1, 4), "f4"),
+        "z0": np.zeros(1, "f4"), "neg": -np.ones(4, "f4"),
+        "to": np.array([5, 5]),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        convert.from_onnx(graph(onnx, nodes, constants))
+
+
+def test_models_that_are_refused(onnx, tmp_path):
+    with pytest.raises(
+        TypeError, match=r"model: expected a path, bytes or an onnx.ModelProto, got i"
+    ):
+        convert.from_onnx(1)
+    for broken in (b"", b"not a model", graph(onnx, "y = Relu(x)").SerializeToString()[:-9]):
+        with pytest.raises(ValueError, match="model: not a sound ONNX model"):
+            convert.from_onnx(broken)
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(ValueError, match=r"text.onnx: not a sound ONNX model"):
+        convert.from_onnx(tmp_path / "text.onnx")
+    with pytest.raises(FileNotFoundError):
+        convert.from_onnx(tmp_path / "absent.onnx")
+    two = graph(onnx, "y = MatMul(x, A)", numbers())
+    two.graph.input.append(two.graph.input[0])
+    two.graph.input[1].name = "mask"
+    with pytest.raises(ValueError, match="model: expected one input, got 'x', 'mask'"):
+        convert.from_onnx(two)
+    halves = graph(onnx, "y = MatMul(x, A)", numbers("float16"), dtype="float16")
+    with pytest.raises(ValueError, match=r"\(MatMul\): expected parameters in .* got float16"):
+        convert.from_onnx(halves)
+    old = graph(onnx, "y = MatMul(x, A)", numbers(), opset=6)
+    with pytest.raises(ValueError, match="expected opset 7 or newer, got 6"):
+        convert.from_onnx(old)
+
+
+def test_to_onnx_refuses(onnx, tmp_path):
+    net = fcnn.Network((2, 3))
+    newest = onnx.defs.onnx_opset_version()
+    for opset in (12, newest + 1):
+        with pytest.raises(ValueError, match=f"opset: expected 13 to {newest}, got {opset}"):
+            convert.to_onnx(net, tmp_path / "net.onnx", opset=opset)
+    with pytest.raises(TypeError, match="opset: expected an integer"):
+        convert.to_onnx(net, opset="17")
+    with pytest.raises(TypeError, match=r"path: expected a str or os.PathLike, got int"):
+        convert.to_onnx(net, 3)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("exporter", ["dynamo", "script"])
+def test_what_pytorch_exports(torch, onnx, exporter, dtype, tmp_path):
+    """All of PyTorch's modules in one model; float64 also as the constants of the formulas."""
+    if exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+    nn, rng = torch.nn, np.random.default_rng(0)
+    torch.manual_seed(0)
+    made = torch_activations(nn)
+    if dtype == "float64":
+        del made["leaky_relu"]  # LeakyRelu's slope is a float32, 2e-8 off
+    sequence = [nn.Flatten()]
+    for i, name in enumerate(made):
+        sequence += [nn.Linear(5 if i else 6, 5, bias=name != "silu"), batch_norm(torch, rng, 5)]
+        sequence += [made[name](), nn.Dropout()]
+    module = nn.Sequential(*sequence).to(getattr(torch, dtype)).eval()
+    X = rng.normal(size=(7, 2, 3)).astype(dtype)
+    path = str(tmp_path / "module.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        options = {} if exporter == "dynamo" else {"dynamic_axes": {"x": {0: "n"}}}
+        torch.onnx.export(
+            module, (torch.from_numpy(X),), path, dynamo=exporter == "dynamo", input_names=["x"],
+            **options,
+        )  # fmt: skip
+    net = convert.from_onnx(path)
+    assert net.activations == tuple(made)
+    got = net.predict(X.reshape(7, 6))
+    assert_close(got, run_onnx(onnx.load(path), X), dtype)
+    # The file's epsilon is a float32.
+    assert_close(got, outputs_of(torch, module, X), "float32")
+
+
+# --- Keras ---------------------------------------------------------------------------------------
+
+
+class Layer:
+    """What of Keras' layers is read, so that the reader is tested where Keras is not installed."""
+
+    def __init__(self, config=None, weights=(), layers=()):
+        self.name, self.layers = "layer_1", list(layers)
+        self.get_config = lambda: dict(config or {})
+        self.get_weights = lambda: list(weights)
+
+
+def layer(kind, config=None, weights=(), layers=()):
+    return type(kind, (Layer,), {})(config, weights, layers)
+
+
+def test_from_keras_by_hand():
+    rng = np.random.default_rng(0)
+    W1, b1, W2 = rng.normal(size=(3, 4)), rng.normal(size=4), rng.normal(size=(4, 2))
+    gamma, beta, mean = rng.normal(size=(3, 2))
+    variance = rng.uniform(0.5, 2, 2)
+    norm = {"epsilon": 0.001, "scale": True, "center": True}
+    model = layer("Sequential", layers=[
+        layer("InputLayer"), layer("Flatten", {"data_format": "channels_last"}),
+        layer("Dense", {"activation": "tanh", "use_bias": True}, [W1, b1]),
+        layer("Sequential", layers=[
+            layer("Dropout", {"rate": 0.5}),
+            layer("Dense", {"activation": "linear", "use_bias": False}, [W2]),
+        ]),
+        layer("BatchNormalization", norm, [gamma, beta, mean, variance]),
+        layer("Activation", {"activation": "sigmoid"}),
+    ])  # fmt: skip
+    net = convert.from_keras(model)
+    assert (net.sizes, net.activations) == ((3, 4, 2), ("tanh", "sigmoid"))
+    assert (net.loss, net.dtype) == ("binary_cross_entropy", "float64")
+    X = rng.normal(size=(9, 3))
+    z = (np.tanh(X @ W1 + b1) @ W2 - mean) / np.sqrt(variance + 0.001) * gamma + beta
+    np.testing.assert_allclose(net.predict(X), 1 / (1 + np.exp(-z)), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (layer("Conv2D"), "not one of the layers"),
+        (layer("LeakyReLU", {"negative_slope": 0.3}), "expected negative_slope=0.01, got 0.3"),
+        (layer("LeakyReLU", {"alpha": 0.3}), "expected alpha=0.01, got 0.3"),
+        (layer("ELU", {"alpha": 0.5}), "expected alpha=1, got 0.5"),
+        (layer("ReLU", {"max_value": 6.0}), "expected max_value=None, got 6.0"),
+        (layer("Softmax", {"axis": 0}), "expected axis=-1, got 0"),
+        (layer("Flatten", {"data_format": "channels_first"}), "expected data_format='channels_la"),
+        (layer("Activation", {"activation": "mish"}), "expected the name of an act.*'mish'"),
+        (layer("Activation", {"activation": "leaky_relu"}), "expected the name of an activation"),
+        (layer("Activation", {"activation": {"class_name": "ELU"}}), "expected the name of an act"),
+        (layer("Dense", {"activation": "relu", "use_bias": True}, [np.ones((3, 2))]), "1 arrays"),
+    ],
+)
+def test_keras_layers_that_are_refused(bad, message):
+    good = layer("Dense", {"activation": "linear", "use_bias": False}, [np.ones((3, 3))])
+    model = layer("Sequential", layers=[good, bad])
+    with pytest.raises(
+        ValueError, match=rf"^layer 'layer_1' \({type(bad).__name__}\): .*{message}"
+    ):
+        convert.from_keras(model)
+
+
+def test_keras_models_that_are_refused():
+    with pytest.raises(TypeError, match=r"model: expected a keras.Sequential, got Functional"):
+        convert.from_keras(layer("Functional"))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_from_keras(seed, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        keras = pytest.importorskip("keras")
+        rng = np.random.default_rng(seed)
+        keras.utils.set_random_seed(seed)
+        layers = keras.layers
+        names = ["linear", "sigmoid", "tanh", "relu", "elu", "gelu", "silu", "softplus"]
+        made = [keras.Input((2, 3)), layers.Flatten()]
+        for name in rng.permutation(names)[: rng.integers(1, 9)]:
+            n = int(rng.integers(1, 20))
+            if rng.integers(2):
+                made.append(layers.Dense(n, str(name), use_bias=bool(rng.integers(2))))
+            else:
+                made += [layers.Dense(n), layers.BatchNormalization(), layers.Activation(str(name))]
+            made.append(layers.Dropout(0.2))
+        output = [layers.Softmax(), layers.ELU(), layers.ReLU(), layers.LeakyReLU(0.01)][seed % 4]
+        head = keras.Sequential([layers.Dense(4, "tanh"), layers.BatchNormalization()])
+        model = keras.Sequential([*made, head, layers.Dense(3), output])
+        for norm in model.layers:
+            if isinstance(norm, layers.BatchNormalization):
+                norm.set_weights([rng.uniform(0.5, 2, w.shape) for w in norm.get_weights()])
+        X = rng.normal(size=(20, 2, 3)).astype("float32")
+        wanted = model.predict(X, verbose=0)
+        net = convert.from_keras(model)
+    assert_close(net.predict(X.reshape(20, 6)), wanted, "float32")
+
+
+# --- The documentation ---------------------------------------------------------------------------
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "convert.md"
+
+
+def test_the_examples_run(tmp_path, monkeypatch):
+    for package in ("torch", "sklearn", "onnx"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    text = DOCUMENT.read_text("utf-8")
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a training that has not converged
+        for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(compile(code, "convert.md", "exec"), names)
+    written = (tmp_path / "digits.c").read_text()
+    (shown,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    for line in shown.splitlines()[1:]:
+        assert line.partition("  ")[0] in written
+    assert names["logits"][-1].out_features == 10

@@ -1,0 +1,280 @@
+"""The stand-alone C: compiled without a warning, and compared with predict."""
+
+import ctypes
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, PAIRS
+
+import fcnn
+from fcnn import convert, reference
+from fcnn.preprocessing import Preprocessing
+
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+COMPILERS = {
+    "gcc": ["gcc"],
+    "clang": ["clang", *(f"clang-{version}" for version in range(25, 10, -1))],
+}
+DTYPES = ["float32", "float64"]
+
+
+@pytest.fixture(params=list(COMPILERS))
+def compiler(request):
+    found = next(filter(shutil.which, COMPILERS[request.param]), None)
+    if found is None:
+        pytest.skip(f"no {request.param} on this machine")
+    return found
+
+
+@pytest.fixture
+def any_compiler():
+    found = next(filter(shutil.which, itertools.chain(*COMPILERS.values())), None)
+    if found is None:
+        pytest.skip("no C compiler on this machine")
+    return found
+
+
+def build(compiler, folder, text, *flags):
+    source, made = folder / "network.c", folder / "network.so"
+    source.write_text(text)
+    command = [compiler, *FLAGS, *flags, str(source), "-o", str(made)]
+    if "-c" not in flags:
+        command.append("-lm")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def compiled(compiler, folder, text, *flags):
+    return ctypes.CDLL(str(build(compiler, folder, text, "-fPIC", "-shared", *flags)))
+
+
+def pointer(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def predicted(library, name, net, X):
+    function = getattr(library, f"{name}_predict")
+    function.restype = None
+    X = np.ascontiguousarray(X, net.dtype)
+    outputs = np.full((len(X), net.sizes[-1]), 7, net.dtype)
+    for x, a in zip(X, outputs, strict=True):
+        function(pointer(x), pointer(a))
+    return outputs
+
+
+def random_network(rng, dtype, activations=None, pair=None, spread=1.0):
+    L = int(rng.integers(1, 6)) if activations is None else len(activations) + 1
+    sizes = [int(n) for n in rng.integers(1, 25, L + 1)]
+    if activations is None:
+        activations = [HIDDEN[i] for i in rng.integers(len(HIDDEN), size=L - 1)]
+    loss, output = PAIRS[rng.integers(len(PAIRS))] if pair is None else pair
+    if loss == "cross_entropy":
+        sizes[-1] += 1
+    net = fcnn.Network(sizes, activations, output, loss, dtype)
+    for W, b in zip(net.weights, net.biases, strict=True):
+        W[...] = rng.normal(0, spread / np.sqrt(W.shape[1]), W.shape)
+        b[...] = rng.normal(0, 0.5, b.shape)
+    return net
+
+
+def amplified(net, X):
+    """What a relative error of 1 in every sum and function value makes of the outputs, at most.
+
+    The error of z is that of its largest possible partial sum, sum_j |W_kj a_j| + |b_k|, and of the
+    activations before; sigma multiplies it by |sigma'(z)| and adds its own. For gelu that is one of
+    z: where z Phi(z) is small, 1 + erf has lost its digits.
+    """
+    twin = reference.Network(net.sizes, net.activations, net.loss)
+    twin.parameters[:] = net.parameters
+    z, a = twin.forward(np.asarray(X, np.float64))
+    error = np.zeros_like(a[0])
+    for l, name in enumerate(net.activations, start=1):
+        size = np.abs(a[l])
+        error = (error + np.abs(a[l - 1])) @ np.abs(twin.W[l]).T + np.abs(twin.b[l])
+        if name == "softmax":
+            error = size * (error + (size * error).sum(axis=1, keepdims=True)) + size
+        else:
+            derivative = np.abs(reference.ACTIVATIONS[name].derivative(z[l], a[l]))
+            error = derivative * error + (np.abs(z[l]) if name == "gelu" else size)
+    return error
+
+
+def check_outputs(net, X, got):
+    wanted = net.predict(X)
+    error = np.abs(got.astype(np.float64) - wanted)
+    numbers = np.finfo(net.dtype)
+    allowed = 2 * numbers.eps * amplified(net, X) + numbers.smallest_subnormal
+    assert np.isfinite(wanted).all()
+    assert (error <= allowed).all(), (net, (error / allowed).max())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_random_networks(compiler, dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    nets = [random_network(rng, dtype, spread=spread) for spread in (1, 1, 3) for _ in range(12)]
+    nets += [random_network(rng, dtype, [name]) for name in HIDDEN]
+    losses = {output: loss for loss, output in reversed(PAIRS)}
+    nets += [random_network(rng, dtype, [], (losses[name], name)) for name in losses]
+    # All in one file: nothing in one gets into the way of another.
+    text = "\n".join(convert.to_c(net, f"net{i}") for i, net in enumerate(nets))
+    library = compiled(compiler, tmp_path, text, "-O2")
+    for i, net in enumerate(nets):
+        X = rng.normal(size=(10, net.sizes[0])).astype(dtype)
+        check_outputs(net, X, predicted(library, f"net{i}", net, X))
+
+
+def test_the_bound_is_one_that_a_wrong_activation_misses(any_compiler, tmp_path):
+    net = random_network(np.random.default_rng(1), "float32", ["gelu"])
+    text = convert.to_c(net, "net").replace("erff(z", "erff(1.00001f * z")
+    library = compiled(any_compiler, tmp_path, text)
+    X = np.random.default_rng(2).normal(size=(50, net.sizes[0])).astype("float32")
+    with pytest.raises(AssertionError):
+        check_outputs(net, X, predicted(library, "net", net, X))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_parameters_are_exact(any_compiler, dtype, tmp_path):
+    """A product with a row of the unit matrix reads a weight: subnormal, huge, tiny, -0."""
+    numbers = np.finfo(dtype)
+    rng = np.random.default_rng(0)
+    net = fcnn.Network((4, 3), loss="squared_error", dtype=dtype, init="zeros")
+    extremes = [numbers.max, numbers.min, numbers.tiny, numbers.smallest_subnormal, -0.0, 1.0]
+    net.weights[0].flat[:] = [*extremes, *rng.normal(size=6)]
+    library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"))
+    got = predicted(library, "net", net, np.eye(4))
+    np.testing.assert_array_equal(got, net.weights[0].T, strict=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_saturation_infinity_and_nan(any_compiler, hidden, dtype, tmp_path):
+    """Each hidden node sees the input itself, and each output node a hidden one."""
+    output = "softmax" if hidden == "identity" else "sigmoid" if hidden == "relu" else "identity"
+    loss = "squared_error"
+    net = fcnn.Network((1, 1, 1), hidden, output, loss, dtype, init="zeros")
+    net.parameters = [1, 0, 1, 0]
+    library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"))
+    X = np.array([0, 1e-30, -1e-30, 19.99, 20.01, -50, 50, -120, 120, -800, 800], dtype)
+    for x in X:
+        check_outputs(net, [[x]], predicted(library, "net", net, [[x]]))
+    X = np.array([np.inf, -np.inf, np.nan], dtype)[:, None]
+    got = predicted(library, "net", net, X)
+    np.testing.assert_array_equal(got, net.predict(X), strict=True)
+
+
+def test_math_h_is_included_only_if_needed():
+    for name in HIDDEN:
+        text = convert.to_c(fcnn.Network((2, 3, 1), name, loss="squared_error"), "net")
+        assert ("#include" in text) == (name not in ("identity", "relu", "leaky_relu"))
+    assert "#include <math.h>" in convert.to_c(fcnn.Network((2, 3)), "net")
+
+
+def test_nothing_but_the_math_library_is_called(compiler, tmp_path):
+    if sys.platform != "linux" or shutil.which("nm") is None:
+        pytest.skip("needs nm, and Linux, whose names have no prefix")
+    net = random_network(np.random.default_rng(0), "float64", HIDDEN)
+    made = build(compiler, tmp_path, convert.to_c(net, "net"), "-O1", "-c")
+    listed = subprocess.run(["nm", str(made)], capture_output=True, text=True, check=True).stdout
+    symbols = re.findall(r"([A-Za-z]) (\w+)$", listed, re.MULTILINE)
+    assert [name for kind, name in symbols if kind == "T"] == ["net_predict"]
+    assert not [name for kind, name in symbols if kind in "BbDdC"]  # nothing that is written to
+    called = {name for kind, name in symbols if kind == "U"} - {"_GLOBAL_OFFSET_TABLE_"}
+    assert called <= {"exp", "expm1", "erf", "fabs", "log1p", "tanh", "memcpy", "memset"}
+
+
+def test_sizes_are_macros(any_compiler, tmp_path):
+    net = fcnn.Network((7, 5, 6, 9, 2), "tanh", dtype="float64")
+    text = convert.to_c(net, "Net_1") + (
+        "const int sizes[3] = {NET_1_INPUTS, NET_1_OUTPUTS, NET_1_SCRATCH_BYTES};\n"
+    )
+    library = compiled(any_compiler, tmp_path, text)
+    assert list((ctypes.c_int * 3).in_dll(library, "sizes")) == [7, 2, (9 + 6) * 8]
+
+
+@pytest.mark.parametrize("sizes", [(30, 10), (10, 900, 10), (9, 50, 70, 60, 10)])
+def test_the_stack_is_as_large_as_announced(sizes, tmp_path):
+    if sys.platform != "linux" or shutil.which("gcc") is None:
+        pytest.skip("needs gcc, elsewhere often another compiler's name")
+    net = fcnn.Network(sizes, "gelu")
+    text = convert.to_c(net, "net")
+    build("gcc", tmp_path, text, "-O2", "-c", "-fstack-usage")
+    usage = next(tmp_path.glob("*.su")).read_text()
+    taken = [int(line.split("\t")[1]) for line in usage.splitlines() if "net_predict" in line]
+    announced = int(re.search(r"NET_SCRATCH_BYTES (\d+)", text)[1])
+    assert announced <= taken[0] <= announced + 300
+
+
+def test_threads(any_compiler, tmp_path):
+    """ctypes lets go of the lock during a call, so these run at the same time."""
+    rng = np.random.default_rng(0)
+    net = random_network(rng, "float32", ["tanh", "relu", "silu"])
+    library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"), "-O2")
+    X = rng.normal(size=(500, net.sizes[0])).astype("float32")
+    wanted, got = predicted(library, "net", net, X), [None] * 4
+
+    def work(i):
+        got[i] = predicted(library, "net", net, X)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for answer in got:
+        np.testing.assert_array_equal(answer, wanted)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_preprocessing_is_a_function_of_its_own(compiler, dtype, tmp_path):
+    rng = np.random.default_rng(0)
+    raw = rng.normal(100, 30, size=(20, 6))
+    net = random_network(rng, dtype, ["relu"])
+    net = fcnn.Network((6, 5, 2), dtype=dtype)
+    net.preprocessing = Preprocessing.of(raw)
+    library = compiled(compiler, tmp_path, convert.to_c(net, "net"))
+    library.net_prepare.restype = None
+    X = np.empty((20, 6), dtype)
+    for row, x in zip(raw, X, strict=True):
+        library.net_prepare(pointer(row), pointer(x))
+    np.testing.assert_array_equal(X, net.preprocessing(raw).astype(dtype))
+    check_outputs(net, X, predicted(library, "net", net, X))
+    net.preprocessing = None
+    assert "prepare" not in convert.to_c(net, "net")
+
+
+def test_a_file(tmp_path):
+    net = fcnn.Network((2, 3, 1), loss="squared_error")
+    path = tmp_path / "net.c"
+    text = convert.to_c(net, "net", path)
+    assert path.read_text() == text == convert.to_c(net, "net", path=os.fspath(path))
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    "name", ["", "1net", "my net", "net-1", "größe", "_net", "for", "net\n", "net;", "a/*"]
+)
+def test_names_are_identifiers(name):
+    with pytest.raises(ValueError, match="name: expected an identifier of C"):
+        convert.to_c(fcnn.Network((2, 2)), name)
+
+
+def test_wrong_arguments(tmp_path):
+    net = fcnn.Network((2, 2))
+    with pytest.raises(TypeError, match=r"net: expected a fcnn.Network, got list"):
+        convert.to_c([], "net")
+    with pytest.raises(TypeError, match="name: expected a str, got int"):
+        convert.to_c(net, 1)
+    with pytest.raises(TypeError, match=r"path: expected a str or os.PathLike"):
+        convert.to_c(net, "net", 1)
+    net.biases[0][1] = np.inf
+    with pytest.raises(ValueError, match="parameters: expected finite numbers, got inf"):
+        convert.to_c(net, "net", tmp_path / "net.c")
+    assert not list(tmp_path.iterdir())
