@@ -480,7 +480,8 @@ def test_wrong_arguments_have_a_code(api, core):
 
 
 def test_sizes_of_wrong_arguments_are_zero(api, core):
-    net = api.borrow(core.Network((3, 5, 2), ("tanh", "softmax"), "cross_entropy", "float32"))
+    network = core.Network((3, 5, 2), ("tanh", "softmax"), "cross_entropy", "float32")
+    net = api.borrow(network)
     assert api.workspace_bytes(None, FORWARD, 1) == 0
     assert api.workspace_bytes(net, FORWARD, 0) == 0
     assert api.workspace_bytes(net, 3, 1) == 0
@@ -492,7 +493,8 @@ def test_sizes_of_wrong_arguments_are_zero(api, core):
 def test_a_workspace_for_many_rows_serves_fewer(api, core, purpose):
     for sizes in ((3, 2), (64, 100, 10), (2, 3000, 1)):
         activations = (*["relu"] * (len(sizes) - 2), "identity")
-        net = api.borrow(core.Network(sizes, activations, "squared_error", "float64"))
+        network = core.Network(sizes, activations, "squared_error", "float64")
+        net = api.borrow(network)
         needed = [api.workspace_bytes(net, purpose, rows) for rows in range(1, 600)]
         assert needed == sorted(needed)
         assert api.workspace_bytes(net, purpose, 2**62) == max(needed)
