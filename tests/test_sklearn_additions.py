@@ -425,6 +425,8 @@ def test_threads_change_no_bit(solver):
         ("quantile", 0.0),
         ("quantile", 1),
         ("loss", "hinge"),
+        ("hidden_layer_sizes", (5.0, 3)),
+        ("hidden_layer_sizes", ("5", 3)),
     ],
 )
 def test_bad_values(name, value):
@@ -433,6 +435,13 @@ def test_bad_values(name, value):
             with pytest.raises(InvalidParameterError, match=name) as error:
                 make(**{name: value}).fit(X_DIGITS, Y_DIGITS)
             assert isinstance(error.value, ValueError)
+
+
+def test_parameters_before_fit():
+    for name in ("coefs_", "intercepts_"):
+        assert not hasattr(digits(), name)
+        with pytest.raises(AttributeError, match=f"no attribute '{name}' before fit"):
+            getattr(digits(), name)
 
 
 def test_what_does_not_go_with_lbfgs():

@@ -92,7 +92,7 @@ class _Perceptron(BaseEstimator):
     @property
     def coefs_(self) -> list[Array]:
         """Weights of each layer, shape (n_(l-1), n_l): views of ``network_.parameters``."""
-        weights, _ = layer_views(self.network_.parameters, self.network_.sizes)
+        weights, _ = self._parameter_views("coefs_")
         return _Views("coefs_", (W.T for W in weights))
 
     @coefs_.setter
@@ -102,11 +102,18 @@ class _Perceptron(BaseEstimator):
     @property
     def intercepts_(self) -> list[Array]:
         """Biases of each layer, shape (n_l,): views of ``network_.parameters``."""
-        return _Views("intercepts_", layer_views(self.network_.parameters, self.network_.sizes)[1])
+        return _Views("intercepts_", self._parameter_views("intercepts_")[1])
 
     @intercepts_.setter
     def intercepts_(self, values: Sequence[Any]) -> None:
         self._layers("intercepts_").assign(values)
+
+    def _parameter_views(self, name: str) -> tuple[list[Array], list[Array]]:
+        if not hasattr(self, "network_"):
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
+            )
+        return layer_views(self.network_.parameters, self.network_.sizes)
 
     def _layers(self, name: str) -> Any:
         if not hasattr(self, "network_"):
@@ -365,6 +372,8 @@ class _Perceptron(BaseEstimator):
         began = time.perf_counter()
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in hidden):
+            self._refuse("hidden_layer_sizes", "a sequence of int", sizes)
         if np.any(np.array(hidden) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {hidden}.")
         self._check_additions(len(hidden), incremental)
