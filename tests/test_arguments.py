@@ -340,7 +340,8 @@ BAD_X = [
     ([[1, 2, 3, "four"]], TypeError, ["numbers"]),
     (np.array([["a", "b", "c", "d"]]), TypeError, ["numbers", "<U1"]),
     (np.array([[b"a", b"b", b"c", b"d"]]), TypeError, ["numbers", "S1"]),
-    (np.array([["a", 2, 3, 4]], dtype=object), TypeError, ["numbers"]),
+    (np.array([["a", 2, 3, 4]], dtype=object), TypeError, ["numbers", "'a' at [0, 0]"]),
+    (np.array([[1, 2, 3, "4"]], dtype=object), TypeError, ["numbers", "'4' at [0, 3]"]),
     (np.ones((10, 4), np.complex64), TypeError, ["real numbers", "complex64"]),
     (np.array([[1j, 2, 3, 4]], dtype=object), TypeError, ["numbers"]),
     (np.zeros((10, 4), "M8[s]"), TypeError, ["numbers", "datetime64"]),
@@ -945,6 +946,26 @@ class Interface:
         self.__array_interface__ = values.__array_interface__
 
 
+class DLPack:
+    """A tensor that NumPy can read by DLPack alone."""
+
+    def __init__(self, values):
+        # NumPy does not export what others cannot read.
+        self.values = np.require(values, requirements=["A", "W"])
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        raise AssertionError("read one by one")
+
+    def __dlpack__(self, **options):
+        return self.values.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.values.__dlpack_device__()
+
+
 class Subclass(np.ndarray):
     """A subclass whose operators must not be used."""
 
@@ -990,7 +1011,9 @@ FORMS = {
     "data frame": Framelike,
     "read-only data frame": lambda a: Framelike(read_only(a.copy())),
     "array interface": Interface,
+    "DLPack": DLPack,
     "memoryview": lambda a: memoryview(np.ascontiguousarray(a)),
+    "ctypes": lambda a: np.ctypeslib.as_ctypes(np.array(a)),
     "object": lambda a: a.astype(object),
     "subclass": lambda a: a.copy().view(Subclass),
     "matrix-like memmap": lambda a: np.asarray(a).view(np.memmap),
@@ -1049,6 +1072,138 @@ def test_labels_in_every_form(form):
     before = frozen(getattr(odd, "values", odd))
     assert everything("cross_entropy", 3, "float32", inputs(), odd, weight) == expected
     assert frozen(getattr(odd, "values", odd)) == before
+
+
+def test_a_buffer_of_one_sample():
+    net = network()
+    expected = net.predict(np.arange(4.0)).tobytes()
+    for typecode in "fdbHq":
+        assert net.predict(array.array(typecode, range(4))).tobytes() == expected
+    assert net.predict(bytearray(range(4))).tobytes() == expected
+
+
+def pandas_of(kind):
+    def make(a):
+        pandas = pytest.importorskip("pandas")
+        if "pyarrow" in kind:
+            pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(a) if a.ndim == 2 else pandas.Series(a)
+        return frame.astype(kind.format(8 * a.itemsize)) if kind else frame
+
+    return make
+
+
+def polars_of(a):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(a) if a.ndim == 2 else polars.Series(a)
+
+
+def torch_of(a):
+    return pytest.importorskip("torch").from_numpy(a.copy())
+
+
+def jax_of(a):
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        return jax.numpy.asarray(a)
+
+
+OTHERS = {
+    "pandas": pandas_of(""),
+    "pandas, with missing values": pandas_of("Float{}"),
+    "pandas, Arrow": pandas_of("float{}[pyarrow]"),
+    "polars": polars_of,
+    "PyTorch": torch_of,
+    "JAX": jax_of,
+}
+
+
+@dtypes
+@pytest.mark.parametrize("other", OTHERS)
+def test_data_of_other_libraries(other, dtype):
+    make = OTHERS[other]
+    X, weight = inputs(dtype=dtype), np.random.default_rng(3).random(10).astype(dtype)
+    y = np.random.default_rng(2).random((10, 2)).astype(dtype)
+    theirs = [make(a) for a in (X, y, weight)]
+    expected = everything("squared_error", 2, dtype, X, y, weight)
+    assert everything("squared_error", 2, dtype, *theirs) == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pandas_of(""), pandas_of("Int64"), pandas_of("int64[pyarrow]"), polars_of, torch_of, jax_of],
+    ids=["pandas", "pandas, Int64", "pandas, Arrow", "polars", "PyTorch", "JAX"],
+)
+def test_labels_of_other_libraries(make):
+    y, weight = labels(), np.ones(10)
+    expected = everything("cross_entropy", 3, "float32", inputs(), y, weight)
+    assert everything("cross_entropy", 3, "float32", inputs(), make(y), weight) == expected
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("make", "memory"),
+    [
+        (DLPack, lambda v: v.values),
+        (Framelike, lambda v: v.values),
+        (Interface, lambda v: v.values),
+        (memoryview, np.asarray),
+        (np.ctypeslib.as_ctypes, np.ctypeslib.as_array),
+        (lambda a: pytest.importorskip("torch").from_numpy(a), lambda v: v.numpy()),
+        (lambda a: pytest.importorskip("pandas").DataFrame(a, copy=False), lambda v: v.values),
+    ],
+    ids=["DLPack", "__array__", "array interface", "memoryview", "ctypes", "PyTorch", "pandas"],
+)
+def test_nothing_is_copied_that_need_not_be(make, memory, dtype):
+    theirs = make(inputs(dtype=dtype))
+    array = _validation.as_inputs("X", theirs, 4, np.dtype(dtype))
+    assert np.shares_memory(array, memory(theirs))
+
+
+def test_missing_values_are_named():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(inputs()).astype("Float64")
+    frame.iloc[3, 2] = pandas.NA
+    refused(network(), frame, labels(), TypeError, "X: ", ["<NA> at [3, 2]"])
+    y = pandas.Series(labels(), dtype="Int64")
+    y[7] = pandas.NA
+    refused(network(), inputs(), y, TypeError, "y: ", ["nan at [7]"])
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({name: [1, 2, None if name == "c" else 3] for name in "abcd"})
+    with pytest.raises(ValueError, match=r"X: .* nan at \[2, 2\]"):
+        network().fit(frame, labels(3))
+
+
+def test_tensors_that_are_elsewhere_are_refused():
+    class Elsewhere(DLPack):
+        def __dlpack__(self, **options):
+            raise BufferError("the tensor is on device cuda:0")
+
+    X = Elsewhere(inputs())
+    refused(network(), X, labels(), TypeError, "X: ", ["Elsewhere", "device cuda:0"])
+    refused(network(), inputs(), Elsewhere(labels()), TypeError, "y: ", ["device cuda:0"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.requires_grad_(), ["requires grad", "detach()"]),
+        (lambda t: t.to("meta"), ["meta", "cpu()"]),
+        (lambda t: t.bfloat16(), ["BFloat16"]),
+        (lambda t: t.to_sparse(), ["to_dense()"]),
+    ],
+)
+def test_tensors_of_pytorch_that_are_refused(change, words):
+    X = change(torch_of(inputs()))
+    optimizer, net = fcnn.SGD(0.1), network()
+    for call in (lambda: net.predict(X), *calls(net, X, labels(), optimizer).values()):
+        with pytest.raises(TypeError, match="X: expected numbers in the CPU's memory") as caught:
+            call()
+        assert all(word in str(caught.value) for word in words)
+    with pytest.raises(TypeError, match="sample_weight: expected numbers in the CPU's memory"):
+        net.evaluate(inputs(), labels(), change(torch_of(np.ones(10))))
+    with pytest.raises(TypeError, match="out: expected a writable"):
+        net.predict(inputs(dtype="float32"), out=torch_of(np.ones((10, 3), np.float32)))
 
 
 NUMBERS = ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?", "f2", "f4", "f8", "g"]

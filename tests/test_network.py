@@ -185,6 +185,20 @@ def test_predictions_side_by_side():
             )
 
 
+def test_no_python_frame_stands_before_a_prediction():
+    net = fcnn.Network((4, 16, 3), "tanh")
+    X, out = np.zeros((1, 4), np.float32), np.empty((1, 3), np.float32)
+    seen = []
+    sys.setprofile(lambda frame, event, arg: seen.append(event))
+    try:
+        net.predict(X, out)
+        net.predict(X, out=out)
+    finally:
+        sys.setprofile(None)
+    assert "c_call" in seen
+    assert "call" not in seen
+
+
 def test_a_long_prediction_lets_other_threads_run():
     net = fcnn.Network((200, 600, 600, 10), "tanh")
     X = np.zeros((20000, 200), np.float32)

@@ -180,25 +180,55 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
 
 
 def as_numeric(name: str, values: Any) -> Array:
-    """Return any array-like of real numbers as an array, uncopied where possible."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
-    if np.ma.is_masked(values):
-        raise ValueError(f"{name}: expected an array without masked entries")
+    """Return any array-like of real numbers as an array, uncopied where possible.
+
+    Array-likes are sequences, buffers, data frames and what has `__array__`, `__array_interface__`
+    or, in the CPU's memory, `__dlpack__`.
+    """
+    array = values if type(values) is np.ndarray else _as_array(name, values)
     if array.dtype.kind == "O":  # a data frame of several types, Fractions, ...
-        try:
-            # Integers stay integers: class labels of a data frame of several types.
-            whole = all(isinstance(v, (int, np.integer)) for v in array.flat)
-            array = array.astype(np.int64 if whole and array.size else np.float64)
-        except OverflowError:
-            raise ValueError(f"{name}: holds numbers too large for float64") from None
-        except (TypeError, ValueError) as error:
-            raise TypeError(f"{name}: expected numbers ({error})") from None
+        array = _from_objects(name, array)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name}: expected real numbers, got dtype {array.dtype}")
     return array
+
+
+def _as_array(name: str, values: Any) -> Array:
+    # NumPy does not ask for it, and may take the object for a sequence.
+    only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
+    try:
+        array = np.from_dlpack(values) if only_dlpack else np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected a rectangular array of numbers ({error})") from None
+    # Of tensors on other devices, that require a gradient, of types that NumPy does not have.
+    except (TypeError, RuntimeError, BufferError) as error:
+        raise TypeError(
+            f"{name}: expected numbers in the CPU's memory that NumPy can read, got "
+            f"{type(values).__name__} ({error})"
+        ) from error
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked entries")
+    return array
+
+
+def _from_objects(name: str, array: Array) -> Array:
+    for place, value in np.ndenumerate(array):
+        try:
+            if isinstance(value, (str, bytes)):  # which float() would read
+                raise TypeError
+            if value is not None:  # NaN to NumPy
+                float(value)
+        except OverflowError:
+            raise ValueError(f"{name}: holds numbers too large for float64") from None
+        except (TypeError, ValueError):
+            got = f"{value!r} at [{', '.join(map(str, place))}]" if place else type(value).__name__
+            raise TypeError(f"{name}: expected numbers, got {got}") from None
+    # Integers stay integers: class labels of a data frame of several types.
+    whole = all(isinstance(v, (int, np.integer)) for v in array.flat)
+    try:
+        return array.astype(np.int64 if whole and array.size else np.float64)
+    except OverflowError:
+        raise ValueError(f"{name}: holds numbers too large for float64") from None
 
 
 def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
@@ -315,9 +345,11 @@ def as_numeric_targets(name: str, y: Any, loss: str) -> Array:
 
 def _labels(name: str, array: Array, n_out: int) -> Array:
     if array.dtype.kind == "f":
+        missing = np.flatnonzero(np.isnan(array))  # they make floats of integers
+        found = f", nan at [{missing[0]}]" if missing.size else ""
         raise TypeError(
-            f"{name}: class labels must be integers, got dtype {array.dtype}; {name}.astype(int) "
-            "converts whole numbers"
+            f"{name}: class labels must be integers, got dtype {array.dtype}{found}; "
+            f"{name}.astype(int) converts whole numbers"
         )
     labels = cast(name, array, np.dtype(np.int64))
     # Seen as unsigned, a negative label is a large one: one pass finds both.
