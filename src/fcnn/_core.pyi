@@ -3,10 +3,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from typing_extensions import disjoint_base
 
 from fcnn.optimizers import Optimizer
 
 ISA: str
+ELEMENTARY: list[str]
 
 def all_finite(array: NDArray[Any]) -> bool: ...
 def c_api() -> object: ...
@@ -14,6 +16,7 @@ def elementary(name: str, array: NDArray[Any]) -> NDArray[Any]: ...
 def multiply_adds(count: int, dtype: DTypeLike) -> int: ...
 def zeros_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...
 
+@disjoint_base
 class Network:
     @property
     def sizes(self) -> tuple[int, ...]: ...

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+import fcnn
 from fcnn import _validation as check
 
 if TYPE_CHECKING:
-    from fcnn.training import Progress
+    import fcnn.training
 
 __all__ = ["EarlyStopping", "ModelCheckpoint"]
 
@@ -63,7 +64,7 @@ class Monitor:
         self.best_epoch = 0
         self.waited = 0
 
-    def begin(self, progress: "Progress") -> None:
+    def begin(self, progress: "fcnn.training.Progress") -> None:
         """Start anew; refuse a curve that this training will not have."""
         if self.asked is not None and self.asked not in progress.curves:
             raise ValueError(
@@ -74,7 +75,7 @@ class Monitor:
             self.asked or ("validation_loss" if "validation_loss" in progress.curves else "loss")
         )
 
-    def improved(self, progress: "Progress") -> bool:
+    def improved(self, progress: "fcnn.training.Progress") -> bool:
         """Take note of the last epoch and return whether it is the best so far."""
         value = getattr(progress.history, self.name)[-1]
         gain = math.inf if self.best is None else self.best - value
@@ -161,13 +162,13 @@ class EarlyStopping:
         """Epoch of the best value, counted from 1; 0 before there is one."""
         return self._monitor.best_epoch
 
-    def on_begin(self, progress: "Progress") -> None:
+    def on_begin(self, progress: "fcnn.training.Progress") -> None:
         """Start anew."""
         self._monitor.begin(progress)
         self.best_parameters = None
         self.stopped_epoch = 0
 
-    def __call__(self, progress: "Progress") -> bool:
+    def __call__(self, progress: "fcnn.training.Progress") -> bool:
         """Return whether the training is to end."""
         if self._monitor.improved(progress):
             if self.restore_best:
@@ -177,7 +178,7 @@ class EarlyStopping:
             return True
         return False
 
-    def on_end(self, progress: "Progress") -> None:
+    def on_end(self, progress: "fcnn.training.Progress") -> None:
         """Give the network its best parameters."""
         if self.best_parameters is not None:
             progress.network.parameters = self.best_parameters
@@ -251,7 +252,7 @@ class ModelCheckpoint:
             raise ValueError(f"monitor: it needs save_best_only=True, got {monitor!r} without it")
         self._monitor = Monitor(monitor, 0.0)
 
-    def on_begin(self, progress: "Progress") -> None:
+    def on_begin(self, progress: "fcnn.training.Progress") -> None:
         """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
         folder = os.path.dirname(os.path.abspath(self.path))
@@ -260,7 +261,7 @@ class ModelCheckpoint:
         if os.path.isdir(self.path):
             raise IsADirectoryError(f"path: {os.fspath(self.path)} is a folder")
 
-    def __call__(self, progress: "Progress") -> None:
+    def __call__(self, progress: "fcnn.training.Progress") -> None:
         """Write the file, if it is time."""
         if self.save_best_only:
             due = self._monitor.improved(progress)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn.errors import DivergenceError
@@ -20,14 +21,13 @@ from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.threads import resolve
 from fcnn.trace import Trace, layer_views
 
-# Imported where they are used, for a quick start: dataclasses take milliseconds to make.
+# Imported where they are used, for a quick start: dataclasses take milliseconds to make. An
+# annotation that is evaluated finds them as attributes of fcnn.
 if TYPE_CHECKING:
-    from fcnn.gradient_check import GradientCheck
-    from fcnn.preprocessing import Preprocessing
-    from fcnn.schedules import Schedule
-    from fcnn.training import History, Progress
-
-    AnySchedule = Schedule | Callable[[float], float]
+    import fcnn.gradient_check
+    import fcnn.preprocessing
+    import fcnn.schedules
+    import fcnn.training
 
 Array = NDArray[Any]
 
@@ -132,7 +132,7 @@ class Network(core.Network):
     """
 
     rng: np.random.Generator
-    preprocessing: Preprocessing | None
+    preprocessing: fcnn.preprocessing.Preprocessing | None
 
     def __init__(
         self,
@@ -297,7 +297,7 @@ class Network(core.Network):
         sample_weight: ArrayLike | None = None,
         *,
         max_parameters: int | None = 2000,
-    ) -> GradientCheck:
+    ) -> fcnn.gradient_check.GradientCheck:
         """Compare `gradients` with central differences of the loss, in float64.
 
         Parameters
@@ -389,12 +389,12 @@ class Network(core.Network):
         optimizer: Optimizer | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
-        callbacks: Iterable[Callable[[Progress], object]] = (),
+        callbacks: Iterable[Callable[[fcnn.training.Progress], object]] = (),
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
         progress: bool = False,
         n_threads: int | None = None,
-        schedule: AnySchedule | Sequence[AnySchedule] | None = None,
+        schedule: fcnn.schedules.AnySchedule | Sequence[fcnn.schedules.AnySchedule] | None = None,
         l1: float = 0.0,
         l2: float = 0.0,
         clip_norm: float | None = None,
@@ -403,7 +403,7 @@ class Network(core.Network):
         class_weight: dict[int, float] | str | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         resume: str | os.PathLike[str] | None = None,
-    ) -> History:
+    ) -> fcnn.training.History:
         """Train on mini-batches.
 
         Parameters

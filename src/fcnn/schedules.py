@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import fcnn
 from fcnn import _validation as check
 from fcnn.callbacks import Monitor
 
 if TYPE_CHECKING:
-    from fcnn.training import Progress
+    import fcnn.training
 
 __all__ = ["Cosine", "Plateau", "Schedule", "Step", "WarmUp"]
 
@@ -47,10 +48,10 @@ class Schedule:
         """
         raise NotImplementedError
 
-    def on_begin(self, progress: "Progress") -> None:
+    def on_begin(self, progress: "fcnn.training.Progress") -> None:
         """Start anew, before the first epoch."""
 
-    def on_epoch(self, progress: "Progress") -> None:
+    def on_epoch(self, progress: "fcnn.training.Progress") -> None:
         """Take note of an epoch, after its validation."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,6 +60,9 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned."""
+
+
+AnySchedule = Schedule | Callable[[float], float]
 
 
 class Step(Schedule):
@@ -186,12 +190,12 @@ class Plateau(Schedule):
         """Return the same factor for a whole epoch: see `Schedule.factors`."""
         return self.current
 
-    def on_begin(self, progress: "Progress") -> None:
+    def on_begin(self, progress: "fcnn.training.Progress") -> None:
         """Start anew."""
         self._monitor.begin(progress)
         self.current = 1.0
 
-    def on_epoch(self, progress: "Progress") -> None:
+    def on_epoch(self, progress: "fcnn.training.Progress") -> None:
         """Look whether the curve has improved."""
         self._monitor.improved(progress)
         if self._monitor.waited >= self.patience:

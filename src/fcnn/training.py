@@ -1,10 +1,11 @@
 """The training loop: epochs, validation, history. An epoch is one call of the core, or several."""
 
 import copy
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,14 +14,10 @@ from fcnn import _validation as check
 from fcnn._data import Arrays, Batches, Block, value_of
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
+from fcnn.network import Network
 from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
 from fcnn.schedules import Schedule, as_schedules, learning_rates
 from fcnn.threads import resolve
-
-if TYPE_CHECKING:
-    import os
-
-    from fcnn.network import Network
 
 Loss = Callable[..., tuple[float, ArrayLike]]
 
@@ -105,7 +102,7 @@ class Progress:
         "validation_score".
     """
 
-    network: "Network"
+    network: Network
     optimizer: Optimizer
     history: History
     epoch: int
@@ -118,7 +115,7 @@ class Progress:
         """Whether all epochs are made or a callback before this one has ended the training."""
         return self.epoch >= self.epochs or (self._training is not None and self._training.stopped)
 
-    def save(self, path: "str | os.PathLike[str]") -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint, which ``fit(..., resume=path)`` goes on from.
 
         It holds the states of the callbacks as they are now: call it in the last one.
@@ -144,7 +141,7 @@ class _Training:
 
     def __init__(
         self,
-        network: "Network",
+        network: Network,
         optimizer: Optimizer,
         schedules: list[Schedule],
         callbacks: list[Callable[[Progress], object]],
@@ -253,7 +250,7 @@ def _matched(
 
 
 def fit(
-    network: "Network",
+    network: Network,
     X: Any,
     y: ArrayLike | None,
     *,
@@ -275,7 +272,7 @@ def fit(
     label_smoothing: float,
     class_weight: dict[int, float] | str | None,
     loss: Loss | None,
-    resume: "str | os.PathLike[str] | None",
+    resume: str | os.PathLike[str] | None,
 ) -> History:
     """Train a network: see `Network.fit`."""
     epochs = check.as_count("epochs", epochs)
@@ -511,7 +508,7 @@ class _Updates:
 
 
 def _as_data(
-    network: "Network",
+    network: Network,
     X: Any,
     y: Any,
     sample_weight: Any,

@@ -1,0 +1,1 @@
+from fcnn._core import *  # noqa: F403

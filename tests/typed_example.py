@@ -1,0 +1,104 @@
+"""What a type checker knows of fcnn: a program, and calls that it has to refuse.
+
+`mypy --strict` reads this file in test_typing.py. An `ignore` that nothing needs is an error there:
+each stands for a mistake that must be seen.
+"""
+
+from typing import TYPE_CHECKING, Any, assert_type
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fcnn
+from fcnn.callbacks import EarlyStopping
+from fcnn.schedules import Cosine, Schedule, WarmUp
+from fcnn.training import History, Progress
+
+
+class Halving(Schedule):
+    """A schedule of one's own."""
+
+    def factors(self, times: NDArray[np.float64], epochs: int) -> NDArray[np.float64]:
+        return 0.5 ** np.floor(times)
+
+
+def stop_when_good(progress: Progress) -> bool:
+    return progress.history.loss[-1] < 0.01
+
+
+def squared(a: NDArray[Any], y: NDArray[Any]) -> tuple[float, NDArray[Any]]:
+    return float(((a - y) ** 2).mean()), 2 * (a - y) / a.size
+
+
+def program(file: str) -> None:
+    net = fcnn.Network((4, 8, 8, 3), ["tanh", "relu"], dtype=np.float64, rng=0)
+    assert_type(net.sizes, tuple[int, ...])
+    assert_type(net.activations, tuple[str, ...])
+    assert_type(net.dtype, np.dtype[Any])
+    assert_type(net.num_parameters, int)
+    X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+    out = np.empty((30, 3))
+
+    assert_type(net.predict(X), NDArray[Any])
+    assert_type(net.predict([0.0, 1.0, 2.0, 3.0]), NDArray[Any])
+    assert_type(net.predict(X, out=out, n_threads=1), NDArray[Any])
+    assert_type(net(X), NDArray[Any])
+    loss, gradient = net.gradients(X, y, sample_weight=np.ones(30))
+    assert_type(loss, float)
+    assert_type(gradient, NDArray[Any])
+    assert_type(net.train_step(X, y, fcnn.SGD(lr=0.1, momentum=0.9, nesterov=True)), float)
+    assert_type(net.evaluate(X, y), dict[str, float])
+    assert_type(net.trace(X, y).loss, float)
+    assert_type(net.check_gradients(X, y).passed, bool)
+
+    history = net.fit(
+        X, y, epochs=2, batch_size=None, optimizer=fcnn.AdamW(lr=0.01), validation=(X, y),
+        schedule=[WarmUp(1), Cosine(), Halving(), lambda t: 1 / (1 + t)], dropout=[0.0, 0.1, 0.1],
+        callbacks=[EarlyStopping(patience=3), fcnn.ModelCheckpoint(file), stop_when_good],
+        class_weight={0: 2.0}, rng=np.random.default_rng(1),
+    )  # fmt: skip
+    assert_type(history, History)
+    assert_type(history.validation_loss, list[float])
+    fcnn.Network((4, 3), loss="squared_error").fit([(X, out)], epochs=1, loss=squared)
+
+    assert_type(net.weights, list[NDArray[Any]])
+    net.weights[0][:] = 0
+    net.weights = [W * 2 for W in net.weights]
+    net.biases = [[0.0] * len(b) for b in net.biases]
+    net.parameters -= 0.1 * gradient
+    assert_type(net.parameters, NDArray[Any])
+
+    net.save(file)
+    assert_type(fcnn.load(file), fcnn.Network)
+    assert_type(net.copy(), fcnn.Network)
+    assert_type(fcnn.convert.to_c(net, "model"), str)
+    assert_type(fcnn.get_include(), str)
+    fcnn.set_num_threads(None)
+    assert_type(fcnn.get_num_threads(), int)
+
+
+if TYPE_CHECKING:
+    net = fcnn.Network((4, 3))
+    X, y = np.zeros((2, 4)), np.zeros(2, int)
+    fcnn.Network(4, 3)  # type: ignore[arg-type]
+    fcnn.Network((4, 3), activation=0)  # type: ignore[arg-type]
+    fcnn.Network((4, 3), solver="adam")  # type: ignore[call-arg]
+    net.predict(X, out=[0.0, 0.0, 0.0])  # type: ignore[arg-type]
+    net.predict(X, n_threads="2")  # type: ignore[arg-type]
+    net.gradients(X)  # type: ignore[call-arg]
+    net.train_step(X, y, "sgd")  # type: ignore[arg-type]
+    net.train_step(X, y, fcnn.SGD)  # type: ignore[arg-type]
+    net.fit(X, y, 10)  # type: ignore[call-arg]
+    net.fit(X, y, epochs=1.5)  # type: ignore[arg-type]
+    net.fit(X, y, schedule="cosine")  # type: ignore[arg-type]
+    net.fit(X, y, callbacks=[print, 3])  # type: ignore[list-item]
+    net.fit(X, y, optimiser=fcnn.Adam())  # type: ignore[call-arg]
+    net.sizes = (4, 3)  # type: ignore[misc]
+    net.weights = 0  # type: ignore[assignment]
+    fcnn.SGD(learning_rate=0.1)  # type: ignore[call-arg]
+    fcnn.Adam(betas=0.9)  # type: ignore[arg-type]
+    fcnn.load(3)  # type: ignore[arg-type]
+    fcnn.nonsense()  # type: ignore[attr-defined]
+    Cosine("long")  # type: ignore[arg-type]
+    EarlyStopping(patience=None)  # type: ignore[arg-type]
+    net.predict(X).no_method()  # type: ignore[attr-defined]
