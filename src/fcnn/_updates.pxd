@@ -71,8 +71,10 @@ cdef inline Step begin_step(
     step.c[REST2] = 1 - update.beta2
     step.c[EPSILON] = update.epsilon
     if update.rule != SGD:
-        step.c[SIZE] = -update.lr / (1 - math.pow(update.beta1, t))
-        step.c[FACTOR] = 1 / math.sqrt(1 - math.pow(update.beta2, t))
+        # 1 - beta^t. Not by pow: that of the GNU C library is a new one since 2.29, and alone would
+        # keep wheels from the systems that are older.
+        step.c[SIZE] = update.lr / math.expm1(t * math.log1p(update.beta1 - 1))
+        step.c[FACTOR] = 1 / math.sqrt(-math.expm1(t * math.log1p(update.beta2 - 1)))
         if update.epsilon_hat:
             step.c[SIZE] /= step.c[FACTOR]
             step.c[FACTOR] = 1
