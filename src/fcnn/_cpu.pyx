@@ -3,7 +3,20 @@
 
 cdef extern from *:
     """
-    #if defined(__x86_64__)
+    #if defined(_WIN32) && defined(__x86_64__)
+    /* __builtin_cpu_supports is a function of a library that clang-cl does not link. */
+    #include <windows.h>
+    #include <cpuid.h>
+    static int fcnn_level(void) {
+        unsigned a, b1, b, c, d1, c7, d7;
+        if (!__get_cpuid(1, &a, &b1, &c, &d1) || !(c & bit_SSE4_2) || !(c & bit_POPCNT)) return 1;
+        /* 40 and 41 are AVX2 and AVX512F, the registers saved by the operating system included. */
+        if (!IsProcessorFeaturePresent(40) || !__get_cpuid_count(7, 0, &a, &b, &c7, &d7)
+            || !(c & bit_FMA) || !(b & bit_BMI) || !(b & bit_BMI2)) return 2;
+        return IsProcessorFeaturePresent(41) && (b & bit_AVX512BW) && (b & bit_AVX512CD)
+            && (b & bit_AVX512DQ) && (b & bit_AVX512VL) ? 4 : 3;
+    }
+    #elif defined(__x86_64__)
     static int fcnn_level(void) {
         __builtin_cpu_init();
         /* By features, because GCC knows the names of the levels since 12 and Clang since 18. The
