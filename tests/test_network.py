@@ -80,6 +80,8 @@ def test_assigned_lists_may_be_the_networks_own_in_another_order():
     np.testing.assert_array_equal(net.weights[1], first)
 
 
+# NumPy 2.5 deprecates what this must withstand.
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
 def test_what_is_done_to_the_view_does_not_reach_the_vector():
     net = fcnn.Network((2, 3, 1), loss="squared_error")
     view = net.parameters
