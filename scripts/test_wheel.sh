@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 venv=$(mktemp -d)
 trap 'rm -rf "$venv"' EXIT
 "$python" -m venv "$venv"
-install() { "$venv/bin/pip" install --quiet --only-binary :all: "$@"; }
+install() { "$venv/bin/pip" install -qq --only-binary :all: "$@"; }
 install "$wheel"
 "$venv/bin/python" -c '
 import re
