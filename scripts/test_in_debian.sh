@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tests one wheel file under other CPythons, each in the Debian that has it: scripts/test_wheel.sh in
-# a root of its own.
+# Tests one wheel file under other CPythons, each in the Debian that has it: scripts/test_wheel.sh
+# in a root of its own.
 #
 #     scripts/test_in_debian.sh dist/fcnn-*.whl                                all of PYTHONS
 #     scripts/test_in_debian.sh dist/fcnn-*.whl "sid:3.14 sid:3.15" [pytest's arguments]
