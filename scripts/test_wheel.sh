@@ -26,7 +26,7 @@ for line in requires("fcnn"):
 ' | while read -r requirement; do
     install "$requirement" 2> "$venv/why" && continue
     echo "LEFT OUT: $requirement"
-    grep ERROR "$venv/why"
+    tail -n 1 "$venv/why"
 done
 
 if [ -n "${CPU-}" ]; then
