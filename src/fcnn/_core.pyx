@@ -750,7 +750,9 @@ cdef void output_panel(
             factor[s] = <real> (scale * weight[sample(batch, i * lanes + s)])
     if batch.labels != NULL:
         for s in range(lanes):
-            labels[s] = batch.labels[sample(batch, i * lanes + s)]
+            # They were checked before the call; whoever writes to them during it spoils the result,
+            # but not foreign memory.
+            labels[s] = min(max(batch.labels[sample(batch, i * lanes + s)], 0), n - 1)
     elif batch.y != NULL:
         panel_of(<const real*> batch.y, n, batch, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
