@@ -30,10 +30,10 @@ def at_once(work):
 
 
 def problem(dtype, rng=0):
-    """Return a network, and data of which 300 rows are worth releasing the lock."""
+    """Return a network, and data of which 1,000 rows are worth releasing the lock."""
     net = fcnn.Network((21, 50, 33, 5), ["relu", "gelu"], dtype=dtype, rng=rng)
     random = np.random.default_rng(rng)
-    return net, random.normal(size=(300, 21)).astype(dtype), random.integers(5, size=300)
+    return net, random.normal(size=(1000, 21)).astype(dtype), random.integers(5, size=1000)
 
 
 def all_answers(net, X, y):
@@ -43,7 +43,7 @@ def all_answers(net, X, y):
     for row in X[:20]:
         assert net.predict(row, out) is out
         arrays.append(out.copy())
-    arrays += [net.predict(X[:rows]) for rows in (1, 3, 4, 7, 33, 300)]
+    arrays += [net.predict(X[:rows]) for rows in (1, 3, 4, 7, 33, 1000)]
     arrays += [net(X), net.predict(X[:40].tolist()), net.predict(X, n_threads=2)]
     trace = net.trace(X[:40], y[:40])
     arrays += [*trace.z[1:], *trace.a, *trace.delta[1:], *trace.dW[1:], *trace.db[1:]]
@@ -55,7 +55,7 @@ def all_answers(net, X, y):
 def test_threads_on_one_network_get_the_bits_of_one_thread(dtype):
     net, X, y = problem(dtype)
     expected = all_answers(net, X, y)
-    for answers in at_once(lambda i: [all_answers(net, X, y) for _ in range(5)]):
+    for answers in at_once(lambda i: [all_answers(net, X, y) for _ in range(10)]):
         assert all(answer == expected for answer in answers)
 
 
@@ -63,14 +63,14 @@ def test_threads_on_one_network_get_the_bits_of_one_thread(dtype):
 def test_threads_on_one_network_with_every_build(core, dtype):
     rng = np.random.default_rng(3)
     network, (X, y, weight) = random_problem(
-        rng, (21, 50, 5), ["tanh", "softmax"], "cross_entropy", dtype, 300, weighted=True
+        rng, (21, 50, 5), ["tanh", "softmax"], "cross_entropy", dtype, 1000, weighted=True
     )
     twin = core_twin(core, network)
 
     def answers(_):
         loss, gradient = twin.gradients(X, y, weight)
         evaluated, outputs = twin.loss_and_outputs(X, y, weight)
-        predicted = [twin.predict(X[:rows]) for rows in (1, 3, 300)]
+        predicted = [twin.predict(X[:rows]) for rows in (1, 3, 1000)]
         return loss, evaluated, [a.tobytes() for a in (gradient, outputs, *predicted)]
 
     expected = answers(0)
