@@ -44,6 +44,12 @@ def inputs(rows=10, dtype="float64", seed=1):
     return np.random.default_rng(seed).normal(size=(rows, 4)).astype(dtype)
 
 
+def read_once(values):
+    """Return a parameter of a test: an iterator, which one thread alone can read."""
+    mark = pytest.mark.thread_unsafe(reason="an iterator is read once")
+    return pytest.param(iter(values), marks=mark)
+
+
 def labels(rows=10):
     """Return labels 0, 1, 2."""
     return np.arange(rows) % 3
@@ -262,7 +268,7 @@ def test_the_natural_output_activations():
 @pytest.mark.parametrize(
     "sizes",
     [[4, 6, 3], np.array([4, 6, 3]), np.array([4, 6, 3], np.uint8), (np.int64(4), np.int8(6), 3),
-     iter([4, 6, 3]), range(4, 7)],
+     read_once([4, 6, 3]), range(4, 7)],
     ids=lambda v: type(v).__name__,
 )  # fmt: skip
 def test_sizes_of_every_kind(sizes):
@@ -274,7 +280,7 @@ def test_sizes_of_every_kind(sizes):
 @pytest.mark.parametrize(
     "activation",
     ["gelu", ["gelu", "gelu"], ("gelu",) * 2, np.array(["gelu", "gelu"]), np.str_("gelu"),
-     iter(["gelu", "gelu"])],
+     read_once(["gelu", "gelu"])],
     ids=lambda v: type(v).__name__,
 )  # fmt: skip
 def test_activations_of_every_kind(activation):

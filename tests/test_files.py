@@ -283,6 +283,7 @@ def test_loaded_files_may_be_replaced_and_removed(tmp_path):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+@pytest.mark.thread_unsafe(reason="the mask of permissions is the process's")
 def test_the_file_has_ordinary_permissions(tmp_path):
     mask = os.umask(0o022)
     try:
@@ -318,6 +319,7 @@ def test_a_failing_write_leaves_the_old_file(function, error, tmp_path, monkeypa
     assert_same(net, fcnn.load(tmp_path / "m"))
 
 
+@pytest.mark.thread_unsafe(reason="the limit is the process's")
 def test_a_full_disk_leaves_the_old_file(tmp_path):
     resource = pytest.importorskip("resource")
     net, large = fcnn.Network((3, 2), rng=1), fcnn.Network((300, 300, 2))
@@ -613,8 +615,7 @@ def test_missing_renamed_and_reshaped_tensors_are_refused(name, sound, tensors, 
 def test_tensors_of_the_wrong_dtype_are_refused(name, dtype, sound, tensors, tmp_path):
     if dtype == "other":
         dtype = "float32" if tensors[name].dtype == np.float64 else "float64"
-    tensors[name] = tensors[name].astype(dtype)
-    message = refuse(tmp_path, rebuilt(sound, tensors))
+    message = refuse(tmp_path, rebuilt(sound, {**tensors, name: tensors[name].astype(dtype)}))
     assert name in message
 
 
@@ -660,6 +661,7 @@ def test_forged_metadata_is_refused(metadata, sound, tmp_path):
 @pytest.mark.parametrize(
     "sizes", [[10**9] * 3, [10**5, 10**5, 10**5], [4, 10**9, 3], [2**31, 2**31, 2**31]], ids=str
 )
+@pytest.mark.thread_unsafe(reason="what is allocated is counted for the whole process")
 def test_announced_sizes_allocate_nothing(sizes, sound, tmp_path):
     content = described(sound, sizes=sizes)
     refuse(tmp_path, content)

@@ -201,6 +201,7 @@ def test_no_python_frame_stands_before_a_prediction():
     assert "call" not in seen
 
 
+@pytest.mark.thread_unsafe(reason="the interval of switches is the process's")
 def test_a_long_prediction_lets_other_threads_run():
     net = fcnn.Network((200, 600, 600, 10), "tanh")
     X = np.zeros((20000, 200), np.float32)

@@ -158,6 +158,7 @@ def _train_in_child(queue):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of forking where threads once were
+@pytest.mark.thread_unsafe(reason="a fork beside other threads may wait for a lock for ever")
 def test_a_forked_child_trains_like_its_parent():
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()

@@ -399,11 +399,11 @@ def test_files_that_are_no_checkpoints(tmp_path, saved):
     assert net.parameters.tobytes() == before
 
 
-def test_fcnn_load_refuses_a_checkpoint_with_other_tensors(saved):
-    content = saved.read_bytes()
-    saved.write_bytes(content.replace(b'"training.', b'"trainink.'))
+def test_fcnn_load_refuses_a_checkpoint_with_other_tensors(saved, tmp_path):
+    forged = tmp_path / "forged"
+    forged.write_bytes(saved.read_bytes().replace(b'"training.', b'"trainink.'))
     with pytest.raises(ValueError, match="expected tensors"):
-        fcnn.load(saved)
+        fcnn.load(forged)
 
 
 def paths_of(value, path=()):

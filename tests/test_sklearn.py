@@ -281,6 +281,7 @@ def test_sparse_input(kind, task, solver, monkeypatch):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.thread_unsafe(reason="what is allocated is counted for the whole process")
 def test_a_sparse_matrix_never_is_dense_as_a_whole(solver):
     X = scipy.sparse.random_array((20_000, 1_000), density=0.001, format="csr", rng=0)
     y = np.asarray(X.sum(axis=1)).ravel()

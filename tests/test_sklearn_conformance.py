@@ -130,6 +130,7 @@ def threads_of_a_fit():
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+@pytest.mark.thread_unsafe(reason="the default is another outside of the main thread")
 def test_workers_take_one_thread(backend):
     from joblib import Parallel, delayed
 

@@ -665,6 +665,7 @@ def test_a_refused_call_does_not_take_the_optimizer():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.thread_unsafe(reason="signals are the main thread's")
 def test_ctrl_c_keeps_the_weights_of_the_last_completed_step():
     # A shell that starts pytest in the background has SIGINT ignored: ask for the usual handler.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -703,6 +704,7 @@ def interrupt_a_fit():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.thread_unsafe(reason="signals are the main thread's")
 def test_ctrl_c_at_any_moment_leaves_as_many_steps_as_updates():
     """Also between the core's last look and its return: an optimizer must not lose steps."""
     rng = np.random.default_rng(0)
