@@ -110,7 +110,10 @@ GRID = {"alpha": [1e-4, 1.0], "hidden_layer_sizes": [(4,), (8,)]}
 GIVEN = {"activation": "tanh", "max_iter": 20, "random_state": 0}
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading"])
+one_pool = pytest.mark.thread_unsafe(reason="joblib has one pool of processes for all threads")
+
+
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=one_pool), "threading"])
 def test_grid_search(backend, cancer):
     searches = []
     for library in (ours, theirs):
