@@ -893,6 +893,7 @@ def test_a_closed_pipe_is_quiet(here, run):
     done = subprocess.run(
         [sys.executable, "-m", "fcnn", "predict", "digits.safetensors", "digits"],
         stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # all answers fit into the buffer
     )  # fmt: skip
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

@@ -100,6 +100,7 @@ def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
     writer.writerow(header)
     # NumPy's str of a float is the shortest text that reads back as the same number of its type.
     writer.writerows([str(cell) for cell in row] for row in zip(*columns, strict=True))
+    file.flush()  # the score is said after them, and not at all if nobody reads them
 
 
 def _report_score(
