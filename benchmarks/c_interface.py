@@ -58,7 +58,7 @@ def measure(program, network, rows, folder):
     shape = (network.sizes[0],) if rows == 1 else (rows, network.sizes[0])
     x = np.ones(shape, network.dtype)
     out = network.predict(x)
-    calls = max(1, 2000 // rows)
+    calls = max(1, int(1e5 / median / rows))
     laps = timeit.repeat(lambda: network.predict(x, out), number=calls, repeat=100)
     return best, median, 1e9 * min(laps) / calls / rows
 
