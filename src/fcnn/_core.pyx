@@ -1139,7 +1139,7 @@ cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t rows) noexcept no
     cdef Py_ssize_t per_row = (model.layers[1].n_in + 2 * model.widest) * model.itemsize
     cdef Py_ssize_t fitting = min(<Py_ssize_t> MOST_ROWS, WORKSPACE // per_row)
     return min(max(fitting // model.lanes, <Py_ssize_t> 4),
-               (rows + model.lanes - 1) // model.lanes) * model.lanes
+               (rows - 1) // model.lanes + 1) * model.lanes
 
 
 cdef Py_ssize_t prediction_entries(const Model* model, Py_ssize_t rows) noexcept nogil:
