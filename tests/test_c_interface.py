@@ -1,7 +1,9 @@
 """The C interface: its table is frozen, and each build's does what the Python methods do."""
 
 import ctypes
+import os
 import re
+import sys
 from ctypes import POINTER, byref, c_double, c_int, c_int64, c_size_t, c_ssize_t, c_void_p
 from pathlib import Path
 
@@ -309,6 +311,51 @@ def test_load_says_what_is_wrong(tmp_path, size):
     assert not api.load(b"none.safetensors", None, 0)
     assert not api.load(None, message, 600)
     assert message.value == b"TypeError: path: expected a file's name, got NULL"
+
+
+def test_a_short_message_ends_with_a_whole_character(tmp_path):
+    api = table_of(fcnn._C_API)
+    path = tmp_path / "né€😀"
+    whole = f"FileNotFoundError: {path}: no such file"
+    for size in range(1, len(whole.encode()) + 3):
+        message = ctypes.create_string_buffer(size)
+        assert not api.load(str(path).encode(), message, size)
+        text = message.value.decode()
+        assert whole.startswith(text)
+        assert size - 4 <= len(text.encode()) + 1 <= size or text == whole
+
+
+def test_a_name_in_no_encoding_is_loaded(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("file names are Unicode here")
+    api = table_of(fcnn._C_API)
+    name = os.path.join(os.fsencode(tmp_path), b"\xff.safetensors")
+    fcnn.Network((4, 3)).save(tmp_path / "a")
+    os.rename(tmp_path / "a", name)
+    net = api.load(name, None, 0)
+    assert net
+    api.release(net)
+
+
+def test_damaged_files_are_refused(tmp_path):
+    api = table_of(fcnn._C_API)
+    fcnn.Network((4, 8, 3)).save(tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    message = ctypes.create_string_buffer(500)
+    for length in range(0, len(content), 7):
+        (tmp_path / "damaged").write_bytes(content[:length])
+        assert not api.load(str(tmp_path / "damaged").encode(), message, len(message))
+        assert message.value.startswith(b"ValueError: ")
+
+
+def test_a_handle_stays_what_it_is(api, core):
+    network = core.Network((4, 8, 3), ("tanh", "identity"), "squared_error", "float32")
+    net, parameters = api.borrow(network), api.parameters(api.borrow(network))
+    X, y = np.ones((20, 4), "f"), np.zeros((20, 3), "f")
+    network.train_step(X, y, fcnn.Adam())
+    network.parameters[:] = 0.5
+    assert (api.borrow(network), api.parameters(net)) == (net, parameters)
+    assert Caller(api, network).forward(X).tobytes() == network.predict(X).tobytes()
 
 
 # --- Predictions ------------------------------------------------------------------------------

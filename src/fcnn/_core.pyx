@@ -2191,6 +2191,7 @@ cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept w
     except BaseException as error:
         if message != NULL and size > 0:
             text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:size - 1]
+            text = text.decode("utf-8", "ignore").encode()      # whole characters
             memcpy(message, <const char*> text, len(text))
             message[len(text)] = 0
         return NULL
