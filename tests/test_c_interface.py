@@ -254,11 +254,15 @@ def test_the_pxd_declares_what_the_header_does():
     for structure in STRUCTURES:
         body = re.search(rf"struct {structure}:\n((?: {{8}}.*\n)+)", text)[1]
         body = re.sub(r"\n {12}\s*", " ", body).replace("( ", "(")
+        for line in body.splitlines():
+            if "(*" in line:
+                assert line.endswith(" except NULL" if "(*borrow)" in line else " noexcept nogil")
         body = re.sub(r" noexcept nogil| except NULL", "", body)
         body = body.replace("object network", "struct _object *network")
         body = re.sub(r"(\w)\* ?", r"\1 *", body)
         assert [line.strip() for line in body.splitlines()] == declarations(structure)
     assert set(CONSTANTS) <= set(re.findall(r"FCNN_\w+", text))
+    assert "\n    const fcnn_api* fcnn_import() except NULL\n" in text
 
 
 def test_the_table_is_that_of_the_build_that_runs():
