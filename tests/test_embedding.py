@@ -138,6 +138,46 @@ def test_the_header_is_cplusplus_and_strict_c(tmp_path):
         run("c++", "-x", "c++", "-std=c++11", *flags, source, "-o", tmp_path / "cpp")
 
 
+IMPORTS = """\
+#include <Python.h>
+#include "fcnn.h"
+int main(void)
+{
+    Py_Initialize();
+    if (fcnn_import() == NULL) {
+        PyErr_Print();
+        return 1;
+    }
+    return Py_FinalizeEx() < 0;
+}
+"""
+
+
+@needs_library
+@pytest.mark.parametrize(
+    ("abi", "version", "runs"),
+    [(0, 0, True), (0, -1, True), (0, 1, False), (1, 0, False), (-1, 0, False), (-1, 1, False)],
+    ids=["same", "older program", "older fcnn", "next ABI", "last ABI", "last ABI, newer version"],
+)
+def test_a_program_runs_with_its_version_and_newer_ones(tmp_path, abi, version, runs):
+    """The numbers that the program is compiled with, relative to those of the installed fcnn."""
+    changes = {"ABI": abi, "VERSION": version}
+    text, count = re.subn(
+        r"(#define FCNN_(ABI|VERSION)) (\d+)",
+        lambda m: f"{m[1]} {int(m[3]) + changes[m[2]]}",
+        Path(fcnn.get_include(), "fcnn.h").read_text("utf-8"),
+    )
+    assert count == 2
+    (tmp_path / "fcnn.h").write_text(text)
+    (tmp_path / "imports.c").write_text(IMPORTS)
+    program = build(tmp_path / "imports.c", tmp_path / "imports")
+    if runs:
+        run(program)
+    else:
+        with pytest.raises(AssertionError, match="ImportError: compiled for the C interface"):
+            run(program)
+
+
 @needs_compiler
 @pytest.mark.skipif(util.find_spec("Cython") is None, reason="no Cython")
 @pytest.mark.skipif(util.find_spec("setuptools") is None, reason="no setuptools")
