@@ -75,13 +75,15 @@ typedef struct fcnn_api {
     int abi;                    /* FCNN_ABI and FCNN_VERSION of the fcnn that is installed */
     int version;
 
-    /* The handle of a fcnn.Network, valid as long as the caller holds a reference to the object.
-       With the interpreter's lock. NULL with a TypeError set: not a network. */
+    /* The handle of a fcnn.Network, valid as long as the caller holds a reference to the object,
+       also when that is trained or given new parameters. With the interpreter's lock. NULL with a
+       TypeError set: not a network. */
     fcnn_network *(*borrow)(struct _object *network);
     /* The network of a file, the caller's until its release. NULL: `message`, if it is not NULL,
        says why. Takes the interpreter's lock itself; Python must be initialized. */
     fcnn_network *(*load)(const char *path, char *message, size_t message_bytes);
-    /* End a handle of `load`; not one of `borrow`. Takes the interpreter's lock itself. */
+    /* End a handle of `load`, once; not one of `borrow`. NULL is nothing. Takes the interpreter's
+       lock itself; Python must be initialized. */
     void (*release)(fcnn_network *network);
 
     int (*dtype)(const fcnn_network *network);
