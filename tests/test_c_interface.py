@@ -513,8 +513,9 @@ def test_wrong_arguments_have_a_code(api, core):
     for wrong in (
         {"rule": 3}, {"rule": -1}, {"lr": 0}, {"lr": np.nan}, {"lr": np.inf}, {"lr": -1},
         {"weight_decay": -1}, {"weight_decay": np.nan}, {"beta1": 1}, {"beta2": -0.1},
-        {"epsilon": 0}, {"epsilon": np.nan}, {"steps": -1}, {"rule": SGD, "momentum": 1},
-        {"rule": SGD, "nesterov": 1}, {"rule": SGD, "momentum": np.nan},
+        {"epsilon": 0}, {"epsilon": np.nan}, {"steps": -1}, {"steps": 2**63 - 1},
+        {"rule": SGD, "momentum": 1}, {"rule": SGD, "nesterov": 1},
+        {"rule": SGD, "momentum": np.nan},
     ):  # fmt: skip
         assert train(**wrong) == BAD_ARGUMENT
     assert train(optimizer=POINTER(Optimizer)()) == BAD_ARGUMENT

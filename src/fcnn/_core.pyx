@@ -32,7 +32,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -2058,7 +2058,7 @@ cdef int backward_f64(
 cdef bint sound(const fcnn_optimizer* o) noexcept nogil:
     """Whether fcnn.SGD, Adam and AdamW would take these numbers; each comparison refuses NaN."""
     if not (o.lr > 0 and isfinite(o.lr) and o.weight_decay >= 0 and isfinite(o.weight_decay)
-            and o.steps >= 0):
+            and 0 <= o.steps < INT64_MAX):
         return False
     if o.rule == FCNN_SGD:
         return 0 <= o.momentum < 1 and (o.momentum > 0 or not o.nesterov)
