@@ -334,6 +334,21 @@ def test_a_batch_normalization_is_folded_into_the_layer_after_it(torch):
     assert_close(net.predict(X), outputs_of(torch, module, X), "float64")
 
 
+def test_a_module_may_stand_in_several_places(torch):
+    nn, relu, square = torch.nn, torch.nn.ReLU(), torch.nn.Linear(5, 5)
+    module = nn.Sequential(nn.Linear(4, 5), relu, square, relu, square, nn.Linear(5, 3))
+    net = convert.from_torch(module)
+    assert net.activations == ("relu", "relu", "identity", "identity")
+    X = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    assert_close(net.predict(X), module(torch.from_numpy(X)).detach().numpy(), "float32")
+
+
+def test_parameters_without_numbers_are_refused(torch):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3, device="meta"))
+    with pytest.raises(ValueError, match=r"module '0' \(Linear\): .*device meta"):
+        convert.from_torch(module)
+
+
 def test_images_are_flattened(torch):
     torch.manual_seed(0)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 3))

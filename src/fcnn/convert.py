@@ -98,6 +98,8 @@ def _refuse(source: str, why: str) -> NoReturn:
 def _real(source: str, values: Any) -> Array:
     """Return parameters as an array, uncopied where possible."""
     if hasattr(values, "detach"):  # PyTorch's; NumPy has no bfloat16 to convert it to
+        if values.is_meta:
+            _refuse(source, "its parameters are on the device meta, which holds no numbers")
         values = values.detach().cpu()
         if str(values.dtype) in ("torch.float32", "torch.float64"):
             values = values.numpy()
@@ -495,7 +497,8 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[_Step]:
     if module._forward_hooks or module._forward_pre_hooks:
         _refuse(source, "has hooks, which may change what it computes")
     if is_a(nn.Sequential):
-        for name, child in module.named_children():
+        # named_children() leaves out a module that stands in two places.
+        for name, child in module._modules.items():
             yield from _module_steps(nn, child, f"{path}.{name}" if path else name)
         return
     if is_a(nn.Identity, nn.Dropout, nn.AlphaDropout):
