@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -248,6 +249,21 @@ def test_preprocessing_is_a_function_of_its_own(compiler, dtype, tmp_path):
     check_outputs(net, X, predicted(library, "net", net, X))
     net.preprocessing = None
     assert "prepare" not in convert.to_c(net, "net")
+
+
+def test_the_program_of_the_readme(any_compiler, tmp_path):
+    text = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    (program,) = re.findall(r"<!-- stand-alone -->\n```c\n(.*?)```", text, re.DOTALL)
+    net = fcnn.Network((4, 16, 3))
+    convert.to_c(net, "model", tmp_path / "model.c")
+    (tmp_path / "main.c").write_text(program)
+    command = [any_compiler, *FLAGS, "main.c", "-o", "program", "-lm"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    printed = subprocess.run(
+        [tmp_path / "program"], capture_output=True, check=True, text=True, timeout=60
+    )
+    answer = np.array(printed.stdout.split(), np.float32)
+    np.testing.assert_allclose(answer, net.predict([5.1, 3.5, 1.4, 0.2]), rtol=1e-6)
 
 
 def test_a_file(tmp_path):
