@@ -2,15 +2,14 @@
 # The free-threaded wheel: builds such a CPython from Debian's source, the wheel with it, and runs
 # the tests in it, each of them on several threads at once.
 #
-#     scripts/free_threaded.sh [FOLDER]
+#     scripts/free_threaded.sh [pytest's arguments]
 #
-# FOLDER (build/free-threaded) keeps the interpreter for the next time. PYTHON=... takes one that is
-# there already, THREADS=... another number than 8. Needs Debian with dpkg-dev, GCC, make, and the
-# headers of libssl-dev, zlib1g-dev, libffi-dev, liblzma-dev and libbz2-dev; where safetensors has no
-# wheel for the interpreter, Rust, too. Nothing is installed outside of FOLDER.
+# build/free-threaded keeps the interpreter for the next time. PYTHON=... takes one that is there
+# already, THREADS=... another number than 8. Needs Debian with dpkg-dev, GCC, make, and the headers
+# of libssl-dev, zlib1g-dev, libffi-dev, liblzma-dev and libbz2-dev. Nothing is installed elsewhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-folder=$(realpath -m "${1:-build/free-threaded}")
+folder=$PWD/build/free-threaded
 python=${PYTHON:-$folder/python/bin/python3.14}
 
 # Sources of sid in lists of their own: the system's are not touched, and none of its packages.
@@ -48,12 +47,13 @@ build_python() {
     )
 }
 
-[ -x "$python" ] || build_python
-rm -rf "$folder"/{dist,venv}
+[ -n "${PYTHON-}" ] || [ -x "$python" ] || build_python
+rm -rf "$folder/dist"
 "$python" -m pip wheel . --no-deps --wheel-dir "$folder/dist"
-wheel=$(echo "$folder"/dist/fcnn-*.whl)
-"$python" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install "$wheel[test]" pytest-run-parallel
+"$python" -m venv --clear "$folder/venv"
+# The first safetensors with wheels for it is 0.9.0rc1; pip prefers 0.8's source, which needs Rust.
+"$folder/venv/bin/pip" install --only-binary safetensors \
+    "$(echo "$folder"/dist/*.whl)[test]" pytest-run-parallel
 "$folder/venv/bin/python" -W error -c \
     'import sys, fcnn; assert not sys._is_gil_enabled(), "the lock is on"'
-exec "$folder/venv/bin/python" -m pytest --parallel-threads="${THREADS:-8}"
+exec "$folder/venv/bin/python" -m pytest --parallel-threads="${THREADS:-8}" "$@"
