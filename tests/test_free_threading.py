@@ -29,6 +29,25 @@ def at_once(work):
         return list(pool.map(one, range(THREADS)))
 
 
+def beside(change, good):
+    """Call change() on one thread; whether good() holds all the while on the others."""
+    done = threading.Event()
+
+    def work(i):
+        if i == 0:
+            try:
+                change()
+            finally:
+                done.set()
+            return True
+        well = good()
+        while not done.is_set():
+            well &= good()
+        return well
+
+    return all(at_once(work))
+
+
 def problem(dtype, rng=0):
     """Return a network, and data of which 1,000 rows are worth releasing the lock."""
     net = fcnn.Network((21, 50, 33, 5), ["relu", "gelu"], dtype=dtype, rng=rng)
@@ -103,22 +122,12 @@ def test_predictions_beside_a_training_do_no_harm():
     alone, X, y = problem("float32")
     fit(alone, X, y)
     net, *_ = problem("float32")
-    done = threading.Event()
 
-    def work(i):
-        if i == 0:
-            try:
-                fit(net, X, y)
-            finally:
-                done.set()
-            return True
-        finite = True
-        while not done.is_set():
-            finite &= np.isfinite(net.predict(X)).all() and np.isfinite(net.predict(X[0])).all()
-            finite &= np.isfinite(net.gradients(X, y)[1]).all()
-        return finite
+    def finite():
+        answers = net.predict(X), net.predict(X[0]), net.gradients(X, y)[1]
+        return all(np.isfinite(a).all() for a in answers)
 
-    assert all(at_once(work))
+    assert beside(lambda: fit(net, X, y), finite)
     assert net.parameters.tobytes() == alone.parameters.tobytes()
 
 
@@ -127,21 +136,16 @@ def test_parameters_assigned_beside_predictions_stay_where_they_are():
     other, *_ = problem("float64", rng=1)
     weights, biases, flat = other.weights, other.biases, net.parameters.copy()
     address, expected = net.parameters.ctypes.data, net.predict(X).tobytes()
-    done = threading.Event()
 
-    def work(i):
-        if i == 0:
-            for _ in range(200):
-                net.weights, net.biases = weights, biases
-                net.parameters = flat
-            done.set()
-            return True
-        finite = True
-        while not done.is_set():
-            finite &= np.isfinite(net.predict(X)).all() and np.isfinite(net.predict(X[0])).all()
-        return finite
+    def assign():
+        for _ in range(200):
+            net.weights, net.biases = weights, biases
+            net.parameters = flat
 
-    assert all(at_once(work))
+    def finite():
+        return np.isfinite(net.predict(X)).all() and np.isfinite(net.predict(X[0])).all()
+
+    assert beside(assign, finite)
     assert net.parameters.ctypes.data == address
     assert net.predict(X).tobytes() == expected
 
