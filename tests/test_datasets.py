@@ -446,6 +446,23 @@ def test_csv_refuses(tmp_path, text, parts):
         assert part in message
 
 
+def test_csv_is_closed_when_the_call_ends(tmp_path, monkeypatch):
+    path, opened = write(tmp_path / "t.csv", "a,b\n1,2\nx,3\n4,5\n"), []
+
+    def recorded(*arguments, **settings):
+        opened.append(open(*arguments, **settings))  # noqa: SIM115
+        return opened[-1]
+
+    monkeypatch.setattr(datasets, "open", recorded, raising=False)
+    with pytest.raises(ValueError, match="line 3") as caught:
+        datasets.load_csv(path)
+    assert [file.closed for file in opened] == [True]  # while the error and its frames are alive
+    del caught
+    datasets.csv_columns(path)
+    datasets.load_csv(path, features=["b"])
+    assert [file.closed for file in opened] == [True] * 3
+
+
 def test_csv_refusal_of_a_long_cell_is_short(tmp_path):
     path = write(tmp_path / "t.csv", "a\n" + "x" * 100_000 + "\n")
     assert len(refusal(ValueError, datasets.load_csv, path)) < 200 + len(str(path))

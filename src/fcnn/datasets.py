@@ -15,8 +15,8 @@ import re
 import reprlib
 import zlib
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias
@@ -296,37 +296,40 @@ def load_csv(
         column.
     """
     path = _file(path)
-    rows = _csv_rows(path)
-    names = _header(path, next(rows)[1])
-    if target is not None and target not in names:
-        raise ValueError(f"target: {path} has no column {target!r}; expected one of {names}")
-    wanted = [name for name in names if name != target] if features is None else list(features)
-    missing = [name for name in wanted if name not in names]
-    if missing:
-        raise ValueError(f"features: {path} has no column {missing[0]!r}; expected some of {names}")
-    if not wanted:
-        raise ValueError(f"{path} has no column besides the target {target!r}")
-    taken = [names.index(name) for name in wanted]
-    target_at = None if target is None else names.index(target)
-
-    values = array("d")
-    targets: list[str] = []
-    target_lines = array("q")
-    for line, row in rows:
-        if not row:
-            continue
-        if len(row) != len(names):
+    with closing(_csv_rows(path)) as rows:
+        names = _header(path, next(rows)[1])
+        if target is not None and target not in names:
+            raise ValueError(f"target: {path} has no column {target!r}; expected one of {names}")
+        wanted = [name for name in names if name != target] if features is None else list(features)
+        missing = [name for name in wanted if name not in names]
+        if missing:
             raise ValueError(
-                f"{path}, line {line}: {len(row)} cells; expected {len(names)}, as in the header"
+                f"features: {path} has no column {missing[0]!r}; expected some of {names}"
             )
-        if target_at is not None:
-            targets.append(row[target_at].strip())
-            target_lines.append(line)
-        cells = [row[i] for i in taken]
-        try:
-            values.extend(_finite(cells))
-        except ValueError:
-            _refuse_row(path, line, wanted, cells)
+        if not wanted:
+            raise ValueError(f"{path} has no column besides the target {target!r}")
+        taken = [names.index(name) for name in wanted]
+        target_at = None if target is None else names.index(target)
+
+        values = array("d")
+        targets: list[str] = []
+        target_lines = array("q")
+        for line, row in rows:
+            if not row:
+                continue
+            if len(row) != len(names):
+                raise ValueError(
+                    f"{path}, line {line}: {len(row)} cells; "
+                    f"expected {len(names)}, as in the header"
+                )
+            if target_at is not None:
+                targets.append(row[target_at].strip())
+                target_lines.append(line)
+            cells = [row[i] for i in taken]
+            try:
+                values.extend(_finite(cells))
+            except ValueError:
+                _refuse_row(path, line, wanted, cells)
     if not values:
         raise ValueError(f"{path} has a header but no data rows; expected at least one")
     return Table(
@@ -339,10 +342,11 @@ def load_csv(
 def csv_columns(path: PathArgument) -> list[str]:
     """Return the names of a CSV file's columns; the file and the errors as for `load_csv`."""
     path = _file(path)
-    return _header(path, next(_csv_rows(path))[1])
+    with closing(_csv_rows(path)) as rows:
+        return _header(path, next(rows)[1])
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
     """Yield the line where each row begins and its cells; the header first, empty rows too."""
     import csv
 
