@@ -235,7 +235,9 @@ int main(int argc, char **argv)
 {
     char message[500];
     if (argc < 3) fail("see the head of c_driver.c");
+#ifndef Py_GIL_DISABLED                         /* it has mimalloc alone, and refuses the choice */
     setenv("PYTHONMALLOC", "malloc", 1);        /* what Python's own allocator takes is seen, too */
+#endif
     Py_Initialize();
     fcnn = fcnn_import();
     if (fcnn == NULL) {

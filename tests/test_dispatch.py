@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+import sysconfig
 from importlib import util
 from pathlib import Path
 
@@ -19,7 +20,10 @@ def test_every_build_is_installed_and_uses_the_stable_abi(module):
     spec = util.find_spec(f"fcnn.{module}")
     assert spec is not None
     if os.name != "nt":
-        assert Path(spec.origin).name == f"{module}.abi3.so"
+        # Free-threaded CPython has none before 3.15.
+        free = sysconfig.get_config_var("Py_GIL_DISABLED")
+        suffix = sysconfig.get_config_var("EXT_SUFFIX") if free else ".abi3.so"
+        assert Path(spec.origin).name == module + suffix
 
 
 @pytest.mark.parametrize(("isa", "module"), VARIANTS.items())
