@@ -338,6 +338,9 @@ def test_any_layout_of_the_data(order):
 # --- The same words ------------------------------------------------------------------------------
 
 
+one_stdout = pytest.mark.thread_unsafe(reason="what is printed is caught for the whole process")
+
+
 def heard(action):
     """What an action prints, warns of and raises."""
     printed = io.StringIO()
@@ -352,6 +355,7 @@ def heard(action):
     return printed.getvalue(), said, raised
 
 
+@one_stdout
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -426,6 +430,7 @@ def failures():
 FAILURES = dict(failures())
 
 
+@one_stdout
 @pytest.mark.parametrize("name", FAILURES)
 @pytest.mark.parametrize("cls", ["MLPClassifier", "MLPRegressor"])
 def test_errors(cls, name):
@@ -439,6 +444,7 @@ def test_errors(cls, name):
         assert raised(ours) == expected
 
 
+@one_stdout
 @pytest.mark.parametrize("cls", ["MLPClassifier", "MLPRegressor"])
 def test_errors_of_the_choices_name_what_there_is(cls):
     X, y, _ = data("multiclass")
@@ -450,6 +456,7 @@ def test_errors_of_the_choices_name_what_there_is(cls):
     assert "adamw" in str(error.value)
 
 
+@one_stdout
 def test_errors_of_classes():
     X, y, _ = data("multiclass")
 
@@ -475,6 +482,7 @@ def test_other_numbers_of_outputs_are_refused():
         network.fit(X, y[:, :2])
 
 
+@one_stdout
 def test_a_training_that_diverges():
     X, y, _ = data("regression")
     given = {"solver": "sgd", "learning_rate_init": 1e3, "activation": "identity"}
