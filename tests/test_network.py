@@ -191,14 +191,14 @@ def test_no_python_frame_stands_before_a_prediction():
     net = fcnn.Network((4, 16, 3), "tanh")
     X, out = np.zeros((1, 4), np.float32), np.empty((1, 3), np.float32)
     seen = []
-    sys.setprofile(lambda frame, event, arg: seen.append(event))
+    sys.setprofile(lambda frame, event, arg: seen.append((event, getattr(arg, "__name__", None))))
     try:
         net.predict(X, out)
         net.predict(X, out=out)
     finally:
         sys.setprofile(None)
-    assert "c_call" in seen
-    assert "call" not in seen
+    assert seen.count(("c_call", "predict")) == 2
+    assert "call" not in [event for event, _ in seen]
 
 
 @pytest.mark.thread_unsafe(reason="the interval of switches is the process's")
