@@ -1,1 +1,3 @@
+BUILDS: tuple[tuple[str, str, int], ...]
+
 def x86_64_level() -> int: ...

@@ -6,29 +6,18 @@ is refused, never replaced silently.
 """
 
 import importlib
-import importlib.util
 import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from fcnn._cpu import x86_64_level
+from fcnn._cpu import BUILDS, x86_64_level
 
 __all__ = ["available", "core", "isa", "show_config"]
-
-# Fastest first. The value is the module; its level is what x86_64_level() must reach.
-_X86_MODULES = {"v4": "_core_v4", "v3": "_core_v3", "v2": "_core"}
-
-
-def _is_present(module: str) -> bool:
-    return importlib.util.find_spec(f"fcnn.{module}") is not None
-
 
 def available() -> dict[str, str]:
     """Return the builds that this CPU can run, fastest first: instruction set and module."""
     level = x86_64_level()
-    if level == 0 or not _is_present("_core_v3"):  # one build for the platform
-        return {"neon" if platform.machine() in ("aarch64", "arm64") else "generic": "_core"}
-    return {isa: module for isa, module in _X86_MODULES.items() if level >= int(isa[1])}
+    return {isa: module for isa, module, needed in BUILDS if needed <= level}
 
 
 def _choose() -> str:

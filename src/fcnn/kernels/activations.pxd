@@ -1,20 +1,20 @@
 """Activations: a = sigma(z), and sigma'(z).
 
+Each ladder names every activation and ends in a trap: one that was forgotten cannot become another.
+
 Definitions and constants are PyTorch's defaults (torch.nn.LeakyReLU, ELU, GELU, SiLU, Softplus).
 A comparison is written so that NaN takes the branch that keeps it NaN. A bare 1 is a double in C,
 and would turn the arithmetic of floats into that of doubles: hence <real> 1.
 """
 
-from fcnn._elementary cimport (
+from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
-from fcnn._real cimport real
+from fcnn.kernels.isa cimport NR
+from fcnn.kernels.real cimport real, trap
 
-cdef enum:
-    MOST_LANES = 32             # of a panel, whatever the build
-
-cdef enum Activation:
+cdef enum Activation:           # their names: core/model.pxi
     IDENTITY
     SIGMOID
     TANH
@@ -25,11 +25,14 @@ cdef enum Activation:
     SILU
     SOFTPLUS
     EXP
-    SOFTMAX
+    SOFTMAX                     # of a whole layer: not in the ladders below
+    NUM_ACTIVATIONS
 
 
 cdef inline real sigma(Activation activation, real z) noexcept nogil:
     """a = sigma(z), for every activation that acts on each input sum alone."""
+    if activation == IDENTITY:
+        return z
     if activation == SIGMOID:
         return sigmoid(z)
     if activation == TANH:
@@ -48,17 +51,15 @@ cdef inline real sigma(Activation activation, real z) noexcept nogil:
         return z if z > 20 else logarithm_of_1_plus(exponential(z))
     if activation == EXP:
         return exponential(z)
+    trap()
     return z
-
-
-cdef inline bint derivative_reads_z(Activation activation) noexcept nogil:
-    """Whether sigma'(z) cannot be had from a alone, so that z must be kept."""
-    return activation == GELU or activation == SILU
 
 
 cdef inline real sigma_derivative(Activation activation, real z, real a) noexcept nogil:
     """sigma'(z), from a = sigma(z) where that is possible: no second exponential."""
     cdef real s
+    if activation == IDENTITY:
+        return 1
     if activation == SIGMOID:
         return a * (<real> 1 - a)
     if activation == TANH:
@@ -81,15 +82,54 @@ cdef inline real sigma_derivative(Activation activation, real z, real a) noexcep
         return 1 if a > 20 else -exponential_minus_1(-a)
     if activation == EXP:
         return a
+    trap()
     return 1
 
 
-cdef inline void activate_each(
-    Activation activation, const real* z, real* a, Py_ssize_t count,
+cdef inline void one_activation(
+    Activation activation, bint backward,   # constant at every call, so that no entry chooses anew
+    const real* z, real* a, real* delta, Py_ssize_t count,
 ) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(count):
-        a[i] = sigma(activation, z[i])
+    if backward:
+        for i in range(count):
+            delta[i] *= sigma_derivative(activation, z[i], a[i])
+    else:
+        for i in range(count):
+            a[i] = sigma(activation, z[i])
+
+
+cdef inline void any_activation(
+    Activation activation, bint backward,
+    const real* z,              # IN (count,); backward: read only where sigma' needs it
+    real* a,                    # OUT sigma(z), may be z itself; backward: IN
+    real* delta,                # backward: IN dC/da, OUT dC/dz = dC/da sigma'(z)
+    Py_ssize_t count,
+) noexcept nogil:
+    """Name the activation, which makes it a constant."""
+    if activation == IDENTITY:
+        if not backward and a != z:
+            one_activation(IDENTITY, backward, z, a, delta, count)
+    elif activation == SIGMOID:
+        one_activation(SIGMOID, backward, z, a, delta, count)
+    elif activation == TANH:
+        one_activation(TANH, backward, z, a, delta, count)
+    elif activation == RELU:
+        one_activation(RELU, backward, z, a, delta, count)
+    elif activation == LEAKY_RELU:
+        one_activation(LEAKY_RELU, backward, z, a, delta, count)
+    elif activation == ELU:
+        one_activation(ELU, backward, z, a, delta, count)
+    elif activation == GELU:
+        one_activation(GELU, backward, z, a, delta, count)
+    elif activation == SILU:
+        one_activation(SILU, backward, z, a, delta, count)
+    elif activation == SOFTPLUS:
+        one_activation(SOFTPLUS, backward, z, a, delta, count)
+    elif activation == EXP:
+        one_activation(EXP, backward, z, a, delta, count)
+    else:
+        trap()
 
 
 cdef inline void softmax(
@@ -101,8 +141,8 @@ cdef inline void softmax(
 ) noexcept nogil:
     """a_k = e^(z_k - max z) / sum_j e^(z_j - max z): the shift keeps e^z from overflowing."""
     cdef Py_ssize_t k, s
-    cdef real largest[MOST_LANES]
-    cdef real total[MOST_LANES]
+    cdef real largest[NR]
+    cdef real total[NR]
     for s in range(lanes):
         largest[s] = z[s]
         total[s] = 0
@@ -139,70 +179,3 @@ cdef inline void softmax_row(
     total = <real> 1 / total
     for k in range(n):
         a[k] *= total
-
-
-cdef inline void activate(
-    Activation activation,
-    const real* z,              # IN (count,)
-    real* a,                    # OUT (count,); may be z itself
-    Py_ssize_t count,
-) noexcept nogil:
-    """a = sigma(z) for all but the softmax."""
-    # One loop; naming the activation at each call makes it a constant there, so every loop is
-    # compiled for its one activation instead of choosing anew for every entry.
-    if activation == IDENTITY:
-        if a != z:
-            activate_each(IDENTITY, z, a, count)
-    elif activation == SIGMOID:
-        activate_each(SIGMOID, z, a, count)
-    elif activation == TANH:
-        activate_each(TANH, z, a, count)
-    elif activation == RELU:
-        activate_each(RELU, z, a, count)
-    elif activation == LEAKY_RELU:
-        activate_each(LEAKY_RELU, z, a, count)
-    elif activation == ELU:
-        activate_each(ELU, z, a, count)
-    elif activation == GELU:
-        activate_each(GELU, z, a, count)
-    elif activation == SILU:
-        activate_each(SILU, z, a, count)
-    elif activation == SOFTPLUS:
-        activate_each(SOFTPLUS, z, a, count)
-    elif activation == EXP:
-        activate_each(EXP, z, a, count)
-
-
-cdef inline void scale_each(
-    Activation activation, const real* z, const real* a, real* delta, Py_ssize_t count,
-) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(count):
-        delta[i] *= sigma_derivative(activation, z[i], a[i])
-
-
-cdef inline void multiply_by_derivative(
-    Activation activation,
-    const real* z,              # IN (count,); read only where derivative_reads_z
-    const real* a,              # IN (count,)
-    real* delta,                # IN dC/da, OUT dC/dz = dC/da sigma'(z)
-    Py_ssize_t count,
-) noexcept nogil:
-    if activation == SIGMOID:
-        scale_each(SIGMOID, z, a, delta, count)
-    elif activation == TANH:
-        scale_each(TANH, z, a, delta, count)
-    elif activation == RELU:
-        scale_each(RELU, z, a, delta, count)
-    elif activation == LEAKY_RELU:
-        scale_each(LEAKY_RELU, z, a, delta, count)
-    elif activation == ELU:
-        scale_each(ELU, z, a, delta, count)
-    elif activation == GELU:
-        scale_each(GELU, z, a, delta, count)
-    elif activation == SILU:
-        scale_each(SILU, z, a, delta, count)
-    elif activation == SOFTPLUS:
-        scale_each(SOFTPLUS, z, a, delta, count)
-    elif activation == EXP:
-        scale_each(EXP, z, a, delta, count)

@@ -8,7 +8,8 @@ that threads would share, and the same masks whatever their number.
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from fcnn._real cimport real
+from fcnn.kernels.isa cimport NR
+from fcnn.kernels.real cimport real
 
 
 cdef inline uint64_t scramble(uint64_t x) noexcept nogil:
@@ -31,7 +32,7 @@ cdef inline void drop(
     real* mask,                 # OUT (n, lanes) 0 or 1 / (1 - p)
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
-    cdef uint32_t keys[32]
+    cdef uint32_t keys[NR]
     cdef uint32_t bits, node, least = <uint32_t> (p * 4294967296.0)
     cdef real kept = <real> (1 / (1 - p))
     cdef Py_ssize_t k, s

@@ -1,0 +1,307 @@
+# The C interface: see include/fcnn.h.
+
+cdef Py_ssize_t lay_out_for(
+    const Model* model, Workspace* ws, void* memory, int purpose, Py_ssize_t rows,
+) noexcept nogil:
+    ws.rows = block_rows(model, rows, True)
+    # Of a gradient alone the caller has the place.
+    return lay_out(model, ws, memory, True, False, NULL, 1, 4 if purpose == FCNN_TRAIN else 0)
+
+
+cdef size_t workspace_bytes(
+    const fcnn_network* network, int purpose, ptrdiff_t rows,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Workspace ws
+    cdef Prediction parts
+    if network == NULL or rows < 1:
+        return 0
+    if purpose == FCNN_FORWARD:
+        if rows <= FEW_ROWS:
+            return few_entries(model) * model.itemsize + 64
+        return lay_out_prediction(model, prediction_rows(model, rows), NULL, &parts) + 64
+    if purpose == FCNN_BACKWARD or purpose == FCNN_TRAIN:
+        return lay_out_for(model, &ws, NULL, purpose, rows)
+    return 0
+
+
+cdef inline int forward(
+    const fcnn_network* network, const real* x, Py_ssize_t rows, real* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Py_ssize_t i
+    cdef Call call
+    cdef Workspace ws
+    if network == NULL or x == NULL or out == NULL or workspace == NULL or rows < 1:
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != sizeof(real):
+        return FCNN_WRONG_DTYPE
+    if rows <= FEW_ROWS:
+        if size < workspace_bytes(network, FCNN_FORWARD, rows):
+            return FCNN_SMALL_WORKSPACE
+        for i in range(rows):
+            predict_row(model, x + i * model.layers[1].n_in,
+                        out + i * model.layers[model.L].n_out, <real*> aligned(workspace))
+        return FCNN_OK
+    if size < workspace_bytes(network, FCNN_FORWARD, rows):
+        return FCNN_SMALL_WORKSPACE
+    begin_prediction(&call, &ws, model, x, rows, out)
+    ws.scratch = aligned(workspace)
+    run_team(thread_main, &call, 1)
+    return FCNN_OK
+
+
+cdef int forward_f32(
+    const fcnn_network* network, const float* x, ptrdiff_t rows, float* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return forward(network, x, rows, out, workspace, size)
+
+
+cdef int forward_f64(
+    const fcnn_network* network, const double* x, ptrdiff_t rows, double* out,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return forward(network, x, rows, out, workspace, size)
+
+
+cdef int run_step(
+    const fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
+    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, Rule* rule,
+    void* gradient, double* loss, void* workspace, size_t size,
+) noexcept nogil:
+    """Loss and gradient of a batch; of rule and gradient one is NULL."""
+    cdef const Model* model = <const Model*> network
+    cdef int purpose = FCNN_TRAIN if gradient == NULL else FCNN_BACKWARD
+    cdef Py_ssize_t i
+    cdef Call call
+    cdef Workspace ws
+    if (network == NULL or x == NULL or (y == NULL) == (labels == NULL) or rows < 1
+            or loss == NULL or workspace == NULL):
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != itemsize:
+        return FCNN_WRONG_DTYPE
+    if size < workspace_bytes(network, purpose, rows):
+        return FCNN_SMALL_WORKSPACE
+    if labels != NULL:
+        if model.loss != CROSS_ENTROPY:
+            return FCNN_BAD_LABEL
+        for i in range(rows):
+            if labels[i] < 0 or labels[i] >= model.layers[model.L].n_out:
+                return FCNN_BAD_LABEL
+    memset(&call, 0, sizeof(Call))
+    lay_out_for(model, &ws, workspace, purpose, rows)
+    if (rows - 1) % model.lanes < model.lanes // 2:
+        # The last panel is half empty: see open_workspace. The sums of squares read it, too.
+        memset(ws.a[0], 0, <char*> ws.normalizer - <char*> ws.a[0])
+    if gradient != NULL:
+        ws.gradient = gradient
+    call.model = model
+    call.data.x = x
+    call.data.y = y
+    call.data.labels = labels
+    call.data.weight = sample_weight
+    call.data.rows = call.batch_size = rows
+    call.workspace = &ws
+    call.rule = rule
+    call.backward = True
+    run_team(thread_main, &call, 1)
+    loss[0] = call.loss
+    return FCNN_OK if call.outcome == FINE else FCNN_DIVERGED
+
+
+cdef int backward_f32(
+    const fcnn_network* network, const float* x, const float* y, const int64_t* labels,
+    const float* sample_weight, ptrdiff_t rows, double* loss, float* gradient,
+    void* workspace, size_t size,
+) noexcept nogil:
+    if gradient == NULL:
+        return FCNN_BAD_ARGUMENT
+    return run_step(network, sizeof(float), x, y, labels, sample_weight, rows, NULL, gradient, loss,
+                    workspace, size)
+
+
+cdef int backward_f64(
+    const fcnn_network* network, const double* x, const double* y, const int64_t* labels,
+    const double* sample_weight, ptrdiff_t rows, double* loss, double* gradient,
+    void* workspace, size_t size,
+) noexcept nogil:
+    if gradient == NULL:
+        return FCNN_BAD_ARGUMENT
+    return run_step(network, sizeof(double), x, y, labels, sample_weight, rows, NULL, gradient,
+                    loss, workspace, size)
+
+
+cdef bint read_optimizer(const fcnn_optimizer* o, Rule* rule) noexcept nogil:
+    """Whether fcnn.SGD, Adam and AdamW would take these numbers; its rule, but for the state."""
+    memset(rule, 0, sizeof(Rule))
+    if o == NULL:
+        return False
+    if o.rule == FCNN_SGD:
+        rule.name = SGD
+    elif o.rule == FCNN_ADAM:
+        rule.name = ADAM
+    elif o.rule == FCNN_ADAMW:
+        rule.name = ADAMW
+    else:
+        return False
+    rule.lr = o.lr
+    rule.weight_decay = o.weight_decay
+    rule.momentum = o.momentum
+    rule.nesterov = o.nesterov
+    rule.beta1 = o.beta1
+    rule.beta2 = o.beta2
+    rule.epsilon = o.epsilon
+    rule.step = o.steps
+    return valid_rule(rule)
+
+
+cdef size_t state_bytes(
+    const fcnn_network* network, const fcnn_optimizer* optimizer,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Rule rule
+    if network == NULL or not read_optimizer(optimizer, &rule):
+        return 0
+    return state_vectors(&rule) * (model.n_parameters + SLACK) * model.itemsize
+
+
+cdef int train_step(
+    fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
+    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, fcnn_optimizer* optimizer,
+    double* loss, void* workspace, size_t size,
+) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    cdef Rule rule
+    cdef size_t state
+    cdef int code
+    if network == NULL or not read_optimizer(optimizer, &rule):
+        return FCNN_BAD_ARGUMENT
+    state = state_bytes(network, optimizer)
+    if state > 0 and optimizer.state == NULL:
+        return FCNN_BAD_ARGUMENT
+    if optimizer.state_bytes < state:
+        return FCNN_SMALL_WORKSPACE
+    if state_vectors(&rule) > 0:
+        rule.first = optimizer.state
+    if state_vectors(&rule) > 1:
+        rule.second = <char*> optimizer.state + (model.n_parameters + SLACK) * model.itemsize
+    code = run_step(network, itemsize, x, y, labels, sample_weight, rows, &rule, NULL, loss,
+                    workspace, size)
+    optimizer.steps = rule.step
+    return code
+
+
+cdef int train_step_f32(
+    fcnn_network* network, const float* x, const float* y, const int64_t* labels,
+    const float* sample_weight, ptrdiff_t rows, fcnn_optimizer* optimizer, double* loss,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return train_step(network, sizeof(float), x, y, labels, sample_weight, rows, optimizer, loss,
+                      workspace, size)
+
+
+cdef int train_step_f64(
+    fcnn_network* network, const double* x, const double* y, const int64_t* labels,
+    const double* sample_weight, ptrdiff_t rows, fcnn_optimizer* optimizer, double* loss,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return train_step(network, sizeof(double), x, y, labels, sample_weight, rows, optimizer, loss,
+                      workspace, size)
+
+
+cdef int dtype_of(const fcnn_network* network) noexcept nogil:
+    return <int> (<const Model*> network).itemsize
+
+
+cdef ptrdiff_t n_inputs(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).layers[1].n_in
+
+
+cdef ptrdiff_t n_outputs(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).layers[(<const Model*> network).L].n_out
+
+
+cdef ptrdiff_t n_parameters(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).n_parameters
+
+
+cdef void* parameters_of(fcnn_network* network) noexcept nogil:
+    return (<Model*> network).parameters
+
+
+cdef const char* error_text(int code) noexcept nogil:
+    if code == FCNN_OK:
+        return "no error"
+    if code == FCNN_BAD_ARGUMENT:
+        return "an argument is NULL or out of its range"
+    if code == FCNN_WRONG_DTYPE:
+        return "the network has the other dtype"
+    if code == FCNN_SMALL_WORKSPACE:
+        return "the workspace or the optimizer's state is too small"
+    if code == FCNN_BAD_LABEL:
+        return "a label is out of range, or the loss takes none"
+    if code == FCNN_DIVERGED:
+        return "the loss, the gradient or a weight would not be finite; no update was made"
+    return "no code of this version"
+
+
+cdef fcnn_network* borrow(object network) except NULL:
+    if not isinstance(network, Network):
+        raise TypeError(f"network: expected a fcnn.Network, got {type(network).__name__}")
+    if (<Network> network).model.layers == NULL:
+        raise RuntimeError("the network has not been initialized")
+    return <fcnn_network*> &(<Network> network).model
+
+
+cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept with gil:
+    cdef fcnn_network* handle
+    try:
+        if path == NULL:
+            raise TypeError("path: expected a file's name, got NULL")
+        from fcnn.files import load as load_file
+
+        network = load_file(os.fsdecode(<bytes> path))
+        handle = borrow(network)
+        Py_INCREF(network)
+        return handle
+    except BaseException as error:
+        if message != NULL and size > 0:
+            text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:size - 1]
+            text = text.decode("utf-8", "ignore").encode()      # whole characters
+            memcpy(message, <const char*> text, len(text))
+            message[len(text)] = 0
+        return NULL
+
+
+cdef void release(fcnn_network* network) noexcept with gil:
+    if network != NULL:
+        Py_DECREF(<object> (<Model*> network).owner)
+
+
+cdef fcnn_api table
+table.abi = FCNN_ABI
+table.version = FCNN_VERSION
+table.borrow = borrow
+table.load = load
+table.release = release
+table.dtype = dtype_of
+table.n_inputs = n_inputs
+table.n_outputs = n_outputs
+table.n_parameters = n_parameters
+table.parameters = parameters_of
+table.workspace_bytes = workspace_bytes
+table.state_bytes = state_bytes
+table.forward_f32 = forward_f32
+table.forward_f64 = forward_f64
+table.backward_f32 = backward_f32
+table.backward_f64 = backward_f64
+table.train_step_f32 = train_step_f32
+table.train_step_f64 = train_step_f64
+table.error_text = error_text
+
+
+def c_api():
+    """Return the table of include/fcnn.h in a capsule."""
+    return PyCapsule_New(&table, FCNN_CAPSULE, NULL)

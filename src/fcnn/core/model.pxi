@@ -1,0 +1,175 @@
+# What a network and a call of it are: tables of names, what is chosen by size, structs.
+
+# --- Names -----------------------------------------------------------------------------------
+#
+# THE tables of activations, losses and rules. Python's checks, the converters and the tests read
+# them from here; docs/extending.md says what else a new one needs.
+
+# Name: code, where it may stand, and whether sigma'(z) cannot be had from a alone (z is then kept).
+cdef dict activation_table = {
+    "identity": (IDENTITY, "anywhere", False),
+    "sigmoid": (SIGMOID, "anywhere", False),
+    "tanh": (TANH, "anywhere", False),
+    "relu": (RELU, "anywhere", False),
+    "leaky_relu": (LEAKY_RELU, "anywhere", False),
+    "elu": (ELU, "anywhere", False),
+    "gelu": (GELU, "anywhere", True),
+    "silu": (SILU, "anywhere", True),
+    "softplus": (SOFTPLUS, "anywhere", False),
+    "softmax": (SOFTMAX, "output", False),
+    "exp": (EXP, "output", False),
+}
+ACTIVATIONS = tuple(activation_table)
+OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
+
+# Name: code, and the output activations that it is defined for, its natural one first: the Poisson
+# loss takes the logarithm of a, the entropies take a for a probability.
+cdef dict loss_table = {
+    "squared_error": (SQUARED_ERROR, ACTIVATIONS),
+    "absolute_error": (ABSOLUTE_ERROR, ACTIVATIONS),
+    "huber": (HUBER, ACTIVATIONS),
+    "poisson": (POISSON, ("exp", "softplus")),
+    "binary_cross_entropy": (BINARY_CROSS_ENTROPY, ("sigmoid",)),
+    "cross_entropy": (CROSS_ENTROPY, ("softmax",)),
+}
+OUTPUT_ACTIVATIONS = {name: loss_table[name][1] for name in loss_table}
+
+cdef dict rule_table = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
+RULES = tuple(rule_table)
+
+if (len(activation_table), len(loss_table), len(rule_table)) != (
+        NUM_ACTIVATIONS, NUM_LOSSES, NUM_RULES):
+    raise ImportError("core/model.pxi: an activation, loss or rule has no name")
+
+# --- What is chosen by size, and why. Times are of Zen 3, AVX2 -------------------------------
+
+cdef enum:
+    # A batch goes through the network in blocks of at most this many rows, their gradients added
+    # up: the workspace stays bounded when a batch is a whole data set ...
+    MOST_ROWS = 256
+    # ... and smaller where layers are wide (bytes).
+    WORKSPACE_BYTES = 33554432
+    # Up to this many samples are computed row by row, with the lanes over nodes: of a panel most
+    # lanes would be empty.
+    FEW_ROWS = 3
+    # The gradient updates the weights as it appears, unless that takes more multiplications than
+    # these for each lane of a register (50 ms): it cannot be interrupted. The update is a small
+    # part of such a step, but needs a place for the whole gradient.
+    MOST_FUSED_WORK = 268435456
+    # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
+    # cache while the nodes of l go by.
+    NODES_PER_ITEM = 96
+    # What fits here is on the stack: one row then needs no allocation.
+    STACK_ENTRIES = 2048
+    # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
+    WORTH_RELEASING = 100000
+    # ... for making threads (20 to 50 us), and, in a step, for each thread that waits for the
+    # others (1 us).
+    WORTH_THREADS = 20000000
+    WORTH_WAITING = 250000
+    # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
+    WORK_PER_LOOK = 20000000
+    # What an activation counts for beside them.
+    WORK_PER_ACTIVATION = 20
+
+# --- Structs ---------------------------------------------------------------------------------
+
+cdef struct Layer:
+    Py_ssize_t n_in             # n_(l-1)
+    Py_ssize_t n_out            # n_l
+    Py_ssize_t W                # where W^l begins in the flat vector
+    Py_ssize_t b                # where b^l begins
+    Activation activation
+    bint derivative_reads_z
+
+cdef struct Model:
+    Py_ssize_t L
+    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas
+    Loss loss
+    Py_ssize_t n_parameters
+    Py_ssize_t widest           # the largest of n_1..n_L
+    Py_ssize_t deepest          # the largest of n_0..n_(L-1)
+    Py_ssize_t lanes            # samples of a panel
+    Py_ssize_t itemsize
+    void* parameters
+    PyObject* owner             # the Network that holds all this
+
+cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 1, ...
+    const void* x               # (., n_0)
+    const void* y               # (., n_L), or NULL where labels are given
+    const int64_t* labels       # (.,), or NULL
+    const void* weight          # (.,), or NULL for 1
+    const int64_t* order        # or NULL
+    Py_ssize_t rows
+
+cdef struct Options:            # of a training call; see train_epoch
+    const double* lr_curve      # (batches,), or NULL
+    double* batch_losses        # (batches, 2), or NULL
+    double l1
+    double l2
+    bint penalty_per_sample
+    double clip_norm            # 0: any length
+    double label_smoothing
+    const double* dropout       # (L,) of layers 0..L-1, or NULL
+    uint64_t seed
+
+cdef struct Workspace:          # what one block of samples writes, by panels
+    Py_ssize_t rows             # of a block, at most
+    void** z                    # z[1..L]; a[l] itself where z is not needed later
+    void** a                    # a[0..L]
+    void** delta                # delta[1..L]
+    void** delta_rows           # delta[1..L] again, by panels of nodes: (rows, lanes) for each
+    void** mask                 # mask[0..L-1] of the layers with dropout
+    void* normalizer            # (rows,) of the softmax
+    double* costs               # for each panel of samples: sum of the weighted costs,
+    double* squares             # and of the squares of all a, and of all delta
+    void* gradient              # (n_parameters,)
+    void* copies                # three times as long, or NULL
+    void* scratch               # of the threads
+    Py_ssize_t scratch_bytes    # of each
+    void* memory                # the one allocation behind all of them
+
+cdef struct Scratch:            # of one thread
+    void* packed                # weights of a group of nodes
+    void* y                     # (n_L, lanes)
+    void* row[2]                # a layer of one sample; the second is followed by two more
+    void* ahead                 # z^1 of the next sample
+
+cdef struct Prediction:         # what one thread writes to predict a block of rows
+    void* x                     # panels (rows, n_0)
+    void* a[2]                  # panels (rows, widest) of two layers in turn
+    void* packed
+
+cdef enum Outcome:
+    FINE
+    OVERFLOW                    # of the loss, the gradient or the update: the step was not made
+    NO_MEMORY
+
+cdef struct Call:               # one call, for all its threads
+    const Model* model
+    Samples data
+    Py_ssize_t batch_size
+    Workspace* workspace
+    Rule* rule                  # NULL to compute without updating
+    Options options
+    bint backward
+    void* out                   # (rows, n_L) or NULL: a^L of all rows
+    void** trace[3]             # NULL or z, a, delta of all rows, as (rows, n_l) for each l
+    bint watched                # whether the calling thread looks for Ctrl-C
+    double loss
+    Outcome outcome
+    PyObject* error             # what Ctrl-C raised
+
+cdef struct Worker:             # a thread's view of the call
+    Call* call
+    Team* team
+    int index                   # 0 is the thread that made the call
+    int barriers
+    bint stop
+    Py_ssize_t work             # since the last look for Ctrl-C
+    Py_ssize_t batch            # which one it is,
+    Py_ssize_t begun            # and how many of its samples were in earlier blocks
+
+
+# `tag`, here and below, is never read: its type says which of float32 and float64 is meant, where
+# everything else comes as void* out of a struct.

@@ -1,0 +1,498 @@
+# The extension type: arrays that have been checked in, the core's calls, arrays out.
+
+cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=False) except? NULL:
+    """The address of a C-contiguous, aligned, native array of `size` entries; nothing else passes.
+
+    Users' arrays were made so before they came here: this is the core's own guard against reading
+    memory that is not theirs.
+    """
+    if not cnp.PyArray_Check(array):
+        raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
+    cdef cnp.ndarray a = array
+    if (not cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(a), kind)
+            or not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_SIZE(a) != size
+            or (write and not cnp.PyArray_ISCARRAY(a))):
+        raise ValueError(f"{name}: the core expects {size} contiguous entries of its dtype")
+    return cnp.PyArray_DATA(a)
+
+
+@cython.no_gc_clear             # model.parameters points into `vector` until the end
+cdef class Network:
+    """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
+
+    A subclass brings three methods for what predict cannot take as it is: _as_inputs, which
+    converts inputs or refuses them, _refuse_out, and _threads: how many threads there may be.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        n_0, ..., n_L.
+    activations : sequence of str
+        One name for each layer 1..L.
+    loss : str
+    dtype : numpy.dtype
+        float32 or float64.
+    """
+
+    cdef object __weakref__     # an optimizer remembers whose state it holds
+    cdef Model model
+    cdef int kind               # NumPy's number of the dtype
+    cdef cnp.ndarray vector     # the flat parameter vector
+    cdef readonly tuple sizes
+    cdef readonly tuple activations
+    cdef readonly str loss
+
+    def __init__(self, sizes, activations, loss, dtype):
+        cdef Py_ssize_t l, offset = 0
+        cdef Layer* layer
+        cdef Layer* layers
+        if self.model.layers != NULL:
+            raise RuntimeError("the network exists already")
+        self.sizes = tuple(sizes)
+        self.activations = tuple(activations)
+        self.loss = loss
+        self.kind = cnp.NPY_FLOAT32 if np.dtype(dtype) == np.float32 else cnp.NPY_FLOAT64
+        self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
+        self.model.owner = <PyObject*> self
+        self.model.L = len(self.sizes) - 1
+        self.model.loss = loss_table[loss][0]
+        layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
+        if layers == NULL:
+            raise MemoryError
+        try:
+            for l in range(1, self.model.L + 1):
+                layer = &layers[l]
+                layer.n_in = self.sizes[l - 1]
+                layer.n_out = self.sizes[l]
+                layer.activation, _, layer.derivative_reads_z = (
+                    activation_table[self.activations[l - 1]])
+                layer.W = offset
+                layer.b = offset + layer.n_in * layer.n_out
+                offset = layer.b + layer.n_out
+                self.model.widest = max(self.model.widest, layer.n_out)
+            self.model.n_parameters = offset
+            self.vector = zeros_with_slack((offset,), dtype)
+        except BaseException:
+            free(layers)
+            raise
+        self.model.deepest = max(self.sizes[:self.model.L])
+        self.model.lanes = NR if self.model.itemsize == 4 else NR // 2
+        self.model.parameters = cnp.PyArray_DATA(self.vector)
+        self.model.layers = layers  # last: it marks the network as whole
+
+    def __dealloc__(self):
+        free(self.model.layers)
+
+    @property
+    def dtype(self):
+        """numpy.dtype of parameters, inputs and outputs."""
+        return np.dtype(np.float32 if self.model.itemsize == 4 else np.float64)
+
+    @property
+    def parameters(self):
+        """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
+        return self.vector[:]   # a view: reshaping it must not reshape the network's own array
+
+    cdef int describe(self, X, y, sample_weight, Samples* samples) except -1:
+        """Point samples at arrays that stay alive as long as the caller holds them."""
+        cdef Py_ssize_t n_in, n_out
+        if self.model.layers == NULL:
+            raise RuntimeError("the network has not been initialized")
+        n_in = self.model.layers[1].n_in
+        n_out = self.model.layers[self.model.L].n_out
+        samples.rows = len(X)
+        samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
+        samples.y = NULL
+        samples.labels = NULL
+        samples.weight = NULL
+        samples.order = NULL
+        if y is None:
+            pass
+        elif y.dtype == np.int64:
+            samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
+        else:
+            samples.y = data_of(y, self.kind, samples.rows * n_out, "y")
+        if sample_weight is not None:
+            samples.weight = data_of(sample_weight, self.kind, samples.rows, "sample_weight")
+        return 0
+
+    def __call__(self, X, out=None, n_threads=None):
+        """Return a^L; the same as predict."""
+        return self.predict(X, out, n_threads)
+
+    # A plain method descriptor: Cython's own function object makes a tuple of the arguments, which
+    # costs more than a small network (4-16-3, one row: 270 ns instead of 215).
+    @cython.binding(False)
+    @cython.embedsignature(True)
+    @cython.embedsignature.format("clinic")
+    def predict(self, X, out=None, n_threads=None):
+        """Return the activations a^L of the output layer.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+            Inputs. NaN flows through.
+        out : numpy.ndarray, optional
+            Where to write: the network's dtype, C-contiguous, the shape of the answer.
+        n_threads : int, optional
+            At most so many threads. None takes as many as gain by it (`fcnn.set_num_threads`).
+            The answer has the same bits whatever their number.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_L) or (n_L,)
+            `out`, if it was given. Row i has the same bits whether it is predicted alone or in a
+            batch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If X has the wrong shape or is not numeric, or out cannot take the answer.
+        """
+        cdef cnp.ndarray inputs, outputs
+        cdef cnp.npy_intp shape[2]
+        cdef Py_ssize_t rows
+        cdef int ndim
+        cdef char* begin
+        if self.model.layers == NULL:
+            raise RuntimeError("the network has not been initialized")
+        inputs = X if self.is_direct(X) else self._as_inputs(X)
+        ndim = cnp.PyArray_NDIM(inputs)
+        rows = cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1
+        shape[0] = rows
+        shape[ndim - 1] = self.model.layers[self.model.L].n_out
+        if out is None:
+            outputs = cnp.PyArray_SimpleNew(ndim, shape, self.kind)
+        else:
+            if not (cnp.PyArray_Check(out)
+                    and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
+                    and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
+                    and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
+                    and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
+                    and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]):
+                self._refuse_out(out, (*np.shape(inputs)[:ndim - 1], self.sizes[self.model.L]))
+            outputs = out
+            begin = <char*> cnp.PyArray_DATA(inputs)
+            if (begin < <char*> cnp.PyArray_DATA(outputs) + cnp.PyArray_NBYTES(outputs)
+                    and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
+                inputs = inputs.copy()      # or the first rows would overwrite later inputs
+        if rows <= FEW_ROWS and 2 * (self.model.widest + SLACK) <= STACK_ENTRIES:
+            if n_threads is not None:
+                self._threads(n_threads)
+            if self.multiplications(rows) < WORTH_RELEASING:
+                self.predict_few(inputs, outputs, rows)
+            else:
+                with nogil:
+                    self.predict_few(inputs, outputs, rows)
+        else:
+            self.predict_many(inputs, outputs, rows, n_threads)
+        return outputs
+
+    cdef void predict_few(
+        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows,
+    ) noexcept nogil:
+        cdef double on_stack[STACK_ENTRIES]
+        cdef Py_ssize_t i
+        cdef Py_ssize_t n_in = self.model.layers[1].n_in
+        cdef Py_ssize_t n_out = self.model.layers[self.model.L].n_out
+        cdef void* x = cnp.PyArray_DATA(inputs)
+        cdef void* out = cnp.PyArray_DATA(outputs)
+        for i in range(rows):
+            if self.model.itemsize == 4:
+                predict_row(&self.model, <float*> x + i * n_in, <float*> out + i * n_out,
+                            <float*> on_stack)
+            else:
+                predict_row(&self.model, <double*> x + i * n_in, <double*> out + i * n_out,
+                            on_stack)
+
+    cdef int predict_many(
+        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows, n_threads,
+    ) except -1:
+        cdef Call call
+        cdef Workspace ws
+        cdef Prediction parts
+        cdef int threads = 1
+        begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
+                         cnp.PyArray_DATA(outputs))
+        if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
+            threads = self.team_size(n_threads, rows, call.batch_size)
+            threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
+        ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
+        # Zeros: see open_workspace.
+        ws.memory = calloc(threads * ws.scratch_bytes + 64, 1)
+        if ws.memory == NULL:
+            raise MemoryError
+        ws.scratch = aligned(ws.memory)
+        try:
+            if self.multiplications(rows) < WORTH_RELEASING:
+                run_team(thread_main, &call, 1)
+            else:
+                run(&call, threads)
+        finally:
+            free(ws.memory)
+        return 0
+
+    cdef Py_ssize_t multiplications(self, Py_ssize_t rows) noexcept:
+        """Multiplications of a forward pass, near enough; without overflow."""
+        return min(rows, <Py_ssize_t> 1 << 30) * min(self.model.n_parameters, <Py_ssize_t> 1 << 30)
+
+    cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t batch_size) except -1:
+        """How many threads: as many as were asked for, or as many as gain by it."""
+        cdef Py_ssize_t most, panels = (batch_size + self.model.lanes - 1) // self.model.lanes
+        if n_threads is None and self.multiplications(rows) < WORTH_THREADS:
+            return 1
+        most = self._threads(n_threads)
+        if n_threads is None:
+            most = min(most, self.multiplications(batch_size) // WORTH_WAITING, panels)
+        return <int> max(<Py_ssize_t> 1, min(most, <Py_ssize_t> 1024))
+
+    def _threads(self, n_threads):
+        """Return how many threads a call may have; None is one here."""
+        return 1 if n_threads is None else int(n_threads)
+
+    cdef bint is_direct(self, X) noexcept:
+        """Whether X can be read as it is."""
+        cdef int ndim
+        if not cnp.PyArray_CheckExact(X):
+            return False
+        ndim = cnp.PyArray_NDIM(<cnp.ndarray> X)
+        return (cnp.PyArray_TYPE(<cnp.ndarray> X) == self.kind
+                and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray> X)
+                and (ndim == 2 and cnp.PyArray_DIM(<cnp.ndarray> X, 0) > 0 or ndim == 1)
+                and cnp.PyArray_DIM(<cnp.ndarray> X, ndim - 1) == self.model.layers[1].n_in)
+
+    cdef int pass_once(
+        self, X, y, sample_weight, n_threads, Call* call, bint backward, Py_ssize_t batch_size=0,
+        order=None,
+    ) except -1:
+        """Run a call over arrays: once over all of them, or batch by batch with its update."""
+        cdef Workspace ws
+        cdef int threads
+        self.describe(X, y, sample_weight, &call.data)
+        call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
+        if order is not None:
+            call.data.order = <const int64_t*> data_of(
+                order, cnp.NPY_INT64, call.data.rows, "order")
+            if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
+                raise ValueError("order: expected indices of samples")
+        threads = self.team_size(n_threads, call.data.rows, call.batch_size)
+        open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
+                       call.options.dropout, threads)
+        try:
+            if call.model == NULL:
+                call.model = &self.model
+            call.workspace = &ws
+            call.backward = backward
+            if call.rule == NULL and call.out != NULL and backward:
+                ws.gradient = call.out       # computed in place
+                call.out = NULL
+            run(call, threads)
+        finally:
+            free(ws.memory)
+        return 0
+
+    def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
+        """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
+        cdef Call call
+        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        memset(&call, 0, sizeof(Call))
+        call.out = cnp.PyArray_DATA(out)
+        self.pass_once(X, y, sample_weight, n_threads, &call, False)
+        return call.loss, out
+
+    def gradients(self, X, y, sample_weight=None, n_threads=None):
+        """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
+        cdef Call call
+        cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
+        memset(&call, 0, sizeof(Call))
+        call.out = cnp.PyArray_DATA(gradient)
+        self.pass_once(X, y, sample_weight, n_threads, &call, True)
+        return call.loss, gradient
+
+    def backpropagate(self, X, y, sample_weight=None):
+        """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
+        cdef Call call
+        cdef Py_ssize_t l, what
+        cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
+        cdef void** kept
+        memset(&call, 0, sizeof(Call))
+        arrays = ([None], [X], [None])
+        kept = <void**> malloc(3 * (self.model.L + 1) * sizeof(void*))
+        if kept == NULL:
+            raise MemoryError
+        try:
+            for what in range(3):
+                call.trace[what] = kept + what * (self.model.L + 1)
+                for l in range(1, self.model.L + 1):
+                    array = np.empty((len(X), self.sizes[l]), self.dtype)
+                    arrays[what].append(array)
+                    call.trace[what][l] = cnp.PyArray_DATA(<cnp.ndarray> array)
+            call.out = cnp.PyArray_DATA(gradient)
+            self.pass_once(X, y, sample_weight, 1, &call, True)
+        finally:
+            free(kept)
+        return (*arrays, call.loss, gradient)
+
+    def outputs(self, X, n_threads=None, dropout=None, seed=0):
+        """Return a^L, shape (s, n_L), with the dropout of the first batch of a call with `seed`."""
+        cdef Call call
+        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        memset(&call, 0, sizeof(Call))
+        call.out = cnp.PyArray_DATA(out)
+        _alive = self.read_options(
+            &call.options, 1, {"dropout": dropout, "seed": seed})
+        self.pass_once(X, None, None, n_threads, &call, False)
+        return out
+
+    def train_given(self, X, dC_da, optimizer, n_threads=None, **options):
+        """Make one update with dC/da^L of the caller's own loss, shape (s, n_L)."""
+        cdef Model model = self.model
+        cdef Call call
+        model.loss = GIVEN
+        memset(&call, 0, sizeof(Call))
+        call.model = &model
+        return self.train(X, dC_da, optimizer, len(X), None, None, n_threads, &call, options)
+
+    def train_step(self, X, y, optimizer, sample_weight=None, n_threads=None, **options):
+        """Make one update with the gradient of the batch; return the loss before it."""
+        return self.train_epoch(
+            X, y, optimizer, len(X), None, sample_weight, n_threads, **options)
+
+    def train_epoch(
+        self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
+        **options,
+    ):
+        """Make one update for every `batch_size` samples; return the mean loss.
+
+        Parameters
+        ----------
+        X : numpy.ndarray, shape (s, n_0)
+        y : numpy.ndarray, shape (s, n_L), or int64 labels (s,)
+        optimizer : fcnn.optimizers.Optimizer
+        batch_size : int
+            The last batch takes the samples that are left.
+        order : numpy.ndarray of int64, shape (s,), optional
+            The samples in the order in which they are to be used.
+        sample_weight : numpy.ndarray, shape (s,), optional
+        n_threads : int, optional
+        **options
+            lr_curve : numpy.ndarray of float64, shape (batches,)
+                Learning rate of each update, in place of the optimizer's.
+            batch_losses : numpy.ndarray of float64, shape (batches, 2)
+                Written: mean cost and penalty of each batch, before its update.
+            l1, l2 : float
+                The penalty l1 sum |W| + l2 / 2 sum W^2 (weights, not biases) joins the loss.
+            penalty_per_sample : bool
+                Divide it by the samples of the batch (their weights).
+            clip_norm : float
+                A longer gradient is shortened to this Euclidean norm; 0 or None for any length.
+            label_smoothing : float
+                e in y <- (1 - e) y + e / n_L for the cross entropy, + e / 2 for the binary one.
+            dropout : sequence of float, length L
+                Probability that a node of layer 0..L-1 is dropped.
+            seed : int
+                Of the dropout of this call, 0 to 2^63 - 1.
+
+        Raises
+        ------
+        fcnn.DivergenceError
+            If the loss, the gradient of a batch or a weight would not be finite. That update is not
+            made.
+        KeyboardInterrupt
+            Between two updates; the parameters are those of the last completed one.
+        """
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        return self.train(
+            X, y, optimizer, batch_size, order, sample_weight, n_threads, &call, options)
+
+    cdef train(
+        self, X, y, optimizer, Py_ssize_t batch_size, order, sample_weight, n_threads, Call* call,
+        dict options,
+    ):
+        cdef Rule rule
+        cdef Py_ssize_t first_step
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if n_threads is not None:
+            self._threads(n_threads)    # refused, if at all, before the optimizer is touched
+        _alive = self.read_options(
+            &call.options, (len(X) + batch_size - 1) // batch_size, options)
+        state = optimizer.state(self)
+        self.read_rule(optimizer, state, &rule)
+        first_step = rule.step
+        call.rule = &rule
+        try:
+            self.pass_once(X, y, sample_weight, n_threads, call, True, batch_size, order)
+        finally:
+            # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
+            # raised there, and the steps be lost that the weights have made.
+            object.__setattr__(optimizer, "steps", rule.step)
+        if call.outcome == NO_MEMORY:
+            raise MemoryError("cannot copy parameters and optimizer state before a risky step")
+        if call.outcome == OVERFLOW:
+            what = (f"the loss became {call.loss}" if call.loss - call.loss != 0
+                    else "the gradient, a weight or the optimizer's state became infinite")
+            raise DivergenceError(
+                f"{what} in step {rule.step - first_step + 1}; the weights are those before that "
+                "step. Lower the learning rate, or scale inputs and targets to about 1")
+        return call.loss
+
+    cdef tuple read_options(self, Options* into, Py_ssize_t batches, dict options):
+        """Fill in what a training call was given; return what must stay alive with it."""
+        options = dict(options)
+        lr_curve = options.pop("lr_curve", None)
+        batch_losses = options.pop("batch_losses", None)
+        dropout = options.pop("dropout", None)
+        if lr_curve is not None:
+            into.lr_curve = <const double*> data_of(
+                lr_curve, cnp.NPY_FLOAT64, batches, "lr_curve")
+            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
+                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
+        if batch_losses is not None:
+            into.batch_losses = <double*> data_of(
+                batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
+        into.l1 = options.pop("l1", 0)
+        into.l2 = options.pop("l2", 0)
+        into.penalty_per_sample = options.pop("penalty_per_sample", False)
+        into.clip_norm = options.pop("clip_norm", None) or 0
+        into.label_smoothing = options.pop("label_smoothing", 0)
+        into.seed = options.pop("seed", 0)
+        if not (into.l1 >= 0 and into.l2 >= 0 and into.clip_norm >= 0
+                and 0 <= into.label_smoothing <= 1):
+            raise ValueError("l1, l2, clip_norm, label_smoothing: out of range")
+        if dropout is not None and any(dropout):
+            dropout = np.array(dropout, np.float64)
+            if not (dropout.min() >= 0 and dropout.max() < 1):
+                raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
+            into.dropout = <const double*> data_of(
+                dropout, cnp.NPY_FLOAT64, self.model.L, "dropout")
+        if options:
+            raise TypeError(f"unknown option {sorted(options)[0]}")
+        return lr_curve, batch_losses, dropout
+
+    cdef int read_rule(self, optimizer, tuple state, Rule* rule) except -1:
+        rule.name = rule_table[optimizer.rule]
+        rule.lr = optimizer.lr
+        rule.weight_decay = optimizer.weight_decay
+        rule.step = optimizer.steps
+        rule.momentum = 0
+        rule.nesterov = False
+        rule.beta1 = rule.beta2 = rule.epsilon = 0
+        rule.epsilon_hat = getattr(optimizer, "_epsilon_hat", False)
+        if rule.name == SGD:
+            rule.momentum = optimizer.momentum
+            rule.nesterov = optimizer.nesterov
+        else:
+            rule.beta1, rule.beta2 = optimizer.betas
+            rule.epsilon = optimizer.eps
+        rule.first = rule.second = NULL
+        if len(state) > 0:
+            rule.first = data_of(
+                state[0], self.kind, self.model.n_parameters, "state", write=True)
+        if len(state) > 1:
+            rule.second = data_of(
+                state[1], self.kind, self.model.n_parameters, "state", write=True)
+        if len(state) < state_vectors(rule):
+            raise ValueError("state: expected two moments")
+        return 0

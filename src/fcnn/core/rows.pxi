@@ -1,0 +1,125 @@
+# Up to FEW_ROWS samples, row by row: the same passes with the lanes over nodes.
+
+cdef void forward_rows(
+    const Model* model, const Samples* block, Workspace* ws, const Scratch* scratch,
+    bint ahead,                 # whether z^1 is there already
+    const real* tag,
+) noexcept nogil:
+    """The forward pass of a few samples one by one: a^0 as rows, the rest into a panel."""
+    cdef const real* parameters = <const real*> model.parameters
+    cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n
+    cdef const real* emitting
+    cdef real* receiving
+    cdef const Layer* layer
+    cdef real* z
+    cdef real* a
+    for s in range(block.rows):
+        emitting = <const real*> block.x + row_of(block, s) * n_in
+        # A panel of the inputs would be mostly empty and fill the cache.
+        memcpy(<real*> ws.a[0] + s * n_in, emitting, n_in * sizeof(real))
+        for l in range(1, model.L + 1):
+            layer = &model.layers[l]
+            n = layer.n_out
+            z = <real*> ws.z[l] + s
+            a = <real*> ws.a[l] + s
+            if l == 1 and ahead:
+                receiving = <real*> scratch.ahead
+            else:
+                receiving = <real*> scratch.row[l % 2]
+                row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
+                            layer.n_in)
+            if ws.z[l] != ws.a[l] or layer.activation == SOFTMAX:
+                for k in range(n):
+                    z[k * lanes] = receiving[k]
+            if layer.activation != SOFTMAX:
+                activate(layer.activation, <const real*> receiving, receiving, n)
+                for k in range(n):
+                    a[k * lanes] = receiving[k]
+            emitting = receiving
+    if model.layers[model.L].activation == SOFTMAX:
+        softmax(<const real*> ws.z[model.L], <real*> ws.a[model.L], <real*> ws.normalizer,
+                model.layers[model.L].n_out, lanes)
+
+
+cdef void predict_row(
+    const Model* model, const real* x, real* out, real* buffer,
+) noexcept nogil:
+    """a^L of one row."""
+    cdef const real* parameters = <const real*> model.parameters
+    cdef const Layer* layer
+    cdef real* receiving
+    cdef Py_ssize_t l, n = 0, whole
+    for l in range(1, model.L + 1):
+        layer = &model.layers[l]
+        n = layer.n_out
+        # Whole registers: what is left over would be computed one by one.
+        whole = (n + FLOATS - 1) // FLOATS * FLOATS
+        receiving = buffer + (l % 2) * (model.widest + SLACK)
+        row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
+        if layer.activation == SOFTMAX:
+            softmax_row(receiving, n, whole)
+        else:
+            activate(layer.activation, <const real*> receiving, receiving, whole)
+        x = receiving
+    memcpy(out, x, n * sizeof(real))
+
+
+cdef void outer_products(
+    const Layer* layer,
+    const real* a_previous,     # IN a^(l-1)
+    Py_ssize_t node_stride, Py_ssize_t row_stride,      # from node to node, from sample to sample
+    const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
+    Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
+    Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
+    real* parameters, const RuleConstants* constants, real* gradient, bint add,     # as there
+    const real* next, real* sums,       # see below
+    real* scratch,              # (rows + 1, widest + SLACK)
+) noexcept nogil:
+    """gradient_tiles for a few samples: a tile's sums would be of a few numbers.
+
+    Of one sample the update is all reading and writing, and so is the forward pass of the next one:
+    where its inputs are given as `next`, the new weights are multiplied with them as they appear,
+    and `sums` (n_l,) become its z.
+    """
+    cdef Py_ssize_t n_out = layer.n_out, k, s, at = layer.W + j * n_out
+    cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
+    a_previous += j * node_stride
+    for s in range(rows):       # from panels of nodes to rows
+        k = 0
+        while k < n_out:
+            memcpy(scratch + s * stride + k, delta_rows + k * block + s * lanes,
+                   lanes * sizeof(real))
+            k += lanes
+    if j == 0:
+        memset(scratch + rows * stride, 0, stride * sizeof(real))
+        for s in range(rows):
+            for k in range(n_out):
+                scratch[rows * stride + k] += scratch[s * stride + k]
+        apply_or_accumulate(layer.b, 0, scratch + rows * stride, 1, n_out, 0, parameters,
+                            constants + 1 if constants != NULL else NULL, gradient, add)
+        if next != NULL:
+            memcpy(sums, parameters + layer.b, n_out * sizeof(real))
+    if constants == NULL:
+        for k in range(count):
+            for s in range(rows):
+                add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
+                             gradient + at + k * n_out, n_out, add or s > 0)
+    elif next != NULL:
+        update_ahead(constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+    elif rows == 1:
+        update_outer(constants, parameters, at, n_out, 1, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
+    elif rows == 2:
+        update_outer(constants, parameters, at, n_out, 2, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
+    else:
+        update_outer(constants, parameters, at, n_out, FEW_ROWS, a_previous, node_stride,
+                     row_stride, scratch, stride, count, n_out)
+
+
+cdef inline void add_multiple(
+    real factor, const real* x, real* sums, Py_ssize_t n, bint add,
+) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(n):
+        sums[k] = multiply_add(factor, x[k], sums[k] if add else 0)

@@ -1,0 +1,234 @@
+# Batches, blocks, predictions, and the threads that run them.
+
+cdef struct BatchState:         # of the batch at hand; each thread has its own, all the same
+    Samples samples
+    double weight               # of all its samples
+    double scale                # 1 / weight: the 1/s of the average
+    double l1
+    double l2
+    double penalty
+    double costs                # weighted sum over the blocks so far
+    double a_squares            # and sums of squares of all a and of all delta
+    double delta_squares
+    bint cannot_overflow        # its step
+    bint fused                  # whether the gradient updates the weights as it appears
+    RuleConstants constants[2]  # if so: of weights and of biases
+    const void* next            # inputs of the sample whose z^1 is computed in advance, or NULL
+
+
+cdef void begin_batch(Worker* w, Py_ssize_t first, BatchState* b, const real* tag) noexcept nogil:
+    """Which samples, what they weigh, learning rate and penalty."""
+    cdef Call* call = w.call
+    cdef const Options* options = &call.options
+    cdef Py_ssize_t rows = min(call.batch_size, call.data.rows - first)
+    b.samples = subset(call.model, &call.data, first, rows, tag)
+    b.weight = total_weight(&b.samples, tag)
+    b.scale = 1 / b.weight if b.weight != 0 else 0
+    b.l1 = options.l1 * b.scale if options.penalty_per_sample else options.l1
+    b.l2 = options.l2 * b.scale if options.penalty_per_sample else options.l2
+    b.penalty = 0
+    if w.index == 0:
+        if options.lr_curve != NULL:
+            call.rule.lr = options.lr_curve[w.batch]
+        if b.l1 != 0 or b.l2 != 0:
+            b.penalty = penalty(call.model, b.l1, b.l2, tag)
+    b.costs = 0
+    # The bias is a weight of a node that is always 1.
+    b.a_squares = <double> rows
+    b.delta_squares = 0
+    b.cannot_overflow = True
+    b.fused = False
+
+
+cdef void choose_update(
+    Worker* w, Py_ssize_t first, Py_ssize_t block_rows, BatchState* b, const real* tag,
+) noexcept nogil:
+    """Whether the gradient of a block may update the weights as it appears."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    b.cannot_overflow = cannot_overflow(call.rule, b.l1, b.l2, b.a_squares, b.delta_squares)
+    b.fused = (b.cannot_overflow and isfinite(b.costs) and block_rows == b.samples.rows
+               and b.l1 == 0 and call.options.clip_norm == 0
+               and model.n_parameters * b.samples.rows // (BYTES // model.itemsize)
+               <= MOST_FUSED_WORK)
+    if b.fused:
+        b.constants[0] = rule_constants(call.rule, b.l2)
+        b.constants[1] = rule_constants(call.rule, 0)
+    b.next = NULL
+    if (b.fused and call.batch_size == 1 and row_by_row(call, 1) and w.team.size == 1
+            and first + 1 < call.data.rows):
+        b.next = (<const real*> call.data.x
+                  + row_of(&call.data, first + 1) * model.layers[1].n_in)
+
+
+cdef bint run_block(
+    Worker* w, Py_ssize_t first, BatchState* b, const real* tag,
+) noexcept nogil:
+    """Both phases of a block; return whether the call is to end."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    cdef Workspace* ws = call.workspace
+    cdef Samples block = subset(
+        model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
+    cdef Py_ssize_t panels = (block.rows + model.lanes - 1) // model.lanes, i
+    sample_phase(w, &block, 1 if model.loss == GIVEN else b.scale, first + w.begun,
+                 panels * w.index // w.team.size, panels * (w.index + 1) // w.team.size,
+                 b.next != NULL, tag)
+    if stop_at_barrier(w):
+        return True
+    for i in range(panels):
+        b.costs += ws.costs[i]
+    if call.backward:
+        for i in range(panels):
+            b.a_squares += ws.squares[2 * i]
+            b.delta_squares += ws.squares[2 * i + 1]
+        if call.rule != NULL:
+            choose_update(w, first, block.rows, b, tag)
+        weight_phase(w, block.rows, b.constants if b.fused else NULL, w.begun > 0,
+                     <const real*> b.next, tag)
+    w.begun += block.rows
+    return stop_at_barrier(w)
+
+
+cdef bint finish_update(Worker* w, BatchState* b, const real* tag) noexcept nogil:
+    """Make the update of a batch, unless it is made already; return whether the call is to end."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    cdef Workspace* ws = call.workspace
+    if b.fused:
+        if w.index == 0:
+            call.rule.step += 1
+        return False
+    if w.index == 0:
+        call.outcome = OVERFLOW
+        if (isfinite(b.costs * b.scale) and finish_gradient(
+                model, <real*> ws.gradient, b.l1, b.l2, call.options.clip_norm)):
+            call.outcome = update_all(
+                model, call.rule, <const real*> ws.gradient, not b.cannot_overflow, ws.copies)
+    return stop_at_barrier(w)
+
+
+cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
+    """Every batch: samples, then weights. All threads of the call go through this together."""
+    cdef Call* call = w.call
+    cdef double total = 0, all_weight = 0, penalties = 0
+    cdef Py_ssize_t first = 0
+    cdef BatchState b
+    b.next = NULL
+    while first < call.data.rows:
+        begin_batch(w, first, &b, tag)
+        w.begun = 0
+        while w.begun < b.samples.rows:
+            if run_block(w, first, &b, tag):
+                return
+        if call.rule != NULL:
+            if finish_update(w, &b, tag):
+                return
+            if call.outcome != FINE:
+                total = b.costs * b.scale
+                all_weight = 1
+                break
+        total += b.costs
+        all_weight += b.weight
+        penalties += b.penalty
+        if w.index == 0 and call.options.batch_losses != NULL:
+            call.options.batch_losses[2 * w.batch] = b.costs * b.scale
+            call.options.batch_losses[2 * w.batch + 1] = b.penalty
+        first += b.samples.rows
+        w.batch += 1
+        if should_stop(w, call.model.n_parameters) and w.team.size == 1:
+            break
+    if w.index == 0:
+        call.loss = ((total / all_weight if all_weight != 0 else 0)
+                     + (penalties / w.batch if w.batch > 0 else 0))
+
+
+# --- Predictions -----------------------------------------------------------------------------
+
+cdef void begin_prediction(
+    Call* call, Workspace* ws, const Model* model, const void* x, Py_ssize_t rows, void* out,
+) noexcept nogil:
+    memset(call, 0, sizeof(Call))
+    memset(ws, 0, sizeof(Workspace))
+    call.model = model
+    call.workspace = ws
+    call.data.x = x
+    call.data.rows = rows
+    call.out = out
+    call.batch_size = prediction_rows(model, rows)
+
+
+cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
+    """a^L of blocks of rows; the layers of a block take two places in turn."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    cdef Py_ssize_t lanes = model.lanes, most = call.batch_size, n_in = model.layers[1].n_in
+    cdef Py_ssize_t n_out = model.layers[model.L].n_out, first, l, i
+    cdef Prediction p
+    cdef const real* emitting
+    cdef real* receiving
+    cdef Samples block
+    lay_out_prediction(
+        model, most, <char*> call.workspace.scratch + w.index * call.workspace.scratch_bytes, &p)
+    while True:
+        first = next_item(w.team) * most
+        if first >= call.data.rows:
+            return
+        block = subset(model, &call.data, first, min(most, call.data.rows - first), tag)
+        if block.rows <= FEW_ROWS:
+            for i in range(block.rows):
+                predict_row(model, <const real*> block.x + i * n_in,
+                            <real*> call.out + (first + i) * n_out, <real*> p.a[0])
+            continue
+        for i in range((block.rows + lanes - 1) // lanes):
+            panel_of(<const real*> block.x, n_in, &block, i * lanes,
+                     <real*> p.x + i * n_in * lanes, lanes)
+        emitting = <const real*> p.x
+        for l in range(1, model.L + 1):
+            receiving = <real*> p.a[l % 2]
+            forward_layer(&model.layers[l], <const real*> model.parameters, emitting, receiving,
+                          receiving, <real*> NULL, block.rows, lanes, <real*> p.packed, w)
+            if w.stop:
+                return
+            emitting = receiving
+        for i in range((block.rows + lanes - 1) // lanes):
+            rows_of(emitting + i * n_out * lanes, n_out,
+                    <real*> call.out + (first + i * lanes) * n_out,
+                    min(lanes, block.rows - i * lanes), lanes)
+
+
+# --- Threads ---------------------------------------------------------------------------------
+
+cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
+    """What each thread of a call runs."""
+    cdef Worker w
+    w.call = <Call*> call
+    w.team = team
+    w.index = index
+    w.barriers = 0
+    w.stop = False
+    w.work = 0
+    w.batch = 0
+    w.begun = 0
+    if w.call.workspace.a == NULL:
+        if w.call.model.itemsize == 4:
+            predict_blocks(&w, <float*> NULL)
+        else:
+            predict_blocks(&w, <double*> NULL)
+    elif w.call.model.itemsize == 4:
+        run_batches(&w, <float*> NULL)
+    else:
+        run_batches(&w, <double*> NULL)
+
+
+cdef int run(Call* call, int threads) except -1:
+    """Run a call without the GIL; raise what Ctrl-C raised in it."""
+    call.watched = True
+    call.error = NULL
+    with nogil:
+        run_team(thread_main, call, threads)
+    if call.error != NULL:
+        error = <object> call.error
+        Py_DECREF(error)
+        raise error
+    return 0

@@ -1,0 +1,170 @@
+"""Losses: the cost of each sample, and its derivative with respect to the input sums of the output.
+
+    cost          C(a^L, y), summed over the outputs of a sample
+    output delta  delta^L = dC/da^L sigma'(z^L) = dC/dz^L
+
+Where sigma and C belong together (identity with the squared error, sigmoid with the binary cross
+entropy, softmax with the cross entropy, exp with the Poisson loss) the product is a - y, exactly;
+and the cost is computed from z, so that neither overflows nor takes the logarithm of a rounded 0.
+"""
+
+from libc.stdint cimport int64_t
+
+from fcnn.kernels.activations cimport EXP, SIGMOID, SOFTMAX, SOFTPLUS, Activation, sigma_derivative
+from fcnn.kernels.elementary cimport exponential, logarithm, logarithm_of_1_plus
+from fcnn.kernels.isa cimport NR
+from fcnn.kernels.real cimport real, trap
+
+cdef enum Loss:                 # their names: core/model.pxi
+    SQUARED_ERROR
+    ABSOLUTE_ERROR
+    HUBER
+    POISSON
+    BINARY_CROSS_ENTROPY
+    CROSS_ENTROPY
+    NUM_LOSSES
+    GIVEN                       # dC/da is given in place of y; C is the caller's
+
+
+cdef inline real cost(
+    Loss loss, Activation output, real z, real a, real y, real normalizer,
+) noexcept nogil:
+    """One output's share of C."""
+    cdef real error = a - y
+    cdef real size = -error if error < 0 else error
+    if loss == GIVEN:
+        return 0
+    if loss == SQUARED_ERROR:
+        return <real> 0.5 * error * error
+    if loss == ABSOLUTE_ERROR:
+        return size
+    if loss == HUBER:
+        return size - <real> 0.5 if size > 1 else <real> 0.5 * error * error
+    if loss == POISSON:
+        # log a = z for a = e^z; and nearly so for a = softplus(z), where a has underflowed
+        if output == EXP:
+            return a - y * z
+        return a - y * (z if a == 0 else logarithm(a))
+    if loss == CROSS_ENTROPY:
+        # The test keeps 0 * infinity out of the sum.
+        return y * (normalizer - z) if y != 0 else 0
+    if loss == BINARY_CROSS_ENTROPY:
+        # of a = sigmoid(z): log(1 + e^z) - y z, with e^-|z| against overflow
+        return (0 if z < 0 else z) - y * z + logarithm_of_1_plus(exponential(z if z < 0 else -z))
+    trap()
+    return 0
+
+
+cdef inline bint gives_dC_dz(Loss loss) noexcept nogil:
+    """Whether dC_da, below, has sigma' in it already."""
+    return loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON
+
+
+cdef inline real dC_da(Loss loss, Activation output, real z, real a, real y) noexcept nogil:
+    """dC/da of one output; dC/dz, where `gives_dC_dz`."""
+    cdef real error = a - y
+    cdef real rise
+    if loss == GIVEN:
+        return y
+    if loss == SQUARED_ERROR or loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY:
+        return error
+    if loss == ABSOLUTE_ERROR:
+        return 1 if error > 0 else (-1 if error < 0 else error)
+    if loss == HUBER:
+        return 1 if error > 1 else (-1 if error < -1 else error)
+    if loss == POISSON:
+        if output == EXP:
+            return error
+        # (1 - y / a) sigma'(z), where sigma'(z) / a = (1 - e^-a) / a tends to 1 as a vanishes
+        rise = sigma_derivative(output, z, a)
+        return rise - y * (rise / a if a > 0 else 1)
+    trap()
+    return 0
+
+
+cdef inline void one_loss(
+    Loss loss, Activation output,   # constant at every call; the output counts for POISSON alone
+    const real* z, const real* a, const real* y, const real* normalizer, const real* factor,
+    real* costs, real* delta, Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    cdef Py_ssize_t k, s
+    for s in range(lanes):
+        costs[s] = 0
+    for k in range(n):
+        for s in range(lanes):
+            costs[s] += cost(loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s],
+                             normalizer[s])
+    if delta == NULL:
+        return
+    for k in range(n):
+        for s in range(lanes):
+            delta[k * lanes + s] = factor[s] * dC_da(
+                loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s])
+
+
+cdef inline void any_loss(
+    Loss loss, Activation output,
+    const real* z,              # IN (n, lanes) input sums of the output layer, a panel
+    const real* a,              # IN (n, lanes) its activations
+    const real* y,              # IN (n, lanes) targets
+    const real* normalizer,     # IN (lanes,) of the softmax
+    const real* factor,         # IN (lanes,) what each sample's cost counts in the loss
+    real* costs,                # OUT (lanes,) C of each sample
+    real* delta,                # OUT (n, lanes) factor dC/da, or dC/dz: see dC_da; or NULL
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    """Name the loss, which makes it a constant."""
+    if loss == SQUARED_ERROR:
+        one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == ABSOLUTE_ERROR:
+        one_loss(ABSOLUTE_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == HUBER:
+        one_loss(HUBER, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == POISSON and output == EXP:
+        one_loss(POISSON, EXP, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == POISSON and output == SOFTPLUS:
+        one_loss(POISSON, SOFTPLUS, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == BINARY_CROSS_ENTROPY and output == SIGMOID:
+        one_loss(BINARY_CROSS_ENTROPY, SIGMOID, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == CROSS_ENTROPY and output == SOFTMAX:
+        one_loss(CROSS_ENTROPY, SOFTMAX, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == GIVEN:
+        one_loss(GIVEN, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    else:
+        trap()
+
+
+cdef inline void label_loss(
+    const real* z, const real* a,   # as in any_loss
+    const int64_t* labels,      # IN (lanes,) index of the one output whose target is 1
+    const real* normalizer, const real* factor, real* costs, real* delta,
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    """The cross entropy of labels: C = -log a_label, delta_k = a_k - y_k."""
+    cdef Py_ssize_t k, s
+    for s in range(lanes):
+        costs[s] = normalizer[s] - z[labels[s] * lanes + s]
+    if delta == NULL:
+        return
+    for k in range(n):
+        for s in range(lanes):
+            delta[k * lanes + s] = factor[s] * a[k * lanes + s]
+    for s in range(lanes):
+        k = labels[s] * lanes + s
+        delta[k] = factor[s] * (a[k] - <real> 1)
+
+
+cdef inline void softmax_delta(
+    const real* a, real* delta, Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    """dC/dz_k = sum_j dC/da_j da_j/dz_k = a_k (dC/da_k - sum_j dC/da_j a_j)."""
+    cdef Py_ssize_t k, s
+    cdef real mean[NR]
+    for s in range(lanes):
+        mean[s] = 0
+    for k in range(n):
+        for s in range(lanes):
+            mean[s] += delta[k * lanes + s] * a[k * lanes + s]
+    for k in range(n):
+        for s in range(lanes):
+            delta[k * lanes + s] = a[k * lanes + s] * (delta[k * lanes + s] - mean[s])

@@ -1,0 +1,291 @@
+"""The matrix products of the three passes, all by one register tile.
+
+A batch is stored by panels of NR samples, within a panel node after node:
+
+    panel p of a layer with n nodes     (n, NR), sample p NR + lane in column `lane`
+
+so the lanes of a register are samples (in the gradient: outputs), and no layer is too narrow. The
+tile keeps MR x NR sums in registers and runs over k:
+
+                     C_ij = bias_i + sum_k A_ik B_kj    rows i            lanes j     sum over k
+    forward pass     z    = b + W^T a                   nodes of l        samples     nodes of l - 1
+    delta recursion  dC/da = W delta                    nodes of l - 1    samples     nodes of l
+    gradient         dW   = a delta                     nodes of l - 1    nodes of l  samples
+
+B is always a panel. A is W, read where it is stored, or the panels of a. Every C_ij adds its
+products one after the other in the order of k, whatever the tile: a sample has the same bits alone,
+in a batch, and on any number of threads.
+"""
+
+from libc.string cimport memcpy
+
+from fcnn.kernels.isa cimport BYTES, FLOATS, MR, NR, VECTORS
+from fcnn.kernels.real cimport multiply_add, real, trap
+from fcnn.kernels.updates cimport descended
+from fcnn.kernels.vector cimport (
+    double_vector, float_vector, load, opaque, spread, store, vector, vector_multiply_add,
+)
+
+
+cdef enum:
+    # Nodes whose weights are copied together before the forward pass multiplies with them: read in
+    # place, a node's weights are a row of W apart, and where that is a power of two they push each
+    # other out of the cache (784-1024, 256 samples, Zen 3, AVX2: 39 GFLOP/s in place, 94 copied).
+    PACK_BYTES = 96
+
+
+cdef enum Layout:               # of A
+    A_COLUMNS                   # A[k * stride + i]: W in the forward pass
+    A_ROWS                      # A[i * stride + k]: W in the delta recursion
+    A_PANELS                    # A[panel * stride + i * lanes + k]: a in the gradient
+
+cdef enum Finish:
+    STORE                       # C = the sums
+    SGD_UPDATE                  # C <- C + descent (sums + decay C): the plain update of weights
+
+
+cdef inline void micro_kernel(
+    Layout layout, Py_ssize_t rows, Py_ssize_t vectors,   # constant at every call
+    const real* A, Py_ssize_t stride,                   # IN
+    const real* B,              # IN (depth, lanes)
+    real* C, Py_ssize_t C_stride,       # OUT (rows, lanes)
+    Py_ssize_t depth, const real* bias,
+    Finish finish, real descent, real decay, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef Py_ssize_t one = lanes // VECTORS
+    cdef Py_ssize_t i, j, _k, span, most = lanes
+    cdef vector total[MR][VECTORS]
+    cdef vector b[VECTORS]
+    cdef vector a
+    for i in range(rows):
+        for j in range(vectors):
+            total[i][j] = spread(bias[i] if layout == A_COLUMNS else <real> 0, tag)
+    opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
+    while depth > 0:
+        span = min(depth, most) if layout == A_PANELS else depth
+        for _k in range(span):
+            for j in range(vectors):
+                b[j] = load(B + j * one, tag)
+            for i in range(rows):
+                if layout == A_COLUMNS:
+                    a = spread(A[i], tag)
+                elif layout == A_ROWS:
+                    a = spread(A[i * stride], tag)
+                else:
+                    a = spread(A[i * lanes], tag)
+                for j in range(vectors):
+                    total[i][j] = vector_multiply_add(a, b[j], total[i][j])
+            A += stride if layout == A_COLUMNS else 1
+            B += lanes
+        if layout == A_PANELS:
+            A += stride - lanes
+        depth -= span
+    for i in range(rows):
+        for j in range(vectors):
+            if finish == SGD_UPDATE:
+                total[i][j] = descended(load(C + j * one, tag), total[i][j],
+                                        spread(descent, tag), spread(decay, tag))
+            store(C + j * one, total[i][j])
+        C += C_stride
+
+
+cdef inline void micro_tile_rows(
+    Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
+    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
+    const vector* tag,
+) noexcept nogil:
+    """Name the number of rows, which makes it a constant."""
+    if rows == MR:
+        micro_kernel(layout, MR, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif rows == 1:
+        micro_kernel(layout, 1, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 2 and rows == 2:
+        micro_kernel(layout, 2, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 3 and rows == 3:
+        micro_kernel(layout, 3, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 4 and rows == 4:
+        micro_kernel(layout, 4, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 5 and rows == 5:
+        micro_kernel(layout, 5, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 6 and rows == 6:
+        micro_kernel(layout, 6, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif MR > 7 and rows == 7:
+        micro_kernel(layout, 7, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    else:
+        trap()
+
+
+cdef inline void micro_tile(
+    Layout layout, Py_ssize_t rows, bint narrow,
+    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
+    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
+) noexcept nogil:
+    """A tile of up to MR rows; a narrow one computes the first half of the lanes."""
+    if real is float:
+        if narrow:
+            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias,
+                            finish, descent, decay, <float_vector*> NULL)
+        else:
+            micro_tile_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias,
+                            finish, descent, decay, <float_vector*> NULL)
+    else:
+        if narrow:
+            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias,
+                            finish, descent, decay, <double_vector*> NULL)
+        else:
+            micro_tile_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias,
+                            finish, descent, decay, <double_vector*> NULL)
+
+
+cdef struct Tiles:              # how rows are shared among tiles
+    Py_ssize_t count
+    Py_ssize_t low              # rows of a tile, at least
+    Py_ssize_t more             # tiles with one row more
+
+
+cdef inline Tiles shared_by_tiles(Py_ssize_t rows) noexcept nogil:
+    """As evenly as can be: no tile is left with one or two rows, which would wait for its few sums
+    (128 rows by 6 are 18 tiles of 6 and 4 of 5).
+    """
+    cdef Tiles tiles
+    tiles.count = (rows + MR - 1) // MR
+    tiles.low = rows // tiles.count
+    tiles.more = rows % tiles.count
+    return tiles
+
+
+# --- One sample at a time ---------------------------------------------------------------------
+
+cdef inline void row_kernel(
+    Py_ssize_t vectors,         # constant at every call
+    const real* A,              # IN (depth,)
+    const real* B, Py_ssize_t stride,   # IN (depth, vectors full of columns)
+    const real* bias,           # IN
+    real* C,                    # OUT
+    Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, k
+    cdef vector total[8]
+    cdef vector a
+    for j in range(vectors):
+        total[j] = load(bias + j * one, tag)
+    for k in range(depth):
+        a = spread(A[k], tag)
+        for j in range(vectors):
+            total[j] = vector_multiply_add(a, load(B + j * one, tag), total[j])
+        B += stride
+    for j in range(vectors):
+        store(C + j * one, total[j])
+
+
+cdef inline void narrow_row_product(
+    const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
+    const vector* tag,
+) noexcept nogil:
+    """At most 16 vectors of columns, in one or two parts alike: each waits for its sums."""
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, _part
+    # Without a division, which takes as long as a small layer.
+    cdef Py_ssize_t parts = 1 if vectors <= 8 else 2
+    cdef Py_ssize_t width = vectors if vectors <= 8 else (vectors + 1) // 2
+    for _part in range(parts):
+        if width == 1:
+            row_kernel(1, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 2:
+            row_kernel(2, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 3:
+            row_kernel(3, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 4:
+            row_kernel(4, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 5:
+            row_kernel(5, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 6:
+            row_kernel(6, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 7:
+            row_kernel(7, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 8:
+            row_kernel(8, A, B + first, columns, bias + first, C + first, depth, tag)
+        else:
+            trap()
+        first += width * one
+        width = min(width, vectors - width)
+
+
+cdef inline void row_product(
+    const real* A,              # IN (depth,)
+    const real* B,              # IN (depth, columns), followed by SLACK entries
+    const real* bias,           # IN (columns,), followed by SLACK entries
+    real* C,                    # OUT (columns,), followed by SLACK entries
+    Py_ssize_t columns, Py_ssize_t depth,
+) noexcept nogil:
+    """C_j = bias_j + sum_k A_k B_kj, the lanes over j."""
+    cdef Py_ssize_t j, k, quads = depth // 4
+    cdef const real* row
+    cdef real total, a_0, a_1, a_2, a_3
+    if columns * <Py_ssize_t> sizeof(real) <= 16 * BYTES:
+        if real is float:
+            narrow_row_product(A, B, bias, C, columns, depth, <float_vector*> NULL)
+        else:
+            narrow_row_product(A, B, bias, C, columns, depth, <double_vector*> NULL)
+        return
+    # Wide rows are read from end to end: parts would read some of each and come back later for
+    # the rest (1 x 1024 x 1024, Zen 3: 6 GFLOP/s by parts, 31 so).
+    memcpy(C, bias, columns * sizeof(real))
+    for k in range(quads):
+        row = B + 4 * k * columns
+        a_0 = A[4 * k]
+        a_1 = A[4 * k + 1]
+        a_2 = A[4 * k + 2]
+        a_3 = A[4 * k + 3]
+        for j in range(columns):
+            total = multiply_add(a_0, row[j], C[j])
+            total = multiply_add(a_1, row[columns + j], total)
+            total = multiply_add(a_2, row[2 * columns + j], total)
+            C[j] = multiply_add(a_3, row[3 * columns + j], total)
+    for k in range(4 * quads, depth):
+        a_0 = A[k]
+        for j in range(columns):
+            C[j] = multiply_add(a_0, B[k * columns + j], C[j])
+
+
+# --- How large the numbers are ----------------------------------------------------------------
+
+cdef inline vector squares(const real* x, Py_ssize_t rows, const vector* tag) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _i, j
+    cdef vector total[VECTORS]
+    cdef vector v
+    for j in range(VECTORS):
+        total[j] = spread(<real> 0, tag)
+    for _i in range(rows):
+        for j in range(VECTORS):
+            v = load(x + j * one, tag)
+            total[j] = vector_multiply_add(v, v, total[j])
+        x += VECTORS * one
+    for j in range(1, VECTORS):
+        total[0] += total[j]
+    return total[0]
+
+
+cdef inline double sum_of_squares(
+    const real* x, Py_ssize_t rows,     # IN (rows, lanes) a panel
+) noexcept nogil:
+    cdef real lanes[FLOATS]
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if real is float:
+        store(&lanes[0], squares(x, rows, <float_vector*> NULL))
+    else:
+        store(&lanes[0], squares(x, rows, <double_vector*> NULL))
+    for i in range(BYTES // <Py_ssize_t> sizeof(real)):
+        total += lanes[i]
+    return total
