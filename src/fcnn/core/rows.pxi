@@ -105,7 +105,8 @@ cdef void outer_products(
                 add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
                              gradient + at + k * n_out, n_out, add or s > 0)
     elif next != NULL:
-        update_ahead(constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+        update_ahead_alone(
+            constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
     elif rows == 1:
         update_outer(constants, parameters, at, n_out, 1, a_previous, node_stride, row_stride,
                      scratch, stride, count, n_out)
@@ -115,6 +116,15 @@ cdef void outer_products(
     else:
         update_outer(constants, parameters, at, n_out, FEW_ROWS, a_previous, node_stride,
                      row_stride, scratch, stride, count, n_out)
+
+
+cdef void update_ahead_alone(
+    const RuleConstants* constants, real* parameters, Py_ssize_t offset,
+    const real* a, const real* delta, const real* next, real* sums,
+    Py_ssize_t rows, Py_ssize_t columns,
+) noexcept nogil:
+    """update_ahead in a function of its own, where its constants have all registers."""
+    update_ahead(constants, parameters, offset, a, delta, next, sums, rows, columns)
 
 
 cdef inline void add_multiple(
