@@ -11,23 +11,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Imports run one way: a module may import what stands above it here, or beside it. A folder counts
 # as one: its modules stand where it stands.
-LAYERS = (
-    ("kernels",),
-    ("core", "_core", "_core_v3", "_core_v4"),
-    ("_dispatch", "_cpu"),
-    ("errors", "_validation", "threads"),
-    (
+LAYERS = {
+    "kernels": ("kernels",),
+    "core": ("core", "_core", "_core_v3", "_core_v4"),
+    "choice of a build": ("_dispatch", "_cpu"),
+    "arguments": ("errors", "_validation", "threads"),
+    "parts": (
         "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
         "optimizers", "reference",
     ),
-    ("callbacks", "schedules", "_format"),
-    ("_memmap", "_data"),
-    ("training",),
-    ("network",),
-    ("fcnn",),  # __init__.py, which makes names of those above public
-    ("files", "datasets", "convert", "plot", "sklearn", "bench"),
-    ("cli", "__main__"),
-)  # fmt: skip
+    "parts of a training": ("callbacks", "schedules", "_format"),
+    "data": ("_memmap", "_data"),
+    "training": ("training",),
+    "network": ("network",),
+    "public names": ("fcnn",),  # __init__.py
+    "around the network": ("files", "datasets", "convert", "plot", "sklearn", "bench"),
+    "commands": ("cli", "__main__"),
+}  # fmt: skip
 
 
 class Import(NamedTuple):
@@ -55,7 +55,7 @@ def room(module):
 
 def layer(module):
     """Return the number of the layer that a module stands in, None if it stands in none."""
-    return next((i for i, rooms in enumerate(LAYERS) if room(module) in rooms), None)
+    return next((i for i, rooms in enumerate(LAYERS.values()) if room(module) in rooms), None)
 
 
 def modules(folder):
@@ -84,19 +84,23 @@ def imports(folder):
     ]
 
 
-def graph(all_imports):
-    """Return the first import of each pair of modules: {importer: {imported: Import}}.
+def graph(all_imports, of_rooms=False):
+    """Return the first import of each pair of modules, or rooms: {importer: {imported: Import}}.
 
     A module in a folder is imported after the folder's `__init__`, which counts for importers
     outside.
     """
     result = {}
     for one in all_imports:
-        parts = one.imported.split(".")
-        for i in range(1, len(parts) + 1):
-            name = ".".join(parts[:i])
-            if i == len(parts) or not f"{one.importer}.".startswith(f"{name}."):
-                result.setdefault(one.importer, {}).setdefault(name, one)
+        importer, names = one.importer, [one.imported]
+        if of_rooms:
+            importer, names = room(importer), {room(one.imported)} - {room(importer)}
+        else:
+            parts = one.imported.split(".")
+            folders = (".".join(parts[:i]) for i in range(1, len(parts)))
+            names += [name for name in folders if not f"{importer}.".startswith(f"{name}.")]
+        for name in names:
+            result.setdefault(importer, {}).setdefault(name, one)
     return result
 
 
@@ -108,7 +112,7 @@ def _homes(path):
     """Return what __init__.py imports from other modules: {name: module}."""
     return {
         alias.asname or alias.name: node.module.removeprefix("fcnn.")
-        for node in ast.walk(ast.parse(path.read_bytes()))
+        for node in ast.walk(ast.parse(path.read_bytes(), str(path)))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fcnn.")
         for alias in node.names
     }
@@ -124,7 +128,7 @@ class _Reader(ast.NodeVisitor):
         self.uses = []
 
     def imports(self):
-        self.visit(ast.parse(self.path.read_bytes()))
+        self.visit(ast.parse(self.path.read_bytes(), str(self.path)))
         for node, names in self.uses:
             if names[0] in self.packages:
                 self.take(node, names[1:])
