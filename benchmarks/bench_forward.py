@@ -7,10 +7,7 @@ from fcnn import bench
 
 NETWORKS = tuple(dict.fromkeys(sizes for sizes, _ in bench.TRAINING))
 
-pytestmark = [
-    pytest.mark.benchmark(max_time=0.5, min_time=0.001, min_rounds=5, warmup=False),
-    pytest.mark.parametrize("sizes", NETWORKS),
-]
+pytestmark = pytest.mark.parametrize("sizes", NETWORKS)
 
 
 @pytest.mark.parametrize("rows", [1])

@@ -5,7 +5,6 @@ import pytest
 from fcnn import bench
 
 
-@pytest.mark.benchmark(max_time=0.5, min_time=0.001, min_rounds=5, warmup=False)
 @pytest.mark.parametrize(("sizes", "rows"), bench.TRAINING)
 def test_gradients(benchmark, pair, dtype, side):
     losses, gradients = zip(

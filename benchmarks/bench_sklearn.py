@@ -11,7 +11,6 @@ each fit pinned to one thread.
 """
 
 import argparse
-import itertools
 import os
 import platform
 import sys
@@ -22,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import pytest
+from peers.threads import busy
+from peers.timing import Limit, Timing
+from peers.workloads import Workload
 
 import fcnn
 from fcnn import bench, datasets
@@ -51,7 +52,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 def seconds(time: float) -> str:
-    return f"{time:.2f} s" if time >= 1 else f"{peers.three_digits(time * 1e3)} ms"
+    return f"{time:.2f} s" if time >= 1 else f"{bench.three_digits(time * 1e3)} ms"
 
 
 def compare(
@@ -65,7 +66,7 @@ def compare(
 
     `least` returns the seconds that the first can't do without.
     """
-    timings = {side: peers.Timing(0.0) for side in calls}
+    timings = {side: Timing(0.0) for side in calls}
     bounds = []
     for _ in range(laps):
         if least is not None:
@@ -109,12 +110,9 @@ def compare_fits(options: argparse.Namespace, name: str, X: Any, y: Any, **param
     theirs = sklearn.neural_network.MLPClassifier(random_state=0, **parameters)
     note = how_equal(mine.fit(X, y), theirs.fit(X, y))
     calls = {"fcnn": lambda: mine.fit(X, y), "scikit-learn": lambda: theirs.fit(X, y)}
-    limit = peers.Limit()
-    sizes = mine.network_.sizes
-    products = [m * n for m, n in itertools.pairwise(sizes)]
-    # Forward pass, deltas but those of the inputs, gradient. L-BFGS evaluates at least once for
-    # each iteration.
-    operations = 2 * len(X) * (3 * sum(products) - products[0]) * mine.n_iter_
+    limit = Limit()
+    # L-BFGS evaluates at least once for each iteration.
+    operations = Workload(mine.network_.sizes, len(X), 1).flops * mine.n_iter_
 
     def least() -> float:
         limit.measure()
@@ -192,7 +190,7 @@ def main(options: argparse.Namespace) -> None:
         f"fits of each library in turns: {options.laps}; threads of each: {options.threads}. "
         "Medians, their ratio, the range between quartiles over the median"
     )
-    for line in peers.busy():
+    for line in busy():
         print(line)
     before = fcnn.get_num_threads()
     fcnn.set_num_threads(options.threads)

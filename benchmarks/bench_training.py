@@ -10,8 +10,6 @@ from fcnn import bench
 EPOCHS = (((4, 16, 3), 512), ((64, 100, 10), 1797), ((784, 128, 10), 2048))
 BATCH_SIZE = 32
 
-pytestmark = pytest.mark.benchmark(max_time=0.5, min_time=0.001, min_rounds=5, warmup=False)
-
 
 @pytest.mark.parametrize(("sizes", "rows"), bench.TRAINING)
 def test_sgd_step(benchmark, pair, side):

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import fcnn
+from fcnn import bench
 
 HERE = Path(__file__).resolve().parent
 # Sizes, the output activation with its loss, and the ns that one float32 row may take.
@@ -82,7 +83,7 @@ def main():
             network = fcnn.Network(sizes, output_activation=output, loss=loss, dtype=options.dtype)
             best, median, python = measure(program, network, options.rows, Path(name))
             wanted = limit if options.rows == 1 and options.dtype == "float32" else None
-            title = f"{'-'.join(map(str, sizes))}, {output}"
+            title = f"{bench.dashed(sizes)}, {output}"
             print(f"{title:28}{best:9.1f}{median:9.1f}{wanted or '':>8}{python:14.1f}", flush=True)
 
 

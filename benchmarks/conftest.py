@@ -2,19 +2,10 @@
 
 import os
 
+from peers.threads import THREAD_VARIABLES
+
 # A BLAS reads these once, when NumPy loads it.
-os.environ.update(
-    dict.fromkeys(
-        (
-            "OPENBLAS_NUM_THREADS",
-            "MKL_NUM_THREADS",
-            "OMP_NUM_THREADS",
-            "BLIS_NUM_THREADS",
-            "VECLIB_MAXIMUM_THREADS",
-        ),
-        "1",
-    )
-)
+os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
 
 import pytest
 
@@ -43,6 +34,13 @@ def _one_thread(request):
 def pytest_make_parametrize_id(val, argname):
     names = {"sizes": bench.dashed, "rows": "rows{}".format}
     return names[argname](val) if argname in names else None
+
+
+def pytest_itemcollected(item):
+    if "benchmark" in getattr(item, "fixturenames", ()):
+        item.add_marker(
+            pytest.mark.benchmark(max_time=0.5, min_time=0.001, min_rounds=5, warmup=False)
+        )
 
 
 @pytest.hookimpl(trylast=True)  # after the files' own sizes and rows: what comes last runs in turn

@@ -102,6 +102,18 @@ def make_pair(sizes: Sequence[int], rows: int, dtype: DTypeLike) -> Pair:
 # --- The same numbers -----------------------------------------------------------------------------
 
 
+def distance(theirs: Any, expected: Any) -> float:
+    """Return ||theirs - expected|| / ||expected||, not a number if one of them has none.
+
+    Parameters
+    ----------
+    theirs, expected : array-like
+        Of the same size; a row alone may come as a matrix.
+    """
+    a, b = np.asarray(theirs, np.float64), np.asarray(expected, np.float64)
+    return float(np.linalg.norm(a.reshape(b.shape) - b) / np.linalg.norm(b))
+
+
 def check_same(what: str, answers: Sequence[Any], dtype: DTypeLike, slack: float = 1.0) -> None:
     """Raise unless fcnn's numbers are NumPy's, up to the order of summation.
 
@@ -121,12 +133,11 @@ def check_same(what: str, answers: Sequence[Any], dtype: DTypeLike, slack: float
     RuntimeError
         If they differ, in the norm, by more than the tolerance, or are not finite.
     """
-    ours, theirs = (np.asarray(answer, np.float64) for answer in answers)
     tolerance = slack * TOLERANCES[np.dtype(dtype).name]
-    error, size = np.linalg.norm(ours - theirs), np.linalg.norm(theirs)
-    if not error <= tolerance * size:  # so that NaN fails
+    error = distance(*answers)
+    if not error <= tolerance:  # so that NaN fails
         raise RuntimeError(
-            f"{what}: fcnn and NumPy differ by {error / size:.1e} of the norm, "
+            f"{what}: fcnn and NumPy differ by {error:.1e} of the norm, "
             f"more than {tolerance:.0e}; nothing was timed"
         )
 
@@ -167,10 +178,17 @@ def check_step(pair: Pair, make_optimizer: Callable[[], Optimizer]) -> None:
 # --- Timing ---------------------------------------------------------------------------------------
 
 
-def alternate(calls: Sequence[Callable[[], object]], seconds: float) -> list[float]:
-    """Return the median time of each of several calls, which take turns: A B A B ...
+def alternate(
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    *,
+    seconds_per_lap: float = SECONDS_PER_LAP,
+    least_laps: int = LEAST_LAPS,
+    pause: float = 0.0,
+) -> list[list[float]]:
+    """Return the laps of each of several calls, which take turns: A B A B ...
 
-    Turns spread whatever else the machine does over all of them; the median drops it.
+    Turns spread whatever else the machine does over all of them; the laps' median drops it.
 
     Parameters
     ----------
@@ -178,20 +196,36 @@ def alternate(calls: Sequence[Callable[[], object]], seconds: float) -> list[flo
         Called without arguments.
     seconds : float
         For all together, about; each is called a few times in any case.
+    seconds_per_lap : float
+        A lap makes as many calls as take so long, about.
+    least_laps : int
+        Laps of each call in any case.
+    pause : float, default 0
+        Seconds before each lap, in which the threads of the call before go to sleep.
 
     Returns
     -------
-    list of float
-        Seconds per call, with the 50 ns or so that Python takes to make the call.
+    list of list of float
+        Seconds per call of each lap, with the 50 ns or so that Python takes to make the call.
     """
     timers = [timeit.Timer(call) for call in calls]
     end = time.perf_counter() + seconds
-    loops = [max(1, round(SECONDS_PER_LAP / min(timer.repeat(3, 1)))) for timer in timers]
+    loops = []
+    for timer in timers:
+        once = timer.timeit(1)
+        if once < seconds_per_lap:  # the first call may be a slow one
+            once = min(timer.repeat(3, 1))
+        loops.append(max(1, round(seconds_per_lap / once)))
     laps: list[list[float]] = [[] for _ in calls]
-    while len(laps[0]) < LEAST_LAPS or time.perf_counter() < end:
+    rounds = 0
+    while rounds < least_laps or time.perf_counter() < end:
         for timer, n, times in zip(timers, loops, laps, strict=True):
+            if pause:
+                time.sleep(pause)
+                timer.timeit(1)  # wakes the threads
             times.append(timer.timeit(n) / n)
-    return [statistics.median(times) for times in laps]
+        rounds += 1
+    return laps
 
 
 # --- The machine ----------------------------------------------------------------------------------
@@ -253,16 +287,19 @@ def dashed(sizes: Sequence[int]) -> str:
     return "-".join(map(str, sizes))
 
 
-def _microseconds(seconds: float) -> str:
+def three_digits(number: float) -> str:
     """Return three digits or all before the point: 0.25, 2.50, 25.0, 2,500."""
-    us = 1e6 * seconds
-    decimals = 2 if us < 10 else 1 if us < 100 else 0
-    return f"{us:,.{decimals}f}"
+    return f"{number:,.{2 if number < 10 else 1 if number < 100 else 0}f}"
+
+
+def microseconds(seconds: float) -> str:
+    """Return a time in microseconds, three digits of it."""
+    return three_digits(1e6 * seconds)
 
 
 def _row(name: str, calls: Sequence[Callable[[], object]], seconds: float) -> str:
-    ours, theirs = alternate(calls, seconds)
-    return f"  {name:34}{_microseconds(ours):>10}{_microseconds(theirs):>12}{theirs / ours:>9.1f}"
+    ours, theirs = map(statistics.median, alternate(calls, seconds))
+    return f"  {name:34}{microseconds(ours):>10}{microseconds(theirs):>12}{theirs / ours:>9.1f}"
 
 
 def _training_row(sizes: Sequence[int], batch: int, dtype: DTypeLike, seconds: float) -> str:

@@ -1,0 +1,31 @@
+"""The contestants, a module for each.
+
+A trainer has epoch(), which trains for one epoch and returns its mean loss as a number, and
+parameters(), flat. A predictor is a call without arguments that returns the answer. Data are
+converted to what the peer computes with beforehand.
+"""
+
+from typing import Any
+
+from peers.contestants.fcnn import Fcnn
+from peers.contestants.jax import Jax
+from peers.contestants.numpy import NumPy
+from peers.contestants.onnx import OnnxRuntime
+from peers.contestants.sklearn import Sklearn
+from peers.contestants.torch import Torch
+
+PEERS = (Fcnn, NumPy, Torch, Jax, Sklearn, OnnxRuntime)
+# The distribution to install, where it is not the peer's name in lower case.
+DISTRIBUTIONS = {"PyTorch": "torch", "ONNX Runtime": "onnxruntime and onnx"}
+
+
+def load_peers(threads: int) -> tuple[list[Any], list[str]]:
+    """Return the peers that are installed, fcnn and NumPy first, and the names of the others."""
+    present, absent = [], []
+    for peer in PEERS:
+        try:
+            present.append(peer(threads))
+        except ImportError as error:
+            install = DISTRIBUTIONS.get(peer.name, peer.name.lower())
+            absent.append(f"{peer.name} is absent (pip install {install}): {error}")
+    return present, absent

@@ -1,0 +1,155 @@
+"""Laps in turns, the limit of the CPU, and what came of them."""
+
+import importlib
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from fcnn import _dispatch, bench
+from peers.workloads import WITH_ADAM, UnsupportedError
+
+LEAST_LAPS = 5
+SECONDS_PER_LAP = 2e-3
+# With several threads: what waits for work in a library gives up within this time (OpenBLAS takes
+# the longest), and does not run beside the next peer.
+PAUSE = 0.05
+
+LIMIT_TURNS = 100_000
+LIMIT_LAPS = 12
+
+
+@dataclass
+class Timing:
+    """What was measured of one peer, in seconds of one step or one prediction."""
+
+    cold: float  # the first call: of a whole epoch in training
+    laps: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.laps)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        low, _, high = statistics.quantiles(self.laps, n=4, method="inclusive")
+        return low, high
+
+    @property
+    def spread(self) -> float:
+        """The interquartile range as a share of the median."""
+        low, high = self.quartiles
+        return (high - low) / self.median
+
+
+class Limit:
+    """The most operations per second seen so far of each build of fcnn and each dtype."""
+
+    def __init__(self) -> None:
+        self.best: dict[tuple[str, str], float] = {}
+        cores = {
+            isa: importlib.import_module(f"fcnn.{module}")
+            for isa, module in _dispatch.available().items()
+        }
+        self.cores = {isa: core for isa, core in cores.items() if hasattr(core, "multiply_adds")}
+
+    def measure(self) -> None:
+        """Run some short laps. They are repeated all over the run, and the best of all counts."""
+        for isa, core in self.cores.items():
+            for dtype in ("float32", "float64"):
+                for _ in range(LIMIT_LAPS):
+                    began = time.perf_counter()
+                    operations = core.multiply_adds(LIMIT_TURNS, dtype)
+                    rate = operations / (time.perf_counter() - began)
+                    self.best[isa, dtype] = max(rate, self.best.get((isa, dtype), 0.0))
+
+    def of(self, isa: str, dtype: str) -> float:
+        return self.best.get((isa, dtype), math.nan)
+
+
+@dataclass
+class Row:
+    """One line of the tables: who computes it in what time."""
+
+    section: str
+    name: str
+    flops: float  # of one step or prediction
+    timings: dict[str, Timing] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+
+    def ratio(self, name: str, to: str = "fcnn") -> float:
+        """Return the time of one over that of another, NaN where there is none."""
+        if name not in self.timings or to not in self.timings:
+            return math.nan
+        return self.timings[name].median / self.timings[to].median
+
+    def share(self, name: str, limit: float) -> float:
+        """The best lap beside the limit, which is a best lap, too."""
+        return self.flops / min(self.timings[name].laps) / limit
+
+    def losses(self) -> Iterator[str]:
+        """Yield a sentence for each peer that is faster than fcnn."""
+        for name, theirs in self.timings.items():
+            ratio = self.ratio(name)
+            if name == WITH_ADAM or not ratio < 1:
+                continue
+            ours = self.timings["fcnn"]
+            times = (
+                f"{bench.microseconds(theirs.median)} us, fcnn {bench.microseconds(ours.median)}"
+            )
+            overlap = theirs.quartiles[1] > ours.quartiles[0]
+            doubt = ", less apart than their spreads" if overlap else ""
+            yield (
+                f"fcnn loses: {self.section}, {self.name}: {name} takes {ratio:.2f} of its time"
+                f" ({times}{doubt})"
+            )
+
+
+@dataclass
+class Session:
+    """One run: who takes part, and what came of it."""
+
+    dtype: str
+    threads: int
+    seconds_per_row: float
+    peers: list[Any]
+    absent: list[str]
+    bound: str
+    limit: Limit = field(default_factory=Limit)
+    rows: list[Row] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def limit_of_all_threads(self) -> float:
+        """Operations per second that the instruction set of fcnn allows."""
+        return self.threads * self.limit.of(_dispatch.core.ISA, self.dtype)
+
+    @contextmanager
+    def judging(self, row: Row, name: str) -> Iterator[None]:
+        """Leave a peer out of a row if it cannot compute it, and say so if it should have."""
+        try:
+            yield
+        except UnsupportedError:
+            pass
+        except Exception as error:  # of whatever kind: the other peers' times are still right
+            message = f"{row.section}, {row.name}: {name}: {error or type(error).__name__}"
+            self.errors.append(message)
+            print(f"error: {message}", file=sys.stderr)
+
+    def time(self, row: Row, calls: Mapping[str, Callable[[], object]], steps: int = 1) -> None:
+        """Let the calls take turns; a lap of a training is an epoch of some steps."""
+        self.limit.measure()
+        laps = bench.alternate(
+            list(calls.values()),
+            self.seconds_per_row,
+            seconds_per_lap=SECONDS_PER_LAP,
+            least_laps=LEAST_LAPS,
+            pause=PAUSE if self.threads > 1 else 0.0,
+        )
+        for name, times in zip(calls, laps, strict=True):
+            row.timings[name].laps = [seconds / steps for seconds in times]
+        self.rows.append(row)
