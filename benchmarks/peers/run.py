@@ -153,9 +153,12 @@ def planned(options: argparse.Namespace) -> list[tuple[Row, Callable[[Session, R
         row = Row("training", workload.name, workload.flops)
         plan.append((row, partial(run_training, workload=workload)))
     for rows in workloads.PREDICTION_ROWS:
-        section = "prediction of one row" if rows == 1 else f"prediction of {rows:,} rows"
         for sizes in workloads.PREDICTION:
-            row = Row(section, bench.dashed(sizes), 2 * rows * sum(products(sizes)))
+            row = Row(
+                workloads.prediction_section(rows),
+                bench.dashed(sizes),
+                2 * rows * sum(products(sizes)),
+            )
             plan.append((row, partial(run_prediction, sizes=sizes, rows=rows)))
     for workload in workloads.SCALED if options.threads > 1 else ():
         row = Row("threads", workload.name, workload.flops)

@@ -68,6 +68,10 @@ MNIST_PEERS = ("fcnn", "PyTorch")
 WITH_ADAM = "fcnn, Adam"
 
 
+def prediction_section(rows: int) -> str:
+    return "prediction of one row" if rows == 1 else f"prediction of {rows:,} rows"
+
+
 @dataclass(frozen=True)
 class Task:
     """A workload with its data, and the network that everyone starts from."""
