@@ -36,14 +36,28 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-# The tile of sums as in _products.pxd, rows and vectors of a row, and the bits of a vector. The
-# build is in the module's name: _core_v4 is v4, _core is v2 or NEON. v2 has 2 rows from Clang.
-TILES = {
-    "v4": ((8,), 2, 512),
-    "v3": ((6,), 2, 256),
-    "v2": ((3, 2), 4, 128),
-    "neon": ((6,), 4, 128),
-}
+ISA_H = Path(__file__).parent.parent / "src" / "fcnn" / "kernels" / "isa.h"
+ROW = re.compile(r"ISA\((\w+), (\w+), \d, (\d+), (\w+), (\d),")
+
+
+def tiles():
+    """Return rows, vectors of a row and bits of a vector of each build's tile, and the modules.
+
+    They are those of kernels/isa.h; of v2 the rows depend on the compiler.
+    """
+    text = ISA_H.read_text()
+    of_names = {
+        name: tuple(int(rows) for rows in re.findall(rf"#define {name} (\d)", text))
+        for name in re.findall(r"#define (\w+_MR) \d", text)
+    }
+    shapes, modules = {}, {}
+    for isa, module, octets, rows, vectors in ROW.findall(text):
+        shapes[isa] = of_names.get(rows) or (int(rows),), int(vectors), 8 * int(octets)
+        modules.setdefault(module, isa)
+    return shapes, modules
+
+
+TILES, MODULES = tiles()
 KERNELS = 3  # of each dtype: one for each of the three passes
 SHOWN = 2  # kinds of loops in the table, beside kernels and what is wrong
 
@@ -154,8 +168,7 @@ def read(path):
     machine = MACHINES.get(int.from_bytes(header[18:20], "little"))
     if not header.startswith(b"\x7fELF") or machine is None:
         sys.exit(f"{path}: not an ELF file for {' or '.join(MACHINES.values())}")
-    variant = re.search(r"_(v\d)", path.name)
-    build = "neon" if machine == "aarch64" else variant[1] if variant else "v2"
+    build = "neon" if machine == "aarch64" else MODULES[path.name.partition(".")[0]]
     counted = arm if machine == "aarch64" else x86
     loops = []
     for region in regions(path, machine):

@@ -5,14 +5,20 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import disjoint_base
 
+from fcnn._validation import StepOptions
 from fcnn.optimizers import Optimizer
 
 ISA: str
+ACTIVATIONS: tuple[str, ...]
+OUTPUT_ONLY: tuple[str, ...]
+OUTPUT_ACTIVATIONS: dict[str, tuple[str, ...]]
+RULES: tuple[str, ...]
 ELEMENTARY: list[str]
 
 def all_finite(array: NDArray[Any]) -> bool: ...
 def c_api() -> object: ...
 def elementary(name: str, array: NDArray[Any]) -> NDArray[Any]: ...
+def micro_tile_shape() -> tuple[int, int, int]: ...
 def multiply_adds(count: int, dtype: DTypeLike) -> int: ...
 def zeros_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...
 
@@ -68,10 +74,12 @@ class Network:
     def train_given(
         self,
         X: NDArray[Any],
-        slopes: NDArray[Any],
+        dC_da: NDArray[Any],
         optimizer: Optimizer,
         n_threads: int | None = None,
-        **options: Any,
+        options: StepOptions | None = None,
+        *,
+        seed: int = 0,
     ) -> float: ...
     def train_step(
         self,
@@ -80,7 +88,10 @@ class Network:
         optimizer: Optimizer,
         sample_weight: NDArray[Any] | None = None,
         n_threads: int | None = None,
-        **options: Any,
+        options: StepOptions | None = None,
+        *,
+        batch_losses: NDArray[Any] | None = None,
+        seed: int = 0,
     ) -> float: ...
     def train_epoch(
         self,
@@ -91,5 +102,9 @@ class Network:
         order: NDArray[Any] | None = None,
         sample_weight: NDArray[Any] | None = None,
         n_threads: int | None = None,
-        **options: Any,
+        options: StepOptions | None = None,
+        *,
+        lr_curve: NDArray[Any] | None = None,
+        batch_losses: NDArray[Any] | None = None,
+        seed: int = 0,
     ) -> float: ...

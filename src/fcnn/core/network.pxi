@@ -339,28 +339,34 @@ cdef class Network:
         cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(out)
-        _alive = self.read_options(
-            &call.options, 1, {"dropout": dropout, "seed": seed})
+        call.options.seed = seed
+        _alive = self.read_dropout(&call.options, dropout)
         self.pass_once(X, None, None, n_threads, &call, False)
         return out
 
-    def train_given(self, X, dC_da, optimizer, n_threads=None, **options):
+    def train_given(self, X, dC_da, optimizer, n_threads=None, options=None, *, seed=0):
         """Make one update with dC/da^L of the caller's own loss, shape (s, n_L)."""
         cdef Model model = self.model
         cdef Call call
         model.loss = GIVEN
         memset(&call, 0, sizeof(Call))
         call.model = &model
-        return self.train(X, dC_da, optimizer, len(X), None, None, n_threads, &call, options)
+        return self.train(
+            X, dC_da, optimizer, len(X), None, None, n_threads, &call, options, None, None, seed)
 
-    def train_step(self, X, y, optimizer, sample_weight=None, n_threads=None, **options):
+    def train_step(
+        self, X, y, optimizer, sample_weight=None, n_threads=None, options=None, *,
+        batch_losses=None, seed=0,
+    ):
         """Make one update with the gradient of the batch; return the loss before it."""
-        return self.train_epoch(
-            X, y, optimizer, len(X), None, sample_weight, n_threads, **options)
+        cdef Call call
+        memset(&call, 0, sizeof(Call))
+        return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call, options,
+                          None, batch_losses, seed)
 
     def train_epoch(
         self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
-        **options,
+        options=None, *, lr_curve=None, batch_losses=None, seed=0,
     ):
         """Make one update for every `batch_size` samples; return the mean loss.
 
@@ -375,23 +381,13 @@ cdef class Network:
             The samples in the order in which they are to be used.
         sample_weight : numpy.ndarray, shape (s,), optional
         n_threads : int, optional
-        **options
-            lr_curve : numpy.ndarray of float64, shape (batches,)
-                Learning rate of each update, in place of the optimizer's.
-            batch_losses : numpy.ndarray of float64, shape (batches, 2)
-                Written: mean cost and penalty of each batch, before its update.
-            l1, l2 : float
-                The penalty l1 sum |W| + l2 / 2 sum W^2 (weights, not biases) joins the loss.
-            penalty_per_sample : bool
-                Divide it by the samples of the batch (their weights).
-            clip_norm : float
-                A longer gradient is shortened to this Euclidean norm; 0 or None for any length.
-            label_smoothing : float
-                e in y <- (1 - e) y + e / n_L for the cross entropy, + e / 2 for the binary one.
-            dropout : sequence of float, length L
-                Probability that a node of layer 0..L-1 is dropped.
-            seed : int
-                Of the dropout of this call, 0 to 2^63 - 1.
+        options : fcnn._validation.StepOptions, optional
+        lr_curve : numpy.ndarray of float64, shape (batches,), optional
+            Learning rate of each update, in place of the optimizer's.
+        batch_losses : numpy.ndarray of float64, shape (batches, 2), optional
+            Written: mean cost and penalty of each batch, before its update.
+        seed : int
+            Of the dropout of this call, 0 to 2^63 - 1.
 
         Raises
         ------
@@ -403,21 +399,29 @@ cdef class Network:
         """
         cdef Call call
         memset(&call, 0, sizeof(Call))
-        return self.train(
-            X, y, optimizer, batch_size, order, sample_weight, n_threads, &call, options)
+        return self.train(X, y, optimizer, batch_size, order, sample_weight, n_threads, &call,
+                          options, lr_curve, batch_losses, seed)
 
     cdef train(
         self, X, y, optimizer, Py_ssize_t batch_size, order, sample_weight, n_threads, Call* call,
-        dict options,
+        options, lr_curve, batch_losses, seed,
     ):
         cdef Rule rule
-        cdef Py_ssize_t first_step
+        cdef Py_ssize_t first_step, batches
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if n_threads is not None:
             self._threads(n_threads)    # refused, if at all, before the optimizer is touched
-        _alive = self.read_options(
-            &call.options, (len(X) + batch_size - 1) // batch_size, options)
+        batches = (len(X) + batch_size - 1) // batch_size
+        _alive = self.read_options(&call.options, options, seed)
+        if lr_curve is not None:
+            call.options.lr_curve = <const double*> data_of(
+                lr_curve, cnp.NPY_FLOAT64, batches, "lr_curve")
+            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
+                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
+        if batch_losses is not None:
+            call.options.batch_losses = <double*> data_of(
+                batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
         state = optimizer.state(self)
         self.read_rule(optimizer, state, &rule)
         first_step = rule.step
@@ -438,38 +442,29 @@ cdef class Network:
                 "step. Lower the learning rate, or scale inputs and targets to about 1")
         return call.loss
 
-    cdef tuple read_options(self, Options* into, Py_ssize_t batches, dict options):
-        """Fill in what a training call was given; return what must stay alive with it."""
-        options = dict(options)
-        lr_curve = options.pop("lr_curve", None)
-        batch_losses = options.pop("batch_losses", None)
-        dropout = options.pop("dropout", None)
-        if lr_curve is not None:
-            into.lr_curve = <const double*> data_of(
-                lr_curve, cnp.NPY_FLOAT64, batches, "lr_curve")
-            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
-                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
-        if batch_losses is not None:
-            into.batch_losses = <double*> data_of(
-                batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
-        into.l1 = options.pop("l1", 0)
-        into.l2 = options.pop("l2", 0)
-        into.penalty_per_sample = options.pop("penalty_per_sample", False)
-        into.clip_norm = options.pop("clip_norm", None) or 0
-        into.label_smoothing = options.pop("label_smoothing", 0)
-        into.seed = options.pop("seed", 0)
+    cdef object read_options(self, Options* into, options, seed):
+        """Fill in what an update is given; return what must stay alive with it."""
+        into.seed = seed
+        if options is None:
+            return None
+        into.l1 = options.l1
+        into.l2 = options.l2
+        into.penalty_per_sample = options.penalty_per_sample
+        into.clip_norm = options.clip_norm or 0
+        into.label_smoothing = options.label_smoothing
         if not (into.l1 >= 0 and into.l2 >= 0 and into.clip_norm >= 0
                 and 0 <= into.label_smoothing <= 1):
             raise ValueError("l1, l2, clip_norm, label_smoothing: out of range")
-        if dropout is not None and any(dropout):
-            dropout = np.array(dropout, np.float64)
-            if not (dropout.min() >= 0 and dropout.max() < 1):
-                raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
-            into.dropout = <const double*> data_of(
-                dropout, cnp.NPY_FLOAT64, self.model.L, "dropout")
-        if options:
-            raise TypeError(f"unknown option {sorted(options)[0]}")
-        return lr_curve, batch_losses, dropout
+        return self.read_dropout(into, options.dropout)
+
+    cdef object read_dropout(self, Options* into, dropout):
+        if dropout is None or not any(dropout):
+            return None
+        rates = np.array(dropout, np.float64)
+        if not (rates.min() >= 0 and rates.max() < 1):
+            raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
+        into.dropout = <const double*> data_of(rates, cnp.NPY_FLOAT64, self.model.L, "dropout")
+        return rates
 
     cdef int read_rule(self, optimizer, tuple state, Rule* rule) except -1:
         rule.name = rule_table[optimizer.rule]
