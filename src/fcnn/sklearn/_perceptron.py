@@ -1,14 +1,4 @@
-"""scikit-learn's multi-layer perceptrons, computed by fcnn: one import line to change.
-
-The classes are scikit-learn's own, with the arithmetic replaced: parameters, validation, labels,
-the stopping rule and the prediction methods are inherited; an epoch and a prediction on dense data
-are each one call of the core. With the same ``random_state`` the draws come in the same order, so
-that weights, curves and predictions are scikit-learn's to rounding. See ``docs/sklearn.md``.
-
-From scikit-learn's private side this builds on the hooks between its public methods and its
-arithmetic (`_fit`, `_validate_input`, `_forward_pass_fast`, `_initialize`, `_score`,
-`_update_no_improvement_count`, `_check_solver`) and on its learning-rate schedules.
-"""
+"""The arithmetic of the estimators."""
 # scikit-learn has no type annotations.
 # mypy: disable-error-code="import-not-found,import-untyped,misc,untyped-decorator"
 
@@ -21,18 +11,11 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
+import scipy.optimize
 from numpy.typing import NDArray
-
-try:
-    import scipy.optimize
-    import sklearn.neural_network
-except ImportError as error:
-    raise ImportError("fcnn.sklearn needs scikit-learn: pip install 'fcnn[sklearn]'") from error
-if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
-    raise ImportError(f"fcnn.sklearn needs scikit-learn 1.9 or newer, got {sklearn.__version__}")
 from scipy.sparse import issparse
 from scipy.special import xlogy
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
@@ -54,8 +37,6 @@ from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
 from fcnn.trace import layer_views
 from fcnn.training import History, Progress
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
-
 Array = NDArray[Any]
 
 # scikit-learn's name of an activation, and fcnn's.
@@ -70,7 +51,7 @@ _STOCHASTIC = ("sgd", "adam", "adamw")
 _DENSE_BYTES = 4 << 20
 
 # Of both estimators, in addition to scikit-learn's.
-_CONSTRAINTS: dict[str, list[Any]] = {
+CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [StrOptions(set(_ACTIVATIONS)), list, tuple],
     "solver": [StrOptions({"lbfgs", *_STOCHASTIC})],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
@@ -82,7 +63,7 @@ _CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-class _Perceptron(BaseEstimator):
+class Perceptron(BaseEstimator):
     """The arithmetic of the estimators: stands before scikit-learn's class among their bases."""
 
     network_: Network
@@ -748,190 +729,3 @@ def _set_learning_rate(rule: SGD, network: Network, lr: float) -> None:
         for velocity in rule.state(network):
             velocity *= rule.lr / lr
         rule.lr = lr
-
-
-class MLPClassifier(_Perceptron, sklearn.neural_network.MLPClassifier):
-    """scikit-learn's multi-layer perceptron classifier, several times faster.
-
-    Parameters, attributes and methods are those of
-    :class:`sklearn.neural_network.MLPClassifier`, and with the same ``random_state`` the results
-    are the same to rounding. What follows is in addition; left out, nothing differs.
-
-    Parameters
-    ----------
-    activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
-    solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
-        "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
-        solver; ``alpha=0`` leaves the decay alone.
-    dropout : float or list of float, default=0.0
-        Probability that a node of the hidden layers is dropped in an update; a list has one number
-        for the inputs and each hidden layer. Not with "lbfgs".
-    label_smoothing : float, default=0.0
-        Training targets become (1 - e) y + e / K, with K the number of classes, 2 for an output of
-        its own (binary and multi-label).
-    class_weight : dict, list of dict, "balanced" or None, default=None
-        As in scikit-learn's other classifiers: multiplies the sample weights.
-    weight_decay : float, default=0.01
-        Of the solver "adamw", for weights and biases.
-    clip_norm : float or None, default=None
-        A gradient longer than this, over all parameters, is scaled down to it. Not with "lbfgs".
-    callbacks : list of callable or None, default=None
-        Each is called after each iteration with a `fcnn.training.Progress`; one that returns True
-        ends the training.
-    max_time : float or None, default=None
-        Seconds after which the training ends with the iteration at hand and a ConvergenceWarning.
-    n_threads : int or None, default=None
-        At most so many threads. None takes as many as gain in the main thread of the main process
-        (`fcnn.set_num_threads`), and one in the workers of a pool of threads or processes.
-
-    Attributes
-    ----------
-    network_ : fcnn.Network
-        Whose ``parameters`` ``coefs_`` and ``intercepts_`` are views of.
-    validation_loss_curve_ : list of float or None
-        Loss on the ``eval_set`` of `fit` after each iteration, without the penalty.
-    """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **sklearn.neural_network.MLPClassifier._parameter_constraints,
-        **_CONSTRAINTS,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
-        "class_weight": [dict, list, StrOptions({"balanced"}), None],
-    }
-
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        dropout: float | Sequence[float] = 0.0,
-        label_smoothing: float = 0.0,
-        class_weight: Any = None,
-        weight_decay: float = 0.01,
-        clip_norm: float | None = None,
-        callbacks: Sequence[Any] | None = None,
-        max_time: float | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self._store(locals())
-        self.loss = "log_loss"
-
-    def _output(self) -> tuple[str, str]:
-        if self._label_binarizer.y_type_ == "multiclass":
-            return "softmax", "cross_entropy"
-        return "logistic", "binary_cross_entropy"
-
-    def _targets(self, y: Array, smoothing: float = 0.0) -> Array:
-        exclusive = self.network_.loss == "cross_entropy"
-        if exclusive and not smoothing:
-            return y.argmax(axis=1).astype(np.int64)
-        rows: Array = y.astype(self.network_.dtype)
-        if not smoothing:
-            return rows
-        return rows * (1 - smoothing) + smoothing / (y.shape[1] if exclusive else 2)
-
-
-class MLPRegressor(_Perceptron, sklearn.neural_network.MLPRegressor):
-    """scikit-learn's multi-layer perceptron regressor, several times faster.
-
-    Parameters, attributes and methods are those of
-    :class:`sklearn.neural_network.MLPRegressor`, and with the same ``random_state`` the results
-    are the same to rounding. What follows is in addition; left out, nothing differs.
-
-    Parameters
-    ----------
-    loss : str, default="squared_error"
-        Also, of an output a and its target y, and summed over outputs:
-
-        - absolute_error: abs(a - y)
-        - huber: (a - y)^2 / 2 up to an error of 1, abs(a - y) - 1/2 beyond
-        - quantile: ``quantile`` (y - a) if a < y, (1 - ``quantile``) (a - y) otherwise
-    activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
-    solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
-        "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
-        solver; ``alpha=0`` leaves the decay alone.
-    quantile : float, default=0.5
-        Of the loss "quantile", between 0 and 1.
-    dropout, weight_decay, clip_norm, callbacks, max_time, n_threads
-        As for `MLPClassifier`.
-
-    Attributes
-    ----------
-    network_, validation_loss_curve_
-        As for `MLPClassifier`.
-    """
-
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **sklearn.neural_network.MLPRegressor._parameter_constraints,
-        **_CONSTRAINTS,
-        "loss": [
-            StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"}),
-        ],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-    }
-
-    def __init__(
-        self,
-        loss: str = "squared_error",
-        hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
-        *,
-        solver: str = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        shuffle: bool = True,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool | int = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        n_iter_no_change: float = 10,
-        max_fun: int = 15000,
-        quantile: float = 0.5,
-        dropout: float | Sequence[float] = 0.0,
-        weight_decay: float = 0.01,
-        clip_norm: float | None = None,
-        callbacks: Sequence[Any] | None = None,
-        max_time: float | None = None,
-        n_threads: int | None = None,
-    ) -> None:
-        self._store(locals())
-
-    def _output(self) -> tuple[str, str]:
-        if self.loss == "poisson":
-            return "exp", "poisson"
-        # The core does not know the quantile loss: see _gradients and _quantile_step.
-        return "identity", "squared_error" if self.loss == "quantile" else self.loss
