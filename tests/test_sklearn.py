@@ -23,7 +23,7 @@ from sklearn.preprocessing import scale
 
 import fcnn
 import fcnn.sklearn as ours
-from fcnn.sklearn import _perceptron
+from fcnn.sklearn import _samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -266,7 +266,7 @@ def test_partial_fit_goes_on_after_fit():
 @pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.csc_matrix])
 def test_sparse_input(kind, task, solver, monkeypatch):
     # So little that a matrix of 200 rows takes several parts.
-    monkeypatch.setattr(_perceptron, "_DENSE_BYTES", 20_000)
+    monkeypatch.setattr(_samples, "DENSE_BYTES", 20_000)
     X, y, _ = data(task)
     weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
     X = np.where(np.random.default_rng(1).random(X.shape) < 0.3, X, 0)

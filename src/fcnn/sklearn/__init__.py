@@ -10,15 +10,13 @@ arithmetic (`_fit`, `_validate_input`, `_forward_pass_fast`, `_initialize`, `_sc
 `_update_no_improvement_count`, `_check_solver`) and on its learning-rate schedules.
 """
 # scikit-learn has no type annotations.
-# mypy: disable-error-code="import-not-found,import-untyped,misc"
+# mypy: disable-error-code="import-not-found,import-untyped,misc,untyped-decorator"
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar
-
-import numpy as np
 
 try:
     import sklearn.neural_network
@@ -28,6 +26,7 @@ if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
     raise ImportError(f"fcnn.sklearn needs scikit-learn 1.9 or newer, got {sklearn.__version__}")
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -121,19 +120,18 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         self._store(locals())
         self.loss = "log_loss"
 
-    def _output(self) -> tuple[str, str]:
-        if self._label_binarizer.y_type_ == "multiclass":
-            return "softmax", "cross_entropy"
-        return "logistic", "binary_cross_entropy"
+    def _loss(self) -> Loss:
+        return CLASSIFICATION[self._label_binarizer.y_type_]
 
-    def _targets(self, y: Array, smoothing: float = 0.0) -> Array:
-        exclusive = self.network_.loss == "cross_entropy"
-        if exclusive and not smoothing:
-            return y.argmax(axis=1).astype(np.int64)
+    def _targets(self, y: Array, smoothing: float) -> Array:
+        loss = self.network_.loss
+        if loss == "cross_entropy" and not smoothing:
+            return y.argmax(axis=1).astype("int64")
         rows: Array = y.astype(self.network_.dtype)
         if not smoothing:
             return rows
-        return rows * (1 - smoothing) + smoothing / (y.shape[1] if exclusive else 2)
+        classes = {"cross_entropy": y.shape[1], "binary_cross_entropy": 2}[loss]
+        return rows * (1 - smoothing) + smoothing / classes
 
 
 class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
@@ -170,9 +168,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **sklearn.neural_network.MLPRegressor._parameter_constraints,
         **CONSTRAINTS,
-        "loss": [
-            StrOptions({"squared_error", "poisson", "absolute_error", "huber", "quantile"}),
-        ],
+        "loss": [StrOptions(set(REGRESSION))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
     }
 
@@ -213,8 +209,5 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
     ) -> None:
         self._store(locals())
 
-    def _output(self) -> tuple[str, str]:
-        if self.loss == "poisson":
-            return "exp", "poisson"
-        # The core does not know the quantile loss: see _gradients and _quantile_step.
-        return "identity", "squared_error" if self.loss == "quantile" else self.loss
+    def _loss(self) -> Loss:
+        return REGRESSION[self.loss]

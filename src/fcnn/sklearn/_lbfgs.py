@@ -1,0 +1,94 @@
+"""The solver lbfgs: SciPy's L-BFGS-B on the core's loss and gradient over all samples."""
+# scikit-learn and SciPy have no type annotations.
+# mypy: disable-error-code="import-not-found,import-untyped"
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.optimize
+from numpy.typing import NDArray
+from sklearn.utils.optimize import _check_optimize_result
+
+from fcnn._dispatch import core
+from fcnn.sklearn._losses import pinball
+from fcnn.sklearn._samples import dense, parts
+from fcnn.trace import layer_views
+
+if TYPE_CHECKING:
+    from fcnn.sklearn._monitor import Monitor
+    from fcnn.sklearn._perceptron import Perceptron
+
+Array = NDArray[Any]
+
+
+def minimize(
+    estimator: Perceptron, X: Any, y: Array, weight: Array | None, monitor: Monitor
+) -> None:
+    """Fit by L-BFGS."""
+    network = estimator.network_
+    offset = estimator._mean_constant(y, weight)
+    X, y, weight = estimator._prepared(X, y, weight, estimator._label_smoothing)
+    decay = np.ones(network.num_parameters)  # of weights, not of biases
+    for b in layer_views(decay, network.sizes)[1]:
+        b[...] = 0
+    decay *= estimator.alpha / (X.shape[0] if weight is None else weight.sum())
+
+    def loss_and_gradient(parameters: Array) -> tuple[float, Array]:
+        network.parameters[:] = parameters
+        loss, gradient = _gradients(estimator, X, y, weight)
+        pull = decay * parameters
+        loss = loss * estimator._scale() + offset + 0.5 * float(pull @ parameters)
+        return loss, gradient + pull
+
+    def after_iteration(intermediate_result: Any) -> None:
+        network.parameters[:] = intermediate_result.x
+        estimator.n_iter_ += 1
+        estimator.loss_ = intermediate_result.fun
+        if monitor.iteration_ended():
+            raise StopIteration
+
+    estimator.n_iter_ = 0
+    result = scipy.optimize.minimize(
+        loss_and_gradient,
+        network.parameters.astype(np.float64),
+        method="L-BFGS-B",
+        jac=True,
+        options={
+            "maxfun": estimator.max_fun, "maxiter": estimator.max_iter, "gtol": estimator.tol,
+        },
+        callback=after_iteration if monitor.wanted else None,
+    )  # fmt: skip
+    network.parameters[:] = result.x
+    estimator.loss_ = result.fun
+    if monitor.stopped:
+        estimator.n_iter_ = result.nit
+    else:
+        estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+
+
+def _gradients(
+    estimator: Perceptron, X: Any, y: Array, weight: Array | None
+) -> tuple[float, Array]:
+    """Return the core's mean loss and its gradient, part by part."""
+    network, threads, loss, total = estimator.network_, estimator._threads(), 0.0, 0.0
+    gradient = np.zeros(network.num_parameters)
+    for part in parts(X, network.dtype):
+        rows = dense(X[part], network.dtype)
+        some = None if weight is None else weight[part]
+        share = float(len(rows) if some is None else some.sum())
+        if estimator.loss == "quantile":
+            outputs = network.predict(rows, n_threads=threads)
+            mean, dCda = pinball(outputs, y[part], some, estimator.quantile)
+            # The squared error's derivative with respect to a is a - y, over the samples.
+            pseudo = outputs - len(rows) * dCda
+            _, slope = core.Network.gradients(network, rows, pseudo, None, threads)
+        else:
+            mean, slope = core.Network.gradients(network, rows, y[part], some, threads)
+        if len(rows) == X.shape[0]:
+            return mean, slope
+        loss += share * mean
+        gradient += share * slope
+        total += share
+    return loss / total, gradient / total
