@@ -21,7 +21,8 @@ from sklearn.utils._param_validation import InvalidParameterError
 from sklearn.utils.class_weight import compute_sample_weight
 
 import fcnn
-from fcnn.sklearn import MLPClassifier, MLPRegressor
+from fcnn import _validation
+from fcnn.sklearn import MLPClassifier, MLPRegressor, _losses
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -56,20 +57,23 @@ def one_update(estimator, X, y, **fit):
 # --- Activations and losses ----------------------------------------------------------------------
 
 
-def test_a_list_of_activations():
+def test_a_list_of_one_activation():
     name = digits().fit(X_DIGITS, Y_DIGITS)
     names = digits(activation=["tanh", "tanh"]).fit(X_DIGITS, Y_DIGITS)
     np.testing.assert_array_equal(name.network_.parameters, names.network_.parameters)
-    for activation in (["logistic", "relu"], ("relu", "logistic")):
-        mixed = digits(activation=activation).fit(X_DIGITS, Y_DIGITS)
-        expected = tuple(activation[i].replace("logistic", "sigmoid") for i in (0, 1))
-        assert mixed.network_.activations == (*expected, "softmax")
-        # Each layer's initial weights are those of its own activation.
-        bounds = [np.abs(W).max() ** 2 * sum(W.shape)
-                  for W in clone(mixed).set_params(learning_rate_init=1e-300, max_iter=1)
-                  .fit(X_DIGITS, Y_DIGITS).coefs_]  # fmt: skip
-        factors = [2 if a == "logistic" else 6 for a in (*activation, activation[-1])]
-        np.testing.assert_allclose(bounds, factors, rtol=0.15)
+
+
+@pytest.mark.parametrize("activation", [["logistic", "relu"], ("relu", "logistic")])
+def test_a_list_of_activations(activation):
+    mixed = digits(activation=activation).fit(X_DIGITS, Y_DIGITS)
+    expected = tuple(activation[i].replace("logistic", "sigmoid") for i in (0, 1))
+    assert mixed.network_.activations == (*expected, "softmax")
+    # Each layer's initial weights are those of its own activation.
+    bounds = [np.abs(W).max() ** 2 * sum(W.shape)
+              for W in clone(mixed).set_params(learning_rate_init=1e-300, max_iter=1)
+              .fit(X_DIGITS, Y_DIGITS).coefs_]  # fmt: skip
+    factors = [2 if a == "logistic" else 6 for a in (*activation, activation[-1])]
+    np.testing.assert_allclose(bounds, factors, rtol=0.15)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu", "gelu", "silu", "softplus"])
@@ -84,6 +88,12 @@ def test_further_activations(activation, solver):
     twin = fcnn.Network((10, 9, 5, 1), activation, loss="squared_error", dtype="float64")
     twin.parameters = estimator.network_.parameters
     np.testing.assert_allclose(twin.predict(X_DIABETES).ravel(), estimator.predict(X_DIABETES))
+
+
+def test_no_loss_of_the_core_is_forgotten():
+    tables = [_losses.CLASSIFICATION, _losses.REGRESSION]
+    used = {loss.core for table in tables for loss in table.values()}
+    assert used == set(_validation.OUTPUT_ACTIVATIONS)
 
 
 def quantile_loss(y, a, q):
@@ -132,13 +142,11 @@ def test_further_losses(loss, solver, weighted):
         assert cosine == pytest.approx(-1, abs=1e-3)
 
 
-def test_quantiles_are_quantiles():
-    shares = []
-    for q in (0.1, 0.5, 0.9):
-        estimator = diabetes(loss="quantile", quantile=q, max_iter=300, learning_rate_init=0.01)
-        below = Y_DIABETES < estimator.fit(X_DIABETES, Y_DIABETES).predict(X_DIABETES)
-        shares.append(below.mean())
-    np.testing.assert_allclose(shares, [0.1, 0.5, 0.9], atol=0.08)
+@pytest.mark.parametrize("q", [0.1, 0.5, 0.9])
+def test_quantiles_are_quantiles(q):
+    estimator = diabetes(loss="quantile", quantile=q, max_iter=300, learning_rate_init=0.01)
+    below = Y_DIABETES < estimator.fit(X_DIABETES, Y_DIABETES).predict(X_DIABETES)
+    assert below.mean() == pytest.approx(q, abs=0.08)
 
 
 def test_the_middle_quantile_is_half_the_absolute_error():
@@ -381,73 +389,76 @@ def test_printed_validation_losses(capsys):
 # --- Threads -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
-def test_threads_change_no_bit(solver):
-    fitted = [
-        digits(solver=solver, hidden_layer_sizes=(200, 100), n_threads=n, dropout=p).fit(
-            X_DIGITS, Y_DIGITS
-        )
-        for p in ((0.0,) if solver == "lbfgs" else (0.0, 0.3))
-        for n in (1, 2)
-    ]
-    for one, two in zip(fitted[::2], fitted[1::2], strict=True):
-        np.testing.assert_array_equal(one.network_.parameters, two.network_.parameters)
-        np.testing.assert_array_equal(one.predict_proba(X_DIGITS), two.predict_proba(X_DIGITS))
+@pytest.mark.parametrize(
+    ("solver", "dropout"),
+    [("sgd", 0.0), ("sgd", 0.3), ("adam", 0.0), ("adam", 0.3), ("lbfgs", 0.0)],
+)
+def test_threads_change_no_bit(solver, dropout):
+    given = {"solver": solver, "dropout": dropout, "hidden_layer_sizes": (200, 100)}
+    one, two = (digits(**given, n_threads=n).fit(X_DIGITS, Y_DIGITS) for n in (1, 2))
+    np.testing.assert_array_equal(one.network_.parameters, two.network_.parameters)
+    np.testing.assert_array_equal(one.predict_proba(X_DIGITS), two.predict_proba(X_DIGITS))
 
 
 # --- Errors --------------------------------------------------------------------------------------
 
 
+BAD_VALUES = [
+    ("activation", ["relu"]),
+    ("activation", ["relu", "none"]),
+    ("activation", ["relu", 3]),
+    ("activation", "softmax"),
+    ("solver", "rmsprop"),
+    ("dropout", 1.0),
+    ("dropout", -0.1),
+    ("dropout", "some"),
+    ("dropout", [0.1, 0.1]),
+    ("dropout", [0.1, 0.1, 1.0]),
+    ("dropout", [0.1, "a", 0.1]),
+    ("weight_decay", -1.0),
+    ("clip_norm", 0),
+    ("clip_norm", "1"),
+    ("callbacks", print),
+    ("callbacks", [3]),
+    ("max_time", 0),
+    ("n_threads", 0),
+    ("n_threads", 1.5),
+    ("label_smoothing", 1.0),
+    ("class_weight", "heavy"),
+    ("quantile", 0.0),
+    ("quantile", 1),
+    ("loss", "hinge"),
+    ("hidden_layer_sizes", (5.0, 3)),
+    ("hidden_layer_sizes", ("5", 3)),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
+    ("make", "name", "value"),
     [
-        ("activation", ["relu"]),
-        ("activation", ["relu", "none"]),
-        ("activation", ["relu", 3]),
-        ("activation", "softmax"),
-        ("solver", "rmsprop"),
-        ("dropout", 1.0),
-        ("dropout", -0.1),
-        ("dropout", "some"),
-        ("dropout", [0.1, 0.1]),
-        ("dropout", [0.1, 0.1, 1.0]),
-        ("dropout", [0.1, "a", 0.1]),
-        ("weight_decay", -1.0),
-        ("clip_norm", 0),
-        ("clip_norm", "1"),
-        ("callbacks", print),
-        ("callbacks", [3]),
-        ("max_time", 0),
-        ("n_threads", 0),
-        ("n_threads", 1.5),
-        ("label_smoothing", 1.0),
-        ("class_weight", "heavy"),
-        ("quantile", 0.0),
-        ("quantile", 1),
-        ("loss", "hinge"),
-        ("hidden_layer_sizes", (5.0, 3)),
-        ("hidden_layer_sizes", ("5", 3)),
+        (make, name, value)
+        for make in (digits, diabetes)
+        for name, value in BAD_VALUES
+        if name in make().get_params()
     ],
 )
-def test_bad_values(name, value):
-    for make in (digits, diabetes):
-        if name in make().get_params():
-            with pytest.raises(InvalidParameterError, match=name) as error:
-                make(**{name: value}).fit(X_DIGITS, Y_DIGITS)
-            assert isinstance(error.value, ValueError)
+def test_bad_values(make, name, value):
+    with pytest.raises(InvalidParameterError, match=name) as error:
+        make(**{name: value}).fit(X_DIGITS, Y_DIGITS)
+    assert isinstance(error.value, ValueError)
 
 
-def test_parameters_before_fit():
-    for name in ("coefs_", "intercepts_"):
-        assert not hasattr(digits(), name)
-        with pytest.raises(AttributeError, match=f"no attribute '{name}' before fit"):
-            getattr(digits(), name)
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_"])
+def test_parameters_before_fit(name):
+    assert not hasattr(digits(), name)
+    with pytest.raises(AttributeError, match=f"no attribute '{name}' before fit"):
+        getattr(digits(), name)
 
 
-def test_what_does_not_go_with_lbfgs():
-    for given in ({"dropout": 0.1}, {"clip_norm": 1.0}):
-        with pytest.raises(InvalidParameterError, match="lbfgs"):
-            digits(solver="lbfgs", **given).fit(X_DIGITS, Y_DIGITS)
+@pytest.mark.parametrize("given", [{"dropout": 0.1}, {"clip_norm": 1.0}])
+def test_what_does_not_go_with_lbfgs(given):
+    with pytest.raises(InvalidParameterError, match="lbfgs"):
+        digits(solver="lbfgs", **given).fit(X_DIGITS, Y_DIGITS)
 
 
 def test_bad_class_weights():
@@ -457,21 +468,28 @@ def test_bad_class_weights():
         digits(class_weight="balanced").partial_fit(X_DIGITS, Y_DIGITS, classes=range(10))
 
 
-def test_bad_eval_sets():
-    X, y = X_DIGITS, Y_DIGITS
-    for held_out, message in (
-        (X, "expected (X, y) or (X, y, sample_weight), got a ndarray"),
-        ((X,), "expected (X, y)"),
-        ((X[:, 1:], y), "X has 63 features"),
-        ((X, y[:5]), "inconsistent numbers of samples"),
-        ((X, y + 1), "classes that are not in y: [10]"),
-        ((np.full_like(X, np.nan), y), "Input X contains NaN"),
-        ((X, y, np.ones(3)), "sample_weight.shape"),
-    ):
-        with pytest.raises(ValueError, match=re.escape(message)):
-            digits().fit(X, y, eval_set=held_out)
+@pytest.mark.parametrize(
+    ("held_out", "message"),
+    [
+        (X_DIGITS, "expected (X, y) or (X, y, sample_weight), got a ndarray"),
+        ((X_DIGITS,), "expected (X, y)"),
+        ((X_DIGITS[:, 1:], Y_DIGITS), "X has 63 features"),
+        ((X_DIGITS, Y_DIGITS[:5]), "inconsistent numbers of samples"),
+        ((X_DIGITS, Y_DIGITS + 1), "classes that are not in y: [10]"),
+        ((np.full_like(X_DIGITS, np.nan), Y_DIGITS), "Input X contains NaN"),
+        ((X_DIGITS, Y_DIGITS, np.ones(3)), "sample_weight.shape"),
+    ],
+    ids=["array", "X", "features", "lengths", "classes", "NaN", "weights"],
+)
+def test_bad_eval_sets(held_out, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        digits().fit(X_DIGITS, Y_DIGITS, eval_set=held_out)
+
+
+def test_an_eval_set_of_other_outputs():
+    y = np.ones((len(X_DIABETES), 2))
     with pytest.raises(ValueError, match="eval_set has 2 outputs, y has 1"):
-        diabetes().fit(X, y * 1.0, eval_set=(X, np.ones((len(X), 2))))
+        diabetes().fit(X_DIABETES, Y_DIABETES, eval_set=(X_DIABETES, y))
 
 
 def test_additions_in_a_search():

@@ -113,7 +113,10 @@ GIVEN = {"activation": "tanh", "max_iter": 20, "random_state": 0}
 one_pool = pytest.mark.thread_unsafe(reason="joblib has one pool of processes for all threads")
 
 
-@pytest.mark.parametrize("backend", [pytest.param("loky", marks=one_pool), "threading"])
+slow = pytest.mark.slow(reason="starts processes that import scikit-learn")
+
+
+@pytest.mark.parametrize("backend", [pytest.param("loky", marks=[one_pool, slow]), "threading"])
 def test_grid_search(backend, cancer):
     searches = []
     for library in (ours, theirs):
