@@ -48,8 +48,8 @@ else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "files", "gradient_check", "plot", "preprocessing",
-        "reference", "schedules", "sklearn", "training",
+        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
+        "preprocessing", "reference", "schedules", "sklearn", "training",
     )  # fmt: skip
     _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn._mapped import Rows, is_mapped
+from fcnn._memmap import Rows, is_mapped
 from fcnn.metrics import score
 
 if TYPE_CHECKING:
@@ -343,16 +343,8 @@ def _as_targets(
 
     `numbers`: as in `fcnn._validation.refuse_nonfinite`.
     """
-    if not own_loss:
-        return check.as_target_rows(
-            name, y, rows, network.sizes[-1], network.loss, network.dtype, numbers
-        )
-    targets = check.as_numeric(name, y)
-    if targets.ndim == 0 or len(targets) != rows:
-        raise ValueError(f"{name}: expected {rows} rows, got shape {targets.shape}")
-    if targets.dtype.kind == "f" and not np.isfinite(targets).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-    return targets
+    loss = None if own_loss else network.loss
+    return check.as_targets(name, y, rows, network.sizes[-1], loss, network.dtype, numbers)
 
 
 def _num_classes(network: Network, own_loss: bool) -> int:

@@ -8,7 +8,7 @@ import itertools
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +17,11 @@ from fcnn._dispatch import core
 
 Array = NDArray[Any]
 
-OUTPUT_ONLY = ("softmax", "exp")
-ACTIVATIONS = (
-    "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus",
-    *OUTPUT_ONLY,
-)  # fmt: skip
-
-# The output activations each loss is defined for, its natural one first: the Poisson loss takes
-# the logarithm of a, the entropies take a for a probability.
-OUTPUT_ACTIVATIONS = {
-    "squared_error": ACTIVATIONS,
-    "absolute_error": ACTIVATIONS,
-    "huber": ACTIVATIONS,
-    "poisson": ("exp", "softplus"),
-    "binary_cross_entropy": ("sigmoid",),
-    "cross_entropy": ("softmax",),
-}
+# The core's tables: names of activations, those for the output alone, and for each loss the output
+# activations that it is defined for, its natural one first.
+ACTIVATIONS = core.ACTIVATIONS
+OUTPUT_ONLY = core.OUTPUT_ONLY
+OUTPUT_ACTIVATIONS = core.OUTPUT_ACTIVATIONS
 
 
 def listed(names: Sequence[str]) -> str:
@@ -176,6 +165,21 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
     return (*hidden, output_activation)
 
 
+def as_architecture(
+    sizes: Any, activation: Any, output_activation: Any, loss: Any
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return sizes and activations of a network with one of the losses."""
+    sizes = as_sizes(sizes)
+    as_choice("loss", loss, list(OUTPUT_ACTIVATIONS))
+    activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
+    if loss == "cross_entropy" and sizes[-1] == 1:
+        raise ValueError(
+            "loss: cross_entropy needs an output for each class, got 1 output; one output for "
+            "two classes goes with binary_cross_entropy"
+        )
+    return sizes, activations
+
+
 # --- Data ----------------------------------------------------------------------------------------
 
 
@@ -267,35 +271,48 @@ def refuse_nonfinite(name: str, array: Array, rows: Array | None = None) -> None
         raise ValueError(f"{name}: expected finite numbers, got {array[first]} at [{place}]")
 
 
-def as_targets(
-    name: str, y: Any, X: Array, n_out: int, loss: str, dtype: np.dtype[Any]
-) -> tuple[Array, Array]:
-    """Return (X, y) with one row per sample: y as int64 labels (s,) or as rows (s, n_out).
+def as_batch(
+    X: Any, y: Any, sample_weight: Any, sizes: Sequence[int], loss: str, dtype: np.dtype[Any]
+) -> tuple[Array, Array, Array | None]:
+    """Return (X, y, sample_weight) of one call, as the core takes them: see `as_targets`.
 
-    A single sample, X of shape (n_in,), may have a y without its dimension of samples, too.
+    A single sample, X of shape (n_0,), may have a y without its dimension of samples, too.
     """
-    array = as_numeric_targets(name, y, loss)
-    if X.ndim == 1:
-        X = X[np.newaxis]
-        if array.ndim == 0 or (array.ndim == 1 and array.shape == (n_out,) and n_out > 1):
-            array = array[np.newaxis]
-    return X, as_target_rows(name, array, len(X), n_out, loss, dtype)
+    inputs, n_out = as_inputs("X", X, sizes[0], dtype), sizes[-1]
+    targets = _numeric_targets("y", y, loss)
+    if inputs.ndim == 1:
+        inputs = inputs[np.newaxis]
+        if targets.ndim == 0 or (targets.ndim == 1 and targets.shape == (n_out,) and n_out > 1):
+            targets = targets[np.newaxis]
+    rows = len(inputs)
+    return (
+        inputs,
+        as_targets("y", targets, rows, n_out, loss, dtype),
+        as_sample_weight(sample_weight, rows, dtype),
+    )
 
 
-def as_target_rows(
+def as_targets(
     name: str,
     y: Any,
     rows: int,
     n_out: int,
-    loss: str,
+    loss: str | None,
     dtype: np.dtype[Any],
     rows_of_user: Array | None = None,
 ) -> Array:
     """Return targets of `rows` samples as int64 labels (rows,) or as rows (rows, n_out).
 
+    Those of a loss of the user's own, None here, are left as they are but for being numbers.
     `rows_of_user`: see `refuse_nonfinite`.
     """
-    array = as_numeric_targets(name, y, loss)
+    array = _numeric_targets(name, y, loss)
+    if loss is None:
+        if array.ndim == 0 or len(array) != rows:
+            raise ValueError(f"{name}: expected {rows} rows, got shape {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+        return array
     if loss == "cross_entropy":
         if array.shape == (rows,):
             return _labels(name, array, n_out)
@@ -311,12 +328,12 @@ def as_target_rows(
         elif array.shape == (rows,) and array.dtype.kind in "iu":
             message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
         raise ValueError(message)
-    rows_of_y = cast(name, array, dtype)
-    if array.dtype.kind in "iu" and not _is_exact(rows_of_y, array):
+    converted = cast(name, array, dtype)
+    if array.dtype.kind in "iu" and not _is_exact(converted, array):
         raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
-    refuse_nonfinite(name, rows_of_y, rows_of_user)
-    _check_range(name, rows_of_y, loss, rows_of_user)
-    return rows_of_y
+    refuse_nonfinite(name, converted, rows_of_user)
+    _check_range(name, converted, loss, rows_of_user)
+    return converted
 
 
 def _is_exact(converted: Array, integers: Array) -> bool:
@@ -330,7 +347,7 @@ def _is_exact(converted: Array, integers: Array) -> bool:
     )
 
 
-def as_numeric_targets(name: str, y: Any, loss: str) -> Array:
+def _numeric_targets(name: str, y: Any, loss: str | None) -> Array:
     """Return targets as an array of numbers; say it in terms of labels where labels are meant."""
     try:
         return as_numeric(name, y)
@@ -424,6 +441,34 @@ def as_dropout(dropout: Any, L: int) -> tuple[float, ...] | None:
     return rates if any(rates) else None
 
 
+class StepOptions(NamedTuple):
+    """What an update is given beside its batch: checked by `as_step_options`, read by the core.
+
+    Attributes
+    ----------
+    l1, l2 : float
+        The penalty l1 sum |W| + l2 / 2 sum W^2 (weights, not biases) joins the loss.
+    clip_norm : float or None
+        A longer gradient is shortened to this Euclidean norm.
+    dropout : tuple of float, length L, or None
+        Probability that a node of layer 0..L-1 is dropped.
+    label_smoothing : float
+        e in y <- (1 - e) y + e / n_L for the cross entropy, + e / 2 for the binary one.
+    penalty_per_sample : bool
+        Divide the penalty by the samples of the batch (their weights), as scikit-learn does.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+    clip_norm: float | None = None
+    dropout: tuple[float, ...] | None = None
+    label_smoothing: float = 0.0
+    penalty_per_sample: bool = False
+
+
+_NO_OPTIONS = StepOptions()
+
+
 def as_step_options(
     L: int,
     loss: str | None,
@@ -432,8 +477,8 @@ def as_step_options(
     clip_norm: Any,
     dropout: Any,
     label_smoothing: Any,
-) -> dict[str, Any]:
-    """Return the options of an update for the core, those that change nothing left out.
+) -> StepOptions:
+    """Return the options of an update.
 
     `loss` is the network's, None a loss of the user's own.
     """
@@ -442,24 +487,19 @@ def as_step_options(
         and clip_norm is None
         and not (l1 or l2 or dropout or label_smoothing)
     ):
-        return {}  # at once: the checks below take as long as a small training step
-    options: dict[str, Any] = {}
-    for name, value in (("l1", l1), ("l2", l2)):
-        if number := as_number(name, value, least=0):
-            options[name] = number
+        return _NO_OPTIONS  # at once: the checks below take as long as a small training step
+    l1, l2 = as_number("l1", l1, least=0), as_number("l2", l2, least=0)
     if clip_norm is not None:
-        options["clip_norm"] = as_number("clip_norm", clip_norm, above=0)
-    if rates := as_dropout(dropout, L):
-        options["dropout"] = rates
-    if smoothing := as_number("label_smoothing", label_smoothing, least=0, below=1):
-        if loss not in ("cross_entropy", "binary_cross_entropy"):
-            given = "a loss of your own" if loss is None else repr(loss)
-            raise ValueError(
-                "label_smoothing: it goes with the loss cross_entropy or binary_cross_entropy, "
-                f"got {smoothing:g} with {given}"
-            )
-        options["label_smoothing"] = smoothing
-    return options
+        clip_norm = as_number("clip_norm", clip_norm, above=0)
+    rates = as_dropout(dropout, L)
+    smoothing = as_number("label_smoothing", label_smoothing, least=0, below=1)
+    if smoothing and loss not in ("cross_entropy", "binary_cross_entropy"):
+        given = "a loss of your own" if loss is None else repr(loss)
+        raise ValueError(
+            "label_smoothing: it goes with the loss cross_entropy or binary_cross_entropy, "
+            f"got {smoothing:g} with {given}"
+        )
+    return StepOptions(l1, l2, clip_norm, rates, smoothing)
 
 
 def as_class_weight(class_weight: Any, K: int) -> Array | None:

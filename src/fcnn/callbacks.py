@@ -1,6 +1,6 @@
 """Callbacks of `Network.fit`: stop early, keep checkpoints, or do something of your own.
 
-A callback is a function that is called after each epoch with an `fcnn.training.Progress`; if it
+A callback is a function that is called after each epoch with an `fcnn.history.Progress`; if it
 returns True, the training ends. An object with ``__call__`` may have further methods, all optional:
 
 ``on_begin(progress)``
@@ -13,96 +13,15 @@ returns True, the training ends. An object with ``__call__`` may have further me
     a training that is resumed, after `on_begin`.
 """
 
-import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
-import fcnn
 from fcnn import _validation as check
-
-if TYPE_CHECKING:
-    import fcnn.training
+from fcnn.history import Monitor, Progress
 
 __all__ = ["EarlyStopping", "ModelCheckpoint"]
-
-# The score is the higher the better; of the losses it is the lower.
-_CURVES = ("validation_loss", "validation_score", "loss")
-
-
-class Monitor:
-    """Whether a curve of the history improves.
-
-    Parameters
-    ----------
-    monitor : str or None
-        "validation_loss", "validation_score" or "loss"; None is "validation_loss", or "loss" if
-        there is no validation.
-    min_delta : float
-        An improvement is a change by more than this.
-
-    Attributes
-    ----------
-    best : float or None
-    best_epoch : int
-        Counted from 1; 0 before there is a finite value.
-    waited : int
-        Epochs since.
-    """
-
-    def __init__(self, monitor: str | None, min_delta: float) -> None:
-        if monitor is not None:
-            check.as_choice("monitor", monitor, _CURVES)
-        self.asked = monitor
-        self.min_delta = check.as_number("min_delta", min_delta, least=0)
-        self._start(monitor or "loss")
-
-    def _start(self, name: str) -> None:
-        self.name = name
-        self.best: float | None = None
-        self.best_epoch = 0
-        self.waited = 0
-
-    def begin(self, progress: "fcnn.training.Progress") -> None:
-        """Start anew; refuse a curve that this training will not have."""
-        if self.asked is not None and self.asked not in progress.curves:
-            raise ValueError(
-                f"monitor: expected {check.listed(progress.curves)}, got {self.asked!r}; "
-                "fit(validation=(X, y)) makes the curves of the validation"
-            )
-        self._start(
-            self.asked or ("validation_loss" if "validation_loss" in progress.curves else "loss")
-        )
-
-    def improved(self, progress: "fcnn.training.Progress") -> bool:
-        """Take note of the last epoch and return whether it is the best so far."""
-        value = getattr(progress.history, self.name)[-1]
-        gain = math.inf if self.best is None else self.best - value
-        if self.name == "validation_score" and self.best is not None:
-            gain = -gain
-        if not math.isfinite(value) or not gain > self.min_delta:
-            self.waited += 1
-            return False
-        self.best, self.best_epoch, self.waited = value, progress.epoch, 0
-        return True
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return best value, its epoch, and the epochs since."""
-        return {
-            "monitor": self.name, "best": self.best, "best_epoch": self.best_epoch,
-            "waited": self.waited,
-        }  # fmt: skip
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state that `state_dict` returned."""
-        if state["monitor"] != self.name:
-            raise ValueError(
-                f"monitor: expected {state['monitor']!r} as in the checkpoint, got {self.name!r}"
-            )
-        best = state["best"]
-        self.best = None if best is None else check.as_number("best", best)
-        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
 
 
 class EarlyStopping:
@@ -162,13 +81,13 @@ class EarlyStopping:
         """Epoch of the best value, counted from 1; 0 before there is one."""
         return self._monitor.best_epoch
 
-    def on_begin(self, progress: "fcnn.training.Progress") -> None:
+    def on_begin(self, progress: Progress) -> None:
         """Start anew."""
         self._monitor.begin(progress)
         self.best_parameters = None
         self.stopped_epoch = 0
 
-    def __call__(self, progress: "fcnn.training.Progress") -> bool:
+    def __call__(self, progress: Progress) -> bool:
         """Return whether the training is to end."""
         if self._monitor.improved(progress):
             if self.restore_best:
@@ -178,7 +97,7 @@ class EarlyStopping:
             return True
         return False
 
-    def on_end(self, progress: "fcnn.training.Progress") -> None:
+    def on_end(self, progress: Progress) -> None:
         """Give the network its best parameters."""
         if self.best_parameters is not None:
             progress.network.parameters = self.best_parameters
@@ -252,7 +171,7 @@ class ModelCheckpoint:
             raise ValueError(f"monitor: it needs save_best_only=True, got {monitor!r} without it")
         self._monitor = Monitor(monitor, 0.0)
 
-    def on_begin(self, progress: "fcnn.training.Progress") -> None:
+    def on_begin(self, progress: Progress) -> None:
         """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
         folder = os.path.dirname(os.path.abspath(self.path))
@@ -261,7 +180,7 @@ class ModelCheckpoint:
         if os.path.isdir(self.path):
             raise IsADirectoryError(f"path: {os.fspath(self.path)} is a folder")
 
-    def __call__(self, progress: "fcnn.training.Progress") -> None:
+    def __call__(self, progress: Progress) -> None:
         """Write the file, if it is time."""
         if self.save_best_only:
             due = self._monitor.improved(progress)

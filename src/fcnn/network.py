@@ -21,13 +21,13 @@ from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.threads import resolve
 from fcnn.trace import Trace, layer_views
 
-# Imported where they are used, for a quick start: dataclasses take milliseconds to make. An
-# annotation that is evaluated finds them as attributes of fcnn.
+# Imported where they are used, for a quick start: dataclasses take milliseconds to make. `fcnn` is
+# for annotations alone: one that is evaluated finds them as its attributes.
 if TYPE_CHECKING:
     import fcnn.gradient_check
+    import fcnn.history
     import fcnn.preprocessing
     import fcnn.schedules
-    import fcnn.training
 
 Array = NDArray[Any]
 
@@ -144,14 +144,7 @@ class Network(core.Network):
         init: str = "auto",
         rng: int | np.random.Generator | None = 0,
     ) -> None:
-        sizes = check.as_sizes(sizes)
-        check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
-        activations = check.as_activations(activation, output_activation, loss, len(sizes) - 1)
-        if loss == "cross_entropy" and sizes[-1] == 1:
-            raise ValueError(
-                "loss: cross_entropy needs an output for each class, got 1 output; one output for "
-                "two classes goes with binary_cross_entropy"
-            )
+        sizes, activations = check.as_architecture(sizes, activation, output_activation, loss)
         check.as_choice("init", init, INITIALIZERS)
         given_dtype = check.as_dtype(dtype)
         generator = check.as_generator(rng)
@@ -238,9 +231,13 @@ class Network(core.Network):
     def _as_batch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array | None]:
-        inputs = check.as_inputs("X", X, self.sizes[0], self.dtype)
-        inputs, targets = check.as_targets("y", y, inputs, self.sizes[-1], self.loss, self.dtype)
-        return inputs, targets, check.as_sample_weight(sample_weight, len(inputs), self.dtype)
+        return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
+
+    def _as_options(
+        self, *options: Any, own_loss: bool = False
+    ) -> check.StepOptions:
+        loss = None if own_loss else self.loss
+        return check.as_step_options(len(self.sizes) - 1, loss, *options)
 
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Return every z, a and delta of one pass, and the gradients layer by layer.
@@ -320,11 +317,8 @@ class Network(core.Network):
         _, gradient = self.gradients(X, y, sample_weight)
         precise = core.Network(self.sizes, self.activations, self.loss, np.float64)
         precise.parameters[:] = self.parameters
-        double = np.dtype(np.float64)
-        inputs = check.as_inputs("X", X, self.sizes[0], double)
-        inputs, targets = check.as_targets("y", y, inputs, self.sizes[-1], self.loss, double)
-        weight = check.as_sample_weight(sample_weight, len(inputs), double)
-        return compare_gradients(precise, gradient, inputs, targets, weight, max_parameters)
+        batch = check.as_batch(X, y, sample_weight, self.sizes, self.loss, precise.dtype)
+        return compare_gradients(precise, gradient, *batch, max_parameters)
 
     def train_step(  # type: ignore[override] # the core's takes more options, unchecked
         self,
@@ -366,13 +360,12 @@ class Network(core.Network):
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         as_optimizer(optimizer)
-        options = check.as_step_options(
-            len(self.sizes) - 1, self.loss, l1, l2, clip_norm, dropout, label_smoothing
-        )
-        if "dropout" in options:
-            options["seed"] = int(self.rng.integers(2**63 - 1))
+        options = self._as_options(l1, l2, clip_norm, dropout, label_smoothing)
+        seed = int(self.rng.integers(2**63 - 1)) if options.dropout else 0
         try:
-            return super().train_step(inputs, targets, optimizer, weight, n_threads, **options)
+            return super().train_step(
+                inputs, targets, optimizer, weight, n_threads, options, seed=seed
+            )
         except DivergenceError:
             # Looked for only now, because a NaN always ends here and a look costs as much as a
             # small step.
@@ -389,7 +382,7 @@ class Network(core.Network):
         optimizer: Optimizer | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
-        callbacks: Iterable[Callable[[fcnn.training.Progress], object]] = (),
+        callbacks: Iterable[Callable[[fcnn.history.Progress], object]] = (),
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
         progress: bool = False,
@@ -403,7 +396,7 @@ class Network(core.Network):
         class_weight: dict[int, float] | str | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         resume: str | os.PathLike[str] | None = None,
-    ) -> fcnn.training.History:
+    ) -> fcnn.history.History:
         """Train on mini-batches.
 
         Parameters
@@ -431,7 +424,7 @@ class Network(core.Network):
             Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a
             memory map, too; the outputs for all of it are held in memory.
         callbacks : iterable of callable, optional
-            Each is called after each epoch with an `fcnn.training.Progress`; a callback that
+            Each is called after each epoch with an `fcnn.history.Progress`; a callback that
             returns True ends the training. See `fcnn.callbacks`.
         shuffle : bool, default True
             Draw a new order of the samples for each epoch.
@@ -478,7 +471,7 @@ class Network(core.Network):
 
         Returns
         -------
-        fcnn.training.History
+        fcnn.history.History
             The curves, one entry an epoch.
 
         Raises
@@ -493,12 +486,19 @@ class Network(core.Network):
         """
         from fcnn.training import fit
 
+        if loss is not None and not callable(loss):
+            raise TypeError(
+                f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
+                "losses with names are chosen in fcnn.Network(loss=...)"
+            )
+        options = self._as_options(
+            l1, l2, clip_norm, dropout, label_smoothing, own_loss=loss is not None
+        )
         return fit(
             self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
             sample_weight=sample_weight, validation=validation, callbacks=callbacks,
             shuffle=shuffle, rng=rng, progress=progress, n_threads=n_threads, schedule=schedule,
-            l1=l1, l2=l2, clip_norm=clip_norm, dropout=dropout, label_smoothing=label_smoothing,
-            class_weight=class_weight, loss=loss, resume=resume,
+            options=options, class_weight=class_weight, loss=loss, resume=resume,
         )  # fmt: skip
 
     def evaluate(
@@ -585,9 +585,9 @@ class Network(core.Network):
         OSError
             If the file cannot be written.
         """
-        from fcnn.files import save
+        from fcnn._format import save_model
 
-        save(self, path)
+        save_model(self, path)
 
 
 def _restore(

@@ -11,17 +11,13 @@ training and after it. `History.learning_rate` has what was used.
 """
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import fcnn
 from fcnn import _validation as check
-from fcnn.callbacks import Monitor
-
-if TYPE_CHECKING:
-    import fcnn.training
+from fcnn.history import Monitor, Progress
 
 __all__ = ["Cosine", "Plateau", "Schedule", "Step", "WarmUp"]
 
@@ -48,10 +44,10 @@ class Schedule:
         """
         raise NotImplementedError
 
-    def on_begin(self, progress: "fcnn.training.Progress") -> None:
+    def on_begin(self, progress: Progress) -> None:
         """Start anew, before the first epoch."""
 
-    def on_epoch(self, progress: "fcnn.training.Progress") -> None:
+    def on_epoch(self, progress: Progress) -> None:
         """Take note of an epoch, after its validation."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -190,12 +186,12 @@ class Plateau(Schedule):
         """Return the same factor for a whole epoch: see `Schedule.factors`."""
         return self.current
 
-    def on_begin(self, progress: "fcnn.training.Progress") -> None:
+    def on_begin(self, progress: Progress) -> None:
         """Start anew."""
         self._monitor.begin(progress)
         self.current = 1.0
 
-    def on_epoch(self, progress: "fcnn.training.Progress") -> None:
+    def on_epoch(self, progress: Progress) -> None:
         """Look whether the curve has improved."""
         self._monitor.improved(progress)
         if self._monitor.waited >= self.patience:

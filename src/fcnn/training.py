@@ -4,144 +4,36 @@ import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fcnn import _format
 from fcnn import _validation as check
 from fcnn._data import Arrays, Batches, Block, value_of
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
-from fcnn.network import Network
+from fcnn.history import CURVES, History, Progress
 from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
 from fcnn.schedules import Schedule, as_schedules, learning_rates
 from fcnn.threads import resolve
 
+if TYPE_CHECKING:
+    from fcnn.network import Network
+
+__all__ = ["History", "Progress", "fit"]
+
 Loss = Callable[..., tuple[float, ArrayLike]]
 
-_CURVES = ("loss", "validation_loss", "validation_score")
 
-
-@dataclass
-class History:
-    """The curves of a training, one entry for each completed epoch.
-
-    Attributes
-    ----------
-    loss : list of float
-        Mean loss of the epoch's batches, each before its update; the penalty is part of it.
-    validation_loss : list of float
-        Loss on the validation data after the epoch, without penalty; empty without such data.
-    validation_score : list of float
-        Accuracy or r2 on the validation data; empty without them or with a loss of your own.
-    score_name : str
-        "accuracy" or "r2"; empty without scores.
-    seconds : list of float
-        Duration of each epoch, without validation.
-    learning_rate : list of float
-        Of the epoch's last update.
-    penalty : list of float
-        Mean penalty of l1 and l2 over the epoch's batches; empty without them.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    validation_loss: list[float] = field(default_factory=list)
-    validation_score: list[float] = field(default_factory=list)
-    score_name: str = ""
-    seconds: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    penalty: list[float] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, list[float]]:
-        """Return the curves that there are, by name: lists of one float an epoch, copied.
-
-        They are what a data frame is made of: ``pandas.DataFrame(history.to_dict())``.
-        """
-        return {
-            name: curve
-            for name, curve in asdict(self).items()
-            if isinstance(curve, list) and len(curve) == len(self.loss)
-        }
-
-    def __repr__(self) -> str:
-        if not self.loss:
-            return "<History: no epochs>"
-        count = len(self.loss)
-        text = f"{count} epoch{'s' if count > 1 else ''} in {sum(self.seconds):.3g} s"
-        return f"<History: {text}, {', '.join(_figures(self))}>"
-
-
-def _figures(history: History) -> list[str]:
-    """Return what the last epoch came to, in words."""
-    if not history.loss:
-        return []
-    texts = [f"loss {history.loss[-1]:.4g}"]
-    if history.validation_loss:
-        texts.append(f"validation loss {history.validation_loss[-1]:.4g}")
-    if history.validation_score:
-        texts.append(f"{history.score_name} {history.validation_score[-1]:.4g}")
-    return texts
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Progress:
-    """What a callback is given after each epoch.
-
-    Attributes
-    ----------
-    network : fcnn.Network
-    optimizer : fcnn.optimizers.Optimizer
-    history : History
-        Up to and with this epoch.
-    epoch, epochs : int
-        Epochs completed, those before a resumption included, and asked for.
-    curves : tuple of str
-        The curves that can be monitored: "loss", and with validation data "validation_loss" and
-        "validation_score".
-    """
-
-    network: Network
-    optimizer: Optimizer
-    history: History
-    epoch: int
-    epochs: int
-    curves: tuple[str, ...] = ("loss",)
-    _training: "_Training | None" = None
-
-    @property
-    def is_last(self) -> bool:
-        """Whether all epochs are made or a callback before this one has ended the training."""
-        return self.epoch >= self.epochs or (self._training is not None and self._training.stopped)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint, which ``fit(..., resume=path)`` goes on from.
-
-        It holds the states of the callbacks as they are now: call it in the last one.
-
-        Raises
-        ------
-        OSError
-            If the file cannot be written.
-        """
-        from fcnn.files import save_checkpoint
-
-        if self._training is None:
-            raise ValueError("a Progress that is not of Network.fit has no training to save")
-        save_checkpoint(self.network, self._training.state_dict(), path)
-
-    def __repr__(self) -> str:
-        texts = [f"epoch {self.epoch} of {self.epochs}", *_figures(self.history)]
-        return f"<Progress: {', '.join(texts)}>"
-
-
-class _Training:
+class TrainingState:
     """What changes from epoch to epoch: all that a checkpoint has to hold."""
 
     def __init__(
         self,
-        network: Network,
+        network: "Network",
         optimizer: Optimizer,
         schedules: list[Schedule],
         callbacks: list[Callable[[Progress], object]],
@@ -157,6 +49,10 @@ class _Training:
         self.history = History()
         self.epoch = 0
         self.stopped = False
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint: see `Progress.save`."""
+        _format.save_checkpoint(self.network, self.state_dict(), path)
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -250,7 +146,7 @@ def _matched(
 
 
 def fit(
-    network: Network,
+    network: "Network",
     X: Any,
     y: ArrayLike | None,
     *,
@@ -265,11 +161,7 @@ def fit(
     progress: bool,
     n_threads: int | None,
     schedule: Any,
-    l1: float,
-    l2: float,
-    clip_norm: float | None,
-    dropout: float | Sequence[float],
-    label_smoothing: float,
+    options: check.StepOptions,
     class_weight: dict[int, float] | str | None,
     loss: Loss | None,
     resume: str | os.PathLike[str] | None,
@@ -278,40 +170,20 @@ def fit(
     epochs = check.as_count("epochs", epochs)
     check.as_flag("shuffle", shuffle)
     check.as_flag("progress", progress)
-    if loss is not None and not callable(loss):
-        raise TypeError(
-            f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
-            "losses with names are chosen in fcnn.Network(loss=...)"
-        )
-    options = check.as_step_options(
-        len(network.sizes) - 1, network.loss if loss is None else None, l1, l2, clip_norm,
-        dropout, label_smoothing,
-    )  # fmt: skip
     size = None if batch_size is None else check.as_count("batch_size", batch_size)
-    data = _as_data(network, X, y, sample_weight, epochs, loss is not None, "dropout" in options)
+    data = _as_data(network, X, y, sample_weight, epochs, loss is not None, bool(options.dropout))
     if class_weight is not None:
         data.weigh_classes(class_weight)
-    held_out = None
-    if validation is not None:
-        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            got = type(validation).__name__
-            if isinstance(validation, (tuple, list)):
-                got += f" of {len(validation)}"
-            raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
-        held_out = Arrays(
-            network, *(*validation, None)[:3], own_loss=loss is not None, whose="validation "
-        )
+    held_out = _as_held_out(network, validation, own_loss=loss is not None)
     saved: dict[str, Any] | None = None
     parameters: Any = None
     if resume is not None:
-        from fcnn.files import load_checkpoint
-
-        saved, parameters = load_checkpoint(network, resume)
+        saved, parameters = _format.load_checkpoint(network, resume)
     if optimizer is not None:
         as_optimizer(optimizer)
     else:
         optimizer = Adam() if saved is None else _saved_kind(saved, resume)
-    training = _Training(
+    training = TrainingState(
         network, optimizer, as_schedules(schedule), _as_callbacks(callbacks),
         network.rng if rng is None else check.as_generator(rng), data.samples,
     )  # fmt: skip
@@ -323,9 +195,9 @@ def fit(
         except (KeyError, TypeError, AttributeError) as error:
             raise _unsound(resume, error) from None
     threads = resolve(n_threads) if n_threads is not None else None
-    curves: tuple[str, ...] = ("loss",)
+    curves = CURVES[:1]
     if held_out is not None:
-        curves = _CURVES if loss is None else _CURVES[:2]
+        curves = CURVES if loss is None else CURVES[:2]
 
     def state_now() -> Progress:
         return Progress(
@@ -343,13 +215,13 @@ def fit(
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise _unsound(resume, error) from None
 
-    step = _Updates(training, size, options, loss, threads)
+    runner = EpochRunner(training, size, options, loss, threads)
     history = training.history
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
             try:
-                step.make_epoch(data, shuffle, epochs, bar)
+                runner.make_epoch(data, shuffle, epochs, bar)
             except DivergenceError as error:
                 error.add_note(f"in epoch {training.epoch + 1} of {epochs}")
                 raise
@@ -378,14 +250,14 @@ def fit(
     return history
 
 
-class _Updates:
+class EpochRunner:
     """The updates of an epoch."""
 
     def __init__(
         self,
-        training: _Training,
+        training: TrainingState,
         batch_size: int | None,
-        options: dict[str, Any],
+        options: check.StepOptions,
         loss: Loss | None,
         threads: int | None,
     ) -> None:
@@ -426,7 +298,7 @@ class _Updates:
         pairs = losses[0] if len(losses) == 1 else np.concatenate(losses)
         loss = float(data.shares(order, size) @ pairs[:, 0])
         history = training.history
-        if "l1" in self.options or "l2" in self.options:
+        if self.options.l1 or self.options.l2:
             history.penalty.append(float(pairs[:, 1].mean()))
             loss += history.penalty[-1]
         history.loss.append(loss)
@@ -449,15 +321,10 @@ class _Updates:
         if self.loss is not None:
             return self._make_given(block, count, rates)
         losses = np.zeros((count, 2))
-        options = self.options
-        if "dropout" in options:
-            options = {**options, "seed": self._seed()}
-        if rates is not None:
-            options = {**options, "lr_curve": rates}
         training = self.training
         training.network.train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
-            self.threads, batch_losses=losses, **options,
+            self.threads, self.options, lr_curve=rates, batch_losses=losses, seed=self._seed(),
         )  # fmt: skip
         return losses
 
@@ -477,10 +344,8 @@ class _Updates:
                     rows = block.order[rows]
                 X, y = block.X[rows], block.y[rows]
                 weight = None if block.weight is None else block.weight[rows]
-                masks = {}
-                if "dropout" in options:
-                    masks = {"dropout": options["dropout"], "seed": self._seed()}
-                a = network.outputs(X, self.threads, **masks)
+                seed = self._seed()
+                a = network.outputs(X, self.threads, options.dropout, seed)
                 value, derivative = value_of(self.loss, a, y, weight)
                 if not (np.isfinite(value) and np.isfinite(derivative).all()):
                     raise DivergenceError(
@@ -491,7 +356,7 @@ class _Updates:
                     object.__setattr__(optimizer, "lr", float(rates[i]))  # which may be 0
                 try:
                     penalty = network.train_given(
-                        X, derivative, optimizer, self.threads, **{**options, **masks}
+                        X, derivative, optimizer, self.threads, options, seed=seed
                     )
                 except DivergenceError as error:
                     # The core counts the updates of its call, which is this one.
@@ -504,11 +369,12 @@ class _Updates:
         return losses
 
     def _seed(self) -> int:
-        return int(self.training.generator.integers(2**63 - 1))
+        """Return the seed of a call's dropout; drawn only where something is dropped."""
+        return int(self.training.generator.integers(2**63 - 1)) if self.options.dropout else 0
 
 
 def _as_data(
-    network: Network,
+    network: "Network",
     X: Any,
     y: Any,
     sample_weight: Any,
@@ -529,6 +395,17 @@ def _as_data(
             "sample_weight)"
         )
     return Batches(network, X, epochs, own_loss)
+
+
+def _as_held_out(network: "Network", validation: Any, own_loss: bool) -> Arrays | None:
+    if validation is None:
+        return None
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        got = type(validation).__name__
+        if isinstance(validation, (tuple, list)):
+            got += f" of {len(validation)}"
+        raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
+    return Arrays(network, *(*validation, None)[:3], own_loss=own_loss, whose="validation ")
 
 
 def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:

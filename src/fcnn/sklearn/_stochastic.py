@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
+from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
 from fcnn.sklearn._losses import pinball
@@ -199,18 +200,18 @@ def _epoch(
     network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
     dropout = estimator._dropout(len(network.sizes) - 2)
     seed = 0 if dropout is None else int(estimator._random_state.randint(2**31))
-    options: dict[str, Any] = {"clip_norm": estimator.clip_norm, "dropout": dropout}
+    options = StepOptions(clip_norm=estimator.clip_norm, dropout=dropout)
     if estimator.loss == "quantile":
         for i, begin in enumerate(range(0, len(order), size)):
             rows = order[begin : begin + size]
             _quantile_step(estimator, X, y, weight, rows, losses[i], seed + i, options)
         return
-    options |= {"l2": estimator.alpha, "penalty_per_sample": True}
+    options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
     calls = _calls(X, y, weight, order, size, losses, network.dtype)
     for i, (some_X, some_y, some_order, some_weight, some_losses) in enumerate(calls):
         network.train_epoch(
-            some_X, some_y, rule, size, some_order, some_weight, threads,
-            batch_losses=some_losses, seed=seed + i, **options,
+            some_X, some_y, rule, size, some_order, some_weight, threads, options,
+            batch_losses=some_losses, seed=seed + i,
         )  # fmt: skip
 
 
@@ -247,17 +248,17 @@ def _quantile_step(
     rows: Array,
     losses: Array,
     seed: int,
-    options: dict[str, Any],
+    options: StepOptions,
 ) -> None:
     """Make the update of one batch with a loss that the core does not know."""
     network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
     X = dense(X[rows], network.dtype)
     some = None if weight is None else weight[rows]
     l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
-    outputs = network.outputs(X, threads, options["dropout"], seed)
+    outputs = network.outputs(X, threads, options.dropout, seed)
     losses[0], dCda = pinball(outputs, y[rows], some, estimator.quantile)
     losses[1] = l2 / 2 * sum(np.vdot(W, W) for W in estimator.coefs_)
-    network.train_given(X, dCda, rule, threads, l2=l2, seed=seed, **options)
+    network.train_given(X, dCda, rule, threads, options._replace(l2=l2), seed=seed)
 
 
 def _batch_means(values: Array, weight: Array | None, order: Array, starts: Array) -> Array:

@@ -1,0 +1,299 @@
+"""The format of files: a network's description and tensors, and the state of its training, in bytes.
+
+The container is that of safetensors: tensors W1, b1, ..., WL, bL, the architecture as JSON in the
+metadata, and in a checkpoint the state of a training beside it. Nothing here needs a Network.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn import _validation as check
+from fcnn.preprocessing import Preprocessing
+
+FORMAT_VERSION = 1
+
+# Key of the metadata and beginning of the tensors' names that hold the state of a training.
+_METADATA = "fcnn_training"
+_TRAINING = "training."
+_STATE: dict[str, Any] = {
+    "epoch": int, "stopped": bool, "samples": int | None, "history": dict, "optimizer": dict,
+    "generator": dict, "schedules": list, "callbacks": list,
+}  # fmt: skip
+
+
+class Stored(NamedTuple):
+    """What a file holds of a network: all that makes one."""
+
+    sizes: tuple[int, ...]
+    activations: tuple[str, ...]
+    loss: str
+    dtype: np.dtype[Any]
+    weights: list[NDArray[Any]]
+    biases: list[NDArray[Any]]
+    preprocessing: Preprocessing | None
+
+    def parameters(self) -> NDArray[Any]:
+        """Return the flat vector, in the order of `fcnn.Network.parameters`."""
+        layers = zip(self.weights, self.biases, strict=True)
+        return np.concatenate([part for W, b in layers for part in (W.T.ravel(), b)])
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+def save_model(network: Any, path: str | os.PathLike[str]) -> None:
+    """Write a network to a file: see `fcnn.Network.save`."""
+    _write(as_path(path), *_described(network))
+
+
+def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a network and the state of its training: see `fcnn.history.Progress.save`.
+
+    The state is a dict of numbers, texts, lists, dicts and arrays. Its arrays become tensors named
+    training.0, training.1, ...; the rest is JSON in the metadata, {"tensor": name} for each array.
+    """
+    path = as_path(path)
+    tensors, metadata = _described(network)
+    metadata[_METADATA] = json.dumps(_packed(state, tensors, "the state"))
+    _write(path, tensors, metadata)
+
+
+def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
+    from safetensors.numpy import save as to_bytes
+
+    write_whole(path, to_bytes(tensors, metadata=metadata))
+
+
+def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
+    """Return a state with names in the place of its arrays, which are added to the tensors."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        name = f"{_TRAINING}{len(tensors)}"
+        tensors[name] = np.require(value, value.dtype.newbyteorder("="), ["C", "A"])
+        return {"tensor": name}
+    if isinstance(value, np.generic):
+        return _packed(value.item(), tensors, what)
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _packed(v, tensors, f"{what}[{key!r}]") for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(v, tensors, f"{what}[{i}]") for i, v in enumerate(value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"{what}: a checkpoint holds numbers, texts, lists, dicts with texts as keys and arrays of "
+        f"numbers, got {value!r}"
+    )
+
+
+def _described(network: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the tensors and the metadata of a network's file."""
+    tensors: dict[str, Any] = {}
+    for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
+        tensors[f"W{l}"] = np.ascontiguousarray(W)
+        tensors[f"b{l}"] = b
+    description: dict[str, Any] = {
+        "format": FORMAT_VERSION,
+        "sizes": network.sizes,
+        "activations": network.activations,
+        "loss": network.loss,
+        "dtype": network.dtype.name,
+    }
+    preparation = network.preprocessing
+    if preparation is not None and not isinstance(preparation, Preprocessing):
+        raise TypeError(
+            f"preprocessing: expected a fcnn.preprocessing.Preprocessing, got {preparation!r}"
+        )
+    if preparation is not None:
+        tensors["mean"] = np.ascontiguousarray(preparation.mean, dtype=np.float64)
+        tensors["scale"] = np.ascontiguousarray(preparation.scale, dtype=np.float64)
+        description["preprocessing"] = {
+            "features": preparation.features,
+            "target": preparation.target,
+            "classes": preparation.classes,
+        }
+    return tensors, {"fcnn": json.dumps(description)}
+
+
+def as_path(path: Any, name: str = "path") -> Path:
+    """Return a path, or refuse what is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected a str or os.PathLike, got {type(path).__name__}")
+    return Path(path)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file at once: a reader, or a crash, finds the old content or the new."""
+    given = path
+    if given.exists() and not given.is_file() and not given.is_dir():
+        given.write_bytes(content)  # a device or a pipe is written to, never replaced
+        return
+    path = Path(os.path.realpath(path))  # a link stays a link
+    # Beside the target, because a rename is atomic only within one file system.
+    temporary = path.with_name(f".fcnn-{os.urandom(8).hex()}")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno is not None:
+            # Of the file that was asked for, not of the temporary one.
+            raise type(error)(error.errno, error.strerror, str(given)) from None
+        raise
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def load_model(path: str | os.PathLike[str]) -> Stored:
+    """Return what a file holds of a network: see `fcnn.load`."""
+    with _opened(as_path(path)) as file:
+        return _read(file, str(path))
+
+
+def load_checkpoint(
+    network: Any, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any], NDArray[Any]]:
+    """Return the state of a training, and the parameters of its network then.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a sound checkpoint, or one of a network of another architecture.
+    """
+    with _opened(as_path(path, "resume")) as file:
+        saved = _read(file, str(path))
+        for name in ("sizes", "activations", "loss", "dtype"):
+            wanted, found = getattr(network, name), getattr(saved, name)
+            if wanted != found:
+                raise ValueError(
+                    f"resume: expected a checkpoint of a network with {name} {wanted}, {path} has "
+                    f"{found}"
+                )
+        metadata = file.metadata()
+        if _METADATA not in metadata:
+            raise ValueError(
+                f"resume: {path} is a model without the state of its training; expected a file "
+                "that fcnn.ModelCheckpoint wrote"
+            )
+        try:
+            state = _unpacked(json.loads(metadata[_METADATA]), file)
+            for name, kind in _STATE.items():
+                if not isinstance(state[name], kind):
+                    raise ValueError(f"expected {name} as {kind}, found {state[name]!r}")
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"{path}: not a sound checkpoint ({error})") from None
+    return state, saved.parameters()
+
+
+def _unpacked(value: Any, file: Any) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(v, file) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if list(value) == ["tensor"]:
+        return file.get_tensor(value["tensor"])
+    return {key: _unpacked(v, file) for key, v in value.items()}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from safetensors import SafetensorError, safe_open
+
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: expected a model file, got a folder")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="np") as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path}: not a model file, or a truncated one (safetensors: {error})"
+        ) from None
+
+
+def _read(file: Any, path: str) -> Stored:
+    """Return what an open file holds, checked."""
+    metadata = file.metadata() or {}
+    if "fcnn" not in metadata:
+        raise ValueError(
+            f"{path}: a safetensors file, but not one of fcnn's (no architecture in it)"
+        )
+    try:
+        description = json.loads(metadata["fcnn"])
+        version = description["format"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"{path}: format {version!r}, this fcnn reads {FORMAT_VERSION}; a newer one may read it"
+        )
+    try:
+        *hidden, output = description["activations"]
+        sizes = check.as_sizes(description["sizes"])
+        expected = _expected_shapes(sizes, description)
+        # Before anything is allocated: a forged header may announce any size.
+        names = file.keys()
+        if _METADATA in metadata:
+            names = [name for name in names if not name.startswith(_TRAINING)]
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        if found != expected:
+            raise ValueError(f"expected tensors {expected}, found {found}")
+        sizes, activations = check.as_architecture(sizes, hidden, output, description["loss"])
+        dtype = check.as_dtype(description["dtype"])
+        kinds = {name: file.get_slice(name).get_dtype() for name in expected}
+        for name, kind in kinds.items():
+            if kind not in ("F32", "F64"):
+                raise ValueError(f"expected {name} as float32 or float64, found {kind}")
+        tensors = {name: file.get_tensor(name) for name in expected}
+        for name, tensor in tensors.items():
+            wanted = np.dtype(np.float64) if name in ("mean", "scale") else dtype
+            if tensor.dtype != wanted:
+                raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
+        preprocessing = _preprocessing(description.get("preprocessing"), tensors, sizes)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
+    layers = range(1, len(sizes))
+    return Stored(
+        sizes, activations, description["loss"], dtype, [tensors[f"W{l}"] for l in layers],
+        [tensors[f"b{l}"] for l in layers], preprocessing,
+    )  # fmt: skip
+
+
+def _preprocessing(
+    names: Any, tensors: dict[str, Any], sizes: tuple[int, ...]
+) -> Preprocessing | None:
+    if names is None:
+        return None
+    features, classes = tuple(names["features"]), tuple(names["classes"])
+    mean, scale = tensors["mean"], tensors["scale"]
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+        raise ValueError("expected finite means and positive scales of the inputs")
+    if features and len(features) != sizes[0]:
+        raise ValueError(f"expected {sizes[0]} features, found {len(features)}")
+    # One output of a binary classifier stands for two classes.
+    if classes and len(classes) != sizes[-1] and (len(classes), sizes[-1]) != (2, 1):
+        raise ValueError(f"names {len(classes)} classes for {sizes[-1]} outputs")
+    return Preprocessing(mean, scale, features, names["target"], classes)
+
+
+def _expected_shapes(sizes: tuple[int, ...], description: dict[str, Any]) -> dict[str, Any]:
+    shapes: dict[str, Any] = {}
+    for l in range(1, len(sizes)):
+        shapes[f"W{l}"] = (sizes[l], sizes[l - 1])
+        shapes[f"b{l}"] = (sizes[l],)
+    if description.get("preprocessing") is not None:
+        shapes["mean"] = shapes["scale"] = (sizes[0],)
+    return shapes

@@ -1,0 +1,215 @@
+"""The curves of a training, what a callback is given after each epoch, and whether a curve improves."""
+
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fcnn import _validation as check
+from fcnn._dispatch import core
+from fcnn.optimizers import Optimizer
+
+# What stands to the right of this module, for type checkers; evaluated, an annotation is its base.
+if TYPE_CHECKING:
+    from fcnn.network import Network
+else:
+    Network = core.Network
+
+# The curves that can be monitored. The score is the higher the better; of the losses it is the
+# lower. A training without validation has the first, one with a loss of the user's own the first
+# two.
+LOSS, VALIDATION_LOSS, VALIDATION_SCORE = CURVES = ("loss", "validation_loss", "validation_score")
+MONITORED = (VALIDATION_LOSS, VALIDATION_SCORE, LOSS)  # as messages name them
+
+
+@dataclass
+class History:
+    """The curves of a training, one entry for each completed epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean loss of the epoch's batches, each before its update; the penalty is part of it.
+    validation_loss : list of float
+        Loss on the validation data after the epoch, without penalty; empty without such data.
+    validation_score : list of float
+        Accuracy or r2 on the validation data; empty without them or with a loss of your own.
+    score_name : str
+        "accuracy" or "r2"; empty without scores.
+    seconds : list of float
+        Duration of each epoch, without validation.
+    learning_rate : list of float
+        Of the epoch's last update.
+    penalty : list of float
+        Mean penalty of l1 and l2 over the epoch's batches; empty without them.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_score: list[float] = field(default_factory=list)
+    score_name: str = ""
+    seconds: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    penalty: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return the curves that there are, by name: lists of one float an epoch, copied.
+
+        They are what a data frame is made of: ``pandas.DataFrame(history.to_dict())``.
+        """
+        return {
+            name: curve
+            for name, curve in asdict(self).items()
+            if isinstance(curve, list) and len(curve) == len(self.loss)
+        }
+
+    def __repr__(self) -> str:
+        if not self.loss:
+            return "<History: no epochs>"
+        count = len(self.loss)
+        text = f"{count} epoch{'s' if count > 1 else ''} in {sum(self.seconds):.3g} s"
+        return f"<History: {text}, {', '.join(_figures(self))}>"
+
+
+def _figures(history: History) -> list[str]:
+    """Return what the last epoch came to, in words."""
+    if not history.loss:
+        return []
+    texts = [f"loss {history.loss[-1]:.4g}"]
+    if history.validation_loss:
+        texts.append(f"validation loss {history.validation_loss[-1]:.4g}")
+    if history.validation_score:
+        texts.append(f"{history.score_name} {history.validation_score[-1]:.4g}")
+    return texts
+
+
+class SavableTraining(Protocol):
+    """What a `Progress` asks of the training that it is of."""
+
+    stopped: bool
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Progress:
+    """What a callback is given after each epoch.
+
+    Attributes
+    ----------
+    network : fcnn.Network
+    optimizer : fcnn.optimizers.Optimizer
+    history : History
+        Up to and with this epoch.
+    epoch, epochs : int
+        Epochs completed, those before a resumption included, and asked for.
+    curves : tuple of str
+        The curves that can be monitored: "loss", and with validation data "validation_loss" and
+        "validation_score".
+    """
+
+    network: Network
+    optimizer: Optimizer
+    history: History
+    epoch: int
+    epochs: int
+    curves: tuple[str, ...] = CURVES[:1]
+    _training: SavableTraining | None = None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether all epochs are made or a callback before this one has ended the training."""
+        return self.epoch >= self.epochs or (self._training is not None and self._training.stopped)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint, which ``fit(..., resume=path)`` goes on from.
+
+        It holds the states of the callbacks as they are now: call it in the last one.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        if self._training is None:
+            raise ValueError("a Progress that is not of Network.fit has no training to save")
+        self._training.save(path)
+
+    def __repr__(self) -> str:
+        texts = [f"epoch {self.epoch} of {self.epochs}", *_figures(self.history)]
+        return f"<Progress: {', '.join(texts)}>"
+
+
+class Monitor:
+    """Whether a curve of the history improves.
+
+    Parameters
+    ----------
+    monitor : str or None
+        "validation_loss", "validation_score" or "loss"; None is "validation_loss", or "loss" if
+        there is no validation.
+    min_delta : float
+        An improvement is a change by more than this.
+
+    Attributes
+    ----------
+    best : float or None
+    best_epoch : int
+        Counted from 1; 0 before there is a finite value.
+    waited : int
+        Epochs since.
+    """
+
+    def __init__(self, monitor: str | None, min_delta: float) -> None:
+        if monitor is not None:
+            check.as_choice("monitor", monitor, MONITORED)
+        self.asked = monitor
+        self.min_delta = check.as_number("min_delta", min_delta, least=0)
+        self._start(monitor or LOSS)
+
+    def _start(self, name: str) -> None:
+        self.name = name
+        self.best: float | None = None
+        self.best_epoch = 0
+        self.waited = 0
+
+    def begin(self, progress: Progress) -> None:
+        """Start anew; refuse a curve that this training will not have."""
+        if self.asked is not None and self.asked not in progress.curves:
+            raise ValueError(
+                f"monitor: expected {check.listed(progress.curves)}, got {self.asked!r}; "
+                "fit(validation=(X, y)) makes the curves of the validation"
+            )
+        self._start(
+            self.asked or (VALIDATION_LOSS if VALIDATION_LOSS in progress.curves else LOSS)
+        )
+
+    def improved(self, progress: Progress) -> bool:
+        """Take note of the last epoch and return whether it is the best so far."""
+        value = getattr(progress.history, self.name)[-1]
+        gain = math.inf if self.best is None else self.best - value
+        if self.name == VALIDATION_SCORE and self.best is not None:
+            gain = -gain
+        if not math.isfinite(value) or not gain > self.min_delta:
+            self.waited += 1
+            return False
+        self.best, self.best_epoch, self.waited = value, progress.epoch, 0
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return best value, its epoch, and the epochs since."""
+        return {
+            "monitor": self.name, "best": self.best, "best_epoch": self.best_epoch,
+            "waited": self.waited,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        if state["monitor"] != self.name:
+            raise ValueError(
+                f"monitor: expected {state['monitor']!r} as in the checkpoint, got {self.name!r}"
+            )
+        best = state["best"]
+        self.best = None if best is None else check.as_number("best", best)
+        self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
