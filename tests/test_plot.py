@@ -18,7 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fcnn import plot
-from fcnn.plot.diagram import _short
+from fcnn.plot._figure import short
 
 
 def history(epochs=12, validation=True, score_name="accuracy"):
@@ -500,10 +500,10 @@ def test_numbers_of_a_small_network():
 
     shown = texts(forward)
     for value in (*trace.a[1][0], trace.a[2][0, 0], *net.weights[0].ravel()):
-        assert _short(value) in shown
+        assert short(value) in shown
     assert {"b 0.50", "b \N{MINUS SIGN}0.25", "b 0", "y 2"} <= set(shown)
     for value in (*trace.delta[1][0], *trace.dW[1].ravel()):
-        assert _short(value) in texts(backward)
+        assert short(value) in texts(backward)
     labels = [label.get_text() for label in forward.get_xticklabels()]
     assert labels[0] == "input\n2 nodes\n|a| 1"
     assert labels[1].startswith("tanh\n3 nodes\n|a| ")
@@ -520,7 +520,7 @@ def test_numbers_of_a_small_network():
     ],
 )  # fmt: skip
 def test_short_numbers(value, text):
-    assert _short(value) == text.replace("-", "\N{MINUS SIGN}")
+    assert short(value) == text.replace("-", "\N{MINUS SIGN}")
 
 
 def test_large_layers_show_the_most_active_nodes():

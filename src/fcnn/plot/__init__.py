@@ -6,14 +6,11 @@ of yours instead. A figure of its own is at most 800 pixels wide at its 100 dots
 has 150, sharp also on dense screens.
 """
 
-from fcnn.plot.diagram import (
-    check_ending,
-    picture_endings,
-    plot_confusion_matrix,
-    plot_history,
-    plot_network,
-    plot_weights,
-)
+from fcnn.plot._figure import check_ending, picture_endings
+from fcnn.plot.confusion import plot_confusion_matrix
+from fcnn.plot.curves import plot_history
+from fcnn.plot.diagram import plot_network
+from fcnn.plot.weights import plot_weights
 
 __all__ = [
     "check_ending",
