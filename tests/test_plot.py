@@ -17,7 +17,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from fcnn import plot
+from fcnn import _validation, plot
+from fcnn.plot import diagram
 from fcnn.plot._figure import short
 
 
@@ -548,6 +549,19 @@ def test_large_layers_show_the_most_active_nodes():
     outputs = [text for text in shown if ": " in text]
     assert len(outputs) == 10
     assert [text.endswith(", y 1") for text in outputs] == [k == 4 for k in range(10)]
+
+
+def test_every_loss_says_whether_zero_targets_are_shown():
+    assert set(diagram.SHOWS_ZERO_TARGETS) == set(_validation.OUTPUT_ACTIVATIONS)
+
+
+@pytest.mark.parametrize("loss", _validation.OUTPUT_ACTIVATIONS)
+def test_zero_targets(loss):
+    net = fcnn.Network((2, 3, 3), loss=loss)
+    shown = texts(plot.plot_network(net, [1, 2], [[0, 1, 0]]).axes[0])
+    zeros = 0 if loss == "cross_entropy" else 2
+    assert [text for text in shown if text.startswith("y ")].count("y 0") == zeros
+    assert shown.count("y 1") == 1
 
 
 def test_names_of_outputs():

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+# Whether the target 0 of an output is written out. Of classes only the true one has a target to
+# tell, its 1; elsewhere 0 is a number like any other.
+SHOWS_ZERO_TARGETS = {
+    "squared_error": True,
+    "absolute_error": True,
+    "huber": True,
+    "poisson": True,
+    "binary_cross_entropy": True,
+    "cross_entropy": False,
+}
+
 
 def plot_network(
     network: Network,
@@ -152,11 +163,10 @@ def _targets(network: Network, inputs: Array, y: Any) -> Array:
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
-    """Return the texts of the outputs with their targets; of classes only the true one has one."""
+    """Return the texts of the outputs with their targets, where these say something."""
+    shows_zero = SHOWS_ZERO_TARGETS[loss]
     return [
-        ", ".join(
-            filter(None, (text, "" if loss == "cross_entropy" and not v else f"y {short(v)}"))
-        )
+        ", ".join(filter(None, (text, f"y {short(v)}" if v or shows_zero else "")))
         for text, v in zip(texts, targets, strict=True)
     ]
 
