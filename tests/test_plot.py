@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn.training import History
+from fcnn.history import History
 
 pytest.importorskip("matplotlib")
 import matplotlib as mpl

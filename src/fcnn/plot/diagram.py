@@ -157,9 +157,8 @@ def _most_active(a: Array, most: int) -> Array:
 
 def _targets(network: Network, inputs: Array, y: Any) -> Array:
     """Return the target of each output."""
-    n_out = network.sizes[-1]
-    _, rows = check.as_targets("y", y, inputs, n_out, network.loss, network.dtype)
-    return np.eye(n_out)[rows[0]] if rows.ndim == 1 else rows[0]
+    _, rows, _ = check.as_batch(inputs, y, None, network.sizes, network.loss, network.dtype)
+    return np.eye(network.sizes[-1])[rows[0]] if rows.ndim == 1 else rows[0]
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
