@@ -1,0 +1,153 @@
+"""X, y and sample_weight of pandas, polars, PyTorch, JAX and of what else holds numbers."""
+
+import subprocess
+import sys
+from importlib import util
+
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn import _validation
+
+from .helpers import (
+    DLPack,
+    Framelike,
+    Interface,
+    calls,
+    dtypes,
+    everything,
+    inputs,
+    labels,
+    network,
+    refused,
+)
+
+
+def pandas_of(kind):
+    def make(a):
+        pandas = pytest.importorskip("pandas")
+        if "pyarrow" in kind:
+            pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(a) if a.ndim == 2 else pandas.Series(a)
+        return frame.astype(kind.format(8 * a.itemsize)) if kind else frame
+
+    return make
+
+
+def polars_of(a):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame(a) if a.ndim == 2 else polars.Series(a)
+
+
+def torch_of(a):
+    return pytest.importorskip("torch").from_numpy(a.copy())
+
+
+OTHERS = {
+    "pandas": pandas_of(""),
+    "pandas, with missing values": pandas_of("Float{}"),
+    "pandas, Arrow": pandas_of("float{}[pyarrow]"),
+    "polars": polars_of,
+    "PyTorch": torch_of,
+}
+
+
+@dtypes
+@pytest.mark.parametrize("other", OTHERS)
+def test_data_of_other_libraries(other, dtype):
+    make = OTHERS[other]
+    X, weight = inputs(dtype=dtype), np.random.default_rng(3).random(10).astype(dtype)
+    y = np.random.default_rng(2).random((10, 2)).astype(dtype)
+    theirs = [make(a) for a in (X, y, weight)]
+    expected = everything("squared_error", 2, dtype, X, y, weight)
+    assert everything("squared_error", 2, dtype, *theirs) == expected
+
+
+@pytest.mark.parametrize(
+    "make",
+    [pandas_of(""), pandas_of("Int64"), pandas_of("int64[pyarrow]"), polars_of, torch_of],
+    ids=["pandas", "pandas, Int64", "pandas, Arrow", "polars", "PyTorch"],
+)
+def test_labels_of_other_libraries(make):
+    y, weight = labels(), np.ones(10)
+    expected = everything("cross_entropy", 3, "float32", inputs(), y, weight)
+    assert everything("cross_entropy", 3, "float32", inputs(), make(y), weight) == expected
+
+
+@pytest.mark.skipif(util.find_spec("jax") is None, reason="no jax")
+def test_arrays_of_jax():
+    # In a process of its own: once JAX is imported, it warns of every fork.
+    code = (
+        "import fcnn, jax, numpy; net = fcnn.Network((4, 3)); X = numpy.ones((5, 4), 'f');"
+        "y = numpy.zeros(5, int); theirs = jax.numpy.asarray(X), jax.numpy.asarray(y);"
+        "assert (net.predict(theirs[0]) == net.predict(X)).all();"
+        "assert net.gradients(*theirs)[0] == net.gradients(X, y)[0]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)
+
+
+@dtypes
+@pytest.mark.parametrize(
+    ("make", "memory"),
+    [
+        (DLPack, lambda v: v.values),
+        (Framelike, lambda v: v.values),
+        (Interface, lambda v: v.values),
+        (memoryview, np.asarray),
+        (np.ctypeslib.as_ctypes, np.ctypeslib.as_array),
+        (lambda a: pytest.importorskip("torch").from_numpy(a), lambda v: v.numpy()),
+        (lambda a: pytest.importorskip("pandas").DataFrame(a, copy=False), lambda v: v.values),
+    ],
+    ids=["DLPack", "__array__", "array interface", "memoryview", "ctypes", "PyTorch", "pandas"],
+)
+def test_nothing_is_copied_that_need_not_be(make, memory, dtype):
+    theirs = make(inputs(dtype=dtype))
+    array = _validation.as_inputs("X", theirs, 4, np.dtype(dtype))
+    assert np.shares_memory(array, memory(theirs))
+
+
+def test_missing_values_are_named():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(inputs()).astype("Float64")
+    frame.iloc[3, 2] = pandas.NA
+    refused(network(), frame, labels(), TypeError, "X: ", ["<NA> at [3, 2]"])
+    y = pandas.Series(labels(), dtype="Int64")
+    y[7] = pandas.NA
+    refused(network(), inputs(), y, TypeError, "y: ", ["nan at [7]"])
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({name: [1, 2, None if name == "c" else 3] for name in "abcd"})
+    with pytest.raises(ValueError, match=r"X: .* nan at \[2, 2\]"):
+        network().fit(frame, labels(3))
+
+
+def test_tensors_that_are_elsewhere_are_refused():
+    class Elsewhere(DLPack):
+        def __dlpack__(self, **options):
+            raise BufferError("the tensor is on device cuda:0")
+
+    X = Elsewhere(inputs())
+    refused(network(), X, labels(), TypeError, "X: ", ["Elsewhere", "device cuda:0"])
+    refused(network(), inputs(), Elsewhere(labels()), TypeError, "y: ", ["device cuda:0"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.requires_grad_(), ["requires grad", "detach()"]),
+        (lambda t: t.to("meta"), ["meta", "cpu()"]),
+        (lambda t: t.bfloat16(), ["BFloat16"]),
+        (lambda t: t.to_sparse(), ["to_dense()"]),
+    ],
+)
+def test_tensors_of_pytorch_that_are_refused(change, words):
+    X = change(torch_of(inputs()))
+    optimizer, net = fcnn.SGD(0.1), network()
+    for call in (lambda: net.predict(X), *calls(net, X, labels(), optimizer).values()):
+        with pytest.raises(TypeError, match="X: expected numbers in the CPU's memory") as caught:
+            call()
+        assert all(word in str(caught.value) for word in words)
+    with pytest.raises(TypeError, match="sample_weight: expected numbers in the CPU's memory"):
+        net.evaluate(inputs(), labels(), change(torch_of(np.ones(10))))
+    with pytest.raises(TypeError, match="out: expected a writable"):
+        net.predict(inputs(dtype="float32"), out=torch_of(np.ones((10, 3), np.float32)))
