@@ -40,6 +40,9 @@ def test_overflow_of_targets_weights_and_parameters_is_refused():
         net.parameters = np.full(net.num_parameters, 1e39)
 
 
+# --- y --------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("y", "error", "words"),
     [
@@ -119,6 +122,9 @@ def test_classes_are_refused(y, error, words):
 )
 def test_targets_are_refused(loss, n_out, y, error, words):
     refused(network(loss, n_out), inputs(), y, error, "y: ", words)
+
+
+# --- sample_weight --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,9 @@ def test_activations_of_every_kind(activation):
     assert net.predict(np.ones(4)).shape == (3,)
 
 
+# --- init and rng ---------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("init", INITIALIZERS)
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_every_initializer(init, activation):

@@ -58,6 +58,9 @@ def test_fractions_and_other_numbers():
     assert as_bits(net.predict(X)) == as_bits(net.predict(np.array([[0.25, 1, 2, 3]])))
 
 
+# --- NaN and infinity -----------------------------------------------------------------------------
+
+
 def special(value, rows, dtype):
     """Return inputs with the value in row 2."""
     X = inputs(rows, dtype, seed=8)
@@ -108,6 +111,9 @@ def test_the_limits_of_saturating_activations():
         net = fcnn.Network((1, 1), output_activation=hidden, loss="squared_error", dtype="float64")
         net.parameters[:] = [1, 0]
         assert net.predict([[np.inf], [-np.inf]]).ravel().tolist() == [high, low], hidden
+
+
+# --- A row alone and in a batch -------------------------------------------------------------------
 
 
 ROWS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 65, 129, 513, 600)
