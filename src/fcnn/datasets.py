@@ -300,16 +300,17 @@ def load_csv(
         names = _header(path, next(rows)[1])
         if target is not None and target not in names:
             raise ValueError(f"target: {path} has no column {target!r}; expected one of {names}")
+        column = {name: i for i, name in enumerate(names)}  # a list's index takes 10 s for 20,000
         wanted = [name for name in names if name != target] if features is None else list(features)
-        missing = [name for name in wanted if name not in names]
+        missing = [name for name in wanted if not isinstance(name, str) or name not in column]
         if missing:
             raise ValueError(
                 f"features: {path} has no column {missing[0]!r}; expected some of {names}"
             )
         if not wanted:
             raise ValueError(f"{path} has no column besides the target {target!r}")
-        taken = [names.index(name) for name in wanted]
-        target_at = None if target is None else names.index(target)
+        taken = [column[name] for name in wanted]
+        target_at = None if target is None else column[target]
 
         values = array("d")
         targets: list[str] = []
