@@ -2,6 +2,7 @@
 
 import importlib
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +17,56 @@ HIDDEN = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
 PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for output in outputs]
 
 
-@pytest.fixture(params=list(VARIANTS))
-def core(request):
+# What `--quick` runs: every equation of the core against the reference.
+QUICK = [
+    Path(__file__).with_name(f"test_{name}.py")
+    for name in (
+        "c_interface", "elementary", "gradients", "network", "optimizers", "parallel",
+        "regularization", "training",
+    )
+]  # fmt: skip
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--one-build", action="store_true",
+        help="test the build of the core that fcnn runs alone, where no other is installed",
+    )  # fmt: skip
+    parser.addoption(
+        "--quick", action="store_true",
+        help="in 20 s what a broken kernel fails: some files, one build, no slow tests",
+    )  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path, config):
+    # A marker would do, but for the time: it is known when all files have been imported.
+    is_left_out = collection_path.is_file() and collection_path not in QUICK
+    return True if config.getoption("--quick") and is_left_out else None
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+
+
+def pytest_generate_tests(metafunc):
+    if "isa" in metafunc.fixturenames:
+        one = metafunc.config.getoption("--one-build") or metafunc.config.getoption("--quick")
+        metafunc.parametrize("isa", [_dispatch.isa] if one else list(VARIANTS), indirect=True)
+
+
+@pytest.fixture
+def isa(request):
+    """The name of one build of the core, whether or not this CPU can run it."""
+    return request.param
+
+
+@pytest.fixture
+def core(isa):
     """One build of the core; a build that this CPU cannot run is skipped, an absent one fails."""
-    if request.param not in _dispatch.available():
-        pytest.skip(f"this CPU cannot run the {request.param} build")
-    return importlib.import_module(f"fcnn.{VARIANTS[request.param]}")
+    if isa not in _dispatch.available():
+        pytest.skip(f"this CPU cannot run the {isa} build")
+    return importlib.import_module(f"fcnn.{VARIANTS[isa]}")
 
 
 def targets(rng, loss, rows, n_out, dtype):

@@ -1,10 +1,13 @@
 """Loss and gradient: the core against reference.py, central differences and PyTorch."""
 
+import functools
+
 import numpy as np
 import pytest
 from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
+from fcnn import reference
 from fcnn.gradient_check import compare_gradients
 
 SIZES = (5, 7, 6, 4)
@@ -14,44 +17,87 @@ def outputs_for(loss):
     return 3 if loss == "cross_entropy" else SIZES[-1]
 
 
+@functools.cache
+def problem_and_answers(hidden, loss, output, dtype, weighted):
+    """A reference network, a batch, and its loss, gradient and outputs: once for all builds."""
+    twin, batch = random_problem(
+        np.random.default_rng(1), (*SIZES[:-1], outputs_for(loss)), (hidden, hidden, output), loss,
+        dtype, rows=11, weighted=weighted,
+    )  # fmt: skip
+    return twin, batch, *twin.gradients(*batch), twin.predict(batch[0])
+
+
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_core_equals_reference(core, hidden, loss, output):
     """Every activation x output x loss, both dtypes, with and without sample weights."""
     for dtype, tolerance in TOLERANCE.items():
         for weighted in (False, True):
-            rng = np.random.default_rng(1)
-            twin, batch = random_problem(
-                rng, (*SIZES[:-1], outputs_for(loss)), (hidden, hidden, output), loss, dtype,
-                rows=11, weighted=weighted,
-            )  # fmt: skip
+            twin, batch, expected_value, expected, expected_outputs = problem_and_answers(
+                hidden, loss, output, dtype, weighted
+            )
             network = core_twin(core, twin)
             value, gradient = network.gradients(*batch)
-            expected_value, expected = twin.gradients(*batch)
             assert gradient.dtype == dtype
             assert distance(gradient, expected) < tolerance
             assert value == pytest.approx(expected_value, rel=tolerance)
             loss_alone, outputs = network.loss_and_outputs(*batch)
             assert loss_alone == pytest.approx(value, rel=tolerance / 10)
-            assert distance(outputs, twin.predict(batch[0])) < tolerance
+            assert distance(outputs, expected_outputs) < tolerance
             np.testing.assert_array_equal(outputs, network.predict(batch[0]))
+
+
+@functools.cache
+def central_differences(hidden, loss, output):
+    """A reference network, a batch, and (C(p + h) - C(p - h)) / 2h, a row per parameter p.
+
+    Each column is of one sample's C. Kept, because all of it is the same for every build of the
+    core. The differences are the reference's: they share nothing with the core's gradient.
+    """
+    rng = np.random.default_rng(2)
+    sizes = (4, 5, 3, outputs_for(loss))
+    twin, batch = random_problem(
+        rng, sizes, (hidden, hidden, output), loss, "float64", rows=3, weighted=True
+    )
+    X, y, _ = batch
+
+    def costs():
+        z, a = twin.forward(X)
+        return reference.LOSSES[loss].cost(z[-1], a[-1], y).sum(axis=1)
+
+    p, h = twin.parameters, 1e-6
+    differences = np.empty((len(p), len(X)))
+    for i, middle in enumerate(p.tolist()):
+        p[i] = middle + h
+        above = costs()
+        p[i] = middle - h
+        differences[i] = (above - costs()) / (2 * h)
+        p[i] = middle
+    return twin, batch, differences
 
 
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_float64_agrees_with_central_differences(core, hidden, loss, output):
-    for weighted in (False, True):
-        rng = np.random.default_rng(2)
-        sizes = (4, 5, 3, outputs_for(loss))
-        twin, batch = random_problem(
-            rng, sizes, (hidden, hidden, output), loss, "float64", rows=3, weighted=weighted
-        )
-        network = core_twin(core, twin)
-        _, gradient = network.gradients(*batch)
-        # The differences are the twin's: they share nothing with the core's gradient.
-        report = compare_gradients(twin, gradient, *batch, max_parameters=None)
-        assert report.compared == report.num_parameters == network.parameters.size
-        assert report.error < 1e-7
+    twin, (X, y, sample_weight), differences = central_differences(hidden, loss, output)
+    network = core_twin(core, twin)
+    for weight in (None, sample_weight):
+        _, gradient = network.gradients(X, y, weight)
+        assert distance(gradient, np.average(differences, axis=1, weights=weight)) < 1e-7
+
+
+@pytest.mark.parametrize(
+    ("hidden", "loss", "output"),
+    [*((hidden, "squared_error", "identity") for hidden in HIDDEN), *(("tanh", *p) for p in PAIRS)],
+)
+def test_the_gradient_check_compares_every_parameter(hidden, loss, output):
+    twin, batch = random_problem(
+        np.random.default_rng(2), (4, 5, 3, outputs_for(loss)), (hidden, hidden, output), loss,
+        "float64", rows=3, weighted=True,
+    )  # fmt: skip
+    report = compare_gradients(twin, twin.gradients(*batch)[1], *batch, max_parameters=None)
+    assert report.compared == report.num_parameters == twin.parameters.size
+    assert report.error < 1e-7
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))

@@ -1,5 +1,6 @@
 """How many threads a call takes: affinity, quotas, FCNN_NUM_THREADS and set_num_threads."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -9,6 +10,9 @@ import pytest
 
 import fcnn
 from fcnn import threads
+
+
+INITIAL = threads._initial.__wrapped__  # what `fresh` replaces, without its memory
 
 
 @pytest.fixture(autouse=True)
@@ -241,36 +245,34 @@ def test_bad_numbers(cpus, n, error, message):
 # --- The environment variable --------------------------------------------------------------------
 
 
-def under(value, code):
-    """Run code in a new process with 6 CPUs under FCNN_NUM_THREADS."""
-    setup = (
-        "import os; os.sched_getaffinity = lambda _: set(range(6)); "
-        "import fcnn; from fcnn import threads; threads._quota = lambda: None; "
-    )
-    return subprocess.run(
-        [sys.executable, "-c", setup + code],
-        env={**os.environ, "FCNN_NUM_THREADS": value},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+@pytest.fixture
+def environment(monkeypatch, cpus):
+    """A function that sets FCNN_NUM_THREADS as if fcnn were new, with 6 CPUs."""
+    cpus(6)
+
+    def hold(value):
+        monkeypatch.setenv("FCNN_NUM_THREADS", value)
+        monkeypatch.setattr(threads, "_initial", functools.cache(INITIAL))
+
+    return hold
 
 
 @pytest.mark.parametrize(
     ("value", "count"), [("", 6), (" ", 6), ("1", 1), (" 4 ", 4), ("6", 6), ("1000", 6)]
 )
-def test_fcnn_num_threads(value, count):
-    run = under(value, "print(fcnn.get_num_threads(), threads.resolve(None), threads.resolve(5))")
-    assert run.stdout.split("\n")[0] == f"{count} {count} 5", run.stderr
+def test_fcnn_num_threads(environment, value, count):
+    environment(value)
+    assert fcnn.get_num_threads() == count
+    assert threads.resolve(None) == count
+    assert threads.resolve(5) == 5
 
 
-def test_set_num_threads_overrides_the_environment():
-    code = (
-        "fcnn.set_num_threads(3); print(fcnn.get_num_threads()); "
-        "fcnn.set_num_threads(None); print(fcnn.get_num_threads())"
-    )
-    for value in ("2", "nonsense"):
-        assert under(value, code).stdout.split() == ["3", "6"]
+def test_set_num_threads_overrides_the_environment(environment):
+    environment("2")
+    fcnn.set_num_threads(3)
+    assert fcnn.get_num_threads() == 3
+    fcnn.set_num_threads(None)
+    assert fcnn.get_num_threads() == 6
 
 
 @pytest.mark.parametrize(
@@ -282,12 +284,28 @@ def test_set_num_threads_overrides_the_environment():
         ("1.5", "expected an integer, got '1.5'"),
     ],
 )
-def test_a_bad_environment_is_refused_where_it_counts(value, message):
+def test_a_bad_environment_is_refused_where_it_counts(environment, value, message):
+    environment(value)
+    assert threads.resolve(2) == 2
+    for _ in range(2):
+        with pytest.raises(ValueError, match=f"^FCNN_NUM_THREADS: {message}$"):
+            threads.resolve(None)
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [("1", ["1", "3"]), ("nonsense", ["FCNN_NUM_THREADS: expected an integer, got 'nonsense'", "3"])],
+)  # fmt: skip
+def test_a_process_is_born_with_it(value, printed):
+    # It is read where it is needed first: nonsense spoils neither the import nor set_num_threads.
     code = (
-        "print(threads.resolve(2))\n"
-        "for _ in range(2):\n"
-        "    try:\n        threads.resolve(None)\n"
-        "    except ValueError as error:\n        print(error)"
+        "import fcnn\n"
+        "try:\n    print(fcnn.get_num_threads())\nexcept ValueError as error:\n    print(error)\n"
+        "import os; os.sched_getaffinity = lambda _: set(range(6)); "
+        "fcnn.threads._quota = lambda: None; fcnn.set_num_threads(3); print(fcnn.get_num_threads())"
     )
-    run = under(value, "\n" + code)
-    assert run.stdout.splitlines() == ["2", *[f"FCNN_NUM_THREADS: {message}"] * 2]
+    run = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "FCNN_NUM_THREADS": value},
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert run.stdout.splitlines() == printed, run.stderr

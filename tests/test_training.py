@@ -346,6 +346,7 @@ def test_class_weights_are_sample_weights(targets):
             np.testing.assert_allclose(ours.parameters, twin.parameters, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow(reason="imports scikit-learn")
 def test_balanced_weights_are_scikit_learns():
     class_weight = pytest.importorskip("sklearn.utils.class_weight")
     y = np.repeat([0, 1, 3], [40, 15, 5])  # class 2 is absent
