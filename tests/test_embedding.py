@@ -76,6 +76,14 @@ def driver(tmp_path_factory):
     return build(ROOT / "tests" / "c_driver.c", program, *flags), counted
 
 
+@pytest.fixture(scope="module")
+def predict(tmp_path_factory):
+    """The C example."""
+    return build(
+        ROOT / "examples" / "c" / "predict.c", tmp_path_factory.mktemp("predict") / "predict"
+    )
+
+
 @pytest.fixture(params=["float32", "float64"])
 def saved(request, tmp_path):
     """A network in a file."""
@@ -105,26 +113,24 @@ def test_threads_get_the_same_bits_as_one(driver, saved):
 
 @needs_library
 @pytest.mark.parametrize("threads", [1, 3, 50])
-def test_the_c_example_predicts(tmp_path, threads):
-    program = build(ROOT / "examples" / "c" / "predict.c", tmp_path / "predict")
+def test_the_c_example_predicts(predict, tmp_path, threads):
     network = fcnn.Network((4, 16, 3), activation="tanh")
     network.save(tmp_path / "network.safetensors")
     X = np.random.default_rng(0).normal(size=(37, 4)).astype(np.float32)
     rows = "\n".join(" ".join(f"{v:.9g}" for v in x) for x in X.tolist())
-    printed = run(program, tmp_path / "network.safetensors", threads, input=rows)
+    printed = run(predict, tmp_path / "network.safetensors", threads, input=rows)
     answer = np.array([line.split() for line in printed.splitlines()], np.float32)
     assert answer.tobytes() == network.predict(X).tobytes()
 
 
 @needs_library
-def test_the_c_example_says_what_is_wrong(tmp_path):
-    program = build(ROOT / "examples" / "c" / "predict.c", tmp_path / "predict")
+def test_the_c_example_says_what_is_wrong(predict, tmp_path):
     network = fcnn.Network((4, 3), dtype="float64")
     network.save(tmp_path / "network.safetensors")
     with pytest.raises(AssertionError, match="the network has the other dtype"):
-        run(program, tmp_path / "network.safetensors", 1, input="1 2 3 4")
+        run(predict, tmp_path / "network.safetensors", 1, input="1 2 3 4")
     with pytest.raises(AssertionError, match=r"FileNotFoundError: .*no such file"):
-        run(program, tmp_path / "none.safetensors", 1, input="")
+        run(predict, tmp_path / "none.safetensors", 1, input="")
 
 
 @needs_compiler
@@ -140,6 +146,11 @@ def test_the_header_is_cplusplus_and_strict_c(tmp_path):
 
 IMPORTS = """\
 #include <Python.h>
+static int more(const char *name)
+{
+    const char *number = getenv(name);
+    return number == NULL ? 0 : atoi(number);
+}
 #include "fcnn.h"
 int main(void)
 {
@@ -153,37 +164,47 @@ int main(void)
 """
 
 
+@pytest.fixture(scope="module")
+def imports(tmp_path_factory):
+    """A program whose header's numbers are larger by the environment's: one for all of them."""
+    folder = tmp_path_factory.mktemp("imports")
+    text, count = re.subn(
+        r"(#define FCNN_(ABI|VERSION)) (\d+)",
+        r'\1 (\3 + more("\2"))',
+        Path(fcnn.get_include(), "fcnn.h").read_text("utf-8"),
+    )
+    assert count == 2
+    (folder / "fcnn.h").write_text(text)
+    (folder / "imports.c").write_text(IMPORTS)
+    return build(folder / "imports.c", folder / "imports")
+
+
 @needs_library
 @pytest.mark.parametrize(
     ("abi", "version", "runs"),
     [(0, 0, True), (0, -1, True), (0, 1, False), (1, 0, False), (-1, 0, False), (-1, 1, False)],
     ids=["same", "older program", "older fcnn", "next ABI", "last ABI", "last ABI, newer version"],
 )
-def test_a_program_runs_with_its_version_and_newer_ones(tmp_path, abi, version, runs):
+def test_a_program_runs_with_its_version_and_newer_ones(imports, monkeypatch, abi, version, runs):
     """The numbers that the program is compiled with, relative to those of the installed fcnn."""
-    changes = {"ABI": abi, "VERSION": version}
-    text, count = re.subn(
-        r"(#define FCNN_(ABI|VERSION)) (\d+)",
-        lambda m: f"{m[1]} {int(m[3]) + changes[m[2]]}",
-        Path(fcnn.get_include(), "fcnn.h").read_text("utf-8"),
-    )
-    assert count == 2
-    (tmp_path / "fcnn.h").write_text(text)
-    (tmp_path / "imports.c").write_text(IMPORTS)
-    program = build(tmp_path / "imports.c", tmp_path / "imports")
+    monkeypatch.setenv("ABI", str(abi))
+    monkeypatch.setenv("VERSION", str(version))
     if runs:
-        run(program)
+        run(imports)
     else:
         with pytest.raises(AssertionError, match="ImportError: compiled for the C interface"):
-            run(program)
+            run(imports)
 
 
 @needs_compiler
 @pytest.mark.skipif(util.find_spec("Cython") is None, reason="no Cython")
 @pytest.mark.skipif(util.find_spec("setuptools") is None, reason="no setuptools")
-def test_the_cython_example_rolls_out(tmp_path):
+@pytest.mark.slow(reason="Cython and a C compiler")
+def test_the_cython_example_rolls_out(tmp_path, monkeypatch):
     for file in (ROOT / "examples" / "cython").glob("*.py*"):
         shutil.copy(file, tmp_path)
+    # Optimized, it takes more than twice as long.
+    monkeypatch.setenv("CFLAGS", "-O0")
     run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=tmp_path)
     (module,) = [*tmp_path.glob("rollout.*.so"), *tmp_path.glob("rollout.*.pyd")]
     spec = util.spec_from_file_location("rollout", module)
