@@ -227,6 +227,7 @@ def test_the_cython_example_rolls_out(tmp_path, monkeypatch):
 
 
 @needs_library
+@pytest.mark.slow(reason="2,000 laps of five networks")
 def test_the_benchmark_runs():
     printed = run(sys.executable, ROOT / "benchmarks" / "c_interface.py", "--rows", 5)
     assert "64-100-10, softmax" in printed
