@@ -83,14 +83,14 @@ def test_early_stopping_without_restoring_keeps_the_last():
     np.testing.assert_array_equal(net.parameters, recorder.parameters[2])
 
 
-def test_what_is_monitored_by_default():
+@pytest.mark.parametrize(("validation", "curve"), [(None, "loss"), (data(), "validation_loss")])
+def test_what_is_monitored_by_default(validation, curve):
     X, y = data()
-    for validation, curve in ((None, "loss"), ((X, y), "validation_loss")):
-        recorder = Recorder(curve, [1, 2, 3, 0])
-        stopping = fcnn.EarlyStopping(patience=2)
-        for _ in range(2):  # the second training starts anew
-            network().fit(X, y, epochs=4, validation=validation, callbacks=[recorder, stopping])
-            assert stopping.stopped_epoch == 3
+    recorder = Recorder(curve, [1, 2, 3, 0])
+    stopping = fcnn.EarlyStopping(patience=2)
+    for _ in range(2):  # the second training starts anew
+        network().fit(X, y, epochs=4, validation=validation, callbacks=[recorder, stopping])
+        assert stopping.stopped_epoch == 3
 
 
 def test_a_better_training_on_real_labels():
@@ -272,7 +272,17 @@ def test_a_progress_of_ones_own_cannot_be_saved(tmp_path):
         progress.save(tmp_path / "x")
 
 
-def test_a_state_that_no_file_can_hold_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"seen": {1, 2}}, r"\['seen'\]: a checkpoint holds .*got {1, 2}"),
+        ({"seen": [1, np.array(["x"])]}, r"\['seen'\]\[1\]: a checkpoint holds"),
+        ({1: 2}, r"\['state'\]: a checkpoint holds .*got {1: 2}"),
+        ([1], r"^callbacks\[0\]: expected a dict from state_dict\(\), got \[1\]"),
+    ],
+    ids=str,
+)
+def test_a_state_that_no_file_can_hold_is_refused(state, words, tmp_path):
     X, y = data()
 
     class Odd:
@@ -280,19 +290,10 @@ def test_a_state_that_no_file_can_hold_is_refused(tmp_path):
             pass
 
         def state_dict(self):
-            return self.state
+            return state
 
-    odd = Odd()
-    path = tmp_path / "a"
-    for state, words in (
-        ({"seen": {1, 2}}, r"\['seen'\]: a checkpoint holds .*got {1, 2}"),
-        ({"seen": [1, np.array(["x"])]}, r"\['seen'\]\[1\]: a checkpoint holds"),
-        ({1: 2}, r"\['state'\]: a checkpoint holds .*got {1: 2}"),
-        ([1], r"^callbacks\[0\]: expected a dict from state_dict\(\), got \[1\]"),
-    ):
-        odd.state = state
-        with pytest.raises(TypeError, match=words):
-            network().fit(X, y, epochs=1, callbacks=[odd, fcnn.ModelCheckpoint(path)])
+    with pytest.raises(TypeError, match=words):
+        network().fit(X, y, epochs=1, callbacks=[Odd(), fcnn.ModelCheckpoint(tmp_path / "a")])
     assert os.listdir(tmp_path) == []
 
 

@@ -383,10 +383,11 @@ def test_save_under_the_longest_name(tmp_path):
 # --- Reading that fails ---------------------------------------------------------------------------
 
 
-def test_load_of_a_missing_file(tmp_path):
-    for path in (tmp_path / "absent.safetensors", tmp_path / "no folder" / "m"):
-        with pytest.raises(FileNotFoundError, match=path.name):
-            fcnn.load(path)
+@pytest.mark.parametrize("name", ["absent.safetensors", "no folder/m"])
+def test_load_of_a_missing_file(name, tmp_path):
+    path = tmp_path / name
+    with pytest.raises(FileNotFoundError, match=path.name):
+        fcnn.load(path)
 
 
 def test_load_of_a_folder(tmp_path):

@@ -296,38 +296,59 @@ def test_kinks_are_left_out_of_the_gradient_check():
     assert 0 < report.kinks <= 8 + 16
     assert report.compared + report.kinks == net.num_parameters
     assert "at a kink" in repr(report)
-    # Somewhere in 1,500 samples a z crosses 0 within a step.
+
+
+def test_kinks_between_samples_are_left_out_of_the_gradient_check():
+    """Somewhere in 1,500 samples a z crosses 0 within a step."""
     X, y = fcnn.datasets.load_digits()
     net = fcnn.Network((64, 32, 10), dtype="float64")
     report = net.check_gradients(X[:1500] / 16, y[:1500], max_parameters=300)
     assert report.passed
     assert report.compared > 250
-    for b in (3e-6, -1e-6, -5e-7, 4e-6):  # a kink within the step, but not at the point itself
-        net = fcnn.Network((1, 1, 1), loss="squared_error", dtype="float64")
-        net.biases[0][:] = b
-        assert net.check_gradients([[0.0], [1.0]], [1.0, 2.0]).passed
-    for seed in range(12, 29):
-        rng = np.random.default_rng(seed)
-        net = fcnn.Network((8, 16, 3), dtype="float64", rng=seed)
-        X, y = rng.normal(size=(1000, 8)), rng.integers(3, size=1000)
-        assert net.check_gradients(X, y).passed
-    # A huge loss: its own rounding is all that the differences see.
+
+
+@pytest.mark.parametrize("b", [3e-6, -1e-6, -5e-7, 4e-6])
+def test_a_kink_within_the_step_but_not_at_the_point_itself(b):
+    net = fcnn.Network((1, 1, 1), loss="squared_error", dtype="float64")
+    net.biases[0][:] = b
+    assert net.check_gradients([[0.0], [1.0]], [1.0, 2.0]).passed
+
+
+@pytest.mark.parametrize("seed", range(12, 29))
+def test_kinks_of_random_networks(seed):
+    rng = np.random.default_rng(seed)
+    net = fcnn.Network((8, 16, 3), dtype="float64", rng=seed)
+    X, y = rng.normal(size=(1000, 8)), rng.integers(3, size=1000)
+    assert net.check_gradients(X, y).passed
+
+
+def test_the_gradient_check_of_a_huge_loss():
+    """Its own rounding is all that the differences see."""
+    rng = np.random.default_rng(28)
     net = fcnn.Network((3, 5, 1), "tanh", loss="squared_error", dtype="float64")
     assert net.check_gradients(rng.normal(size=(50, 3)), 1e4 * rng.normal(size=50)).passed
 
 
-def test_check_gradients_passes_and_fails():
+def six_samples():
     rng = np.random.default_rng(8)
-    X, y = rng.normal(size=(6, 4)), rng.integers(3, size=6)
-    for dtype in ("float32", "float64"):
-        net = fcnn.Network((4, 9, 3), "tanh", dtype=dtype)
-        before = net.parameters.copy()
-        report = net.check_gradients(X, y)
-        assert report.passed
-        assert report.compared == net.num_parameters
-        assert "passed" in repr(report)
-        np.testing.assert_array_equal(net.parameters, before)
+    return rng.normal(size=(6, 4)), rng.integers(3, size=6)
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE))
+def test_check_gradients_passes(dtype):
+    X, y = six_samples()
+    net = fcnn.Network((4, 9, 3), "tanh", dtype=dtype)
+    before = net.parameters.copy()
+    report = net.check_gradients(X, y)
+    assert report.passed
+    assert report.compared == net.num_parameters
+    assert "passed" in repr(report)
+    np.testing.assert_array_equal(net.parameters, before)
     assert net.check_gradients(X, y, max_parameters=10).compared == 10
+
+
+def test_check_gradients_fails():
+    X, y = six_samples()
 
     class Wrong(fcnn.Network):
         def gradients(self, *args):

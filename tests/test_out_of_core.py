@@ -113,15 +113,14 @@ def test_a_memory_map_has_the_bits_of_an_array(name, dtype, blocks, tmp_path):
         lambda m: m[5:].view(np.ndarray),
     ],
 )  # fmt: skip
-def test_views_of_memory_maps(view, blocks, tmp_path):
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_views_of_memory_maps(view, shuffle, blocks, tmp_path):
     X, y = samples()
     X_view, y_view = view(mapped(tmp_path, "X", X)), view(y[:, None])[:, 0]
-    for shuffle in (True, False):
-        blocks.clear()
-        options = {"shuffle": shuffle}
-        assert bits(X_view, y_view, **options) == bits(np.array(X_view), y_view, **options)
-        assert len(blocks) > 3
-        assert all(from_file for _, from_file in blocks) == ON_LINUX
+    expected = bits(np.array(X_view), y_view, shuffle=shuffle)
+    assert bits(X_view, y_view, shuffle=shuffle) == expected
+    assert len(blocks) > 3
+    assert all(from_file for _, from_file in blocks) == ON_LINUX
 
 
 @pytest.mark.parametrize("kind", ["uint8", "float64", "float32", ">f4", "float16", "int16", "bool"])
@@ -155,20 +154,20 @@ def test_targets_may_be_mapped(X_is_mapped, blocks, tmp_path):
     assert bits(X_given, labels) == bits(X, samples()[1])
 
 
-def test_validation_may_be_mapped(blocks, tmp_path):
-    for loss in ("cross_entropy", "squared_error"):
-        X, y = samples(loss)
-        weight = np.linspace(0, 1, ROWS)
-        X_map = mapped(tmp_path, "X", X)
-        expected = bits(X, y, loss, validation=(X, y, weight))
-        blocks.clear()
-        assert bits(X, y, loss, validation=(X_map, y, weight)) == expected
-        assert {name for name, _ in blocks} == {"validation X"}
-        net = network(loss)
-        net.parameters = np.frombuffer(expected[0], np.float32)
-        scores = net.evaluate(X, y, weight)
-        assert expected[1]["validation_loss"][-1] == pytest.approx(scores["loss"], rel=1e-6)
-        assert expected[1]["validation_score"][-1] == list(scores.values())[1]
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+def test_validation_may_be_mapped(loss, blocks, tmp_path):
+    X, y = samples(loss)
+    weight = np.linspace(0, 1, ROWS)
+    X_map = mapped(tmp_path, "X", X)
+    expected = bits(X, y, loss, validation=(X, y, weight))
+    blocks.clear()
+    assert bits(X, y, loss, validation=(X_map, y, weight)) == expected
+    assert {name for name, _ in blocks} == {"validation X"}
+    net = network(loss)
+    net.parameters = np.frombuffer(expected[0], np.float32)
+    scores = net.evaluate(X, y, weight)
+    assert expected[1]["validation_loss"][-1] == pytest.approx(scores["loss"], rel=1e-6)
+    assert expected[1]["validation_score"][-1] == list(scores.values())[1]
 
 
 def test_a_loss_of_ones_own_on_a_map(blocks, tmp_path):
@@ -236,15 +235,13 @@ def test_a_file_that_is_gone_or_another_is_not_read(blocks, tmp_path):
 
 
 @on_linux
-def test_a_file_that_became_shorter_is_an_error(small_blocks, tmp_path):
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_a_file_that_became_shorter_is_an_error(shuffle, small_blocks, tmp_path):
     X, y = samples()
     X_map = mapped(tmp_path, "X", X)
     os.truncate(X_map.filename, X.nbytes // 2 + 5)
-    for shuffle in (True, False):
-        with pytest.raises(
-            OSError, match=r"^X: the file of the memory map is shorter than the map"
-        ):
-            network().fit(X_map, y, shuffle=shuffle)
+    with pytest.raises(OSError, match=r"^X: the file of the memory map is shorter than the map"):
+        network().fit(X_map, y, shuffle=shuffle)
 
 
 @on_linux

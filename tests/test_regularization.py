@@ -171,11 +171,11 @@ def test_batches_in_several_blocks_have_a_penalty_once(core, dtype):
 
 @dtypes
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
-def test_few_samples(core, dtype, batch_size):
+@pytest.mark.parametrize("options", [{"l2": 0.05}, {"l1": 0.01, "clip_norm": 0.5}], ids=str)
+def test_few_samples(core, dtype, options, batch_size):
     network, (X, y, _) = problem(dtype, rows=11)
-    for options in ({"l2": 0.05}, {"l1": 0.01, "clip_norm": 0.5}):
-        train_both(core, network, (X, y, None), Regularized(network, **options), options,
-                   lambda: fcnn.SGD(0.1), batch_size=batch_size)  # fmt: skip
+    train_both(core, network, (X, y, None), Regularized(network, **options), options,
+               lambda: fcnn.SGD(0.1), batch_size=batch_size)  # fmt: skip
 
 
 def test_a_gradient_too_long_for_numbers_is_no_update(core):
@@ -229,22 +229,23 @@ def test_a_large_gradient_is_clipped_and_not_refused(core, dtype):
 
 
 @dtypes
-def test_a_learning_rate_for_every_update(core, dtype):
+@pytest.mark.parametrize("make", [lambda: fcnn.SGD(9.0, momentum=0.5), lambda: fcnn.Adam(9.0)],
+                         ids=["momentum", "adam"])  # fmt: skip
+def test_a_learning_rate_for_every_update(core, dtype, make):
     network, (X, y, weight) = problem(dtype)
     rates = np.array([0.1, 0.5, 0.0, 0.2])
-    for make in (lambda: fcnn.SGD(9.0, momentum=0.5), lambda: fcnn.Adam(9.0)):
-        twin, steps = core_twin(core, network), core_twin(core, network)
-        optimizer, other = make(), make()
-        twin.train_epoch(X, y, optimizer, 40, None, weight, lr_curve=rates)
-        assert optimizer.lr == 9.0
-        for i, rate in enumerate(rates):
-            part = slice(40 * i, 40 * i + 40)
-            if rate:
-                other.lr = rate
-                steps.train_step(X[part], y[part], other, weight[part])
-            else:
-                steps.train_step(X[part], y[part], other, weight[part], lr_curve=np.zeros(1))
-        assert twin.parameters.tobytes() == steps.parameters.tobytes()
+    twin, steps = core_twin(core, network), core_twin(core, network)
+    optimizer, other = make(), make()
+    twin.train_epoch(X, y, optimizer, 40, None, weight, lr_curve=rates)
+    assert optimizer.lr == 9.0
+    for i, rate in enumerate(rates):
+        part = slice(40 * i, 40 * i + 40)
+        if rate:
+            other.lr = rate
+            steps.train_step(X[part], y[part], other, weight[part])
+        else:
+            steps.train_step(X[part], y[part], other, weight[part], lr_curve=np.zeros(1))
+    assert twin.parameters.tobytes() == steps.parameters.tobytes()
 
 
 # --- Dropout ---------------------------------------------------------------------------------

@@ -19,21 +19,21 @@ def test_fit_refuses_a_single_sample_without_its_dimension():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @dtypes
-def test_training_refuses_nonfinite_inputs(value, dtype):
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (3, 2), (9, 3)])
+def test_training_refuses_nonfinite_inputs(row, column, value, dtype):
     net, optimizer = network(dtype=dtype), fcnn.Adam()
     X = inputs(dtype=dtype)
     net.train_step(X, labels(), optimizer)
-    for row, column in [(0, 0), (3, 2), (9, 3)]:
-        X = inputs(dtype=dtype)
-        X[row, column] = value
-        expected = rf"^X: expected finite numbers, got {value} at \[{row}, {column}\]"
-        with unchanged(net, optimizer, X):
-            with pytest.raises(ValueError, match=expected):
-                net.fit(X, labels(), optimizer=optimizer)
-            with pytest.raises(ValueError, match=expected):
-                net.train_step(X, labels(), optimizer)
-            with pytest.raises(ValueError, match="^validation " + expected[1:]):
-                net.fit(inputs(), labels(), optimizer=optimizer, validation=(X, labels()))
+    X = inputs(dtype=dtype)
+    X[row, column] = value
+    expected = rf"^X: expected finite numbers, got {value} at \[{row}, {column}\]"
+    with unchanged(net, optimizer, X):
+        with pytest.raises(ValueError, match=expected):
+            net.fit(X, labels(), optimizer=optimizer)
+        with pytest.raises(ValueError, match=expected):
+            net.train_step(X, labels(), optimizer)
+        with pytest.raises(ValueError, match="^validation " + expected[1:]):
+            net.fit(inputs(), labels(), optimizer=optimizer, validation=(X, labels()))
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,12 @@ def test_out_is_refused(make, error, words):
                 assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_out_of_one_sample_is_refused():
+@pytest.mark.parametrize("shape", [(1, 3), (4,), (2,), (), (3, 1)], ids=str)
+def test_out_of_one_sample_is_refused(shape):
     net = network()
-    for shape in [(1, 3), (4,), (2,), (), (3, 1)]:
-        out = np.full(shape, 7, np.float32)
-        with unchanged(net, out), pytest.raises(ValueError, match=r"^out: expected .*\(3,\), got"):
-            net.predict(np.ones(4), out=out)
+    out = np.full(shape, 7, np.float32)
+    with unchanged(net, out), pytest.raises(ValueError, match=r"^out: expected .*\(3,\), got"):
+        net.predict(np.ones(4), out=out)
     with pytest.raises(ValueError, match=r"^out: expected .*\(1, 3\), got .*\(3,\)"):
         net.predict(np.ones((1, 4)), out=np.zeros(3, np.float32))
 

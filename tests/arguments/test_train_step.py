@@ -12,16 +12,18 @@ from .helpers import HIDDEN, inputs, labels, network, unchanged
 
 @pytest.mark.parametrize("activation", HIDDEN)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_no_activation_hides_a_nonfinite_input_from_a_step(activation, value):
+@pytest.mark.parametrize(
+    ("loss", "n_out"), [("cross_entropy", 3), ("squared_error", 2), ("binary_cross_entropy", 1)]
+)
+def test_no_activation_hides_a_nonfinite_input_from_a_step(loss, n_out, activation, value):
     # The check is made after the pass: no saturation and no dead node may let it through.
-    for loss, n_out in [("cross_entropy", 3), ("squared_error", 2), ("binary_cross_entropy", 1)]:
-        net, optimizer = network(loss, n_out, activation=activation), fcnn.SGD(0.1)
-        net.weights[0][:, 1] = np.abs(net.weights[0][:, 1])
-        y = labels() if loss == "cross_entropy" else np.ones((10, n_out))
-        X = inputs()
-        X[4, 1] = value
-        with unchanged(net, optimizer), pytest.raises(ValueError, match=r"^X: .*\[4, 1\]"):
-            net.train_step(X, y, optimizer)
+    net, optimizer = network(loss, n_out, activation=activation), fcnn.SGD(0.1)
+    net.weights[0][:, 1] = np.abs(net.weights[0][:, 1])
+    y = labels() if loss == "cross_entropy" else np.ones((10, n_out))
+    X = inputs()
+    X[4, 1] = value
+    with unchanged(net, optimizer), pytest.raises(ValueError, match=r"^X: .*\[4, 1\]"):
+        net.train_step(X, y, optimizer)
 
 
 @pytest.mark.parametrize(
