@@ -385,7 +385,7 @@ def test_outputs_are_those_of_the_update_with_the_same_seed(core, dtype):
         ({"lr_curve": np.array([0.1, np.nan, 0.1, 0.1])}, ValueError),
         ({"lr_curve": np.full(3, 0.1)}, ValueError),
         ({"lr_curve": np.full(4, 0.1, np.float32)}, ValueError),
-        ({"batch_losses": np.empty((3, 2))}, ValueError),
+        ({"batch_losses": np.zeros((3, 2))}, ValueError),
         ({"seed": -1}, OverflowError),
         ({"dropuot": (0.1, 0.5, 0.1)}, TypeError),
     ],
