@@ -16,7 +16,6 @@ VARIANTS = {"v2": "_core", "v3": "_core_v3", "v4": "_core_v4"} if IS_X86 else {"
 HIDDEN = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
 PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for output in outputs]
 
-
 # What `--quick` runs: every equation of the core against the reference.
 QUICK = [
     Path(__file__).with_name(f"test_{name}.py")
@@ -25,6 +24,7 @@ QUICK = [
         "regularization", "training",
     )
 ]  # fmt: skip
+assert all(path.exists() for path in QUICK)
 
 
 def pytest_addoption(parser):
