@@ -1,17 +1,17 @@
 """Every build of the core as a fixture, and networks with random parameters."""
 
 import importlib
-import platform
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fcnn import _dispatch, reference
+from fcnn._cpu import BUILDS
 from fcnn._validation import ACTIVATIONS, OUTPUT_ACTIVATIONS, OUTPUT_ONLY
 
-IS_X86 = platform.machine() in ("x86_64", "AMD64", "amd64")
-VARIANTS = {"v2": "_core", "v3": "_core_v3", "v4": "_core_v4"} if IS_X86 else {"neon": "_core"}
+# The builds that were made for this kind of CPU, oldest first, whether or not it can run them.
+VARIANTS = {isa: module for isa, module, _ in reversed(BUILDS)}
 
 HIDDEN = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
 PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for output in outputs]

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import cli_data, datasets
-from fcnn.cli import main
+from fcnn import datasets
+from fcnn.cli import data as cli_data
+from fcnn.cli.main import main
 
 SPECIES = np.array(["long, thin", "round", "small"])
 
@@ -228,7 +229,7 @@ def test_several_targets_of_different_scale(here, run):
 
 
 def test_folding_is_exact():
-    from fcnn.cli_train import _fold
+    from fcnn.cli.train import _fold
 
     net = fcnn.Network((3, 5, 2), loss="squared_error", dtype="float64")
     X = np.random.default_rng(0).normal(size=(7, 3))
@@ -876,13 +877,13 @@ def test_as_a_module(here):
 
 def test_start_is_light(here):
     code = (
-        "import json, sys; from fcnn.cli import main; main(['train', '--help']); "
+        "import json, sys; from fcnn.cli.main import main; main(['train', '--help']); "
         "print(json.dumps(sorted(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     modules = json.loads(done.stdout.splitlines()[-1])
-    assert "fcnn.cli" in modules
-    assert not {"matplotlib", "tqdm", "safetensors", "fcnn.bench", "fcnn.cli_train"} & set(modules)
+    assert "fcnn.cli.main" in modules
+    assert not {"matplotlib", "tqdm", "safetensors", "fcnn.bench", "fcnn.cli.train"} & set(modules)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")

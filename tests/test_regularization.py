@@ -10,6 +10,7 @@ import pytest
 from conftest import TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
+from fcnn._validation import StepOptions
 from fcnn import reference
 from fcnn.errors import DivergenceError
 
@@ -91,6 +92,13 @@ def optimizers():
     ]
 
 
+def given(options):
+    """Return options as the core's training calls take them: those of an update are one object."""
+    of_update = {name: options[name] for name in options if name in StepOptions._fields}
+    others = {name: options[name] for name in options if name not in of_update}
+    return {"options": StepOptions(**of_update), **others}
+
+
 def train_both(core, network, batch, truth, options, make, batch_size=40):
     """Train an epoch in the core and in NumPy; compare parameters and each batch's losses."""
     X, y, weight = batch
@@ -98,7 +106,7 @@ def train_both(core, network, batch, truth, options, make, batch_size=40):
     batches = -(-len(X) // batch_size)
     losses = np.full((batches, 2), np.nan)
     mean = twin.train_epoch(X, y, make(), batch_size, None, weight, 1, batch_losses=losses,
-                            **options)  # fmt: skip
+                            **given(options))  # fmt: skip
     costs = []
     optimizer, expected = make(), Regularized.train_step
     for first in range(0, len(X), batch_size):
@@ -154,7 +162,7 @@ def test_smoothed_targets(core, dtype, loss):
         results = []
         for targets in (y, labels):
             twin = core_twin(core, network)
-            twin.train_epoch(X, targets, fcnn.SGD(0.5), 40, label_smoothing=0.2)
+            twin.train_epoch(X, targets, fcnn.SGD(0.5), 40, options=StepOptions(label_smoothing=0.2))
             results.append(twin.parameters.tobytes())
         assert results[0] == results[1]
 
@@ -183,7 +191,7 @@ def test_a_gradient_too_long_for_numbers_is_no_update(core):
     twin = core_twin(core, network)
     before = twin.parameters.copy()
     with pytest.raises(DivergenceError):
-        twin.train_step(X * 1e200, y, fcnn.SGD(0.1), clip_norm=1.0)
+        twin.train_step(X * 1e200, y, fcnn.SGD(0.1), options=StepOptions(clip_norm=1.0))
     assert (twin.parameters == before).all()
 
 
@@ -194,7 +202,7 @@ def test_a_penalty_too_large_for_numbers_is_no_update(core, dtype, options, make
     network, (X, y, _) = problem(dtype)
     twin, optimizer = core_twin(core, network), make()
     try:
-        twin.train_step(X, y, optimizer, **options)
+        twin.train_step(X, y, optimizer, options=StepOptions(**options))
     except DivergenceError:
         assert (twin.parameters == network.parameters).all()
     else:
@@ -212,7 +220,7 @@ def test_weights_may_be_negative_and_divide_by_their_sum(core, dtype, options):
     twin = core_twin(core, network)
     names = {"per_sample": "penalty_per_sample"}
     twin.train_step(X, y, fcnn.SGD(0.1), -weight,
-                    **{names.get(k, k): v for k, v in options.items()})  # fmt: skip
+                    options=StepOptions(**{names.get(k, k): v for k, v in options.items()}))  # fmt: skip
     truth.train_step(X, y, fcnn.SGD(0.1), -weight)
     moved = np.linalg.norm(truth.parameters - network.parameters)
     assert np.linalg.norm(twin.parameters - truth.parameters) < 20 * TOLERANCE[dtype] * moved
@@ -223,7 +231,7 @@ def test_a_large_gradient_is_clipped_and_not_refused(core, dtype):
     network, (X, y, _) = problem(dtype, "squared_error")
     truth = Regularized(network, clip_norm=1.0)
     twin, y = core_twin(core, network), y * np.asarray(1e9, dtype)
-    twin.train_step(X, y, fcnn.SGD(0.1), clip_norm=1.0)
+    twin.train_step(X, y, fcnn.SGD(0.1), options=StepOptions(clip_norm=1.0))
     truth.train_step(X, y, fcnn.SGD(0.1))
     assert distance(twin.parameters, truth.parameters) < TOLERANCE[dtype]
 
@@ -244,7 +252,9 @@ def test_a_learning_rate_for_every_update(core, dtype, make):
             other.lr = rate
             steps.train_step(X[part], y[part], other, weight[part])
         else:
-            steps.train_step(X[part], y[part], other, weight[part], lr_curve=np.zeros(1))
+            steps.train_epoch(
+                X[part], y[part], other, 40, None, weight[part], lr_curve=np.zeros(1)
+            )
     assert twin.parameters.tobytes() == steps.parameters.tobytes()
 
 
@@ -317,13 +327,13 @@ def test_masks_do_not_depend_on_threads_or_on_batches_before(core, dtype):
         twin = core_twin(core, network)
         for rows, batch_size in ((700, 64), (700, 700), (40, 1)):
             twin.train_epoch(X[:rows], y[:rows], fcnn.Adam(0.01), batch_size, None, weight[:rows],
-                             threads, dropout=(0.1, 0.5, 0.5), seed=5, l1=0.001)  # fmt: skip
+                             threads, StepOptions(l1=0.001, dropout=(0.1, 0.5, 0.5)), seed=5)  # fmt: skip
         results.append(twin.parameters.tobytes())
     assert results[0] == results[1] == results[2]
     # Batches of one call have masks of their own.
     one = core_twin(core, network)
     one.train_epoch(np.vstack([X[:64]] * 2), np.vstack([y[:64]] * 2), fcnn.SGD(1e-12), 64,
-                    dropout=(0.5, 0.5, 0.5), seed=5,
+                    options=StepOptions(dropout=(0.5, 0.5, 0.5)), seed=5,
                     batch_losses=(losses := np.empty((2, 2))))  # fmt: skip
     assert losses[0, 0] != losses[1, 0]
 
@@ -333,7 +343,7 @@ def test_no_dropout_is_no_dropout(core):
     results = []
     for options in ({}, {"dropout": (0.0, 0.0, 0.0), "seed": 3}, {"dropout": None}):
         twin = core_twin(core, network)
-        twin.train_epoch(X, y, fcnn.Adam(0.01), 32, None, weight, **options)
+        twin.train_epoch(X, y, fcnn.Adam(0.01), 32, None, weight, **given(options))
         results.append(twin.parameters.tobytes())
     assert results[0] == results[1] == results[2]
 
@@ -348,13 +358,13 @@ def test_a_given_derivative_is_the_squared_error_s(core, dtype, rows, output):
     rng = np.random.default_rng(8)
     loss = "poisson" if output == "exp" else "squared_error"
     network, (X, y, _) = random_problem(rng, SIZES, ("tanh", "relu", output), loss, dtype, rows)
-    truth, given = core_twin(core, network), core_twin(core, network)
-    a = given.predict(X)
-    slopes = (a - y) / len(X) if loss == "squared_error" else (1 - y / a) / len(X)
-    truth.train_step(X, y, fcnn.SGD(0.1), l2=0.1)
-    given.train_given(X, slopes.astype(dtype), fcnn.SGD(0.1), l2=0.1)
+    truth, own = core_twin(core, network), core_twin(core, network)
+    a = own.predict(X)
+    dC_da = (a - y) / len(X) if loss == "squared_error" else (1 - y / a) / len(X)
+    truth.train_step(X, y, fcnn.SGD(0.1), options=StepOptions(l2=0.1))
+    own.train_given(X, dC_da.astype(dtype), fcnn.SGD(0.1), options=StepOptions(l2=0.1))
     moved = np.linalg.norm(truth.parameters - network.parameters)
-    assert np.linalg.norm(truth.parameters - given.parameters) < 20 * TOLERANCE[dtype] * moved
+    assert np.linalg.norm(truth.parameters - own.parameters) < 20 * TOLERANCE[dtype] * moved
 
 
 @dtypes
@@ -366,7 +376,8 @@ def test_outputs_are_those_of_the_update_with_the_same_seed(core, dtype):
     assert distance(a, twin.predict(X)) > 0.01
     assert (twin.outputs(X) == twin.predict(X)).all()
     losses = np.empty((1, 2))
-    twin.train_step(X, y, fcnn.SGD(1e-12), dropout=dropout, seed=11, batch_losses=losses)
+    twin.train_step(X, y, fcnn.SGD(1e-12), options=StepOptions(dropout=dropout), seed=11,
+                    batch_losses=losses)  # fmt: skip
     assert losses[0, 0] == pytest.approx(((a - y) ** 2 / 2).sum(axis=1).mean(), rel=1e-5)
 
 
@@ -395,7 +406,7 @@ def test_options_out_of_range(core, options, error):
     network, (X, y, weight) = problem("float32")
     twin, optimizer = core_twin(core, network), fcnn.Adam(0.01)
     with pytest.raises(error):
-        twin.train_epoch(X, y, optimizer, 40, None, weight, **options)
+        twin.train_epoch(X, y, optimizer, 40, None, weight, **given(options))
     assert optimizer.steps == 0
     assert (twin.parameters == network.parameters).all()
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from fcnn.cli import main
+from fcnn.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

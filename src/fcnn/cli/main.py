@@ -13,8 +13,9 @@ from typing import Any, NoReturn
 
 import fcnn
 from fcnn import _validation as check
-from fcnn.cli_data import INTERRUPTED, KINDS, MOST_NUMBERS, CommandError, say
+from fcnn.cli.data import INTERRUPTED, KINDS, MOST_NUMBERS, CommandError, say
 from fcnn.initializers import INITIALIZERS
+from fcnn.optimizers import OPTIMIZERS
 
 BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
@@ -252,7 +253,7 @@ def _add_train(commands: Any) -> None:
     group = parser.add_argument_group("training")
     add = group.add_argument
     add(
-        "--optimizer", type=_choice("sgd", "adam", "adamw"), default="adam", metavar="NAME",
+        "--optimizer", type=_choice(*OPTIMIZERS), default="adam", metavar="NAME",
         help="sgd, adam (default) or adamw",
     )  # fmt: skip
     add(
@@ -360,19 +361,19 @@ def _add_bench(commands: Any) -> None:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from fcnn.cli_train import train
+    from fcnn.cli.train import train
 
     return train(options)
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from fcnn.cli_model import predict
+    from fcnn.cli.model import predict
 
     return predict(options)
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from fcnn.cli_model import inspect
+    from fcnn.cli.model import inspect
 
     return inspect(options)
 

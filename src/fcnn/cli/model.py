@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
-from fcnn.cli_data import (
+from fcnn.cli.data import (
     CommandError,
     as_labels,
     check_writable,

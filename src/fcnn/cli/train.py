@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _validation as check
-from fcnn.cli_data import (
+from fcnn.cli.data import (
     INTERRUPTED,
     CommandError,
     DataSet,
@@ -28,11 +28,11 @@ from fcnn.cli_data import (
     split,
     standardization,
 )
-from fcnn.cli_model import most_probable, regression_score
+from fcnn.cli.model import most_probable, regression_score
 from fcnn.metrics import accuracy, r2
-from fcnn.optimizers import Optimizer
+from fcnn.optimizers import OPTIMIZERS, Optimizer
 from fcnn.preprocessing import Preprocessing
-from fcnn.training import History, Progress
+from fcnn.history import History, Progress
 
 Array = NDArray[Any]
 
@@ -146,11 +146,8 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
                 raise CommandError(
                     f"--{name}: belongs to --optimizer sgd, which is {options.optimizer} here"
                 )
-    kind: type[Optimizer] = {"sgd": fcnn.SGD, "adam": fcnn.Adam, "adamw": fcnn.AdamW}[
-        options.optimizer
-    ]
     with refusals(nesterov="--nesterov"):
-        return kind(**{name: value for name, value in given.items() if value is not None})
+        return OPTIMIZERS[options.optimizer](**{name: value for name, value in given.items() if value is not None})
 
 
 def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fcnn.Network:
@@ -323,7 +320,7 @@ def _training_targets(
             # As the saved network is to predict them: in the original units.
             numbers = y.astype(np.float64) if scalable else y
             with refusals(y=whose):
-                check.as_targets("y", numbers, X, net.sizes[-1], net.loss, net.dtype)
+                check.as_targets("y", numbers, len(X), net.sizes[-1], net.loss, net.dtype)
     if not scalable:
         return parts.y, parts.y_validation, None
     with refusals(X=whose):
