@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcnn import _validation as check
-from fcnn.files import _as_path, _write_whole
+from fcnn._format import as_path, write_whole
 from fcnn.network import Network
 
 __all__ = [
@@ -926,7 +926,7 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None, opset: int
     newest = onnx.defs.onnx_opset_version()
     if check.as_count("opset", opset) not in range(13, newest + 1):
         raise ValueError(f"opset: expected 13 to {newest}, got {opset}")
-    file = None if path is None else _as_path(path)
+    file = None if path is None else as_path(path)
     make, from_array = onnx.helper.make_node, onnx.numpy_helper.from_array
     nodes, tensors = [], []
     a = "x"
@@ -957,7 +957,7 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None, opset: int
     )
     onnx.checker.check_model(model)
     if file is not None:
-        _write_whole(file, model.SerializeToString())
+        write_whole(file, model.SerializeToString())
     return model
 
 
@@ -1214,11 +1214,11 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
             "name: expected an identifier of C (letters, digits and underscores, a letter first, "
             f"no keyword), got {name!r}"
         )
-    file = None if path is None else _as_path(path)
+    file = None if path is None else as_path(path)
     check.refuse_nonfinite("parameters", net.parameters)
     text = _c_text(net, layers, name)
     if file is not None:
-        _write_whole(file, text.encode())
+        write_whole(file, text.encode())
     return text
 
 
