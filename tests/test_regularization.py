@@ -10,8 +10,8 @@ import pytest
 from conftest import TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
-from fcnn._validation import StepOptions
 from fcnn import reference
+from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 
 SIZES = (7, 33, 18, 4)
@@ -162,7 +162,9 @@ def test_smoothed_targets(core, dtype, loss):
         results = []
         for targets in (y, labels):
             twin = core_twin(core, network)
-            twin.train_epoch(X, targets, fcnn.SGD(0.5), 40, options=StepOptions(label_smoothing=0.2))
+            twin.train_epoch(
+                X, targets, fcnn.SGD(0.5), 40, options=StepOptions(label_smoothing=0.2)
+            )
             results.append(twin.parameters.tobytes())
         assert results[0] == results[1]
 
@@ -252,9 +254,7 @@ def test_a_learning_rate_for_every_update(core, dtype, make):
             other.lr = rate
             steps.train_step(X[part], y[part], other, weight[part])
         else:
-            steps.train_epoch(
-                X[part], y[part], other, 40, None, weight[part], lr_curve=np.zeros(1)
-            )
+            steps.train_epoch(X[part], y[part], other, 40, None, weight[part], lr_curve=np.zeros(1))
     assert twin.parameters.tobytes() == steps.parameters.tobytes()
 
 

@@ -14,6 +14,7 @@ from fcnn._cpu import BUILDS, x86_64_level
 
 __all__ = ["available", "core", "isa", "show_config"]
 
+
 def available() -> dict[str, str]:
     """Return the builds that this CPU can run, fastest first: instruction set and module."""
     level = x86_64_level()

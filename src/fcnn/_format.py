@@ -1,4 +1,4 @@
-"""The format of files: a network's description and tensors, and the state of its training, in bytes.
+"""The format of files: a network's description and tensors, and its training's state, as bytes.
 
 The container is that of safetensors: tensors W1, b1, ..., WL, bL, the architecture as JSON in the
 metadata, and in a checkpoint the state of a training beside it. Nothing here needs a Network.

@@ -181,9 +181,7 @@ class Monitor:
                 f"monitor: expected {check.listed(progress.curves)}, got {self.asked!r}; "
                 "fit(validation=(X, y)) makes the curves of the validation"
             )
-        self._start(
-            self.asked or (VALIDATION_LOSS if VALIDATION_LOSS in progress.curves else LOSS)
-        )
+        self._start(self.asked or (VALIDATION_LOSS if VALIDATION_LOSS in progress.curves else LOSS))
 
     def improved(self, progress: Progress) -> bool:
         """Take note of the last epoch and return whether it is the best so far."""

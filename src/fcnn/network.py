@@ -233,9 +233,7 @@ class Network(core.Network):
     ) -> tuple[Array, Array, Array | None]:
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
 
-    def _as_options(
-        self, *options: Any, own_loss: bool = False
-    ) -> check.StepOptions:
+    def _as_options(self, *options: Any, own_loss: bool = False) -> check.StepOptions:
         loss = None if own_loss else self.loss
         return check.as_step_options(len(self.sizes) - 1, loss, *options)
 

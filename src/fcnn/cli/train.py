@@ -29,10 +29,10 @@ from fcnn.cli.data import (
     standardization,
 )
 from fcnn.cli.model import most_probable, regression_score
+from fcnn.history import History, Progress
 from fcnn.metrics import accuracy, r2
 from fcnn.optimizers import OPTIMIZERS, Optimizer
 from fcnn.preprocessing import Preprocessing
-from fcnn.history import History, Progress
 
 Array = NDArray[Any]
 
@@ -147,7 +147,9 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
                     f"--{name}: belongs to --optimizer sgd, which is {options.optimizer} here"
                 )
     with refusals(nesterov="--nesterov"):
-        return OPTIMIZERS[options.optimizer](**{name: value for name, value in given.items() if value is not None})
+        return OPTIMIZERS[options.optimizer](
+            **{name: value for name, value in given.items() if value is not None}
+        )
 
 
 def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fcnn.Network:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fcnn.plot._figure import Picture, require_matplotlib
 from fcnn.history import History
+from fcnn.plot._figure import Picture, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

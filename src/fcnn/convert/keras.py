@@ -1,0 +1,110 @@
+"""Keras's Sequential models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from numpy.typing import DTypeLike
+
+from fcnn.convert.steps import (
+    Activation,
+    Step,
+    layers_from,
+    linear,
+    network_from,
+    normalization,
+    refuse,
+)
+from fcnn.network import Network
+
+# Keras's names of an activation; without one it is a layer of its own.
+NAMES: dict[str, tuple[str, ...]] = {
+    "identity": ("linear",), "sigmoid": ("sigmoid",), "tanh": ("tanh",), "relu": ("relu",),
+    "leaky_relu": (), "elu": ("elu",), "gelu": ("gelu",), "silu": ("silu", "swish"),
+    "softplus": ("softplus",), "softmax": ("softmax",), "exp": ("exponential",),
+}  # fmt: skip
+# The same by Keras's name, and what is read beside them.
+_READ = {theirs: name for name, names in NAMES.items() for theirs in names} | {
+    "log_softmax": "log_softmax"
+}
+
+
+def from_keras(model: Any, loss: str | None = None, dtype: DTypeLike | None = None) -> Network:
+    """Return the network of a Keras model.
+
+    It is read through `get_config` and `get_weights`; Keras itself is not imported.
+
+    Parameters
+    ----------
+    model : keras.Sequential
+        Of Dense, Flatten, Dropout, BatchNormalization (what it does in a prediction is folded into
+        the layer beside it), Activation, ReLU, LeakyReLU (with slope 0.01), ELU (with alpha 1),
+        Softmax, and Sequentials of them. Activations by name: linear, sigmoid, tanh, relu, elu,
+        gelu, silu, softplus, exponential, softmax, log_softmax.
+    loss, dtype
+        As for `from_torch`.
+
+    Returns
+    -------
+    fcnn.Network
+        With a copy of the parameters. Its inputs are flat, shape (s, n_0).
+
+    Raises
+    ------
+    TypeError
+        If it is not a Sequential.
+    ValueError
+        If something in it has no counterpart; the message names it.
+    """
+    if type(model).__name__ != "Sequential" or not hasattr(model, "layers"):
+        raise TypeError(f"model: expected a keras.Sequential, got {type(model).__name__}")
+    return network_from(layers_from(_keras_steps(model), loss), loss, dtype)
+
+
+def _keras_steps(model: Any) -> Iterator[Step]:
+    for layer in model.layers:
+        kind, config = type(layer).__name__, layer.get_config()
+        source = f"layer {layer.name!r} ({kind})"
+
+        def expect(source: str = source, config: Any = config, **valid: Any) -> None:
+            for name, value in valid.items():
+                if (given := config.get(name, value)) != value:
+                    refuse(source, f"expected {name}={value!r}, got {given!r}")
+
+        if kind == "Sequential":
+            yield from _keras_steps(layer)
+        elif kind in ("InputLayer", "Dropout"):
+            continue
+        elif kind == "Flatten":
+            expect(data_format="channels_last")
+        elif kind in ("Dense", "Activation"):
+            if kind == "Dense":
+                arrays = layer.get_weights()
+                if len(arrays) != 1 + config["use_bias"]:
+                    refuse(source, f"expected weights and biases, got {len(arrays)} arrays")
+                yield linear(source, arrays[0].T, *arrays[1:])
+            name = config["activation"]
+            if not isinstance(name, str) or name not in _READ:
+                refuse(source, f"expected the name of an activation of fcnn, got {name!r}")
+            if name != "linear":
+                yield Activation(source, _READ[name])
+        elif kind == "BatchNormalization":
+            *shape, mean, variance = layer.get_weights()
+            gamma = shape.pop(0) if config["scale"] else None
+            beta = shape.pop(0) if config["center"] else None
+            yield normalization(source, gamma, beta, mean, variance, config["epsilon"])
+        elif kind == "ReLU":
+            expect(max_value=None, negative_slope=0, threshold=0)
+            yield Activation(source, "relu")
+        elif kind == "LeakyReLU":
+            expect(negative_slope=0.01, alpha=0.01)
+            yield Activation(source, "leaky_relu")
+        elif kind == "ELU":
+            expect(alpha=1)
+            yield Activation(source, "elu")
+        elif kind == "Softmax":
+            expect(axis=-1)
+            yield Activation(source, "softmax")
+        else:
+            refuse(source, "not one of the layers that can be converted")

@@ -1,0 +1,142 @@
+"""scikit-learn's multi-layer perceptrons."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fcnn import _validation as check
+from fcnn.convert.steps import (
+    Activation,
+    Step,
+    imported,
+    layers_from,
+    layers_of,
+    linear,
+    network_from,
+)
+from fcnn.network import Network
+
+# scikit-learn's name of an activation of hidden layers, None for those that it does not have.
+HIDDEN: dict[str, str | None] = {
+    "identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu",
+    "leaky_relu": None, "elu": None, "gelu": None, "silu": None, "softplus": None,
+    "softmax": None, "exp": None,
+}  # fmt: skip
+# And of an output.
+OUTPUT = {"identity": "identity", "sigmoid": "logistic", "softmax": "softmax", "exp": "exp"}
+
+
+def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
+    """Return the network of a fitted multi-layer perceptron of scikit-learn.
+
+    Parameters
+    ----------
+    estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
+        Fitted; also those of `fcnn.sklearn`.
+    dtype : str or numpy.dtype, optional
+        float32 or float64; None keeps the estimator's.
+
+    Returns
+    -------
+    fcnn.Network
+        With a copy of its parameters. `predict` returns an array of shape (s, n_L): for a
+        regressor what `predict` returns, for a classifier what `predict_proba` returns. For two
+        classes it has one column, the probability of ``classes_[1]``.
+
+    Raises
+    ------
+    TypeError
+        If it is another estimator.
+    ValueError
+        If it has not been fitted, or the dtype cannot hold its parameters.
+    """
+    neural = imported("sklearn.neural_network", "sklearn")
+    if not isinstance(estimator, (neural.MLPClassifier, neural.MLPRegressor)):
+        raise TypeError(
+            f"estimator: expected an MLPClassifier or MLPRegressor, got {type(estimator).__name__}"
+        )
+    network = getattr(estimator, "network_", None)  # that of fcnn.sklearn
+    if isinstance(network, Network):
+        return network_from(layers_of(network), network.loss, dtype)
+    if not hasattr(estimator, "coefs_"):
+        raise ValueError(f"estimator: this {type(estimator).__name__} has not been fitted")
+    names = {theirs: ours for ours, theirs in (*HIDDEN.items(), *OUTPUT.items())}
+    steps: list[Step] = []
+    hidden = [estimator.activation] * (len(estimator.coefs_) - 1)
+    activations = [*hidden, estimator.out_activation_]
+    parameters = zip(estimator.coefs_, estimator.intercepts_, activations, strict=True)
+    for l, (coef, intercept, name) in enumerate(parameters, start=1):
+        steps.append(linear(f"coefs_[{l - 1}]", np.transpose(coef), intercept))
+        steps.append(Activation(f"the activation of layer {l}", names[name]))
+    return network_from(layers_from(steps, None), None, dtype)
+
+
+def to_sklearn(net: Network) -> Any:
+    """Return scikit-learn's estimator with the parameters of a network.
+
+    Parameters
+    ----------
+    net : fcnn.Network
+        With hidden layers that are all identity, all sigmoid, all tanh or all relu.
+
+    Returns
+    -------
+    sklearn.neural_network.MLPClassifier
+        For cross_entropy (classes 0..n_L-1) and binary_cross_entropy (classes 0 and 1, or n_L
+        labels that are each 0 or 1).
+    sklearn.neural_network.MLPRegressor
+        For squared_error with identity outputs, and poisson with exp.
+
+    Raises
+    ------
+    TypeError
+        If net is not a network.
+    ValueError
+        If scikit-learn has no such estimator: also for cross_entropy with two outputs.
+    """
+    layers = layers_of(net)
+    neural = imported("sklearn.neural_network", "sklearn")
+    hidden, output = {layer.activation for layer in layers[:-1]}, layers[-1].activation
+    its_own = [name for name, theirs in HIDDEN.items() if theirs is not None]
+    if len(hidden) > 1 or not hidden <= set(its_own):
+        raise ValueError(
+            "net: scikit-learn has one activation for all hidden layers, "
+            f"{check.listed(its_own)}; got {check.listed(sorted(hidden))}"
+        )
+    natural = check.OUTPUT_ACTIVATIONS[net.loss][0]
+    if net.loss in ("absolute_error", "huber") or output != natural:
+        raise ValueError(f"net: scikit-learn has no {output} outputs with loss {net.loss}")
+    n_out = net.sizes[-1]
+    if net.loss == "cross_entropy" and n_out == 2:
+        raise ValueError(
+            "net: scikit-learn's classifier of two classes has one output, got 2; one output goes "
+            "with binary_cross_entropy"
+        )
+    # A step on a row of zeros makes all that an estimator has after a fit; what it says of that
+    # step is taken back then.
+    options = {
+        "hidden_layer_sizes": net.sizes[1:-1],
+        "activation": HIDDEN[hidden.pop()] if hidden else "identity",
+        "random_state": 0,
+    }
+    X = np.zeros((1, net.sizes[0]), net.dtype)
+    if "entropy" in net.loss:
+        estimator = neural.MLPClassifier(**options)
+        multilabel = net.loss == "binary_cross_entropy" and n_out > 1
+        y = np.zeros((1, n_out), int) if multilabel else np.zeros(1, int)
+        estimator.partial_fit(X, y, classes=np.arange(max(n_out, 2)))
+    else:
+        if net.loss == "poisson":
+            options["loss"] = "poisson"
+        estimator = neural.MLPRegressor(**options)
+        estimator.partial_fit(X, np.zeros(1 if n_out == 1 else (1, n_out), net.dtype))
+    estimator.set_params(random_state=None)
+    estimator.coefs_ = [np.ascontiguousarray(layer.W.T) for layer in layers]
+    estimator.intercepts_ = [layer.b for layer in layers]
+    estimator.n_iter_ = estimator.t_ = 0
+    estimator.loss_curve_, estimator.best_loss_ = [], np.inf
+    del estimator._optimizer, estimator.loss_
+    return estimator

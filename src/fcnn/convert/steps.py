@@ -1,0 +1,252 @@
+"""What the converters share: steps, and the layers that they are folded into."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fcnn import _validation as check
+from fcnn.network import Network
+
+Array = NDArray[Any]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Layer(NamedTuple):
+    W: Array  # (n_l, n_(l-1))
+    b: Array  # (n_l,)
+    activation: str
+
+
+# Compared by identity: two tensors of a graph that begin with the same steps have a common origin.
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    source: str  # what it came from, for messages
+    W: Array
+    b: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Of every node: s z + t, each of shape (n,) or (1,); None is 1 or 0."""
+
+    source: str
+    s: Array | None
+    t: Array | None
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """One of fcnn's, log_softmax, or a part of one: erf, "z > 20"."""
+
+    source: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    source: str
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Unflattened:
+    """Inputs of more dimensions than samples and features."""
+
+    source: str
+
+
+Step = Linear | Scale | Activation | Cast | Unflattened
+
+
+def refuse(source: str, why: str) -> NoReturn:
+    raise ValueError(f"{source}: {why}")
+
+
+def real(source: str, values: Any) -> Array:
+    """Return parameters as an array, uncopied where possible."""
+    if hasattr(values, "detach"):  # PyTorch's; NumPy has no bfloat16 to convert it to
+        if values.is_meta:
+            refuse(source, "its parameters are on the device meta, which holds no numbers")
+        values = values.detach().cpu()
+        if str(values.dtype) in ("torch.float32", "torch.float64"):
+            values = values.numpy()
+    dtype = getattr(values, "dtype", type(values).__name__)
+    if dtype not in _FLOATS:
+        refuse(source, f"expected parameters in float32 or float64, got {dtype}")
+    return np.asarray(values)
+
+
+def linear(source: str, W: Any, b: Any = None) -> Linear:
+    """Return a step from arrays or tensors, W of shape (n_out, n_in)."""
+    W = real(source, W)
+    if W.ndim != 2 or not W.size:
+        refuse(source, f"expected a matrix of weights, got shape {W.shape}")
+    if b is not None:
+        b = real(source, b)
+        if b.shape != W.shape[:1]:
+            refuse(source, f"expected {len(W)} biases, got shape {b.shape}")
+    return Linear(source, W, b)
+
+
+def normalization(
+    source: str, gamma: Any, beta: Any, mean: Any, variance: Any, epsilon: float
+) -> Scale:
+    """Return gamma (z - mean) / sqrt(variance + epsilon) + beta; gamma and beta may be None."""
+    mean, variance = (real(source, v).astype(np.float64) for v in (mean, variance))
+    if not (variance + epsilon > 0).all():
+        refuse(source, "expected variances above 0")
+    s = 1 / np.sqrt(variance + epsilon)
+    if gamma is not None:
+        s = s * real(source, gamma)
+    t = -mean * s
+    return Scale(source, s, t if beta is None else t + real(source, beta))
+
+
+def _then(first: Scale | None, second: Scale) -> Scale | None:
+    """Return the two as one; None if they cancel out."""
+    if first is None:
+        s, t = second.s, second.t
+    else:
+        sizes = {v.size for v in (first.s, first.t, second.s, second.t) if v is not None} - {1}
+        if len(sizes) > 1:
+            refuse(second.source, f"expected as many numbers as nodes, got {sorted(sizes)}")
+        s = second.s if first.s is None else first.s * (1 if second.s is None else second.s)
+        t = first.t
+        if t is not None and second.s is not None:
+            t = t * second.s
+        if second.t is not None:
+            t = second.t if t is None else t + second.t
+    if (s is None or (s == 1).all()) and (t is None or (t == 0).all()):
+        return None
+    return Scale(second.source, s, t)
+
+
+def _folded(layer: Layer, scale: Scale, into_inputs: bool) -> Layer:
+    """Return the layer with factors and shifts of its inputs, or of its input sums, put into it."""
+    W, b, dtype = layer.W, layer.b, np.result_type(layer.W, layer.b)
+    width = W.shape[1 if into_inputs else 0]
+    if any(v is not None and v.size not in (1, width) for v in (scale.s, scale.t)):
+        refuse(scale.source, f"expected one number, or one for each of {width} nodes")
+    if scale.t is not None and into_inputs:
+        b = b + W.astype(np.float64) @ np.broadcast_to(scale.t, width)
+    if scale.s is not None:
+        s = np.broadcast_to(scale.s, width).astype(np.float64)
+        W = W * s if into_inputs else W * s[:, np.newaxis]
+        b = b if into_inputs else b * s
+    if scale.t is not None and not into_inputs:
+        b = b + np.broadcast_to(scale.t, width).astype(np.float64)
+    W, b = check.cast(scale.source, W, dtype), check.cast(scale.source, b, dtype)
+    return Layer(W, b, layer.activation)
+
+
+def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
+    """Fold steps into layers; `loss` decides on a linear output, or a log-softmax."""
+    layers: list[Layer] = []
+    pending: Scale | None = None  # to be folded into the next layer
+    last: Activation | None = None  # of the layer at hand
+    casts = []
+    for step in steps:
+        if isinstance(step, Unflattened):
+            refuse(step.source, "expected shape (samples, features), or a Flatten at first")
+        elif isinstance(step, Cast):
+            casts.append(step)
+        elif isinstance(step, Scale):
+            if layers and last is None:
+                layers[-1] = _folded(layers[-1], step, into_inputs=False)
+            else:
+                pending = _then(pending, step)
+        elif isinstance(step, Activation):
+            if step.name not in (*check.ACTIVATIONS, "log_softmax"):
+                refuse(step.source, "not one of the operations that can be converted")
+            if not layers or last is not None or pending is not None:
+                refuse(step.source, "an activation that does not come after a layer")
+            last = step
+            layers[-1] = layers[-1]._replace(activation=step.name)
+        else:
+            if last is not None and last.name in (*check.OUTPUT_ONLY, "log_softmax"):
+                refuse(last.source, f"{last.name} is for the output layer only")
+            if layers and step.W.shape[1] != len(layers[-1].W):
+                n_in, n_out = step.W.shape[1], len(layers[-1].W)
+                refuse(step.source, f"has {n_in} inputs, the layer before {n_out} outputs")
+            # Not 0: z + -0 is z in every bit, and -0 + b is b, for a bias that is added later.
+            b = np.full(len(step.W), -0.0, step.W.dtype) if step.b is None else step.b
+            layers.append(Layer(step.W, b, "identity"))
+            last = None
+            if pending is not None:
+                layers[-1] = _folded(layers[-1], pending, into_inputs=True)
+                pending = None
+    if not layers:
+        raise ValueError("expected one or more layers with weights, got none")
+    if pending is not None:
+        refuse(pending.source, "there is no layer after it to fold it into")
+    dtype = _common_dtype(layers)
+    for cast in casts:
+        if cast.dtype.kind != "f" or cast.dtype.itemsize < dtype.itemsize:
+            refuse(cast.source, f"a conversion to {cast.dtype} in a network of {dtype}")
+    if layers[-1].activation == "log_softmax" and loss != "cross_entropy":
+        assert last is not None
+        refuse(
+            last.source,
+            'fcnn has no log-softmax; loss="cross_entropy" makes a network that predicts the '
+            "probabilities, not their logarithms",
+        )
+    if loss is not None:
+        check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
+        valid = check.OUTPUT_ACTIVATIONS[loss]
+        if layers[-1].activation == "log_softmax" or (
+            layers[-1].activation == "identity" and "identity" not in valid
+        ):
+            layers[-1] = layers[-1]._replace(activation=valid[0])
+    return layers
+
+
+def _common_dtype(layers: Sequence[Layer]) -> np.dtype[Any]:
+    return np.result_type(*(array for layer in layers for array in layer[:2]))
+
+
+def layers_of(net: Any) -> list[Layer]:
+    """Return copies of a network's weights and biases, and its activations."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net: expected a fcnn.Network, got {type(net).__name__}")
+    return [
+        Layer(np.array(W, order="C"), b.copy(), name)
+        for W, b, name in zip(net.weights, net.biases, net.activations, strict=True)
+    ]
+
+
+def _natural_loss(layers: Sequence[Layer]) -> str:
+    output, n_out = layers[-1].activation, len(layers[-1].W)
+    losses = {valid[0]: loss for loss, valid in check.OUTPUT_ACTIVATIONS.items()}
+    loss = losses.get(output, "squared_error")
+    if output == "identity" or (loss == "cross_entropy" and n_out == 1):
+        return "squared_error"
+    return loss
+
+
+def network_from(layers: Sequence[Layer], loss: str | None, dtype: DTypeLike | None) -> Network:
+    sizes = (layers[0].W.shape[1], *(len(layer.W) for layer in layers))
+    *hidden, output = (layer.activation for layer in layers)
+    loss = _natural_loss(layers) if loss is None else loss
+    dtype = _common_dtype(layers) if dtype is None else dtype
+    net = Network(sizes, hidden, output, loss, dtype, init="zeros")
+    net.weights = [layer.W for layer in layers]
+    net.biases = [layer.b for layer in layers]
+    return net
+
+
+def imported(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"fcnn.convert needs {module.partition('.')[0]} for this: pip install 'fcnn[{extra}]'"
+        ) from error

@@ -1,0 +1,210 @@
+"""PyTorch's modules and state dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import DTypeLike
+
+from fcnn import _validation as check
+from fcnn.convert.steps import (
+    Activation,
+    Step,
+    imported,
+    layers_from,
+    layers_of,
+    linear,
+    network_from,
+    normalization,
+    refuse,
+)
+from fcnn.network import Network
+
+# PyTorch's class of an activation, and the constants that fcnn's have, the one to be written first;
+# None where it has no module.
+MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]]] | None] = {
+    "identity": ("Identity", {}),
+    "sigmoid": ("Sigmoid", {}),
+    "tanh": ("Tanh", {}),
+    "relu": ("ReLU", {}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,)}),
+    "elu": ("ELU", {"alpha": (1.0,)}),
+    "gelu": ("GELU", {"approximate": ("none",)}),
+    "silu": ("SiLU", {}),
+    "softplus": ("Softplus", {"beta": (1.0,), "threshold": (20.0,)}),
+    "softmax": ("Softmax", {"dim": (-1, 1, None)}),
+    "exp": None,
+}
+# What is read beside them.
+_READ = {**MODULES, "log_softmax": ("LogSoftmax", {"dim": (-1, 1, None)})}
+
+
+def from_torch(
+    module_or_state_dict: Any,
+    activations: str | Sequence[str] | None = None,
+    loss: str | None = None,
+    dtype: DTypeLike | None = None,
+) -> Network:
+    """Return the network of a PyTorch module, or of a state dict.
+
+    Parameters
+    ----------
+    module_or_state_dict : torch.nn.Module or mapping of str to array
+        A Sequential, nested or not, of Linear, Flatten, Dropout, Identity, BatchNorm1d (what it
+        does in eval mode is folded into the layer beside it) and the activations Sigmoid, Tanh,
+        ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax and LogSoftmax with their default
+        constants. Or a mapping from names to arrays or tensors: ``"...weight"`` (n_l, n_(l-1)) and
+        ``"...bias"`` (n_l,) of the layers in order.
+    activations : str or sequence of str, optional
+        For a state dict, which does not name them: one name for all hidden layers, or one for each
+        hidden layer (the outputs are linear then), or one for each layer l = 1..L.
+    loss : str, optional
+        The network's loss. None keeps the outputs as they are and takes the loss that is natural
+        for them. A loss that linear outputs do not go with makes its natural activation of them:
+        with ``loss="cross_entropy"`` a module that returns logits, or log-probabilities by a
+        LogSoftmax, becomes a network that predicts probabilities.
+    dtype : str or numpy.dtype, optional
+        float32 or float64; None keeps that of the parameters.
+
+    Returns
+    -------
+    fcnn.Network
+        With a copy of the parameters. Its inputs are flat, shape (s, n_0).
+
+    Raises
+    ------
+    TypeError
+        If it is neither a module nor a mapping.
+    ValueError
+        If something in it has no counterpart; the message names it.
+    """
+    if isinstance(module_or_state_dict, Mapping):
+        steps = _state_dict_steps(module_or_state_dict, activations)
+    else:
+        torch = imported("torch", "torch")
+        if not isinstance(module_or_state_dict, torch.nn.Module):
+            raise TypeError(
+                "module_or_state_dict: expected a torch.nn.Module or a state dict, got "
+                f"{type(module_or_state_dict).__name__}"
+            )
+        if activations is not None:
+            raise ValueError("activations: a module has its own; they are for a state dict")
+        steps = list(_module_steps(torch.nn, module_or_state_dict, ""))
+    return network_from(layers_from(steps, loss), loss, dtype)
+
+
+def _state_dict_steps(
+    state: Mapping[Any, Any], activations: str | Sequence[str] | None
+) -> list[Step]:
+    matrices = [key for key in state if str(key).split(".")[-1] == "weight"]
+    biases = {key: f"{str(key).removesuffix('weight')}bias" for key in matrices}
+    for key in state:
+        if key not in biases and key not in biases.values():
+            refuse(f"tensor {key!r}", "expected the weights and biases of linear layers only")
+    L = len(matrices)
+    if isinstance(activations, str):
+        names = [activations] * (L - 1)
+    elif activations is not None:
+        names = list(activations)
+    elif L > 1:
+        raise ValueError(
+            "activations: expected a name or a list of names, because a state dict has none"
+        )
+    else:
+        names = []
+    if len(names) == L - 1:
+        names.append("identity")
+    if len(names) != L:
+        raise ValueError(
+            f"activations: expected {L - 1} names, one for each hidden layer, or {L} with the "
+            f"output's, got {len(names)}"
+        )
+    steps: list[Step] = []
+    for i, (key, name) in enumerate(zip(matrices, names, strict=True)):
+        check.as_choice(f"activations[{i}]", name, check.ACTIVATIONS)
+        steps.append(linear(f"tensor {key!r}", state[key], state.get(biases[key])))
+        steps.append(Activation(f"activations[{i}]", name))
+    return steps
+
+
+def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
+    kind = type(module).__name__
+    source = f"module {path!r} ({kind})" if path else f"module ({kind})"
+
+    def is_a(*classes: Any) -> bool:  # a subclass may compute something else
+        return any(isinstance(module, c) and type(module).forward is c.forward for c in classes)
+
+    if module._forward_hooks or module._forward_pre_hooks:
+        refuse(source, "has hooks, which may change what it computes")
+    if is_a(nn.Sequential):
+        # named_children() leaves out a module that stands in two places.
+        for name, child in module._modules.items():
+            yield from _module_steps(nn, child, f"{path}.{name}" if path else name)
+        return
+    if is_a(nn.Identity, nn.Dropout, nn.AlphaDropout):
+        return
+    if is_a(nn.Flatten):
+        if module.start_dim != 1 or module.end_dim != -1:
+            refuse(source, "expected one that flattens all dimensions but the first")
+        return
+    if is_a(nn.Linear):
+        yield linear(source, module.weight, module.bias)
+        return
+    if is_a(nn.BatchNorm1d):
+        if module.running_mean is None:
+            refuse(source, "has no running mean and variance")
+        numbers = module.weight, module.bias, module.running_mean, module.running_var
+        yield normalization(source, *numbers, module.eps)
+        return
+    for name, found in _READ.items():
+        if found is not None and is_a(getattr(nn, found[0])):
+            for constant, valid in found[1].items():
+                if (value := getattr(module, constant)) not in valid:
+                    refuse(source, f"expected {constant}={valid[0]!r}, got {value!r}")
+            yield Activation(source, name)
+            return
+    refuse(source, "not one of the modules that can be converted")
+
+
+def to_torch(net: Network) -> Any:
+    """Return a torch.nn.Sequential that computes what a network computes.
+
+    Parameters
+    ----------
+    net : fcnn.Network
+
+    Returns
+    -------
+    torch.nn.Sequential
+        A Linear for each layer, with copies of its weights and biases in the network's dtype, and
+        its activation; that of the outputs is a module of its own, too, so ``module[:-1]`` of a
+        classifier returns the logits that PyTorch's losses expect.
+
+    Raises
+    ------
+    TypeError
+        If net is not a network.
+    ValueError
+        If its outputs are exp, for which PyTorch has no module.
+    """
+    layers = layers_of(net)
+    torch = imported("torch", "torch")
+    nn = torch.nn
+    sequence = []
+    for W, b, activation in layers:
+        kind = MODULES[activation]
+        if kind is None:
+            raise ValueError(f"net: PyTorch has no module for the output activation {activation}")
+        n_out, n_in = W.shape
+        dtype = getattr(torch, W.dtype.name)
+        # Without the initial weights, which would be drawn from the global generator.
+        linear = nn.utils.skip_init(nn.Linear, n_in, n_out, dtype=dtype)
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(W))
+            linear.bias.copy_(torch.from_numpy(b))
+        sequence.append(linear)
+        if activation != "identity":
+            constants = {name: valid[0] for name, valid in kind[1].items()}
+            sequence.append(getattr(nn, kind[0])(**constants))
+    return nn.Sequential(*sequence)
