@@ -12,6 +12,7 @@ import pytest
 from conftest import core_twin, random_problem
 
 import fcnn
+from fcnn._validation import StepOptions
 
 THREADS = 8
 DTYPES = ["float32", "float64"]
@@ -158,10 +159,12 @@ def test_labels_that_become_wrong_during_a_call_point_into_the_outputs(core, row
         np.random.default_rng(0), (4, 8, 3), ["relu", "softmax"], "cross_entropy", "float64", rows
     )
 
+    options = StepOptions(label_smoothing=smoothing)
+
     def loss(label):
         twin = core_twin(core, network)
         y = np.full(rows, label)
-        return twin.train_step(X, y, fcnn.SGD(1e-3), label_smoothing=smoothing)
+        return twin.train_step(X, y, fcnn.SGD(1e-3), options=options)
 
     assert loss(3) == loss(2)
     assert loss(-1) == loss(0)

@@ -1,8 +1,8 @@
 """Networks from and to scikit-learn, PyTorch, ONNX and Keras, and as a file of C.
 
 A reader turns what it is given into steps: matrices, factors and shifts of single nodes (a batch
-normalization), activations. `steps.layers_from` folds them into a list of (W, b, activation), one for
-each layer l = 1..L, and refuses what cannot be said so. Writers take that list.
+normalization), activations. `steps.layers_from` folds them into a list of (W, b, activation), one
+for each layer l = 1..L, and refuses what cannot be said so. Writers take that list.
 
 The other packages are imported when they are needed: ``pip install 'fcnn[sklearn]'``, ``[torch]``
 or ``[onnx]``. See ``docs/convert.md``.

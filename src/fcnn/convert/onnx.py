@@ -302,7 +302,7 @@ def _joined(op: str, source: str, flows: Sequence[tuple[Step, ...] | None]) -> t
         for z, gate in ((a[n:], b[n:]), (b[n:], a[n:])):
             if steps := _gated(source, z, gate):
                 return (*a[:n], *steps)
-    refuse(source, "joins tensors to what is not one of fcnn's activations")
+    return refuse(source, "joins tensors to what is not one of fcnn's activations")
 
 
 def _gated(source: str, z: Sequence[Step], gate: Sequence[Step]) -> list[Step]:

@@ -19,6 +19,8 @@ _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Layer(NamedTuple):
+    """W, b and the activation of a layer l."""
+
     W: Array  # (n_l, n_(l-1))
     b: Array  # (n_l,)
     activation: str
@@ -29,6 +31,8 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Linear:
+    """z = W a + b."""
+
     source: str  # what it came from, for messages
     W: Array
     b: Array | None
@@ -53,6 +57,8 @@ class Activation:
 
 @dataclass(frozen=True, eq=False)
 class Cast:
+    """A conversion to another dtype."""
+
     source: str
     dtype: np.dtype[Any]
 
@@ -68,6 +74,7 @@ Step = Linear | Scale | Activation | Cast | Unflattened
 
 
 def refuse(source: str, why: str) -> NoReturn:
+    """Say what cannot be converted, and why."""
     raise ValueError(f"{source}: {why}")
 
 
@@ -233,6 +240,7 @@ def _natural_loss(layers: Sequence[Layer]) -> str:
 
 
 def network_from(layers: Sequence[Layer], loss: str | None, dtype: DTypeLike | None) -> Network:
+    """Return a network of some layers, by default with their dtype and natural loss."""
     sizes = (layers[0].W.shape[1], *(len(layer.W) for layer in layers))
     *hidden, output = (layer.activation for layer in layers)
     loss = _natural_loss(layers) if loss is None else loss
@@ -244,6 +252,7 @@ def network_from(layers: Sequence[Layer], loss: str | None, dtype: DTypeLike | N
 
 
 def imported(module: str, extra: str) -> Any:
+    """Return another maker's package, or say how to get it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
