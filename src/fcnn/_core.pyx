@@ -82,7 +82,7 @@ from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, PACK_BYTES, SGD_UPDATE, STORE, Tiles, micro_tile, row_product,
     shared_by_tiles, sum_of_squares,
 )
-from fcnn.kernels.real cimport multiply_add, real, trap
+from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.threads cimport (
     Team, barrier, next_item, request_stop, run_team, stop_requested,
 )

@@ -107,6 +107,9 @@ cdef void outer_products(
     elif next != NULL:
         update_ahead_alone(
             constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+    elif not SPECIALIZED:
+        update_outer(constants, parameters, at, n_out, rows, a_previous, node_stride, row_stride,
+                     scratch, stride, count, n_out)
     elif rows == 1:
         update_outer(constants, parameters, at, n_out, 1, a_previous, node_stride, row_stride,
                      scratch, stride, count, n_out)

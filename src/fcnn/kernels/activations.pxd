@@ -12,7 +12,7 @@ from fcnn.kernels.elementary cimport (
     logarithm_of_1_plus, sigmoid,
 )
 from fcnn.kernels.isa cimport NR
-from fcnn.kernels.real cimport real, trap
+from fcnn.kernels.real cimport SPECIALIZED, real, trap
 
 cdef enum Activation:           # their names: core/model.pxi
     IDENTITY
@@ -110,6 +110,8 @@ cdef inline void any_activation(
     if activation == IDENTITY:
         if not backward and a != z:
             one_activation(IDENTITY, backward, z, a, delta, count)
+    elif not SPECIALIZED:
+        one_activation(activation, backward, z, a, delta, count)
     elif activation == SIGMOID:
         one_activation(SIGMOID, backward, z, a, delta, count)
     elif activation == TANH:

@@ -13,7 +13,7 @@ from libc.stdint cimport int64_t
 from fcnn.kernels.activations cimport EXP, SIGMOID, SOFTMAX, SOFTPLUS, Activation, sigma_derivative
 from fcnn.kernels.elementary cimport exponential, logarithm, logarithm_of_1_plus
 from fcnn.kernels.isa cimport NR
-from fcnn.kernels.real cimport real, trap
+from fcnn.kernels.real cimport SPECIALIZED, real, trap
 
 cdef enum Loss:                 # their names: core/model.pxi
     SQUARED_ERROR
@@ -114,7 +114,9 @@ cdef inline void any_loss(
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """Name the loss, which makes it a constant."""
-    if loss == SQUARED_ERROR:
+    if not SPECIALIZED:
+        one_loss(loss, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
+    elif loss == SQUARED_ERROR:
         one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
     elif loss == ABSOLUTE_ERROR:
         one_loss(ABSOLUTE_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)

@@ -20,7 +20,7 @@ in a batch, and on any number of threads.
 from libc.string cimport memcpy
 
 from fcnn.kernels.isa cimport BYTES, FLOATS, MR, NR, VECTORS
-from fcnn.kernels.real cimport multiply_add, real, trap
+from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.updates cimport descended
 from fcnn.kernels.vector cimport (
     double_vector, float_vector, load, opaque, spread, store, vector, vector_multiply_add,
@@ -97,7 +97,10 @@ cdef inline void micro_tile_rows(
     const vector* tag,
 ) noexcept nogil:
     """Name the number of rows, which makes it a constant."""
-    if rows == MR:
+    if not SPECIALIZED:
+        micro_kernel(layout, rows, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
+                     decay, tag)
+    elif rows == MR:
         micro_kernel(layout, MR, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
                      decay, tag)
     elif rows == 1:
@@ -199,7 +202,9 @@ cdef inline void narrow_row_product(
     cdef Py_ssize_t parts = 1 if vectors <= 8 else 2
     cdef Py_ssize_t width = vectors if vectors <= 8 else (vectors + 1) // 2
     for _part in range(parts):
-        if width == 1:
+        if not SPECIALIZED:
+            row_kernel(width, A, B + first, columns, bias + first, C + first, depth, tag)
+        elif width == 1:
             row_kernel(1, A, B + first, columns, bias + first, C + first, depth, tag)
         elif width == 2:
             row_kernel(2, A, B + first, columns, bias + first, C + first, depth, tag)

@@ -8,6 +8,7 @@ ctypedef fused real:
 cdef extern from "real.h" nogil:
     enum:
         HAS_FMA "FCNN_HAS_FMA"
+        SPECIALIZED "FCNN_SPECIALIZED"      # whether what a ladder names becomes a constant
     float fcnn_fmaf(float a, float b, float c)
     double fcnn_fma(double a, double b, double c)
     # Ends the process: behind the last named case of a table, where none is left.

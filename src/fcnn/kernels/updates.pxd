@@ -10,7 +10,7 @@ from libc.stdint cimport INT64_MAX
 from libc.string cimport memcpy
 
 from fcnn.kernels.isa cimport BYTES, FLOATS
-from fcnn.kernels.real cimport real, trap
+from fcnn.kernels.real cimport SPECIALIZED, real, trap
 from fcnn.kernels.vector cimport (
     double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
     vector_square_root,
@@ -347,7 +347,10 @@ cdef inline void update_any_form(
 ) noexcept nogil:
     """Name the form of the rule, which makes it a constant."""
     cdef Form form = form_of(constants.rule)
-    if form == PLAIN:
+    if not SPECIALIZED:
+        update_block(form, constants, parameters, offset, stride, samples, a, node_stride,
+                     row_stride, gradient, gradient_stride, rows, columns, tag)
+    elif form == PLAIN:
         update_block(PLAIN, constants, parameters, offset, stride, samples, a, node_stride,
                      row_stride, gradient, gradient_stride, rows, columns, tag)
     elif form == VELOCITY:
@@ -403,7 +406,10 @@ cdef inline void update_ahead_any_form(
 ) noexcept nogil:
     """Name the form of the rule, which makes it a constant."""
     cdef Form form = form_of(constants.rule)
-    if form == PLAIN:
+    if not SPECIALIZED:
+        update_block_ahead(form, constants, parameters, offset, a, delta, next, sums,
+                           rows, columns, tag)
+    elif form == PLAIN:
         update_block_ahead(PLAIN, constants, parameters, offset, a, delta, next, sums,
                            rows, columns, tag)
     elif form == VELOCITY:

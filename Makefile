@@ -1,0 +1,55 @@
+# The verbs of development; CONTRIBUTING.md says when to use which.
+#
+#     make dev      a development install in .venv-dev: editable, one instruction set, quick to compile
+#     make quick    in 20 s what a broken kernel fails; builds first what has changed
+#     make test     all tests of the development install
+#     make lint     formatters, linters and types, as .ci/run has them
+#     make bench    the benchmarks against NumPy
+#     make docs     the pictures that scripts draw
+#
+# ISA=v2 (v3, v4, neon) chooses the instruction set, FULL=1 compiles it as for a wheel.
+
+PYTHON ?= python3
+ISA ?= native
+FULL ?= 0
+OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-O1)
+VENV := .venv-dev
+RUN := $(VENV)/bin/python
+BUILD := build/dev
+
+.PHONY: dev quick test lint bench docs
+
+INSTALL = $(VENV)/bin/pip install --quiet --no-build-isolation --editable '.$(1)' $(2) \
+	--config-settings build-dir=$(BUILD) \
+	--config-settings cmake.define.FCNN_ONLY=$(ISA) \
+	--config-settings cmake.define.FCNN_OPTIMIZE=$(OPTIMIZE) \
+	--config-settings cmake.define.FCNN_SPECIALIZED=$(FULL)
+
+dev: $(VENV)/made
+	$(call INSTALL,,--no-deps)
+
+# What building and the quick tests need; the rest comes with the verbs that need it.
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet "scikit-build-core>=0.11" "cython>=3.1" "cmake>=3.26" ninja \
+		"numpy>=2.0" "safetensors>=0.4" "pytest>=8" "pytest-xdist>=3.6"
+	touch $@
+
+quick: dev
+	$(RUN) -m pytest --quick -q -n auto
+
+test: $(VENV)/made
+	$(call INSTALL,[test],)
+	$(RUN) -m pytest --one-build -n auto
+
+lint:
+	$(VENV)/bin/pip install --quiet "pre-commit>=4"
+	$(VENV)/bin/pre-commit run --all-files
+
+bench: dev
+	$(VENV)/bin/pip install --quiet "pytest-benchmark>=5" "threadpoolctl>=3.5"
+	$(RUN) -m pytest benchmarks
+
+docs: dev
+	$(VENV)/bin/pip install --quiet "matplotlib>=3.8"
+	$(RUN) scripts/draw_map.py
