@@ -41,18 +41,18 @@ extern "C" {
 /* What a function returns that can fail. Then nothing is written, but the loss that diverged. */
 enum {
     FCNN_OK = 0,
-    FCNN_BAD_ARGUMENT = 1,      /* NULL, or a number out of its range */
-    FCNN_WRONG_DTYPE = 2,       /* _f32 for a float64 network, or _f64 for a float32 one */
-    FCNN_SMALL_WORKSPACE = 3,   /* smaller than workspace_bytes or state_bytes says */
-    FCNN_BAD_LABEL = 4,         /* not from 0 to n_L - 1, or the loss is not cross_entropy */
-    FCNN_DIVERGED = 5           /* loss, gradient or a weight would not be finite: no update made */
+    FCNN_BAD_ARGUMENT = 1,    /* NULL, or a number out of its range */
+    FCNN_WRONG_DTYPE = 2,     /* _f32 for a float64 network, or _f64 for a float32 one */
+    FCNN_SMALL_WORKSPACE = 3, /* smaller than workspace_bytes or state_bytes says */
+    FCNN_BAD_LABEL = 4,       /* not from 0 to n_L - 1, or the loss is not cross_entropy */
+    FCNN_DIVERGED = 5         /* loss, gradient or a weight would not be finite: no update made */
 };
 
-enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 };                    /* dtypes: bytes of a number */
-enum { FCNN_FORWARD = 0, FCNN_BACKWARD = 1, FCNN_TRAIN = 2 };   /* purposes of a workspace */
-enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 };           /* rules of an optimizer */
+enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 };                  /* dtypes: bytes of a number */
+enum { FCNN_FORWARD = 0, FCNN_BACKWARD = 1, FCNN_TRAIN = 2 }; /* purposes of a workspace */
+enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 };         /* rules of an optimizer */
 
-struct _object;                 /* PyObject, whether Python.h was included or not */
+struct _object; /* PyObject, whether Python.h was included or not */
 
 typedef struct fcnn_network fcnn_network;
 
@@ -66,13 +66,13 @@ typedef struct fcnn_optimizer {
     double beta1;
     double beta2;
     double epsilon;
-    int64_t steps;              /* updates made so far; train_step counts */
-    void *state;                /* of one network, state_bytes long, zeros at first */
+    int64_t steps; /* updates made so far; train_step counts */
+    void *state;   /* of one network, state_bytes long, zeros at first */
     size_t state_bytes;
 } fcnn_optimizer;
 
 typedef struct fcnn_api {
-    int abi;                    /* FCNN_ABI and FCNN_VERSION of the fcnn that is installed */
+    int abi; /* FCNN_ABI and FCNN_VERSION of the fcnn that is installed */
     int version;
 
     /* The handle of a fcnn.Network, valid as long as the caller holds a reference to the object,
@@ -90,7 +90,7 @@ typedef struct fcnn_api {
     ptrdiff_t (*n_inputs)(const fcnn_network *network);
     ptrdiff_t (*n_outputs)(const fcnn_network *network);
     ptrdiff_t (*n_parameters)(const fcnn_network *network);
-    /* The flat vector that net.parameters is: for each layer W, (n_(l-1), n_l) row-major, then b. */
+    /* The flat vector net.parameters: for each layer W, (n_(l-1), n_l) row-major, then b. */
     void *(*parameters)(fcnn_network *network);
 
     /* Bytes that a call with up to `rows` rows takes; 0 for wrong arguments. What a workspace

@@ -40,7 +40,10 @@ static int fcnn_level(void)
     return v4 ? 4 : v3 ? 3 : v2 ? 2 : 1;
 }
 #else
-static int fcnn_level(void) { return 0; }
+static int fcnn_level(void)
+{
+    return 0;
+}
 #endif
 
 /* The builds of the core, fastest first. */

@@ -31,16 +31,16 @@
     }                                                                                              \
     static inline word fcnn_over_sqrt_half##f(real x)                                              \
     {                                                                                              \
-        return fcnn_word##f(x) + (((word)bias << width) - sqrt_half);                              \
+        return fcnn_word##f(x) + (((word) bias << width) - sqrt_half);                             \
     }                                                                                              \
     static inline real fcnn_exponent##f(real x)                                                    \
     {                                                                                              \
-        word u = fcnn_over_sqrt_half##f(x) >> width | (word)(bias + width) << width;               \
-        return fcnn_real##f(u) - (real)(((word)1 << width) + bias);                                \
+        word u = fcnn_over_sqrt_half##f(x) >> width | (word) (bias + width) << width;              \
+        return fcnn_real##f(u) - (real) (((word) 1 << width) + bias);                              \
     }                                                                                              \
     static inline real fcnn_mantissa##f(real x)                                                    \
     {                                                                                              \
-        word u = fcnn_over_sqrt_half##f(x) & (((word)1 << width) - 1);                             \
+        word u = fcnn_over_sqrt_half##f(x) & (((word) 1 << width) - 1);                            \
         return fcnn_real##f(u + sqrt_half);                                                        \
     }
 FCNN_EXPONENTS(float, uint32_t, f, 23, 127, UINT32_C(0x3f3504f3))

@@ -16,9 +16,9 @@
 #define fcnn_fma(a, b, c) ((a) * (b) + (c))
 #endif
 
-/* 0 compiles each loop once for all activations, losses, rules and tile heights, which then choose in
-   every turn: the same bits, in half the time to compile and a multiple of the time to run. For
-   development installs (CONTRIBUTING.md). */
+/* 0 compiles each loop once for all activations, losses, rules and tile heights, which then choose
+   in every turn: the same bits, in half the time to compile and a multiple of the time to run. For
+   development installs: see CONTRIBUTING.md. */
 #ifndef FCNN_SPECIALIZED
 #define FCNN_SPECIALIZED 1
 #endif

@@ -19,19 +19,19 @@
 #elif defined(__aarch64__)
 #define fcnn_pause() __asm__ volatile("isb")
 #else
-#define fcnn_pause() ((void)0)
+#define fcnn_pause() ((void) 0)
 #endif
 /* About 20 us: longer than two threads with equal shares differ. After that the processor is
    offered to others, who may be the ones waited for. */
 #define FCNN_SPINS 500
 
 typedef struct fcnn_team {
-    int size;       /* the caller included; 0 until all have been made */
-    int arrived;    /* at the next barrier */
-    int barriers;   /* passed so far */
-    int left;       /* made threads that still run */
-    int stop_asked; /* the call is to end: what is computed now will not be used */
-    int stop[2];    /* the caller's answers at the last two barriers */
+    int size;         /* the caller included; 0 until all have been made */
+    int arrived;      /* at the next barrier */
+    int barriers;     /* passed so far */
+    int left;         /* made threads that still run */
+    int stop_asked;   /* the call is to end: what is computed now will not be used */
+    int stop[2];      /* the caller's answers at the last two barriers */
     Py_ssize_t items; /* of work, taken since the last barrier */
     void (*thread_main)(void *call, struct fcnn_team *team, int index);
     void *call;
@@ -86,7 +86,7 @@ static inline void fcnn_request_stop(fcnn_team *team)
 
 static void fcnn_thread(void *argument)
 {
-    fcnn_team *team = (fcnn_team *)argument;
+    fcnn_team *team = (fcnn_team *) argument;
     int index = __atomic_add_fetch(&team->made, 1, __ATOMIC_RELAXED);
     fcnn_wait(&team->size, 0);
     team->thread_main(team->call, team, index);
@@ -103,7 +103,7 @@ static void fcnn_run_team(void (*thread_main)(void *, fcnn_team *, int), void *c
     team.call = call;
     for (i = 1; i < size; i++) {
         __atomic_add_fetch(&team.left, 1, __ATOMIC_RELAXED);
-        if (PyThread_start_new_thread(fcnn_thread, &team) == (unsigned long)-1) {
+        if (PyThread_start_new_thread(fcnn_thread, &team) == (unsigned long) -1) {
             __atomic_sub_fetch(&team.left, 1, __ATOMIC_RELAXED);
             break;
         }

@@ -19,11 +19,11 @@
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 #define fcnn_fma_f(a, b, c)                                                                        \
-    (fcnn_f) vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
+    (fcnn_f) vfmaq_f32((float32x4_t) (c), (float32x4_t) (a), (float32x4_t) (b))
 #define fcnn_fma_d(a, b, c)                                                                        \
-    (fcnn_d) vfmaq_f64((float64x2_t)(c), (float64x2_t)(a), (float64x2_t)(b))
-#define fcnn_sqrt_f(x) (fcnn_f) vsqrtq_f32((float32x4_t)(x))
-#define fcnn_sqrt_d(x) (fcnn_d) vsqrtq_f64((float64x2_t)(x))
+    (fcnn_d) vfmaq_f64((float64x2_t) (c), (float64x2_t) (a), (float64x2_t) (b))
+#define fcnn_sqrt_f(x) (fcnn_f) vsqrtq_f32((float32x4_t) (x))
+#define fcnn_sqrt_d(x) (fcnn_d) vsqrtq_f64((float64x2_t) (x))
 #elif defined(__SSE2__)
 #include <immintrin.h>
 #define fcnn_fma_f(a, b, c) ((a) * (b) + (c))
@@ -32,8 +32,16 @@
 #define fcnn_sqrt_d(x) _mm_sqrt_pd(x)
 #else
 #include <math.h>
-#define fcnn_sqrt_f(x) (fcnn_f){sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])}
-#define fcnn_sqrt_d(x) (fcnn_d){sqrt((x)[0]), sqrt((x)[1])}
+#define fcnn_sqrt_f(x)                                                                             \
+    (fcnn_f)                                                                                       \
+    {                                                                                              \
+        sqrtf((x)[0]), sqrtf((x)[1]), sqrtf((x)[2]), sqrtf((x)[3])                                 \
+    }
+#define fcnn_sqrt_d(x)                                                                             \
+    (fcnn_d)                                                                                       \
+    {                                                                                              \
+        sqrt((x)[0]), sqrt((x)[1])                                                                 \
+    }
 #define fcnn_fma_f(a, b, c) ((a) * (b) + (c))
 #define fcnn_fma_d(a, b, c) ((a) * (b) + (c))
 #endif
@@ -43,13 +51,13 @@ typedef double fcnn_d __attribute__((vector_size(FCNN_BYTES)));
 /* The same in memory, where they may stand anywhere. */
 typedef fcnn_f fcnn_f_in_memory __attribute__((aligned(4), may_alias));
 typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
-#define fcnn_load_f(p) (*(const fcnn_f_in_memory *)(p))
-#define fcnn_load_d(p) (*(const fcnn_d_in_memory *)(p))
-#define fcnn_store_f(p, v) (*(fcnn_f_in_memory *)(p) = (v))
-#define fcnn_store_d(p, v) (*(fcnn_d_in_memory *)(p) = (v))
+#define fcnn_load_f(p) (*(const fcnn_f_in_memory *) (p))
+#define fcnn_load_d(p) (*(const fcnn_d_in_memory *) (p))
+#define fcnn_store_f(p, v) (*(fcnn_f_in_memory *) (p) = (v))
+#define fcnn_store_d(p, v) (*(fcnn_d_in_memory *) (p) = (v))
 /* x - 0 is x for every x, so nothing is computed; x + 0 would lose the sign of -0. */
-#define fcnn_spread_f(x) ((float)(x) - (fcnn_f){0})
-#define fcnn_spread_d(x) ((double)(x) - (fcnn_d){0})
+#define fcnn_spread_f(x) ((float) (x) - (fcnn_f) {0})
+#define fcnn_spread_d(x) ((double) (x) - (fcnn_d) {0})
 
 /* Keeps a number from the compiler's knowledge. */
 #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
@@ -62,16 +70,16 @@ static inline __attribute__((always_inline)) void
 fcnn_transpose_4x4_f(const float *a, const float *b, const float *c, const float *d, float *t,
                      Py_ssize_t stride)
 {
-    fcnn_4f r = *(const fcnn_4f *)a, s = *(const fcnn_4f *)b;
-    fcnn_4f u = *(const fcnn_4f *)c, v = *(const fcnn_4f *)d;
+    fcnn_4f r = *(const fcnn_4f *) a, s = *(const fcnn_4f *) b;
+    fcnn_4f u = *(const fcnn_4f *) c, v = *(const fcnn_4f *) d;
     fcnn_4f rs = __builtin_shufflevector(r, s, 0, 4, 1, 5);
     fcnn_4f uv = __builtin_shufflevector(u, v, 0, 4, 1, 5);
     fcnn_4f RS = __builtin_shufflevector(r, s, 2, 6, 3, 7);
     fcnn_4f UV = __builtin_shufflevector(u, v, 2, 6, 3, 7);
-    *(fcnn_4f *)t = __builtin_shufflevector(rs, uv, 0, 1, 4, 5);
-    *(fcnn_4f *)(t + stride) = __builtin_shufflevector(rs, uv, 2, 3, 6, 7);
-    *(fcnn_4f *)(t + 2 * stride) = __builtin_shufflevector(RS, UV, 0, 1, 4, 5);
-    *(fcnn_4f *)(t + 3 * stride) = __builtin_shufflevector(RS, UV, 2, 3, 6, 7);
+    *(fcnn_4f *) t = __builtin_shufflevector(rs, uv, 0, 1, 4, 5);
+    *(fcnn_4f *) (t + stride) = __builtin_shufflevector(rs, uv, 2, 3, 6, 7);
+    *(fcnn_4f *) (t + 2 * stride) = __builtin_shufflevector(RS, UV, 0, 1, 4, 5);
+    *(fcnn_4f *) (t + 3 * stride) = __builtin_shufflevector(RS, UV, 2, 3, 6, 7);
 }
 
 static inline __attribute__((always_inline)) void
@@ -80,12 +88,12 @@ fcnn_transpose_4x4_d(const double *a, const double *b, const double *c, const do
 {
     int j;
     for (j = 0; j < 4; j += 2) {
-        fcnn_2d r = *(const fcnn_2d *)(a + j), s = *(const fcnn_2d *)(b + j);
-        fcnn_2d u = *(const fcnn_2d *)(c + j), v = *(const fcnn_2d *)(d + j);
-        *(fcnn_2d *)(t + j * stride) = __builtin_shufflevector(r, s, 0, 2);
-        *(fcnn_2d *)(t + j * stride + 2) = __builtin_shufflevector(u, v, 0, 2);
-        *(fcnn_2d *)(t + (j + 1) * stride) = __builtin_shufflevector(r, s, 1, 3);
-        *(fcnn_2d *)(t + (j + 1) * stride + 2) = __builtin_shufflevector(u, v, 1, 3);
+        fcnn_2d r = *(const fcnn_2d *) (a + j), s = *(const fcnn_2d *) (b + j);
+        fcnn_2d u = *(const fcnn_2d *) (c + j), v = *(const fcnn_2d *) (d + j);
+        *(fcnn_2d *) (t + j * stride) = __builtin_shufflevector(r, s, 0, 2);
+        *(fcnn_2d *) (t + j * stride + 2) = __builtin_shufflevector(u, v, 0, 2);
+        *(fcnn_2d *) (t + (j + 1) * stride) = __builtin_shufflevector(r, s, 1, 3);
+        *(fcnn_2d *) (t + (j + 1) * stride + 2) = __builtin_shufflevector(u, v, 1, 3);
     }
 }
 
