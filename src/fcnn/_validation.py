@@ -21,6 +21,7 @@ Array = NDArray[Any]
 # activations that it is defined for, its natural one first.
 ACTIVATIONS = core.ACTIVATIONS
 OUTPUT_ONLY = core.OUTPUT_ONLY
+HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in OUTPUT_ONLY)
 OUTPUT_ACTIVATIONS = core.OUTPUT_ACTIVATIONS
 
 
@@ -137,9 +138,8 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
 
 def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
     """Return one name for each layer 1..L."""
-    hidden_choices = [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
     if isinstance(activation, str):
-        hidden = [as_choice("activation", activation, hidden_choices)] * (L - 1)
+        hidden = [as_choice("activation", activation, HIDDEN_ACTIVATIONS)] * (L - 1)
     else:
         try:
             given = list(activation)
@@ -152,7 +152,9 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
                 f"activation: expected one name or a list of {L - 1}, one for each hidden layer; "
                 f"got {len(given)} names"
             )
-        hidden = [as_choice(f"activation[{i}]", v, hidden_choices) for i, v in enumerate(given)]
+        hidden = [
+            as_choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(given)
+        ]
     valid = OUTPUT_ACTIVATIONS[loss]
     if output_activation is None:
         return (*hidden, valid[0])

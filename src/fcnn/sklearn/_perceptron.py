@@ -41,7 +41,7 @@ def _name(activation: str) -> str:
 
 
 # scikit-learn's name of an activation of the hidden layers, and fcnn's.
-ACTIVATIONS = {_name(name): name for name in check.ACTIVATIONS if name not in check.OUTPUT_ONLY}
+ACTIVATIONS = {_name(name): name for name in check.HIDDEN_ACTIVATIONS}
 
 # Of both estimators, in addition to scikit-learn's.
 CONSTRAINTS: dict[str, list[Any]] = {
