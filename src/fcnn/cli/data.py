@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,25 @@ Array = NDArray[Any]
 
 KINDS = "digits, a CSV file with a header, an .npz file or a folder of IDX files"
 
+# Exit codes.
+FAILED = 1  # of what was asked for: training diverged, bench found two different answers
+REFUSED = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+
+# The tasks, and the loss of each unless --loss names another.
+DEFAULT_LOSSES = {"classification": "cross_entropy", "regression": "squared_error"}
+
+# Errors that grow with the unit of the target: a network for the standardized target becomes one
+# for the target itself by scaling its last layer.
+SCALABLE_LOSSES = ("squared_error", "absolute_error")
+
+# What can be done with the inputs, and how that is told.
+STANDARDIZATIONS = {
+    "features": "(x - mean) / deviation, each feature by itself",
+    "together": "(x - mean) / deviation, the same two for all features",
+    "none": "as they are",
+}
 
 # Beyond, texts are taken for names and whole numbers for quantities, not for classes.
 MOST_CLASSES = 100
@@ -29,7 +47,7 @@ MOST_NUMBERS = 20
 class CommandError(Exception):
     """A refusal: its message is the one line that the user sees."""
 
-    def __init__(self, message: str, code: int = 2) -> None:
+    def __init__(self, message: str, code: int = REFUSED) -> None:
         super().__init__(message)
         self.code = code
 
@@ -125,45 +143,17 @@ def read_for_training(source: str, target: str | None, ignored: Sequence[str] = 
     kind = _kind(source)
     with refusals(path="DATA", target="--target"):
         if kind == "csv":
-            if target is None:
-                names = ", ".join(datasets.csv_columns(source))
-                raise CommandError(
-                    f"--target: a CSV file needs it; the columns of {source} are: {names}"
-                )
-            columns = datasets.csv_columns(source)
-            # A name may hold a comma; a list of names has them between.
-            ignored = [
-                name
-                for text in ignored
-                for name in ([text] if text in columns else text.split(","))
-            ]
-            for name in ignored:
-                if name not in columns or name == target:
-                    others = ", ".join(c for c in columns if c != target)
-                    raise CommandError(f"--ignore: got {name!r}, expected columns out of {others}")
-            features = [name for name in columns if name != target and name not in ignored]
-            try:
-                table = datasets.load_csv(source, target, features)
-            except ValueError as error:
-                if ", column " in str(error):
-                    raise CommandError(f"{error} (--ignore leaves out a column)") from None
-                raise
-            assert table.y is not None
-            return DataSet(source, table.X, table.y, features=tuple(table.features), target=target)
+            return _read_table(source, target, ignored)
         if target is not None:
             raise CommandError(
                 f"--target: is for CSV files; {source} has targets of its own, without a name"
             )
         if ignored:
             raise CommandError(f"--ignore: is for CSV files; {source} has no named columns")
-        if kind == "digits":
-            return DataSet(source, *datasets.load_digits(), is_images=True)
-        loaded = datasets.load_npz(source) if kind == "npz" else datasets.load_idx_folder(source)
-        _refuse_unusable(source, *loaded)
-        X, y, X_test, y_test = loaded
+        X, y, X_test, y_test = _read_arrays(source, kind)
         if y is None:
             raise CommandError(f"{source}: holds no y; expected targets to train on")
-        return DataSet(source, X, y, X_test, y_test, is_images=kind == "idx")
+        return DataSet(source, X, y, X_test, y_test, is_images=kind in ("digits", "idx"))
 
 
 def read_for_prediction(
@@ -180,28 +170,29 @@ def read_for_prediction(
         Which samples these are.
     """
     kind = _kind(source)
-    y: Array | None
+    part = ""
     with refusals(path="DATA"):
         if kind == "csv":
             X, y = _read_columns(source, model, n_in, preparation)
-            part = ""
-        elif kind == "digits":
-            X, y = datasets.load_digits()
-            part = "all of digits, those the model was trained on among them"
         else:
-            loaded = (datasets.load_npz if kind == "npz" else datasets.load_idx_folder)(source)
-            _refuse_unusable(source, *loaded)
-            X, y, part = loaded[0], loaded[1], ""
-            if loaded[2] is not None:
-                X, y, part = loaded[2], loaded[3], "the test part"
+            X, y, X_test, y_test = _read_arrays(source, kind)
+            if X_test is not None:
+                X, y, part = X_test, y_test, "the test part"
+            elif kind == "digits":
+                part = "all of digits, those the model was trained on among them"
     if X.shape[1] != n_in:
         raise CommandError(f"{source}: {X.shape[1]} features; {model} expects {n_in}")
     return X, y, part
 
 
-def _refuse_unusable(
-    source: str, X: Array, y: Array | None, X_test: Array | None, y_test: Array | None
-) -> None:
+def _read_arrays(source: str, kind: str) -> datasets.Split:
+    """Read X, y, X_test, y_test; all but X may be None."""
+    readers: dict[str, Callable[[], datasets.Split]] = {
+        "digits": lambda: (*datasets.load_digits(), None, None),
+        "npz": lambda: datasets.load_npz(source),
+        "idx": lambda: datasets.load_idx_folder(source),
+    }
+    arrays = X, y, X_test, y_test = readers[kind]()
     for part, inputs, targets in (("", X, y), ("test ", X_test, y_test)):
         if inputs is None:
             continue
@@ -216,6 +207,7 @@ def _refuse_unusable(
                 "expected numbers or text, one for each sample, or rows of numbers"
             )
         _refuse_nonfinite(source, f"{part}targets", targets)
+    return arrays
 
 
 def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
@@ -228,6 +220,31 @@ def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
 
 
 # --- CSV columns by name --------------------------------------------------------------------------
+
+
+def _read_table(source: str, target: str | None, ignored: Sequence[str]) -> DataSet:
+    columns = datasets.csv_columns(source)
+    if target is None:
+        raise CommandError(
+            f"--target: a CSV file needs it; the columns of {source} are: {', '.join(columns)}"
+        )
+    # A name may hold a comma; a list of names has them between.
+    ignored = [
+        name for text in ignored for name in ([text] if text in columns else text.split(","))
+    ]
+    for name in ignored:
+        if name not in columns or name == target:
+            others = ", ".join(c for c in columns if c != target)
+            raise CommandError(f"--ignore: got {name!r}, expected columns out of {others}")
+    features = [name for name in columns if name != target and name not in ignored]
+    try:
+        table = datasets.load_csv(source, target, features)
+    except ValueError as error:
+        if ", column " in str(error):
+            raise CommandError(f"{error} (--ignore leaves out a column)") from None
+        raise
+    assert table.y is not None
+    return DataSet(source, table.X, table.y, features=tuple(table.features), target=target)
 
 
 def _read_columns(
@@ -308,13 +325,20 @@ def choose_task(data: DataSet, task: str) -> Targets:
     reason = f"--task {task}"
     if task == "auto":
         task, reason = _guess_task(data, everything)
-    if task == "regression":
-        if _has_text(everything):
-            raise CommandError(
-                f"{whose}: {str(everything[0])!r} is text; --task regression expects numbers"
-            )
-        y, *test = (np.asarray(p, dtype=np.float64 if p.dtype.kind == "b" else None) for p in parts)
-        return Targets(y, test[0] if test else None, (), reason)
+    convert = {"classification": _as_classes, "regression": _as_numbers}[task]
+    return convert(whose, parts, everything, reason)
+
+
+def _as_numbers(whose: str, parts: list[Array], everything: Array, reason: str) -> Targets:
+    if _has_text(everything):
+        raise CommandError(
+            f"{whose}: {str(everything[0])!r} is text; --task regression expects numbers"
+        )
+    y, *test = (np.asarray(p, dtype=np.float64 if p.dtype.kind == "b" else None) for p in parts)
+    return Targets(y, test[0] if test else None, (), reason)
+
+
+def _as_classes(whose: str, parts: list[Array], everything: Array, reason: str) -> Targets:
     if everything.ndim == 2:
         raise CommandError(
             f"{whose}: rows of {everything.shape[1]} numbers that are not one-hot; "
@@ -417,10 +441,11 @@ def standardization(
     if how == "none":
         n = X.shape[1]
         return Preprocessing(np.zeros(n), np.ones(n), features, target, classes)
+    per_feature = {"features": True, "together": False}[how]
     try:
         with np.errstate(over="raise", invalid="raise"):
             return Preprocessing.of(
-                X, per_feature=how == "features",
+                X, per_feature=per_feature,
                 features=features, target=target, classes=classes,
             )  # fmt: skip
     except FloatingPointError:

@@ -8,16 +8,30 @@ import argparse
 import os
 import sys
 import textwrap
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeVar
 
 import fcnn
 from fcnn import _validation as check
-from fcnn.cli.data import INTERRUPTED, KINDS, MOST_NUMBERS, CommandError, say
+from fcnn.cli.data import (
+    BROKEN_PIPE,
+    DEFAULT_LOSSES,
+    FAILED,
+    INTERRUPTED,
+    KINDS,
+    MOST_NUMBERS,
+    REFUSED,
+    SCALABLE_LOSSES,
+    STANDARDIZATIONS,
+    CommandError,
+    say,
+)
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 
-BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
+T = TypeVar("T")
+
+MODEL = "a file that fcnn train or net.save wrote"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say(f"{command}: interrupted")
         return INTERRUPTED
-    return 2
+    return REFUSED
 
 
 # --- Options --------------------------------------------------------------------------------------
@@ -69,65 +83,67 @@ class _Parser(argparse.ArgumentParser):
         raise CommandError(f"{message} (see {self.prog} --help)")
 
 
-def _number(
-    *, least: float | None = None, above: float | None = None, below: float | None = None
-) -> Callable[[str], float]:
-    def convert(text: str) -> float:
+def _option(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Have argparse say why a text is refused; it names the option itself."""
+
+    def convert(text: str) -> T:
         try:
-            number = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a number, got {text!r}") from None
-        try:
-            return check.as_number("", number, least=least, above=above, below=below)
+            return parse(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error).removeprefix(": ")) from None
 
     return convert
 
 
+def _read(kind: Callable[[str], T], called: str, text: str) -> T:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"expected {called}, got {text!r}") from None
+
+
+def _number(**bounds: float) -> Callable[[str], float]:
+    return _option(lambda text: check.as_number("", _read(float, "a number", text), **bounds))
+
+
 def _count(least: int) -> Callable[[str], int]:
-    def convert(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
-        if number < least:
-            raise argparse.ArgumentTypeError(f"expected at least {least}, got {number}")
-        return number
-
-    return convert
+    return _option(lambda text: check.as_count("", _read(int, "a whole number", text), least))
 
 
+def _choice(*choices: str) -> Callable[[str], str]:
+    return _option(lambda text: check.as_choice("", text, choices))
+
+
+@_option
 def _layers(text: str) -> tuple[int, ...]:
     if text.strip().lower() == "none":
         return ()
     try:
-        sizes = tuple(int(part) for part in text.split(","))
+        return tuple(check.as_count("", int(part)) for part in text.split(","))
     except ValueError:
-        sizes = (0,)
-    if min(sizes) < 1:
-        raise argparse.ArgumentTypeError(
+        raise ValueError(
             f"expected sizes like 128 or 128,64, or none for no hidden layer; got {text!r}"
-        )
-    return sizes
+        ) from None
 
 
-def _names(text: str) -> str | list[str]:
-    names = [part.strip() for part in text.split(",")]
-    hidden = [name for name in check.ACTIVATIONS if name not in check.OUTPUT_ONLY]
-    for name in names:
-        if name not in hidden:
-            raise argparse.ArgumentTypeError(f"expected {check.listed(hidden)}, got {name!r}")
+@_option
+def _activations(text: str) -> str | list[str]:
+    names = [
+        check.as_choice("", part.strip(), check.HIDDEN_ACTIVATIONS) for part in text.split(",")
+    ]
     return names if len(names) > 1 else names[0]
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
-    def convert(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(f"expected {check.listed(choices)}, got {text!r}")
-        return text
+def _listed(names: Iterable[str], default: str) -> str:
+    return check.listed([f"{name} (default)" if name == default else name for name in names])
 
-    return convert
+
+def _add_dtype(parser: Any) -> None:
+    names = ("float32", "float64")
+    parser.add_argument(
+        "--dtype", type=_choice(*names), default="float32", metavar="TYPE",
+        help=_listed(names, "float32"),
+    )  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,8 +210,7 @@ def _add_train(commands: Any) -> None:
         help="columns of a CSV file that are not inputs, as in id or id,name; may be repeated",
     )  # fmt: skip
     add(
-        "--task", type=_choice("auto", "classification", "regression"), default="auto",
-        metavar="TASK",
+        "--task", type=_choice("auto", *DEFAULT_LOSSES), default="auto", metavar="TASK",
         help="classification, regression or auto (default): classification if the targets are "
         f"text, or whole numbers with at most {MOST_NUMBERS} distinct values that occur twice or "
         "more on average",
@@ -211,14 +226,12 @@ def _add_train(commands: Any) -> None:
         "none)",
     )  # fmt: skip
     add(
-        "--standardize", type=_choice("auto", "features", "together", "none"), default="auto",
-        metavar="HOW",
+        "--standardize", type=_choice("auto", *STANDARDIZATIONS), default="auto", metavar="HOW",
         help="features: each to mean 0 and deviation 1; together: one mean and one deviation for "
         "all; none; auto (default): together for images (digits, IDX), else features. Measured on "
         "the training samples, saved with the model",
     )  # fmt: skip
 
-    losses = list(check.OUTPUT_ACTIVATIONS)
     group = parser.add_argument_group("network")
     add = group.add_argument
     add(
@@ -226,35 +239,32 @@ def _add_train(commands: Any) -> None:
         help="nodes of each hidden layer, as in 128 (default) or 128,64; none for no hidden layer",
     )  # fmt: skip
     add(
-        "--activation", type=_names, default="relu", metavar="NAMES",
+        "--activation", type=_activations, default="relu", metavar="NAMES",
         help="of the hidden layers, one name for all or one for each, as in relu,tanh: "
-        f"{', '.join(name for name in check.ACTIVATIONS if name not in check.OUTPUT_ONLY)} "
-        "(default relu)",
+        f"{', '.join(check.HIDDEN_ACTIVATIONS)} (default relu)",
     )  # fmt: skip
     add(
         "--output-activation", type=_choice(*check.ACTIVATIONS), metavar="NAME",
         help=f"those, {' or '.join(check.OUTPUT_ONLY)} (default: the loss's natural one)",
     )  # fmt: skip
     add(
-        "--loss", type=_choice(*losses), metavar="NAME",
-        help=f"{', '.join(losses)} (default: cross_entropy for classification, squared_error for "
-        "regression). With squared_error or absolute_error and identity output, targets are "
-        "standardized for training; the saved network predicts in the original units",
+        "--loss", type=_choice(*check.OUTPUT_ACTIVATIONS), metavar="NAME",
+        help=f"{', '.join(check.OUTPUT_ACTIVATIONS)} (default: "
+        f"{', '.join(f'{loss} for {task}' for task, loss in DEFAULT_LOSSES.items())}). With "
+        f"{check.listed(SCALABLE_LOSSES)} and identity output, targets are standardized for "
+        "training; the saved network predicts in the original units",
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
         help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation)",
     )  # fmt: skip
-    add(
-        "--dtype", type=_choice("float32", "float64"), default="float32", metavar="TYPE",
-        help="float32 (default) or float64",
-    )  # fmt: skip
+    _add_dtype(group)
 
     group = parser.add_argument_group("training")
     add = group.add_argument
     add(
         "--optimizer", type=_choice(*OPTIMIZERS), default="adam", metavar="NAME",
-        help="sgd, adam (default) or adamw",
+        help=_listed(OPTIMIZERS, "adam"),
     )  # fmt: skip
     add(
         "--lr", type=_number(above=0), metavar="RATE",
@@ -311,7 +321,7 @@ def _add_predict(commands: Any) -> None:
               fcnn predict iris.safetensors new.csv --probabilities --output answers.csv"""),
     )
     parser.set_defaults(command="predict", run=_predict)
-    parser.add_argument("model", metavar="MODEL", help="a file that fcnn train or net.save wrote")
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
     parser.add_argument("data", metavar="DATA", help=KINDS)
     parser.add_argument(
         "--output", metavar="FILE", help="where to write (default: to the terminal)"
@@ -330,7 +340,7 @@ def _add_inspect(commands: Any) -> None:
         description="Print what a model file holds: layers, classes, scaling of inputs, weights.",
     )
     parser.set_defaults(command="inspect", run=_inspect)
-    parser.add_argument("model", metavar="MODEL", help="a file that fcnn train or net.save wrote")
+    parser.add_argument("model", metavar="MODEL", help=MODEL)
 
 
 def _add_bench(commands: Any) -> None:
@@ -351,10 +361,7 @@ def _add_bench(commands: Any) -> None:
     duration.add_argument(
         "--quick", dest="seconds", action="store_const", const=2.0, help="the same as --seconds 2"
     )
-    parser.add_argument(
-        "--dtype", type=_choice("float32", "float64"), default="float32", metavar="TYPE",
-        help="float32 (default) or float64",
-    )  # fmt: skip
+    _add_dtype(parser)
 
 
 # --- Commands, imported when they are wanted ------------------------------------------------------
@@ -384,5 +391,5 @@ def _bench(options: argparse.Namespace) -> int:
     try:
         print(bench.run(options.seconds, options.dtype))
     except RuntimeError as error:  # the two sides disagree
-        raise CommandError(str(error), 1) from None
+        raise CommandError(str(error), FAILED) from None
     return 0

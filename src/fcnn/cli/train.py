@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import inspect
 import os
 import sys
 import time
@@ -15,7 +16,11 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn.cli.data import (
+    DEFAULT_LOSSES,
+    FAILED,
     INTERRUPTED,
+    SCALABLE_LOSSES,
+    STANDARDIZATIONS,
     CommandError,
     DataSet,
     Targets,
@@ -36,14 +41,12 @@ from fcnn.preprocessing import Preprocessing
 
 Array = NDArray[Any]
 
-DIVERGED = 1
-
 # Loss, validation loss and score fit into 80 columns, unlike with tqdm's own form.
 _BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 
-# Errors that grow with the unit of the target: a network for the standardized target becomes one
-# for the target itself by scaling its last layer.
-_SCALABLE_LOSSES = ("squared_error", "absolute_error")
+# Of the optimizers; each is an option.
+_HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
+_LR = 0.1  # of an optimizer without a default of its own
 
 
 def _output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
@@ -136,30 +139,31 @@ def _encoded(labels: Array, n_out: int, loss: str, dtype: str) -> Array:
 
 
 def _optimizer(options: argparse.Namespace) -> Optimizer:
-    given: dict[str, Any] = {"lr": options.lr, "weight_decay": options.weight_decay}
-    if options.optimizer == "sgd":
-        given |= {"momentum": options.momentum, "nesterov": options.nesterov or None}
-        given["lr"] = 0.1 if options.lr is None else options.lr
-    else:
-        for name in ("momentum", "nesterov"):
-            if getattr(options, name):
-                raise CommandError(
-                    f"--{name}: belongs to --optimizer sgd, which is {options.optimizer} here"
-                )
+    takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
+    own = takes[options.optimizer]
+    given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
+    for name, value in given.items():
+        if value and name not in own:
+            others = check.listed([rule for rule in OPTIMIZERS if name in takes[rule]])
+            raise CommandError(
+                f"--{name.replace('_', '-')}: belongs to --optimizer {others}, which is "
+                f"{options.optimizer} here"
+            )
+    if given["lr"] is None and own["lr"].default is inspect.Parameter.empty:
+        given["lr"] = _LR
     with refusals(nesterov="--nesterov"):
         return OPTIMIZERS[options.optimizer](
-            **{name: value for name, value in given.items() if value is not None}
+            **{name: v for name, v in given.items() if name in own and v is not None}
         )
 
 
 def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fcnn.Network:
+    loss = options.loss or DEFAULT_LOSSES[targets.task]
     if targets.classes:
-        loss = options.loss or "cross_entropy"
         n_out = len(targets.classes)
         if loss == "binary_cross_entropy" and n_out == 2:
             n_out = 1
     else:
-        loss = options.loss or "squared_error"
         n_out = 1 if targets.y.ndim == 1 else targets.y.shape[1]
         if loss == "cross_entropy":
             others = [name for name in check.OUTPUT_ACTIVATIONS if name != loss]
@@ -298,7 +302,7 @@ def _fit(
         return (
             f"training diverged in epoch {kept.completed + 1} of {epochs}: {reason}; "
             f"try a smaller --lr than {optimizer.lr:g}"
-        ), DIVERGED
+        ), FAILED
     return "", 0
 
 
@@ -314,7 +318,7 @@ def _training_targets(
         n_out, dtype = net.sizes[-1], net.dtype.name
         y = _encoded(parts.y, n_out, net.loss, dtype)
         return y, _encoded(parts.y_validation, n_out, net.loss, dtype), None
-    scalable = net.loss in _SCALABLE_LOSSES and net.activations[-1] == "identity"
+    scalable = net.loss in SCALABLE_LOSSES and net.activations[-1] == "identity"
     for X, y in (
         (parts.X, parts.y), (parts.X_validation, parts.y_validation), (parts.X_test, parts.y_test)
     ):  # fmt: skip
@@ -374,12 +378,8 @@ def _describe(
         f"parts      {len(parts.X):,} training, {len(parts.X_validation):,} validation, "
         f"{len(parts.X_test):,} test"
     )
-    standardized = {
-        "features": "(x - mean) / deviation, each feature by itself",
-        "together": "(x - mean) / deviation, the same two for all features",
-    }
     print(
-        f"inputs     {standardized.get(how, 'as they are')}"
+        f"inputs     {STANDARDIZATIONS[how]}"
         f"{'; target standardized for training' if scaled else ''}"
     )
     hidden = ", ".join(dict.fromkeys(net.activations))
