@@ -36,8 +36,8 @@ HEAVY = {
     "zipfile",
 }
 LATE = [
-    "callbacks", "convert", "datasets", "files", "gradient_check", "plot", "preprocessing",
-    "reference", "schedules", "training",
+    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
+    "preprocessing", "reference", "schedules", "training",
 ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import _data, _mapped
+from fcnn import _data, _memmap
 
 ROWS = 230
 ON_LINUX = sys.platform.startswith("linux")  # where rows are read from the file
@@ -22,7 +22,7 @@ on_linux = pytest.mark.skipif(not ON_LINUX, reason="Linux's /proc")
 def small_blocks(monkeypatch):
     """Make blocks of about 60 samples of 7 + 3 numbers, of which 13 are converted at a time."""
     monkeypatch.setattr(_data, "BLOCK_BYTES", 60 * 10 * 4)
-    monkeypatch.setattr(_mapped, "_PART_BYTES", 13 * 7 * 4)
+    monkeypatch.setattr(_memmap, "_PART_BYTES", 13 * 7 * 4)
 
 
 def samples(loss="cross_entropy", dtype="float32"):
@@ -56,13 +56,13 @@ def bits(X, y, built_in="cross_entropy", dtype="float32", **options):
 def blocks(small_blocks, monkeypatch):
     """Keep for each block that is made what it is of, and whether it was read from a file."""
     made = []
-    copy = _mapped.Rows.copy
+    copy = _memmap.Rows.copy
 
     def counted(rows, index, out):
         made.append((rows.name, rows.file is not None))
         copy(rows, index, out)
 
-    monkeypatch.setattr(_mapped.Rows, "copy", counted)
+    monkeypatch.setattr(_memmap.Rows, "copy", counted)
     return made
 
 
@@ -271,8 +271,8 @@ def test_rows_on_a_slow_disk_are_announced(slow, blocks, tmp_path, monkeypatch):
         advise(file, place, size, advice)
 
     monkeypatch.setattr(os, "posix_fadvise", advised)
-    monkeypatch.setattr(_mapped, "_TIMED_ROWS", 30)
-    monkeypatch.setattr(_mapped, "_SLOW_ROW", 0 if slow else 1e9)
+    monkeypatch.setattr(_memmap, "_TIMED_ROWS", 30)
+    monkeypatch.setattr(_memmap, "_SLOW_ROW", 0 if slow else 1e9)
     assert bits(mapped(tmp_path, "X", X), y, batch_size=100) == expected
     if slow:  # all but the first 30 of each epoch, which are what is timed
         assert len(announced) == 3 * 200

@@ -222,7 +222,7 @@ def test_weights_may_be_negative_and_divide_by_their_sum(core, dtype, options):
     twin = core_twin(core, network)
     names = {"per_sample": "penalty_per_sample"}
     twin.train_step(X, y, fcnn.SGD(0.1), -weight,
-                    options=StepOptions(**{names.get(k, k): v for k, v in options.items()}))  # fmt: skip
+                    **given({names.get(k, k): v for k, v in options.items()}))  # fmt: skip
     truth.train_step(X, y, fcnn.SGD(0.1), -weight)
     moved = np.linalg.norm(truth.parameters - network.parameters)
     assert np.linalg.norm(twin.parameters - truth.parameters) < 20 * TOLERANCE[dtype] * moved
@@ -322,12 +322,13 @@ def test_masks_are_fair_and_independent(core):
 @dtypes
 def test_masks_do_not_depend_on_threads_or_on_batches_before(core, dtype):
     network, (X, y, weight) = problem(dtype, rows=700)
+    options = StepOptions(l1=0.001, dropout=(0.1, 0.5, 0.5))
     results = []
     for threads in (1, 2, 3):
         twin = core_twin(core, network)
         for rows, batch_size in ((700, 64), (700, 700), (40, 1)):
             twin.train_epoch(X[:rows], y[:rows], fcnn.Adam(0.01), batch_size, None, weight[:rows],
-                             threads, StepOptions(l1=0.001, dropout=(0.1, 0.5, 0.5)), seed=5)  # fmt: skip
+                             threads, options, seed=5)  # fmt: skip
         results.append(twin.parameters.tobytes())
     assert results[0] == results[1] == results[2]
     # Batches of one call have masks of their own.

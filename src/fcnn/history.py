@@ -1,4 +1,4 @@
-"""The curves of a training, what a callback is given after each epoch, and whether a curve improves."""
+"""The curves of a training, what a callback is given of them, and whether one improves."""
 
 import math
 import os

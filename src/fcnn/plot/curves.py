@@ -37,7 +37,7 @@ def plot_history(
 
     Parameters
     ----------
-    history : fcnn.training.History
+    history : fcnn.history.History
         What `Network.fit` returns, of at least one epoch.
     path : str or path-like, optional
         Where to write the picture, 1,200 pixels wide; its ending decides the format.

@@ -59,7 +59,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     clip_norm : float or None, default=None
         A gradient longer than this, over all parameters, is scaled down to it. Not with "lbfgs".
     callbacks : list of callable or None, default=None
-        Each is called after each iteration with a `fcnn.training.Progress`; one that returns True
+        Each is called after each iteration with a `fcnn.history.Progress`; one that returns True
         ends the training.
     max_time : float or None, default=None
         Seconds after which the training ends with the iteration at hand and a ConvergenceWarning.

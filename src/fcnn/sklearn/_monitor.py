@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
-from fcnn.training import History, Progress
+from fcnn.history import History, Progress
 
 if TYPE_CHECKING:
     from fcnn.sklearn._perceptron import Perceptron
