@@ -17,7 +17,7 @@ LAYERS = {
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("errors", "_validation", "threads"),
     "parts": (
-        "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
+        "_views", "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
         "optimizers", "reference",
     ),
     "parts of a training": ("callbacks", "schedules", "_format"),

@@ -63,7 +63,8 @@ class Arrays:
         in_blocks: bool = False,
         whose: str = "",
     ) -> None:
-        self._network, self._own_loss = network, own_loss
+        self._network = network
+        self._loss = None if own_loss else network.loss
         self._shares: Array | None = None  # if they are the same in all epochs
         self._names = f"{whose}X", f"{whose}y"
         n_in, n_out, dtype = network.sizes[0], network.sizes[-1], network.dtype
@@ -107,11 +108,12 @@ class Arrays:
         return inputs
 
     def _targets(self, rows: int, y: Any, numbers: Array | None = None) -> Array:
-        return _as_targets(self._network, self._own_loss, self._names[1], rows, y, numbers)
+        n_out, dtype = self._network.sizes[-1], self._network.dtype
+        return check.as_targets(self._names[1], y, rows, n_out, self._loss, dtype, numbers)
 
     def weigh_classes(self, class_weight: Any) -> None:
         """Multiply the weight of each sample by that of its class."""
-        classes = _num_classes(self._network, self._own_loss)
+        classes = _num_classes(self._network.sizes[-1], self._loss)
         weights = check.as_class_weight(class_weight, classes)
         if weights is None:
             counts = sum(_memberships(y, classes).sum(axis=0) for y in self._target_blocks())
@@ -246,7 +248,8 @@ class Batches:
     weight = None
 
     def __init__(self, network: Network, source: Any, epochs: int, own_loss: bool) -> None:
-        self._network, self._own_loss = network, own_loss
+        self._network = network
+        self._loss = None if own_loss else network.loss
         self._class_weight: Array | None = None
         self._weights: list[float] = []
         try:
@@ -275,7 +278,7 @@ class Batches:
 
     def weigh_classes(self, class_weight: Any) -> None:
         """Multiply the weight of each sample by that of its class."""
-        classes = _num_classes(self._network, self._own_loss)
+        classes = _num_classes(self._network.sizes[-1], self._loss)
         self._class_weight = check.as_class_weight(class_weight, classes)
         if self._class_weight is None:
             raise ValueError(
@@ -326,40 +329,62 @@ class Batches:
         if X.ndim == 1:
             raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")
         check.refuse_nonfinite(name, X)
-        y = _as_targets(network, self._own_loss, f"y{which}", len(X), y)
+        y = check.as_targets(f"y{which}", y, len(X), network.sizes[-1], self._loss, network.dtype)
         weight = check.as_sample_weight(weight, len(X), network.dtype, f"sample_weight{which}")
         if self._class_weight is not None:
             weight = _product(_class_factors(y, self._class_weight), weight, network.dtype)
         return Block(X, y, weight, None, len(X))
 
 
+def as_samples(
+    network: Network,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    epochs: int,
+    *,
+    own_loss: bool,
+    in_blocks: bool,
+) -> Arrays | Batches:
+    """Return the samples of a training: see `Network.fit` and `Arrays`."""
+    if y is not None:
+        return Arrays(network, X, y, sample_weight, own_loss=own_loss, in_blocks=in_blocks)
+    # A data frame, too, can be gone through.
+    if hasattr(X, "__array__") or hasattr(X, "__array_interface__"):
+        raise TypeError(
+            "y: expected targets, got None; without y, X is an iterable of batches (X, y)"
+        )
+    if sample_weight is not None:
+        raise ValueError(
+            "sample_weight: expected None with batches, which bring their own as (X, y, "
+            "sample_weight)"
+        )
+    return Batches(network, X, epochs, own_loss)
+
+
+def as_validation(network: Network, validation: Any, *, own_loss: bool) -> Arrays | None:
+    """Return what is evaluated after each epoch, if anything."""
+    if validation is None:
+        return None
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        got = type(validation).__name__
+        if isinstance(validation, (tuple, list)):
+            got += f" of {len(validation)}"
+        raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
+    return Arrays(network, *(*validation, None)[:3], own_loss=own_loss, whose="validation ")
+
+
 # --- Targets -------------------------------------------------------------------------------------
 
 
-def _as_targets(
-    network: Network, own_loss: bool, name: str, rows: int, y: Any, numbers: Array | None = None
-) -> Array:
-    """Return targets as the core takes them, or as the user's own loss does.
-
-    `numbers`: as in `fcnn._validation.refuse_nonfinite`.
-    """
-    loss = None if own_loss else network.loss
-    return check.as_targets(name, y, rows, network.sizes[-1], loss, network.dtype, numbers)
-
-
-def _num_classes(network: Network, own_loss: bool) -> int:
-    if own_loss or not (
-        network.loss == "cross_entropy"
-        or (network.loss == "binary_cross_entropy" and network.sizes[-1] == 1)
-    ):
-        loss = (
-            "a loss of your own" if own_loss else f"{network.loss} of {network.sizes[-1]} outputs"
-        )
+def _num_classes(n_out: int, loss: str | None) -> int:
+    if not (loss == "cross_entropy" or (loss == "binary_cross_entropy" and n_out == 1)):
+        given = "a loss of your own" if loss is None else f"{loss} of {n_out} outputs"
         raise ValueError(
             "class_weight: it goes with the loss cross_entropy, or binary_cross_entropy of one "
-            f"output; got {loss}"
+            f"output; got {given}"
         )
-    return max(network.sizes[-1], 2)
+    return max(n_out, 2)
 
 
 def _memberships(y: Array, classes: int) -> Array:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn.trace import layer_views
+from fcnn._views import layer_views
 
 if TYPE_CHECKING:
     from fcnn._core import Network

@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._views import Views, layer_views
 from fcnn.errors import DivergenceError
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
 from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.threads import resolve
-from fcnn.trace import Trace, layer_views
+from fcnn.trace import Trace
 
 # Imported where they are used, for a quick start: dataclasses take milliseconds to make. `fcnn` is
 # for annotations alone: one that is evaluated finds them as its attributes.
@@ -30,48 +31,6 @@ if TYPE_CHECKING:
     import fcnn.schedules
 
 Array = NDArray[Any]
-
-
-class _Views(list[Array]):
-    """Views of the parameters; an assigned entry is copied into its view instead of lost."""
-
-    def __init__(self, name: str, views: Iterable[Array]) -> None:
-        super().__init__(views)
-        self._name = name
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return list, (list(self),)  # a copy or a pickle belongs to no network
-
-    def _converted(self, index: int, values: Any) -> Array:
-        name, shape = f"{self._name}[{index}]", self[index].shape
-        array = check.as_numeric(name, values)
-        if array.shape != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-        return check.cast(name, array, self[index].dtype)
-
-    def __setitem__(self, index: Any, values: Any) -> None:
-        if isinstance(index, slice):
-            raise TypeError(f"{self._name}: assign one layer, or all of them; got a slice")
-        self[index][...] = self._converted(index, values)
-
-    def assign(self, values: Sequence[Any]) -> None:
-        """Copy an array into each view, once all have been checked."""
-        try:
-            given = list(values)
-        except TypeError:
-            raise TypeError(f"{self._name}: expected {len(self)} arrays, got {values!r}") from None
-        if len(given) != len(self):
-            raise ValueError(f"{self._name}: expected {len(self)} arrays, got {len(given)}")
-        # Copies, because the arrays may be these very views in another order.
-        converted = [self._converted(i, array).copy() for i, array in enumerate(given)]
-        for view, array in zip(self, converted, strict=True):
-            view[...] = array
-
-    def _refuse(self, *_: Any) -> Any:
-        raise TypeError(f"{self._name}: the number of layers is fixed")
-
-    __delitem__ = __iadd__ = append = clear = extend = insert = _refuse
-    __imul__ = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
 
 
 class Network(core.Network):
@@ -195,9 +154,9 @@ class Network(core.Network):
     def biases(self, values: Sequence[ArrayLike]) -> None:
         self._views("biases").assign(values)
 
-    def _views(self, name: str) -> _Views:
+    def _views(self, name: str) -> Views:
         weights, biases = layer_views(self.parameters, self.sizes)
-        return _Views(name, weights if name == "weights" else biases)
+        return Views(name, weights if name == "weights" else biases)
 
     @property
     def num_parameters(self) -> int:
@@ -232,10 +191,6 @@ class Network(core.Network):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array | None]:
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
-
-    def _as_options(self, *options: Any, own_loss: bool = False) -> check.StepOptions:
-        loss = None if own_loss else self.loss
-        return check.as_step_options(len(self.sizes) - 1, loss, *options)
 
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Return every z, a and delta of one pass, and the gradients layer by layer.
@@ -358,7 +313,9 @@ class Network(core.Network):
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         as_optimizer(optimizer)
-        options = self._as_options(l1, l2, clip_norm, dropout, label_smoothing)
+        options = check.as_step_options(
+            len(self.sizes) - 1, self.loss, l1, l2, clip_norm, dropout, label_smoothing
+        )
         seed = int(self.rng.integers(2**63 - 1)) if options.dropout else 0
         try:
             return super().train_step(
@@ -482,22 +439,28 @@ class Network(core.Network):
         KeyboardInterrupt
             On Ctrl-C; the parameters are those of the last completed update.
         """
-        from fcnn.training import fit
+        from fcnn._data import as_samples, as_validation
+        from fcnn.training import EpochRunner, TrainingState, run
 
-        if loss is not None and not callable(loss):
-            raise TypeError(
-                f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
-                "losses with names are chosen in fcnn.Network(loss=...)"
-            )
-        options = self._as_options(
-            l1, l2, clip_norm, dropout, label_smoothing, own_loss=loss is not None
-        )
-        return fit(
-            self, X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
-            sample_weight=sample_weight, validation=validation, callbacks=callbacks,
-            shuffle=shuffle, rng=rng, progress=progress, n_threads=n_threads, schedule=schedule,
-            options=options, class_weight=class_weight, loss=loss, resume=resume,
+        epochs = check.as_count("epochs", epochs)
+        check.as_flag("shuffle", shuffle)
+        check.as_flag("progress", progress)
+        loss = check.as_own_loss(loss)
+        options = check.as_step_options(
+            len(self.sizes) - 1, self.loss if loss is None else None, l1, l2, clip_norm, dropout,
+            label_smoothing,
         )  # fmt: skip
+        size = None if batch_size is None else check.as_count("batch_size", batch_size)
+        samples = as_samples(
+            self, X, y, sample_weight, epochs, own_loss=loss is not None,
+            in_blocks=options.dropout is not None,
+        )  # fmt: skip
+        if class_weight is not None:
+            samples.weigh_classes(class_weight)
+        held_out = as_validation(self, validation, own_loss=loss is not None)
+        training = TrainingState(self, optimizer, schedule, callbacks, rng, samples.samples, resume)
+        runner = EpochRunner(training, samples, size, shuffle, options, loss, n_threads)
+        return run(training, runner, held_out, epochs, progress)
 
     def evaluate(
         self,

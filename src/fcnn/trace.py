@@ -1,6 +1,5 @@
 """What `Network.trace` returns: every z, a and delta of one pass."""
 
-import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +65,3 @@ class Trace:
             if a.shape[1] > 12:
                 lines.append(f"{'':<22}{'...':>5} {a.shape[1]} nodes")
         return "\n".join(lines)
-
-
-def layer_views(flat: Array, sizes: tuple[int, ...]) -> tuple[list[Array], list[Array]]:
-    """Return W^l as (n_l, n_(l-1)) and b^l as (n_l,), views of a flat vector, for l = 1..L."""
-    weights, biases = [], []
-    begin = 0
-    for n_in, n_out in itertools.pairwise(sizes):
-        end = begin + n_in * n_out
-        weights.append(flat[begin:end].reshape(n_in, n_out).T)
-        biases.append(flat[end : end + n_out])
-        begin = end + n_out
-    return weights, biases

@@ -1,9 +1,10 @@
 """The training loop: epochs, validation, history. An epoch is one call of the core, or several."""
 
+import contextlib
 import copy
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,38 +18,89 @@ from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, History, Progress
 from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
-from fcnn.schedules import Schedule, as_schedules, learning_rates
+from fcnn.schedules import as_schedules, learning_rates
 from fcnn.threads import resolve
 
 if TYPE_CHECKING:
     from fcnn.network import Network
 
-__all__ = ["History", "Progress", "fit"]
+__all__ = ["History", "Progress"]  # which users know from here, too
 
 Loss = Callable[..., tuple[float, ArrayLike]]
 
 
 class TrainingState:
-    """What changes from epoch to epoch: all that a checkpoint has to hold."""
+    """What changes from epoch to epoch: all that a checkpoint has to hold.
+
+    Parameters
+    ----------
+    network : fcnn.Network
+    optimizer, schedule, callbacks, rng, resume
+        As for `Network.fit`.
+    samples : int or None
+        How many the training has; None for batches of an iterable.
+    """
 
     def __init__(
         self,
         network: "Network",
-        optimizer: Optimizer,
-        schedules: list[Schedule],
-        callbacks: list[Callable[[Progress], object]],
-        generator: np.random.Generator,
+        optimizer: Optimizer | None,
+        schedule: Any,
+        callbacks: Any,
+        rng: int | np.random.Generator | None,
         samples: int | None,
+        resume: str | os.PathLike[str] | None,
     ) -> None:
         self.network = network
-        self.optimizer = optimizer
-        self.schedules = schedules
-        self.callbacks = callbacks
-        self.generator = generator
         self.samples = samples
+        self._path = resume
+        self._saved: tuple[dict[str, Any], NDArray[Any]] | None = None
+        if resume is not None:
+            self._saved = _format.load_checkpoint(network, resume)
+        if optimizer is None:
+            optimizer = self._saved_kind()
+        self.optimizer = as_optimizer(optimizer)
+        self.schedules = as_schedules(schedule)
+        self.callbacks = _as_callbacks(callbacks)
+        self.generator = network.rng if rng is None else check.as_generator(rng)
         self.history = History()
         self.epoch = 0
         self.stopped = False
+        if self._saved is not None:
+            with self._refusals():
+                state = self._saved[0]
+                self.check(state)
+                self.epoch, self.stopped = state["epoch"], state["stopped"]
+                self.history = History(**state["history"])
+
+    def _saved_kind(self) -> Optimizer:
+        """Return a new optimizer, of the kind that the checkpoint has."""
+        if self._saved is None:
+            return Adam()
+        with self._refusals():
+            kind = OPTIMIZERS[self._saved[0]["optimizer"]["rule"]]
+        return kind(**{} if issubclass(kind, Adam) else {"lr": 1.0})
+
+    @contextlib.contextmanager
+    def _refusals(self) -> Iterator[None]:
+        """Say of which file it is that its state is nonsense."""
+        try:
+            yield
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(
+                f"resume: {self._path} is not a sound checkpoint ({error!r})"
+            ) from None
+
+    def begin(self, progress: Progress) -> None:
+        """Tell schedules and callbacks, then go on from the checkpoint, if there is one."""
+        for one in (*self.schedules, *self.callbacks):
+            if hasattr(one, "on_begin"):
+                one.on_begin(progress)
+        self.optimizer.state(self.network)  # which refuses an optimizer that is another network's
+        if self._saved is not None:
+            with self._refusals():
+                self.load_state_dict(*self._saved)
+            self._saved = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint: see `Progress.save`."""
@@ -145,83 +197,31 @@ def _matched(
     return pairs
 
 
-def fit(
-    network: "Network",
-    X: Any,
-    y: ArrayLike | None,
-    *,
+def run(
+    training: TrainingState,
+    runner: "EpochRunner",
+    held_out: Arrays | None,
     epochs: int,
-    batch_size: int | None,
-    optimizer: Optimizer | None,
-    sample_weight: ArrayLike | None,
-    validation: Sequence[Any] | None,
-    callbacks: Iterable[Callable[[Progress], object]],
-    shuffle: bool,
-    rng: int | np.random.Generator | None,
     progress: bool,
-    n_threads: int | None,
-    schedule: Any,
-    options: check.StepOptions,
-    class_weight: dict[int, float] | str | None,
-    loss: Loss | None,
-    resume: str | os.PathLike[str] | None,
 ) -> History:
-    """Train a network: see `Network.fit`."""
-    epochs = check.as_count("epochs", epochs)
-    check.as_flag("shuffle", shuffle)
-    check.as_flag("progress", progress)
-    size = None if batch_size is None else check.as_count("batch_size", batch_size)
-    data = _as_data(network, X, y, sample_weight, epochs, loss is not None, bool(options.dropout))
-    if class_weight is not None:
-        data.weigh_classes(class_weight)
-    held_out = _as_held_out(network, validation, own_loss=loss is not None)
-    saved: dict[str, Any] | None = None
-    parameters: Any = None
-    if resume is not None:
-        saved, parameters = _format.load_checkpoint(network, resume)
-    if optimizer is not None:
-        as_optimizer(optimizer)
-    else:
-        optimizer = Adam() if saved is None else _saved_kind(saved, resume)
-    training = TrainingState(
-        network, optimizer, as_schedules(schedule), _as_callbacks(callbacks),
-        network.rng if rng is None else check.as_generator(rng), data.samples,
-    )  # fmt: skip
-    if saved is not None:
-        try:
-            training.check(saved)
-            training.epoch, training.stopped = saved["epoch"], saved["stopped"]
-            training.history = History(**saved["history"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise _unsound(resume, error) from None
-    threads = resolve(n_threads) if n_threads is not None else None
-    curves = CURVES[:1]
+    """Make the epochs that are left, each with its validation; return the history."""
+    network, history = training.network, training.history
+    curves: tuple[str, ...] = CURVES[:1]
     if held_out is not None:
-        curves = CURVES if loss is None else CURVES[:2]
+        curves = CURVES if runner.loss is None else CURVES[:2]
 
     def state_now() -> Progress:
         return Progress(
-            network, training.optimizer, training.history, training.epoch, epochs, curves, training
+            network, training.optimizer, history, training.epoch, epochs, curves, training
         )
 
     new_bar = _bar(training.epoch, epochs, progress)
-    for one in (*training.schedules, *training.callbacks):
-        if hasattr(one, "on_begin"):
-            one.on_begin(state_now())
-    optimizer.state(network)  # which refuses an optimizer that is another network's
-    if saved is not None:
-        try:
-            training.load_state_dict(saved, parameters)
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
-            raise _unsound(resume, error) from None
-
-    runner = EpochRunner(training, size, options, loss, threads)
-    history = training.history
+    training.begin(state_now())
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
             try:
-                runner.make_epoch(data, shuffle, epochs, bar)
+                runner.make_epoch(epochs, bar)
             except DivergenceError as error:
                 error.add_note(f"in epoch {training.epoch + 1} of {epochs}")
                 raise
@@ -229,7 +229,7 @@ def fit(
             training.epoch += 1
             shown = {"loss": f"{history.loss[-1]:.4g}"}
             if held_out is not None:
-                value, score = held_out.evaluate(loss, threads)
+                value, score = held_out.evaluate(runner.loss, runner.threads)
                 history.validation_loss.append(value)
                 shown["validation"] = f"{value:.4g}"
                 if score is not None:
@@ -238,42 +238,55 @@ def fit(
                     shown[history.score_name] = f"{value:.4f}"
             bar.set_postfix(shown, refresh=False)
             bar.update(training.epoch - bar.n)
-            for one in training.schedules:
-                one.on_epoch(state_now())
+            for schedule in training.schedules:
+                schedule.on_epoch(state_now())
             for callback in training.callbacks:
                 answer = callback(state_now())
                 if isinstance(answer, (bool, np.bool_)) and answer:
                     training.stopped = True
-    for one in training.callbacks:
-        if hasattr(one, "on_end"):
-            one.on_end(state_now())
+    for callback in training.callbacks:
+        if hasattr(callback, "on_end"):
+            callback.on_end(state_now())
     return history
 
 
 class EpochRunner:
-    """The updates of an epoch."""
+    """The updates of an epoch.
+
+    Parameters
+    ----------
+    training : TrainingState
+    data : fcnn._data.Arrays or fcnn._data.Batches
+    batch_size, shuffle, loss, n_threads
+        As for `Network.fit`.
+    options : fcnn._validation.StepOptions
+    """
 
     def __init__(
         self,
         training: TrainingState,
+        data: Arrays | Batches,
         batch_size: int | None,
+        shuffle: bool,
         options: check.StepOptions,
         loss: Loss | None,
-        threads: int | None,
+        n_threads: int | None,
     ) -> None:
         self.training = training
+        self.data = data
         self.batch_size = batch_size
+        self.shuffle = shuffle
         self.options = options
         self.loss = loss
-        self.threads = threads
+        self.threads = resolve(n_threads) if n_threads is not None else None
 
-    def make_epoch(self, data: Arrays | Batches, shuffle: bool, epochs: int, bar: Any) -> None:
+    def make_epoch(self, epochs: int, bar: Any) -> None:
         """Make the updates of an epoch, and the entries of its history but for the seconds."""
-        training = self.training
+        training, data = self.training, self.data
         size, order = 1, None
         if data.samples is not None:
             size = min(data.samples, self.batch_size or data.samples)
-            if shuffle:
+            if self.shuffle:
                 # Of the generator's state alone, not of the order before: a resumed training has
                 # only the first.
                 order = np.arange(data.samples, dtype=np.int64)
@@ -373,41 +386,6 @@ class EpochRunner:
         return int(self.training.generator.integers(2**63 - 1)) if self.options.dropout else 0
 
 
-def _as_data(
-    network: "Network",
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    epochs: int,
-    own_loss: bool,
-    in_blocks: bool,
-) -> Arrays | Batches:
-    if y is not None:
-        return Arrays(network, X, y, sample_weight, own_loss=own_loss, in_blocks=in_blocks)
-    # A data frame, too, can be gone through.
-    if hasattr(X, "__array__") or hasattr(X, "__array_interface__"):
-        raise TypeError(
-            "y: expected targets, got None; without y, X is an iterable of batches (X, y)"
-        )
-    if sample_weight is not None:
-        raise ValueError(
-            "sample_weight: expected None with batches, which bring their own as (X, y, "
-            "sample_weight)"
-        )
-    return Batches(network, X, epochs, own_loss)
-
-
-def _as_held_out(network: "Network", validation: Any, own_loss: bool) -> Arrays | None:
-    if validation is None:
-        return None
-    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        got = type(validation).__name__
-        if isinstance(validation, (tuple, list)):
-            got += f" of {len(validation)}"
-        raise TypeError(f"validation: expected (X, y) or (X, y, sample_weight), got {got}")
-    return Arrays(network, *(*validation, None)[:3], own_loss=own_loss, whose="validation ")
-
-
 def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
     try:
         given = list(callbacks)
@@ -418,19 +396,6 @@ def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
             raise TypeError(f"callbacks: expected functions, got {callback!r}")
     # The file has the states of the others: they must have seen the epoch.
     return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
-
-
-def _unsound(path: Any, error: Exception) -> ValueError:
-    return ValueError(f"resume: {path} is not a sound checkpoint ({error!r})")
-
-
-def _saved_kind(saved: dict[str, Any], path: Any) -> Optimizer:
-    """Return an optimizer of the kind that a checkpoint has."""
-    try:
-        kind = OPTIMIZERS[saved["optimizer"]["rule"]]
-    except (KeyError, TypeError) as error:
-        raise _unsound(path, error) from None
-    return kind(**{} if issubclass(kind, Adam) else {"lr": 1.0})
 
 
 class _NoBar:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from sklearn.utils.optimize import _check_optimize_result
 
 from fcnn._dispatch import core
+from fcnn._views import layer_views
 from fcnn.sklearn._losses import pinball
 from fcnn.sklearn._samples import dense, parts
-from fcnn.trace import layer_views
 
 if TYPE_CHECKING:
     from fcnn.sklearn._monitor import Monitor

@@ -24,13 +24,13 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fcnn import _validation as check
 from fcnn._dispatch import core
-from fcnn.network import Network, _Views
+from fcnn._views import Views, layer_views
+from fcnn.network import Network
 from fcnn.sklearn._lbfgs import minimize
 from fcnn.sklearn._losses import Loss, pinball
 from fcnn.sklearn._monitor import Monitor
 from fcnn.sklearn._samples import dense, inputs, parts
 from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, train
-from fcnn.trace import layer_views
 
 Array = NDArray[Any]
 
@@ -67,7 +67,7 @@ class Perceptron(BaseEstimator):
     def coefs_(self) -> list[Array]:
         """Weights of each layer, shape (n_(l-1), n_l): views of ``network_.parameters``."""
         weights, _ = self._parameter_views("coefs_")
-        return _Views("coefs_", (W.T for W in weights))
+        return Views("coefs_", (W.T for W in weights))
 
     @coefs_.setter
     def coefs_(self, values: Sequence[Any]) -> None:
@@ -76,7 +76,7 @@ class Perceptron(BaseEstimator):
     @property
     def intercepts_(self) -> list[Array]:
         """Biases of each layer, shape (n_l,): views of ``network_.parameters``."""
-        return _Views("intercepts_", self._parameter_views("intercepts_")[1])
+        return Views("intercepts_", self._parameter_views("intercepts_")[1])
 
     @intercepts_.setter
     def intercepts_(self, values: Sequence[Any]) -> None:
