@@ -5,6 +5,7 @@ metadata, and in a checkpoint the state of a training beside it. Nothing here ne
 """
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._views import layer_views
 from fcnn.preprocessing import Preprocessing
 
 FORMAT_VERSION = 1
@@ -35,14 +37,8 @@ class Stored(NamedTuple):
     activations: tuple[str, ...]
     loss: str
     dtype: np.dtype[Any]
-    weights: list[NDArray[Any]]
-    biases: list[NDArray[Any]]
+    parameters: NDArray[Any]  # in the order of fcnn.Network.parameters
     preprocessing: Preprocessing | None
-
-    def parameters(self) -> NDArray[Any]:
-        """Return the flat vector, in the order of `fcnn.Network.parameters`."""
-        layers = zip(self.weights, self.biases, strict=True)
-        return np.concatenate([part for W, b in layers for part in (W.T.ravel(), b)])
 
 
 # --- Writing -------------------------------------------------------------------------------------
@@ -194,7 +190,7 @@ def load_checkpoint(
                     raise ValueError(f"expected {name} as {kind}, found {state[name]!r}")
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"{path}: not a sound checkpoint ({error})") from None
-    return state, saved.parameters()
+    return state, saved.parameters
 
 
 def _unpacked(value: Any, file: Any) -> Any:
@@ -241,8 +237,8 @@ def _read(file: Any, path: str) -> Stored:
             f"{path}: format {version!r}, this fcnn reads {FORMAT_VERSION}; a newer one may read it"
         )
     try:
-        *hidden, output = description["activations"]
         sizes = check.as_sizes(description["sizes"])
+        *hidden, output = description["activations"]
         expected = _expected_shapes(sizes, description)
         # Before anything is allocated: a forged header may announce any size.
         names = file.keys()
@@ -265,11 +261,21 @@ def _read(file: Any, path: str) -> Stored:
         preprocessing = _preprocessing(description.get("preprocessing"), tensors, sizes)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
-    layers = range(1, len(sizes))
     return Stored(
-        sizes, activations, description["loss"], dtype, [tensors[f"W{l}"] for l in layers],
-        [tensors[f"b{l}"] for l in layers], preprocessing,
+        sizes, activations, description["loss"], dtype, _parameters(tensors, sizes, dtype),
+        preprocessing,
     )  # fmt: skip
+
+
+def _parameters(
+    tensors: dict[str, Any], sizes: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return the flat vector of what W1, b1, ... hold."""
+    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
+    flat = np.empty(count, dtype)
+    for l, (W, b) in enumerate(zip(*layer_views(flat, sizes), strict=True), start=1):
+        W[...], b[...] = tensors[f"W{l}"], tensors[f"b{l}"]
+    return flat
 
 
 def _preprocessing(

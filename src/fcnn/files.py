@@ -31,6 +31,6 @@ def load(path: str | os.PathLike[str]) -> Network:
     stored = load_model(path)
     *hidden, output = stored.activations
     network = Network(stored.sizes, hidden, output, stored.loss, stored.dtype, init="zeros")
-    network.parameters = stored.parameters()
+    network.parameters = stored.parameters
     network.preprocessing = stored.preprocessing
     return network
