@@ -304,9 +304,8 @@ def load_csv(
         wanted = [name for name in names if name != target] if features is None else list(features)
         missing = [name for name in wanted if not isinstance(name, str) or name not in column]
         if missing:
-            raise ValueError(
-                f"features: {path} has no column {missing[0]!r}; expected some of {names}"
-            )
+            what = f"features: {path} has no column {missing[0]!r}"
+            raise ValueError(f"{what}; expected some of {names}")
         if not wanted:
             raise ValueError(f"{path} has no column besides the target {target!r}")
         taken = [column[name] for name in wanted]
