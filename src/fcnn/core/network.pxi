@@ -455,6 +455,9 @@ cdef class Network:
         if not (into.l1 >= 0 and into.l2 >= 0 and into.clip_norm >= 0
                 and 0 <= into.label_smoothing <= 1):
             raise ValueError("l1, l2, clip_norm, label_smoothing: out of range")
+        if (into.label_smoothing > 0 and self.model.loss != CROSS_ENTROPY
+                and self.model.loss != BINARY_CROSS_ENTROPY):
+            raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
         return self.read_dropout(into, options.dropout)
 
     cdef object read_dropout(self, Options* into, dropout):
@@ -478,9 +481,11 @@ cdef class Network:
         if rule.name == SGD:
             rule.momentum = optimizer.momentum
             rule.nesterov = optimizer.nesterov
-        else:
+        elif rule.name == ADAM or rule.name == ADAMW:
             rule.beta1, rule.beta2 = optimizer.betas
             rule.epsilon = optimizer.eps
+        else:
+            raise TypeError(f"optimizer: the core does not know how to read {optimizer.rule!r}")
         rule.first = rule.second = NULL
         if len(state) > 0:
             rule.first = data_of(

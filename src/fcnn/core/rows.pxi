@@ -5,7 +5,7 @@ cdef void forward_rows(
     bint ahead,                 # whether z^1 is there already
     const real* tag,
 ) noexcept nogil:
-    """The forward pass of a few samples one by one: a^0 as rows, the rest into a panel."""
+    """The forward pass of a few samples, row by row: a^0 as rows, the rest into a panel."""
     cdef const real* parameters = <const real*> model.parameters
     cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n
     cdef const real* emitting
@@ -116,9 +116,11 @@ cdef void outer_products(
     elif rows == 2:
         update_outer(constants, parameters, at, n_out, 2, a_previous, node_stride, row_stride,
                      scratch, stride, count, n_out)
-    else:
+    elif rows == FEW_ROWS:
         update_outer(constants, parameters, at, n_out, FEW_ROWS, a_previous, node_stride,
                      row_stride, scratch, stride, count, n_out)
+    else:
+        trap()
 
 
 cdef void update_ahead_alone(
