@@ -4,6 +4,7 @@ tests/test_structure.py checks it; scripts/draw_map.py draws it.
 """
 
 import ast
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # Imports run one way: a module may import what stands above it here, or beside it. A folder counts
 # as one: its modules stand where it stands.
 LAYERS = {
+    "errors": ("errors",),
     "kernels": ("kernels",),
     "core": ("core", "_core", "_core_v3", "_core_v4"),
     "choice of a build": ("_dispatch", "_cpu"),
-    "arguments": ("errors", "_validation", "threads"),
+    "arguments": ("_validation", "threads"),
     "parts": (
         "_views", "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
         "optimizers", "reference",
@@ -81,7 +83,18 @@ def imports(folder):
     homes = _homes(found["fcnn"]) if "fcnn" in found else {}
     return [
         one for name, path in found.items() for one in _Reader(name, path, folder, homes).imports()
-    ]
+    ] + [one for path in _cython_files(folder) for one in _python_imports(path)]
+
+
+def _cython_files(folder):
+    return [path for ending in ("pyx", "pxi", "pxd") for path in sorted(folder.rglob(f"*.{ending}"))]
+
+
+def _python_imports(path):
+    """Return the Python imports in a file of the core, which ast does not read."""
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if match := re.match(r"\s*(?:from|import) fcnn\.([\w.]+)(?: import|$)", line):
+            yield Import("_core", match[1], path, number)
 
 
 def graph(all_imports, of_rooms=False):

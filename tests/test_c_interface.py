@@ -139,7 +139,7 @@ def table_of(capsule):
 
 @pytest.fixture
 def api(core):
-    return table_of(core.c_api())
+    return table_of(core.c_api(fcnn.load))
 
 
 def address(array):
@@ -267,7 +267,7 @@ def test_the_pxd_declares_what_the_header_does():
 
 def test_the_table_is_that_of_the_build_that_runs():
     table = table_of(fcnn._C_API)
-    assert ctypes.addressof(table) == ctypes.addressof(table_of(fcnn._dispatch.core.c_api()))
+    assert ctypes.addressof(table) == ctypes.addressof(table_of(fcnn._dispatch.core.c_api(fcnn.load)))
 
 
 # --- Handles ----------------------------------------------------------------------------------

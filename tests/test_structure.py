@@ -349,6 +349,13 @@ def test_circle_is_seen(tree, files, circle):
         assert re.search(r"\(\S+\.py:\d+, \S+\.py:\d+", messages[0])
 
 
+def test_an_import_of_the_core_counts(tree):
+    text = "def load():\n    from fcnn.files import load\n"
+    (message,) = upward(tree({"core/c_interface.pxi": text, "files": "", "errors": ""}))
+    assert re.search(r"c_interface\.pxi:2: ", message)
+    assert not upward(tree({"core/c_interface.pxi": "from fcnn.errors import E", "errors": ""}))
+
+
 @pytest.mark.parametrize("name", ["a.py", "b.pyx", "core/c.pxi", "kernels/d.pxd", "include/e.h"])
 def test_long_file_is_seen(tree, name):
     folder = tree({name: "\n" * MOST_LINES, "data/README.md": "\n" * 2 * MOST_LINES})

@@ -57,7 +57,7 @@ else:
         if name == "_C_API":  # what fcnn_import() of fcnn.h asks for
             from fcnn._dispatch import core
 
-            return core.c_api()
+            return core.c_api(lambda path: __getattr__("load")(path))
         if name in _SUBMODULES or name in _HOMES:
             import importlib
 

@@ -255,14 +255,15 @@ cdef fcnn_network* borrow(object network) except NULL:
     return <fcnn_network*> &(<Network> network).model
 
 
+cdef object loader = None       # fcnn.load, given to c_api: the core imports no files
+
+
 cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept with gil:
     cdef fcnn_network* handle
     try:
         if path == NULL:
             raise TypeError("path: expected a file's name, got NULL")
-        from fcnn.files import load as load_file
-
-        network = load_file(os.fsdecode(<bytes> path))
+        network = loader(os.fsdecode(<bytes> path))
         handle = borrow(network)
         Py_INCREF(network)
         return handle
@@ -302,6 +303,8 @@ table.train_step_f64 = train_step_f64
 table.error_text = error_text
 
 
-def c_api():
-    """Return the table of include/fcnn.h in a capsule."""
+def c_api(load):
+    """Return the table of include/fcnn.h in a capsule; `load` makes a network of a file's path."""
+    global loader
+    loader = load
     return PyCapsule_New(&table, FCNN_CAPSULE, NULL)
