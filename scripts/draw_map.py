@@ -76,11 +76,12 @@ def read_facts():
             sys.exit(f"{one.path}:{one.line}: an import that tests/test_structure.py refuses")
     edges = {}
     for importer, imported in graph(every, of_rooms=True).items():
+        importer = CORE if importer in LAYERS["core"] else importer
         edges[importer] = {CORE if name in LAYERS["core"] else name for name in imported}
     # Its name is put together while it runs.
     edges["_dispatch"].add(CORE)
     if CIMPORT.search(core):
-        edges[CORE] = {KERNELS}
+        edges.setdefault(CORE, set()).add(KERNELS)
     return {"layers": layers, "arrows": sorted(without_detours(edges))}
 
 

@@ -87,7 +87,8 @@ def imports(folder):
 
 
 def _cython_files(folder):
-    return [path for ending in ("pyx", "pxi", "pxd") for path in sorted(folder.rglob(f"*.{ending}"))]
+    endings = (".pyx", ".pxi", ".pxd")
+    return sorted(path for path in folder.rglob("*") if path.suffix in endings)
 
 
 def _python_imports(path):

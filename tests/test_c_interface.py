@@ -267,7 +267,8 @@ def test_the_pxd_declares_what_the_header_does():
 
 def test_the_table_is_that_of_the_build_that_runs():
     table = table_of(fcnn._C_API)
-    assert ctypes.addressof(table) == ctypes.addressof(table_of(fcnn._dispatch.core.c_api(fcnn.load)))
+    that_runs = table_of(fcnn._dispatch.core.c_api(fcnn.load))
+    assert ctypes.addressof(table) == ctypes.addressof(that_runs)
 
 
 # --- Handles ----------------------------------------------------------------------------------
