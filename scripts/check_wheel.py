@@ -20,6 +20,9 @@ PRESENT = {
     "py.typed",
 }  # fmt: skip
 X86 = re.compile(r"x86_64|amd64")
+# The modules of the core's builds, in the one table of instruction sets.
+ISA_H = Path(__file__).resolve().parent.parent / "src" / "fcnn" / "kernels" / "isa.h"
+X86_BUILD = re.compile(r"ISA\(v\d, (\w+),")
 MODULE = re.compile(r"(\w+)\.(?:abi3\.so|pyd|cpython-\d+t-.+\.so|cp\d+t-.+\.pyd)")
 # All that may be linked: C library, its mathematics, its loader.
 LIBRARY = re.compile(r"lib[cm]\.so\.6|ld-linux.*|libc\.musl-\w+\.so\.1")
@@ -54,11 +57,11 @@ def wrong(wheel):
         for name in names:
             if not re.match(r"fcnn/|fcnn-[^/]+\.dist-info/", name):
                 yield f"{name} is not expected"
-            if name.endswith((".pyx", ".c")) or re.match(r"fcnn/_[a-z].*\.pxd", name):
+            if re.search(r"\.(pyx|pxi|c)$|^fcnn/(_[a-z].*\.pxd|core/|kernels/)", name):
                 yield f"{name} is of the build"
         modules = {match[1] for name in inside if (match := MODULE.fullmatch(name))}
-        variants = {"_core_v3", "_core_v4"} if X86.search(wheel.name) else set()
-        if modules != (expected := {"_core", "_cpu"} | variants):
+        isas = X86_BUILD.findall(ISA_H.read_text()) if X86.search(wheel.name) else ["_core"]
+        if modules != (expected := {"_cpu", *isas}):
             yield f"modules {sorted(modules)}, expected {sorted(expected)}"
         if "linux" in wheel.name and shutil.which("readelf"):
             for module in package.glob("*.so"):
