@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._format import as_path, write_whole
-from fcnn.convert.steps import Layer, layers_of
+from fcnn.convert.steps import Layer, entry_of, layers_of
 from fcnn.network import Network
 
 Array = NDArray[Any]
@@ -23,29 +23,32 @@ _KEYWORDS = re.compile(
     "union|unsigned|void|volatile|while"
 )
 
-# The body of each activation's function; None for no function, or another one (softmax).
-# NAME is the network's, REAL float or double, F the f of expf or nothing, {number} a constant.
-FUNCTIONS: dict[str, str | None] = {
-    "identity": None,
-    "sigmoid": """\
+
+class _Function(NamedTuple):
+    """The body of a function of z, or of all nodes a[n] of a layer; "" has nothing to compute."""
+
+    body: str
+    of_layer: bool = False
+    calls: tuple[str, ...] = ()  # other activations' functions, which stand above
+
+
+# NAME is the network's, REAL float or double, F the f of expf or nothing, {number} a constant. None
+# would be an activation that cannot be written.
+FUNCTIONS: dict[str, _Function | None] = {
+    "identity": _Function(""),
+    "sigmoid": _Function("""\
     /* e^-|z| does not overflow. */
     REAL e = expF(-fabsF(z));
     return (z < 0 ? e : 1) / (1 + e);
-""",
-    "tanh": "    return tanhF(z);\n",
-    "relu": "    return z < 0 ? 0 : z;\n",
-    "leaky_relu": "    return z < 0 ? {0.01} * z : z;\n",
-    "elu": "    return z < 0 ? expm1F(z) : z;\n",
-    "gelu": "    return {0.5} * z * (1 + erfF(z * {0.7071067811865476}));\n",
-    "silu": "    return z * NAME_sigmoid(z);\n",
-    "softplus": "    return z > 20 ? z : log1pF(expF(z));\n",
-    "softmax": None,
-    "exp": "    return expF(z);\n",
-}
-
-_SOFTMAX = """\
-static void NAME_softmax(REAL *a, int n)
-{
+"""),
+    "tanh": _Function("    return tanhF(z);\n"),
+    "relu": _Function("    return z < 0 ? 0 : z;\n"),
+    "leaky_relu": _Function("    return z < 0 ? {0.01} * z : z;\n"),
+    "elu": _Function("    return z < 0 ? expm1F(z) : z;\n"),
+    "gelu": _Function("    return {0.5} * z * (1 + erfF(z * {0.7071067811865476}));\n"),
+    "silu": _Function("    return z * NAME_sigmoid(z);\n", calls=("sigmoid",)),
+    "softplus": _Function("    return z > 20 ? z : log1pF(expF(z));\n"),
+    "softmax": _Function("""\
     REAL largest = a[0], total = 0;
     int k;
     for (k = 1; k < n; k++)
@@ -56,8 +59,9 @@ static void NAME_softmax(REAL *a, int n)
     total = 1 / total;
     for (k = 0; k < n; k++)
         a[k] *= total;
-}
-"""
+""", of_layer=True),
+    "exp": _Function("    return expF(z);\n"),
+}  # fmt: skip
 
 _PREPARE = """\
 /* x = (raw - mean) / scale: raw inputs to those of NAME_predict */
@@ -149,6 +153,10 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
     return text
 
 
+def _function(activation: str) -> _Function:
+    return entry_of(FUNCTIONS, activation, "C has no function")
+
+
 def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
     real, suffix = ("float", "f") if net.dtype == np.float32 else ("double", "")
     sizes, L = net.sizes, len(layers)
@@ -163,9 +171,10 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
         body = ",\n    ".join(lines)
         return f"static const {real} NAME_{what}[{values.size}] = {{\n    {body}\n}};\n"
 
-    used = {layer.activation for layer in layers}
-    called = used | ({"sigmoid"} if "silu" in used else set())
-    functions = {name: body for name, body in FUNCTIONS.items() if name in called and body}
+    used = {layer.activation: _function(layer.activation) for layer in layers}
+    needed = {*used, *(name for function in used.values() for name in function.calls)}
+    written = {name: _function(name) for name in FUNCTIONS if name in needed}
+    functions = {name: function for name, function in written.items() if function.body}
     # Hidden layers take turns with two arrays, each as wide as the widest of its layers.
     widths = [max(sizes[first:L:2], default=0) for first in (1, 2)]
     scratch = [f"{array}[{n}]" for array, n in zip(("odd", "even"), widths, strict=True) if n]
@@ -177,7 +186,7 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
         "   overlap. Any number of threads may call it: besides a it writes to its stack only, of\n"
         "   which it takes MACRO_SCRATCH_BYTES and a few variables. */\n"
     ]
-    if "softmax" in used or any("F(" in body for body in functions.values()):
+    if any("F(" in function.body for function in functions.values()):
         parts.append("#include <math.h>\n")
     parts.append(
         f"#define MACRO_INPUTS {sizes[0]}\n"
@@ -194,13 +203,12 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
     for l, (W, b, _) in enumerate(layers, start=1):
         parts += [array(f"W{l}", W.T), array(f"b{l}", b)]
     parts.append(_LAYER)
-    for activation, body in functions.items():
-        body = re.sub(r"\{([\d.]+)\}", lambda m: literal(net.dtype.type(m[1])), body)
-        parts.append(f"static REAL NAME_{activation}(REAL z)\n{{\n{body}}}\n")
-    if "softmax" in used:
-        parts.append(_SOFTMAX)
+    for activation, function in functions.items():
+        body = re.sub(r"\{([\d.]+)\}", lambda m: literal(net.dtype.type(m[1])), function.body)
+        kind, given = ("void", "REAL *a, int n") if function.of_layer else ("REAL", "REAL z")
+        parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
     lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
-    if functions:
+    if not all(function.of_layer for function in functions.values()):
         lines.append("    int k;")
     lines += [""] if lines else []
     source = "x"
@@ -209,9 +217,9 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
         lines.append(
             f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, {target}, {sizes[l - 1]}, {b.size});"
         )
-        if activation == "softmax":
-            lines.append(f"    NAME_softmax({target}, {b.size});")
-        elif FUNCTIONS[activation] is not None:
+        if used[activation].of_layer:
+            lines.append(f"    NAME_{activation}({target}, {b.size});")
+        elif used[activation].body:
             lines.append(f"    for (k = 0; k < {b.size}; k++)")
             lines.append(f"        {target}[k] = NAME_{activation}({target}[k]);")
         source = target

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fcnn.convert.steps import (
     Activation,
     Step,
+    expect,
     layers_from,
     linear,
     network_from,
@@ -18,16 +19,25 @@ from fcnn.convert.steps import (
 )
 from fcnn.network import Network
 
-# Keras's names of an activation; without one it is a layer of its own.
+# Keras's names of an activation: none for one that it does not have, or only with other constants
+# (leaky_relu).
 NAMES: dict[str, tuple[str, ...]] = {
     "identity": ("linear",), "sigmoid": ("sigmoid",), "tanh": ("tanh",), "relu": ("relu",),
     "leaky_relu": (), "elu": ("elu",), "gelu": ("gelu",), "silu": ("silu", "swish"),
     "softplus": ("softplus",), "softmax": ("softmax",), "exp": ("exponential",),
 }  # fmt: skip
-# The same by Keras's name, and what is read beside them.
-_READ = {theirs: name for name, names in NAMES.items() for theirs in names} | {
+# The layers that are an activation, and the constants that make them fcnn's.
+LAYERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
+    "relu": ("ReLU", {"max_value": (None,), "negative_slope": (0,), "threshold": (0,)}),
+    "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,), "alpha": (0.01,)}),
+    "elu": ("ELU", {"alpha": (1,)}),
+    "softmax": ("Softmax", {"axis": (-1,)}),
+}
+# The same by Keras's names, and what is read beside them.
+_NAMED = {theirs: name for name, names in NAMES.items() for theirs in names} | {
     "log_softmax": "log_softmax"
 }
+_LAYERS = {kind: (name, constants) for name, (kind, constants) in LAYERS.items()}
 
 
 def from_keras(model: Any, loss: str | None = None, dtype: DTypeLike | None = None) -> Network:
@@ -66,18 +76,12 @@ def _keras_steps(model: Any) -> Iterator[Step]:
     for layer in model.layers:
         kind, config = type(layer).__name__, layer.get_config()
         source = f"layer {layer.name!r} ({kind})"
-
-        def expect(source: str = source, config: Any = config, **valid: Any) -> None:
-            for name, value in valid.items():
-                if (given := config.get(name, value)) != value:
-                    refuse(source, f"expected {name}={value!r}, got {given!r}")
-
         if kind == "Sequential":
             yield from _keras_steps(layer)
         elif kind in ("InputLayer", "Dropout"):
             continue
         elif kind == "Flatten":
-            expect(data_format="channels_last")
+            expect(source, config, {"data_format": ("channels_last",)})
         elif kind in ("Dense", "Activation"):
             if kind == "Dense":
                 arrays = layer.get_weights()
@@ -85,26 +89,18 @@ def _keras_steps(model: Any) -> Iterator[Step]:
                     refuse(source, f"expected weights and biases, got {len(arrays)} arrays")
                 yield linear(source, arrays[0].T, *arrays[1:])
             name = config["activation"]
-            if not isinstance(name, str) or name not in _READ:
+            if not isinstance(name, str) or name not in _NAMED:
                 refuse(source, f"expected the name of an activation of fcnn, got {name!r}")
             if name != "linear":
-                yield Activation(source, _READ[name])
+                yield Activation(source, _NAMED[name])
         elif kind == "BatchNormalization":
             *shape, mean, variance = layer.get_weights()
             gamma = shape.pop(0) if config["scale"] else None
             beta = shape.pop(0) if config["center"] else None
             yield normalization(source, gamma, beta, mean, variance, config["epsilon"])
-        elif kind == "ReLU":
-            expect(max_value=None, negative_slope=0, threshold=0)
-            yield Activation(source, "relu")
-        elif kind == "LeakyReLU":
-            expect(negative_slope=0.01, alpha=0.01)
-            yield Activation(source, "leaky_relu")
-        elif kind == "ELU":
-            expect(alpha=1)
-            yield Activation(source, "elu")
-        elif kind == "Softmax":
-            expect(axis=-1)
-            yield Activation(source, "softmax")
+        elif kind in _LAYERS:
+            name, constants = _LAYERS[kind]
+            expect(source, config, constants)
+            yield Activation(source, name)
         else:
             refuse(source, "not one of the layers that can be converted")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -19,6 +19,8 @@ from fcnn.convert.steps import (
     Scale,
     Step,
     Unflattened,
+    entry_of,
+    expect,
     imported,
     layers_from,
     layers_of,
@@ -99,24 +101,59 @@ _FOLDED = {
     "Squeeze", "Sub", "Transpose", "Unsqueeze",
 }  # fmt: skip
 
-# The operator of an activation, and what its attributes must be, the one to be written first. None
-# is no operator at all.
-OPERATORS: dict[str, tuple[str, dict[str, tuple[Any, ...]]] | None] = {
-    "identity": None,
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "relu": ("Relu", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": (float(np.float32(0.01)),)}),
-    "elu": ("Elu", {"alpha": (1.0,)}),
-    "gelu": ("Gelu", {"approximate": (b"none",)}),
-    "silu": ("Swish", {"alpha": (1.0,)}),
-    "softplus": ("Softplus", {}),
-    "softmax": ("Softmax", {"axis": (-1, 1)}),
-    "exp": ("Exp", {}),
-}
+
+class _Nodes(NamedTuple):
+    """Nodes from z to a, (operator, inputs, output), and the constants that they read."""
+
+    nodes: tuple[tuple[str, tuple[str, ...], str], ...]
+    constants: dict[str, float]
+    dtypes: tuple[str, ...] = ("float32", "float64")  # where they are written
+    before: float = math.inf  # the first opset where they are not
+
+
+class _Operator(NamedTuple):
+    """The operator of an activation, and what is written in its place."""
+
+    name: str
+    attributes: dict[str, tuple[Any, ...]]  # what they must be, the one to be written first
+    instead: _Nodes | None = None
+
+
+# None would be an activation that cannot be written.
+OPERATORS: dict[str, _Operator | None] = {
+    "identity": _Operator("Identity", {}, _Nodes((), {})),
+    "sigmoid": _Operator("Sigmoid", {}),
+    "tanh": _Operator("Tanh", {}),
+    "relu": _Operator("Relu", {}),
+    "leaky_relu": _Operator(
+        "LeakyRelu", {"alpha": (float(np.float32(0.01)),)},
+        # LeakyRelu's slope is a float32, 2e-8 off.
+        _Nodes((("PRelu", ("z", "slope"), "a"),), {"slope": 0.01}, dtypes=("float64",)),
+    ),
+    "elu": _Operator("Elu", {"alpha": (1.0,)}),
+    "gelu": _Operator("Gelu", {"approximate": (b"none",)}, _Nodes((
+        ("Mul", ("z", "scale"), "scaled"),
+        ("Erf", ("scaled",), "erf"),
+        ("Add", ("erf", "one"), "sum"),
+        ("Mul", ("z", "sum"), "twice"),
+        ("Mul", ("twice", "half"), "a"),
+    ), {"scale": math.sqrt(0.5), "one": 1.0, "half": 0.5}, before=20)),
+    "silu": _Operator("Swish", {"alpha": (1.0,)}, _Nodes((
+        ("Sigmoid", ("z",), "sigmoid"),
+        ("Mul", ("z", "sigmoid"), "a"),
+    ), {})),
+    "softplus": _Operator("Softplus", {}, _Nodes((
+        # Softplus alone is 2e-9 off where z is a little above 20; in float32 that is nothing.
+        ("Greater", ("z", "limit"), "above"),
+        ("Softplus", ("z",), "softplus"),
+        ("Where", ("above", "z", "softplus"), "a"),
+    ), {"limit": 20.0}, dtypes=("float64",))),
+    "softmax": _Operator("Softmax", {"axis": (-1, 1)}),
+    "exp": _Operator("Exp", {}),
+}  # fmt: skip
 # The same by the operator, and what is read beside them.
 _READ: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
-    **{made[0]: (name, made[1]) for name, made in OPERATORS.items() if made is not None},
+    **{made.name: (name, made.attributes) for name, made in OPERATORS.items() if made is not None},
     "LogSoftmax": ("log_softmax", {"axis": (-1, 1)}),
     "Erf": ("erf", {}),
 }
@@ -280,9 +317,7 @@ class _Graph:
         if op not in _READ:
             refuse(source, "cannot be converted")
         name, constants = _READ[op]
-        for constant, valid in constants.items():
-            if (value := attributes.get(constant, valid[0])) not in valid:
-                refuse(source, f"expected {constant}={valid[0]!r}, got {value!r}")
+        expect(source, attributes, constants)
         return [Activation(source, name)]
 
 
@@ -381,13 +416,14 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None, opset: int
     a = "x"
     for l, (W, b, activation) in enumerate(layers, start=1):
         output = "a" if l == len(layers) else f"a{l}"
-        z = output if activation == "identity" else f"z{l}"
+        written, attributes = _written(activation, W.dtype.name, opset)
+        z = f"z{l}" if written.nodes else output
         tensors += [from_array(W, f"W{l}"), from_array(b, f"b{l}")]
         nodes.append(make("Gemm", [a, f"W{l}", f"b{l}"], [z], f"layer{l}", transB=1))
-        parts, constants = _onnx_activation(activation, W.dtype, opset)
-        names = {"z": z, "a": output} | {key: f"{activation}{l}.{key}" for key in constants}
-        tensors += [from_array(np.array(v, W.dtype), names[k]) for k, v in constants.items()]
-        for op, inputs, result, attributes in parts:
+        names = {"z": z, "a": output} | {key: f"{activation}{l}.{key}" for key in written.constants}
+        for key, value in written.constants.items():
+            tensors.append(from_array(np.array(value, W.dtype), names[key]))
+        for op, inputs, result in written.nodes:
             given = [names.get(name, f"{activation}{l}.{name}") for name in inputs]
             made = names.get(result, f"{activation}{l}.{result}")
             nodes.append(make(op, given, [made], f"{made}.{op}", **attributes))
@@ -410,37 +446,11 @@ def to_onnx(net: Network, path: str | os.PathLike[str] | None = None, opset: int
     return model
 
 
-_Part = tuple[str, list[str], str, dict[str, Any]]
-
-
-def _onnx_activation(
-    name: str, dtype: np.dtype[Any], opset: int
-) -> tuple[list[_Part], dict[str, float]]:
-    """Return the nodes, (operator, inputs, output, attributes), and the constants they read."""
-    if name == "leaky_relu" and dtype == np.float64:
-        # LeakyRelu's slope is a float32, 2e-8 off.
-        return [("PRelu", ["z", "slope"], "a", {})], {"slope": 0.01}
-    if name == "softplus" and dtype == np.float64:
-        # Softplus alone is 2e-9 off where z is a little above 20; in float32 that is nothing.
-        parts: list[_Part] = [
-            ("Greater", ["z", "limit"], "above", {}),
-            ("Softplus", ["z"], "softplus", {}),
-            ("Where", ["above", "z", "softplus"], "a", {}),
-        ]
-        return parts, {"limit": 20.0}
-    if name == "silu":
-        return [("Sigmoid", ["z"], "sigmoid", {}), ("Mul", ["z", "sigmoid"], "a", {})], {}
-    if name == "gelu" and opset < 20:
-        parts = [
-            ("Mul", ["z", "scale"], "scaled", {}),
-            ("Erf", ["scaled"], "erf", {}),
-            ("Add", ["erf", "one"], "sum", {}),
-            ("Mul", ["z", "sum"], "twice", {}),
-            ("Mul", ["twice", "half"], "a", {}),
-        ]
-        return parts, {"scale": math.sqrt(0.5), "one": 1.0, "half": 0.5}
-    made = OPERATORS[name]
-    if made is None:
-        return [], {}
-    op, constants = made
-    return [(op, ["z"], "a", {key: valid[0] for key, valid in constants.items()})], {}
+def _written(activation: str, dtype: str, opset: int) -> tuple[_Nodes, dict[str, Any]]:
+    """Return the nodes of an activation, and the attributes that each of them has."""
+    operator = entry_of(OPERATORS, activation, "ONNX has no operator")
+    instead = operator.instead
+    if instead is not None and dtype in instead.dtypes and opset < instead.before:
+        return instead, {}
+    attributes = {name: valid[0] for name, valid in operator.attributes.items()}
+    return _Nodes(((operator.name, ("z",), "a"),), {}), attributes

@@ -16,6 +16,7 @@ from fcnn.convert.steps import (
     layers_of,
     linear,
     network_from,
+    refuse,
 )
 from fcnn.network import Network
 
@@ -63,14 +64,18 @@ def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
         return network_from(layers_of(network), network.loss, dtype)
     if not hasattr(estimator, "coefs_"):
         raise ValueError(f"estimator: this {type(estimator).__name__} has not been fitted")
-    names = {theirs: ours for ours, theirs in (*HIDDEN.items(), *OUTPUT.items())}
+    pairs = (*HIDDEN.items(), *OUTPUT.items())
+    names = {theirs: ours for ours, theirs in pairs if theirs is not None}
     steps: list[Step] = []
     hidden = [estimator.activation] * (len(estimator.coefs_) - 1)
     activations = [*hidden, estimator.out_activation_]
     parameters = zip(estimator.coefs_, estimator.intercepts_, activations, strict=True)
     for l, (coef, intercept, name) in enumerate(parameters, start=1):
         steps.append(linear(f"coefs_[{l - 1}]", np.transpose(coef), intercept))
-        steps.append(Activation(f"the activation of layer {l}", names[name]))
+        source = f"the activation of layer {l}"
+        if name not in names:
+            refuse(source, f"fcnn has no {name}")
+        steps.append(Activation(source, names[name]))
     return network_from(layers_from(steps, None), None, dtype)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -14,6 +14,7 @@ from fcnn import _validation as check
 from fcnn.network import Network
 
 Array = NDArray[Any]
+Entry = TypeVar("Entry")
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -76,6 +77,22 @@ Step = Linear | Scale | Activation | Cast | Unflattened
 def refuse(source: str, why: str) -> NoReturn:
     """Say what cannot be converted, and why."""
     raise ValueError(f"{source}: {why}")
+
+
+def entry_of(table: Mapping[str, Entry | None], activation: str, lack: str) -> Entry:
+    """Return a writer's entry for an activation; refuse None, and a name that its table lacks."""
+    entry = table.get(activation)
+    if entry is None:
+        what = "output activation" if activation in check.OUTPUT_ONLY else "activation"
+        refuse("net", f"{lack} for the {what} {activation}")
+    return entry
+
+
+def expect(source: str, given: Mapping[str, Any], valid: Mapping[str, tuple[Any, ...]]) -> None:
+    """Refuse constants that are not fcnn's; one that is not given is the first valid one."""
+    for name, values in valid.items():
+        if (value := given.get(name, values[0])) not in values:
+            refuse(source, f"expected {name}={values[0]!r}, got {value!r}")
 
 
 def real(source: str, values: Any) -> Array:
@@ -232,11 +249,10 @@ def layers_of(net: Any) -> list[Layer]:
 
 def _natural_loss(layers: Sequence[Layer]) -> str:
     output, n_out = layers[-1].activation, len(layers[-1].W)
-    losses = {valid[0]: loss for loss, valid in check.OUTPUT_ACTIVATIONS.items()}
+    # Of several losses with the same natural output the first.
+    losses = {valid[0]: loss for loss, valid in reversed(check.OUTPUT_ACTIVATIONS.items())}
     loss = losses.get(output, "squared_error")
-    if output == "identity" or (loss == "cross_entropy" and n_out == 1):
-        return "squared_error"
-    return loss
+    return "squared_error" if loss == "cross_entropy" and n_out == 1 else loss
 
 
 def network_from(layers: Sequence[Layer], loss: str | None, dtype: DTypeLike | None) -> Network:

@@ -11,6 +11,8 @@ from fcnn import _validation as check
 from fcnn.convert.steps import (
     Activation,
     Step,
+    entry_of,
+    expect,
     imported,
     layers_from,
     layers_of,
@@ -21,18 +23,18 @@ from fcnn.convert.steps import (
 )
 from fcnn.network import Network
 
-# PyTorch's class of an activation, and the constants that fcnn's have, the one to be written first;
-# None where it has no module.
+# PyTorch's class of an activation, and the constants that fcnn's have. One valid constant is
+# PyTorch's default; of several the first is written. None where PyTorch has no module.
 MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]]] | None] = {
     "identity": ("Identity", {}),
     "sigmoid": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
     "relu": ("ReLU", {}),
     "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,)}),
-    "elu": ("ELU", {"alpha": (1.0,)}),
+    "elu": ("ELU", {"alpha": (1,)}),
     "gelu": ("GELU", {"approximate": ("none",)}),
     "silu": ("SiLU", {}),
-    "softplus": ("Softplus", {"beta": (1.0,), "threshold": (20.0,)}),
+    "softplus": ("Softplus", {"beta": (1,), "threshold": (20,)}),
     "softmax": ("Softmax", {"dim": (-1, 1, None)}),
     "exp": None,
 }
@@ -142,7 +144,7 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
         for name, child in module._modules.items():
             yield from _module_steps(nn, child, f"{path}.{name}" if path else name)
         return
-    if is_a(nn.Identity, nn.Dropout, nn.AlphaDropout):
+    if is_a(nn.Dropout, nn.AlphaDropout):
         return
     if is_a(nn.Flatten):
         if module.start_dim != 1 or module.end_dim != -1:
@@ -159,10 +161,9 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
         return
     for name, found in _READ.items():
         if found is not None and is_a(getattr(nn, found[0])):
-            for constant, valid in found[1].items():
-                if (value := getattr(module, constant)) not in valid:
-                    refuse(source, f"expected {constant}={valid[0]!r}, got {value!r}")
-            yield Activation(source, name)
+            expect(source, {constant: getattr(module, constant) for constant in found[1]}, found[1])
+            if name != "identity":  # which may stand anywhere
+                yield Activation(source, name)
             return
     refuse(source, "not one of the modules that can be converted")
 
@@ -193,9 +194,7 @@ def to_torch(net: Network) -> Any:
     nn = torch.nn
     sequence = []
     for W, b, activation in layers:
-        kind = MODULES[activation]
-        if kind is None:
-            raise ValueError(f"net: PyTorch has no module for the output activation {activation}")
+        kind, constants = entry_of(MODULES, activation, "PyTorch has no module")
         n_out, n_in = W.shape
         dtype = getattr(torch, W.dtype.name)
         # Without the initial weights, which would be drawn from the global generator.
@@ -205,6 +204,6 @@ def to_torch(net: Network) -> Any:
             linear.bias.copy_(torch.from_numpy(b))
         sequence.append(linear)
         if activation != "identity":
-            constants = {name: valid[0] for name, valid in kind[1].items()}
-            sequence.append(getattr(nn, kind[0])(**constants))
+            chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
+            sequence.append(getattr(nn, kind)(**chosen))
     return nn.Sequential(*sequence)
