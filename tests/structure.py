@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "errors": ("errors",),
     "kernels": ("kernels",),
-    "core": ("core", "_core", "_core_v3", "_core_v4"),
+    "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "threads"),
     "parts": (

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._validation import as_count, as_flag, as_number
+from fcnn._validation import as_count, as_flag, as_number, listed
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
@@ -58,7 +58,8 @@ class Optimizer:
 
     def _num_states(self) -> int:
         """Return how many vectors, each as long as the parameters, the rule keeps."""
-        raise TypeError("use fcnn.SGD, fcnn.Adam or fcnn.AdamW")
+        kinds = [f"fcnn.{kind.__name__}" for kind in OPTIMIZERS.values()]
+        raise TypeError(f"use {listed(kinds)}")
 
     def state(self, network: Any) -> tuple[NDArray[Any], ...]:
         """Return the state vectors for a network, zeros at first.

@@ -28,6 +28,8 @@ HIDDEN: dict[str, str | None] = {
 }  # fmt: skip
 # And of an output.
 OUTPUT = {"identity": "identity", "sigmoid": "logistic", "softmax": "softmax", "exp": "exp"}
+# The losses that it has, each with its natural output.
+LOSSES = ("squared_error", "poisson", "binary_cross_entropy", "cross_entropy")
 
 
 def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
@@ -112,7 +114,7 @@ def to_sklearn(net: Network) -> Any:
             f"{check.listed(its_own)}; got {check.listed(sorted(hidden))}"
         )
     natural = check.OUTPUT_ACTIVATIONS[net.loss][0]
-    if net.loss in ("absolute_error", "huber") or output != natural:
+    if net.loss not in LOSSES or output != natural:
         raise ValueError(f"net: scikit-learn has no {output} outputs with loss {net.loss}")
     n_out = net.sizes[-1]
     if net.loss == "cross_entropy" and n_out == 2:
