@@ -18,7 +18,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fcnn import _validation, plot
-from fcnn.plot import diagram
 from fcnn.plot._figure import short
 
 

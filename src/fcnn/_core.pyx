@@ -63,10 +63,8 @@ from fcnn cimport (
     FCNN_DIVERGED, FCNN_FORWARD, FCNN_OK, FCNN_SGD, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION,
     FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
 )
-from fcnn.kernels.activations cimport (
-    ELU, EXP, GELU, IDENTITY, LEAKY_RELU, NUM_ACTIVATIONS, RELU, SIGMOID, SILU, SOFTMAX, SOFTPLUS,
-    TANH, Activation, any_activation, softmax, softmax_row,
-)
+from fcnn.kernels cimport activations, losses, updates
+from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
 from fcnn.kernels.dropout cimport drop, layer_key
 from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
@@ -75,8 +73,7 @@ from fcnn.kernels.elementary cimport (
 from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop
 from fcnn.kernels.losses cimport (
-    ABSOLUTE_ERROR, BINARY_CROSS_ENTROPY, CROSS_ENTROPY, GIVEN, HUBER, NUM_LOSSES, POISSON,
-    SQUARED_ERROR, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
+    CROSS_ENTROPY, GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
 )
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, PACK_BYTES, SGD_UPDATE, STORE, Tiles, micro_tile, row_product,
@@ -87,7 +84,7 @@ from fcnn.kernels.threads cimport (
     Team, barrier, next_item, request_stop, run_team, stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    ADAM, ADAMW, DECAY, DESCENT, NUM_RULES, SGD, Rule, RuleConstants, cannot_overflow,
+    ADAM, ADAMW, DECAY, DESCENT, SGD, Rule, RuleConstants, cannot_overflow,
     rule_constants, state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, transpose

@@ -7,17 +7,17 @@
 
 # Name: code, where it may stand, and whether sigma'(z) cannot be had from a alone (z is then kept).
 cdef dict activation_table = {
-    "identity": (IDENTITY, "anywhere", False),
-    "sigmoid": (SIGMOID, "anywhere", False),
-    "tanh": (TANH, "anywhere", False),
-    "relu": (RELU, "anywhere", False),
-    "leaky_relu": (LEAKY_RELU, "anywhere", False),
-    "elu": (ELU, "anywhere", False),
-    "gelu": (GELU, "anywhere", True),
-    "silu": (SILU, "anywhere", True),
-    "softplus": (SOFTPLUS, "anywhere", False),
-    "softmax": (SOFTMAX, "output", False),
-    "exp": (EXP, "output", False),
+    "identity": (activations.IDENTITY, "anywhere", False),
+    "sigmoid": (activations.SIGMOID, "anywhere", False),
+    "tanh": (activations.TANH, "anywhere", False),
+    "relu": (activations.RELU, "anywhere", False),
+    "leaky_relu": (activations.LEAKY_RELU, "anywhere", False),
+    "elu": (activations.ELU, "anywhere", False),
+    "gelu": (activations.GELU, "anywhere", True),
+    "silu": (activations.SILU, "anywhere", True),
+    "softplus": (activations.SOFTPLUS, "anywhere", False),
+    "softmax": (activations.SOFTMAX, "output", False),
+    "exp": (activations.EXP, "output", False),
 }
 ACTIVATIONS = tuple(activation_table)
 OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
@@ -25,20 +25,24 @@ OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][
 # Name: code, and the output activations that it is defined for, its natural one first: the Poisson
 # loss takes the logarithm of a, the entropies take a for a probability.
 cdef dict loss_table = {
-    "squared_error": (SQUARED_ERROR, ACTIVATIONS),
-    "absolute_error": (ABSOLUTE_ERROR, ACTIVATIONS),
-    "huber": (HUBER, ACTIVATIONS),
-    "poisson": (POISSON, ("exp", "softplus")),
-    "binary_cross_entropy": (BINARY_CROSS_ENTROPY, ("sigmoid",)),
-    "cross_entropy": (CROSS_ENTROPY, ("softmax",)),
+    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS),
+    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS),
+    "huber": (losses.HUBER, ACTIVATIONS),
+    "poisson": (losses.POISSON, ("exp", "softplus")),
+    "binary_cross_entropy": (losses.BINARY_CROSS_ENTROPY, ("sigmoid",)),
+    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",)),
 }
 OUTPUT_ACTIVATIONS = {name: loss_table[name][1] for name in loss_table}
 
-cdef dict rule_table = {"sgd": SGD, "adam": ADAM, "adamw": ADAMW}
+cdef dict rule_table = {
+    "sgd": updates.SGD,
+    "adam": updates.ADAM,
+    "adamw": updates.ADAMW,
+}
 RULES = tuple(rule_table)
 
 if (len(activation_table), len(loss_table), len(rule_table)) != (
-        NUM_ACTIVATIONS, NUM_LOSSES, NUM_RULES):
+        activations.NUM_ACTIVATIONS, losses.NUM_LOSSES, updates.NUM_RULES):
     raise ImportError("core/model.pxi: an activation, loss or rule has no name")
 
 # --- What is chosen by size, and why. Times are of Zen 3, AVX2 -------------------------------
