@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+import test_c_interface
+import test_optimizers
 from conftest import HIDDEN, PAIRS
 from structure import ROOT
 
@@ -43,6 +45,12 @@ TABLES = {
     "plot.diagram.SHOWS_ZERO_TARGETS": (diagram.SHOWS_ZERO_TARGETS, LOSSES),
     "optimizers.OPTIMIZERS": (optimizers.OPTIMIZERS, RULES),
     "the rules in include/fcnn.h": (rules_of_the_header(), RULES),
+    "RULES of tests/test_optimizers.py": (
+        {make().rule for make in test_optimizers.RULES.values()}, RULES,
+    ),
+    "OPTIMIZERS of tests/test_c_interface.py": (
+        {make().rule for _, make in test_c_interface.OPTIMIZERS.values()}, RULES,
+    ),
 }  # fmt: skip
 
 

@@ -59,9 +59,9 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fcnn cimport (
-    FCNN_ABI, FCNN_ADAM, FCNN_ADAMW, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE,
-    FCNN_DIVERGED, FCNN_FORWARD, FCNN_OK, FCNN_SGD, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION,
-    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
+    FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
+    FCNN_FORWARD, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_WRONG_DTYPE,
+    fcnn_api, fcnn_network, fcnn_optimizer,
 )
 from fcnn.kernels cimport activations, losses, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
@@ -84,8 +84,8 @@ from fcnn.kernels.threads cimport (
     Team, barrier, next_item, request_stop, run_team, stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    ADAM, ADAMW, DECAY, DESCENT, SGD, Rule, RuleConstants, cannot_overflow,
-    rule_constants, state_vectors, update_ahead, update_outer, update_rows, valid_rule,
+    DECAY, DESCENT, SGD, Rule, RuleConstants, cannot_overflow, rule_constants, state_vectors,
+    update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, transpose
 

@@ -136,16 +136,9 @@ cdef int backward_f64(
 cdef bint read_optimizer(const fcnn_optimizer* o, Rule* rule) noexcept nogil:
     """Whether fcnn.SGD, Adam and AdamW would take these numbers; its rule, but for the state."""
     memset(rule, 0, sizeof(Rule))
-    if o == NULL:
+    if o == NULL or not 0 <= o.rule < updates.NUM_RULES:
         return False
-    if o.rule == FCNN_SGD:
-        rule.name = SGD
-    elif o.rule == FCNN_ADAM:
-        rule.name = ADAM
-    elif o.rule == FCNN_ADAMW:
-        rule.name = ADAMW
-    else:
-        return False
+    rule.name = <updates.RuleName> o.rule   # FCNN_SGD, ... have its numbers
     rule.lr = o.lr
     rule.weight_decay = o.weight_decay
     rule.momentum = o.momentum

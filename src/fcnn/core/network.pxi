@@ -470,22 +470,17 @@ cdef class Network:
         return rates
 
     cdef int read_rule(self, optimizer, tuple state, Rule* rule) except -1:
+        cdef dict given = optimizer.__dict__
         rule.name = rule_table[optimizer.rule]
         rule.lr = optimizer.lr
         rule.weight_decay = optimizer.weight_decay
         rule.step = optimizer.steps
-        rule.momentum = 0
-        rule.nesterov = False
-        rule.beta1 = rule.beta2 = rule.epsilon = 0
         rule.epsilon_hat = getattr(optimizer, "_epsilon_hat", False)
-        if rule.name == SGD:
-            rule.momentum = optimizer.momentum
-            rule.nesterov = optimizer.nesterov
-        elif rule.name == ADAM or rule.name == ADAMW:
-            rule.beta1, rule.beta2 = optimizer.betas
-            rule.epsilon = optimizer.eps
-        else:
-            raise TypeError(f"optimizer: the core does not know how to read {optimizer.rule!r}")
+        # 0 is what a rule does not read.
+        rule.momentum = getattr(optimizer, "momentum", 0)
+        rule.nesterov = getattr(optimizer, "nesterov", False)
+        rule.beta1, rule.beta2 = getattr(optimizer, "betas", (0, 0))
+        rule.epsilon = getattr(optimizer, "eps", 0)
         rule.first = rule.second = NULL
         if len(state) > 0:
             rule.first = data_of(

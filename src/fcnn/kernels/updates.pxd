@@ -16,7 +16,7 @@ from fcnn.kernels.vector cimport (
     vector_square_root,
 )
 
-cdef enum RuleName:             # core/model.pxi has their names in Python
+cdef enum RuleName:             # names in Python: core/model.pxi; the same numbers: fcnn.h
     SGD
     ADAM
     ADAMW
