@@ -4,21 +4,23 @@
 #     make quick    in 20 s what a broken kernel fails; builds first what has changed
 #     make test     all tests of the development install
 #     make lint     formatters, linters and types, as .ci/run has them
-#     make bench    the benchmarks against NumPy
+#     make bench    the benchmarks against NumPy, of a build as for a wheel
 #     make docs     the pictures that scripts draw
 #
-# ISA=v2 (v3, v4, neon) chooses the instruction set, FULL=1 compiles it as for a wheel.
+# ISA=v2 (v3, v4, neon) chooses the instruction set, FULL=1 compiles it as for a
+# wheel, which then stays so until FULL=0.
 
 PYTHON ?= python3
-ISA ?= native
-FULL ?= 0
-OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-O1)
 VENV := .venv-dev
+BUILD := build/dev
+ISA ?= native
+# Without a word, what was chosen last.
+FULL ?= $(if $(wildcard $(BUILD)/installed-*-1-*),1,0)
+OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-O1)
 RUN := $(VENV)/bin/python
 # A pip that there is already, from 22.3 on; to make another one takes 6 s.
 PIP := $(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && \
 	echo $(PYTHON) -m pip --python $(RUN) || echo $(VENV)/bin/pip)
-BUILD := build/dev
 
 .PHONY: dev quick test lint bench docs
 
@@ -31,7 +33,7 @@ INSTALL = $(PIP) install --quiet --no-build-isolation --editable '.$(1)' $(2) \
 # pip installs once for each choice of options and set of modules; what changes in them is Ninja's
 # alone, 3 s sooner.
 FILES := $(shell find src/fcnn -name '*.py' | sort | cksum | cut -d ' ' -f 1)
-INSTALLED := $(VENV)/installed-$(ISA)-$(FULL)-$(FILES)
+INSTALLED := $(BUILD)/installed-$(ISA)-$(FULL)-$(FILES)
 
 dev: $(INSTALLED)
 	$(VENV)/bin/cmake --build $(BUILD)
@@ -39,7 +41,7 @@ dev: $(INSTALLED)
 		--prefix "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" > /dev/null
 
 $(INSTALLED): $(VENV)/made pyproject.toml CMakeLists.txt
-	rm -f $(VENV)/installed-*
+	rm -f $(BUILD)/installed-*
 	$(call INSTALL,,--no-deps)
 	touch $@
 
@@ -57,11 +59,12 @@ test: dev
 	$(call INSTALL,[test],)
 	$(RUN) -m pytest --one-build -n auto
 
-lint:
+lint: $(VENV)/made
 	$(PIP) install --quiet "pre-commit>=4"
 	$(VENV)/bin/pre-commit run --all-files
 
-bench: dev
+bench: # of what users get, whatever was built last
+	$(MAKE) dev FULL=1
 	$(PIP) install --quiet "pytest-benchmark>=5" "threadpoolctl>=3.5"
 	$(RUN) -m pytest benchmarks
 

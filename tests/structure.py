@@ -83,7 +83,7 @@ def imports(folder):
     homes = _homes(found["fcnn"]) if "fcnn" in found else {}
     return [
         one for name, path in found.items() for one in _Reader(name, path, folder, homes).imports()
-    ] + [one for path in _cython_files(folder) for one in _python_imports(path)]
+    ] + [one for path in _cython_files(folder) for one in _python_imports(path, folder, homes)]
 
 
 def _cython_files(folder):
@@ -91,11 +91,14 @@ def _cython_files(folder):
     return sorted(path for path in folder.rglob("*") if path.suffix in endings)
 
 
-def _python_imports(path):
-    """Return the Python imports in a file of the core, which ast does not read."""
+def _python_imports(path, folder, homes):
+    """Return the Python imports in a file of the core, which ast does not read: line by line."""
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if match := re.match(r"\s*(?:from|import) fcnn\.([\w.]+)(?: import|$)", line):
-            yield Import("_core", match[1], path, number)
+        if re.match(r"\s*(?:from\s+(?:fcnn|\.)\S*\s+import|import\s+fcnn)\b", line):
+            # What goes on in the next line names more of the same module.
+            text = line.strip().rstrip("(\\").rstrip(", ") + (" X" if line.strip()[-1] == "(" else "")
+            for one in _Reader("_core", folder / "_core.pyx", folder, homes).read(text):
+                yield one._replace(path=path, line=number)
 
 
 def graph(all_imports, of_rooms=False):
@@ -142,7 +145,10 @@ class _Reader(ast.NodeVisitor):
         self.uses = []
 
     def imports(self):
-        self.visit(ast.parse(self.path.read_bytes(), str(self.path)))
+        return self.read(self.path.read_bytes())
+
+    def read(self, text):
+        self.visit(ast.parse(text, str(self.path)))
         for node, names in self.uses:
             if names[0] in self.packages:
                 self.take(node, names[1:])

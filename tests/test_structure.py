@@ -349,8 +349,15 @@ def test_circle_is_seen(tree, files, circle):
         assert re.search(r"\(\S+\.py:\d+, \S+\.py:\d+", messages[0])
 
 
-def test_an_import_of_the_core_counts(tree):
-    text = "def load():\n    from fcnn.files import load\n"
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from fcnn.files import load", "from fcnn.files import (", "from fcnn import files",
+        "import fcnn.files", "import fcnn.files as g", "from .files import load",
+    ],
+)  # fmt: skip
+def test_an_import_of_the_core_counts(tree, line):
+    text = f"def load():\n    {line}\n"
     (message,) = upward(tree({"core/c_interface.pxi": text, "files": "", "errors": ""}))
     assert re.search(r"c_interface\.pxi:2: ", message)
     assert not upward(tree({"core/c_interface.pxi": "from fcnn.errors import E", "errors": ""}))

@@ -12,6 +12,7 @@ ISA: str
 ACTIVATIONS: tuple[str, ...]
 OUTPUT_ONLY: tuple[str, ...]
 OUTPUT_ACTIVATIONS: dict[str, tuple[str, ...]]
+TARGETS: dict[str, str]
 RULES: tuple[str, ...]
 ELEMENTARY: list[str]
 

@@ -73,7 +73,7 @@ from fcnn.kernels.elementary cimport (
 from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop
 from fcnn.kernels.losses cimport (
-    CROSS_ENTROPY, GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
+    GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
 )
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, PACK_BYTES, SGD_UPDATE, STORE, Tiles, micro_tile, row_product,
@@ -84,8 +84,8 @@ from fcnn.kernels.threads cimport (
     Team, barrier, next_item, request_stop, run_team, stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    DECAY, DESCENT, SGD, Rule, RuleConstants, cannot_overflow, rule_constants, state_vectors,
-    update_ahead, update_outer, update_rows, valid_rule,
+    DECAY, DESCENT, PLAIN, Rule, RuleConstants, cannot_overflow, form_of, rule_constants,
+    state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, transpose
 
@@ -189,7 +189,7 @@ cdef void output_panel(
     cdef real factor[NR]
     cdef double total = 0
     cdef real smoothing = <real> call.options.label_smoothing
-    cdef real smoothed = smoothing / <real> (n if model.loss == CROSS_ENTROPY else 2)
+    cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
     cdef const real* weight = <const real*> block.weight
     cdef const real* a = <const real*> ws.a[model.L] + at
     cdef real* delta = <real*> ws.delta[model.L] + at if call.backward else <real*> NULL
@@ -306,7 +306,7 @@ cdef void gradient_tiles(
                     prefetch(<real*> rule.first + at + i * n_out)
                 if rule.second != NULL:
                     prefetch(<real*> rule.second + at + i * n_out)
-        if whole and constants != NULL and rule.name == SGD and rule.first == NULL:
+        if whole and constants != NULL and form_of(rule) == PLAIN:
             micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes,
                        layer.n_in * lanes, delta, parameters + at, n_out, rows, <const real*> NULL,
                        SGD_UPDATE, descent, decay)

@@ -378,7 +378,8 @@ def as_validation(network: Network, validation: Any, *, own_loss: bool) -> Array
 
 
 def _num_classes(n_out: int, loss: str | None) -> int:
-    if not (loss == "cross_entropy" or (loss == "binary_cross_entropy" and n_out == 1)):
+    targets = None if loss is None else check.TARGETS[loss]
+    if not (targets == "classes" or (targets == "probabilities" and n_out == 1)):
         given = "a loss of your own" if loss is None else f"{loss} of {n_out} outputs"
         raise ValueError(
             "class_weight: it goes with the loss cross_entropy, or binary_cross_entropy of one "

@@ -25,7 +25,11 @@ def _choose() -> str:
     modules = available()
     wanted = os.environ.get("FCNN_ISA", "").strip().lower()
     if not modules:
-        raise ImportError("fcnn needs an x86-64-v2 CPU (SSE4.2, from about 2009) or newer")
+        made = ", ".join(isa for isa, _, _ in BUILDS)
+        raise ImportError(
+            "fcnn needs an x86-64-v2 CPU (SSE4.2, from about 2009) or newer; it was built for "
+            f"{made}, and this CPU can run none of them"
+        )
     if not wanted:
         return next(iter(modules))
     if wanted not in modules:

@@ -23,6 +23,8 @@ ACTIVATIONS = core.ACTIVATIONS
 OUTPUT_ONLY = core.OUTPUT_ONLY
 HIDDEN_ACTIVATIONS = tuple(name for name in ACTIVATIONS if name not in OUTPUT_ONLY)
 OUTPUT_ACTIVATIONS = core.OUTPUT_ACTIVATIONS
+# What each loss is defined for: numbers, counts, probabilities or classes.
+TARGETS = core.TARGETS
 
 
 def listed(names: Sequence[str]) -> str:
@@ -174,7 +176,7 @@ def as_architecture(
     sizes = as_sizes(sizes)
     as_choice("loss", loss, list(OUTPUT_ACTIVATIONS))
     activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
-    if loss == "cross_entropy" and sizes[-1] == 1:
+    if TARGETS[loss] == "classes" and sizes[-1] == 1:
         raise ValueError(
             "loss: cross_entropy needs an output for each class, got 1 output; one output for "
             "two classes goes with binary_cross_entropy"
@@ -315,7 +317,7 @@ def as_targets(
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
         return array
-    if loss == "cross_entropy":
+    if TARGETS[loss] == "classes":
         if array.shape == (rows,):
             return _labels(name, array, n_out)
         shapes = f"({rows},) for labels or ({rows}, {n_out}) for one-hot rows"
@@ -354,7 +356,7 @@ def _numeric_targets(name: str, y: Any, loss: str | None) -> Array:
     try:
         return as_numeric(name, y)
     except TypeError as error:
-        if loss != "cross_entropy":
+        if loss is None or TARGETS[loss] != "classes":
             raise
         raise TypeError(
             f"{error}; class labels are integers from 0: numpy.unique({name}, return_inverse=True) "
@@ -382,12 +384,13 @@ def _labels(name: str, array: Array, n_out: int) -> Array:
 
 
 def _check_range(name: str, y: Array, loss: str, rows: Array | None) -> None:
-    if loss == "binary_cross_entropy" and not (y.min() >= 0 and y.max() <= 1):
+    targets = TARGETS[loss]
+    if targets == "probabilities" and not (y.min() >= 0 and y.max() <= 1):
         bad = y.min() if y.min() < 0 else y.max()
         raise ValueError(f"{name}: {loss} takes targets from 0 to 1, got {bad}")
-    if loss == "poisson" and not y.min() >= 0:
+    if targets == "counts" and not y.min() >= 0:
         raise ValueError(f"{name}: {loss} takes targets of at least 0, got {y.min()}")
-    if loss == "cross_entropy":
+    if targets == "classes":
         sums = y.sum(axis=1, dtype=np.float64)
         # A row of float32 probabilities misses 1 by about 1e-7 for each entry.
         wrong = np.flatnonzero((np.abs(sums - 1) > 1e-4) | (y.min(axis=1) < 0))
@@ -495,7 +498,7 @@ def as_step_options(
         clip_norm = as_number("clip_norm", clip_norm, above=0)
     rates = as_dropout(dropout, L)
     smoothing = as_number("label_smoothing", label_smoothing, least=0, below=1)
-    if smoothing and loss not in ("cross_entropy", "binary_cross_entropy"):
+    if smoothing and (loss is None or TARGETS[loss] not in ("classes", "probabilities")):
         given = "a loss of your own" if loss is None else repr(loss)
         raise ValueError(
             "label_smoothing: it goes with the loss cross_entropy or binary_cross_entropy, "

@@ -111,7 +111,8 @@ def distance(theirs: Any, expected: Any) -> float:
         Of the same size; a row alone may come as a matrix.
     """
     a, b = np.asarray(theirs, np.float64), np.asarray(expected, np.float64)
-    return float(np.linalg.norm(a.reshape(b.shape) - b) / np.linalg.norm(b))
+    error = np.linalg.norm(a.reshape(b.shape) - b)
+    return float(error / np.linalg.norm(b)) if error else 0.0
 
 
 def check_same(what: str, answers: Sequence[Any], dtype: DTypeLike, slack: float = 1.0) -> None:

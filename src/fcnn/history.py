@@ -1,19 +1,16 @@
 """The curves of a training, what a callback is given of them, and whether one improves."""
 
+# Annotations stay text: `fcnn` is for them alone, and finds the network when one is evaluated.
+from __future__ import annotations
+
 import math
 import os
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+import fcnn
 from fcnn import _validation as check
-from fcnn._dispatch import core
 from fcnn.optimizers import Optimizer
-
-# What stands to the right of this module, for type checkers; evaluated, an annotation is its base.
-if TYPE_CHECKING:
-    from fcnn.network import Network
-else:
-    Network = core.Network
 
 # The curves that can be monitored. The score is the higher the better; of the losses it is the
 # lower. A training without validation has the first, one with a loss of the user's own the first
@@ -109,7 +106,7 @@ class Progress:
         "validation_score".
     """
 
-    network: Network
+    network: fcnn.Network
     optimizer: Optimizer
     history: History
     epoch: int

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._validation import TARGETS
+
 Array = NDArray[Any]
 
 
@@ -45,8 +47,10 @@ def score(
     loss: str, outputs: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[str, float]:
     """Return the name and the value of the usual score for a loss."""
-    if loss == "cross_entropy":
+    targets = TARGETS[loss]
+    if targets == "classes":
         return "accuracy", accuracy(outputs, y if y.ndim == 1 else y.argmax(axis=1), sample_weight)
-    if loss == "binary_cross_entropy":
+    if targets == "probabilities":
         return "accuracy", accuracy(outputs, y, sample_weight)
+    assert targets in ("numbers", "counts"), targets
     return "r2", r2(outputs, y, sample_weight)

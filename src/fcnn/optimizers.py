@@ -1,4 +1,4 @@
-"""Optimizers: hyperparameters and state. Their arithmetic is the core's (`_updates.pxd`)."""
+"""Optimizers: hyperparameters and state. Their arithmetic is the core's (`kernels/updates.pxd`)."""
 
 import weakref
 from typing import Any, ClassVar

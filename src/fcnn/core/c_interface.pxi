@@ -85,7 +85,7 @@ cdef int run_step(
     if size < workspace_bytes(network, purpose, rows):
         return FCNN_SMALL_WORKSPACE
     if labels != NULL:
-        if model.loss != CROSS_ENTROPY:
+        if model.targets != losses.CLASSES:
             return FCNN_BAD_LABEL
         for i in range(rows):
             if labels[i] < 0 or labels[i] >= model.layers[model.L].n_out:
@@ -157,7 +157,7 @@ cdef size_t state_bytes(
     cdef Rule rule
     if network == NULL or not read_optimizer(optimizer, &rule):
         return 0
-    return state_vectors(&rule) * (model.n_parameters + SLACK) * model.itemsize
+    return state_vectors(&rule) * vector_bytes(model)
 
 
 cdef int train_step(
@@ -179,7 +179,7 @@ cdef int train_step(
     if state_vectors(&rule) > 0:
         rule.first = optimizer.state
     if state_vectors(&rule) > 1:
-        rule.second = <char*> optimizer.state + (model.n_parameters + SLACK) * model.itemsize
+        rule.second = <char*> optimizer.state + vector_bytes(model)
     code = run_step(network, itemsize, x, y, labels, sample_weight, rows, &rule, NULL, loss,
                     workspace, size)
     optimizer.steps = rule.step

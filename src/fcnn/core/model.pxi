@@ -22,17 +22,22 @@ cdef dict activation_table = {
 ACTIVATIONS = tuple(activation_table)
 OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
 
-# Name: code, and the output activations that it is defined for, its natural one first: the Poisson
-# loss takes the logarithm of a, the entropies take a for a probability.
+# Name: code; the output activations that it is defined for, its natural one first (the Poisson loss
+# takes the logarithm of a, the entropies take a for a probability); and its targets.
 cdef dict loss_table = {
-    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS),
-    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS),
-    "huber": (losses.HUBER, ACTIVATIONS),
-    "poisson": (losses.POISSON, ("exp", "softplus")),
-    "binary_cross_entropy": (losses.BINARY_CROSS_ENTROPY, ("sigmoid",)),
-    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",)),
+    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS, losses.NUMBERS),
+    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS, losses.NUMBERS),
+    "huber": (losses.HUBER, ACTIVATIONS, losses.NUMBERS),
+    "poisson": (losses.POISSON, ("exp", "softplus"), losses.COUNTS),
+    "binary_cross_entropy": (losses.BINARY_CROSS_ENTROPY, ("sigmoid",), losses.PROBABILITIES),
+    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",), losses.CLASSES),
 }
 OUTPUT_ACTIVATIONS = {name: loss_table[name][1] for name in loss_table}
+cdef dict target_names = {
+    losses.NUMBERS: "numbers", losses.COUNTS: "counts", losses.PROBABILITIES: "probabilities",
+    losses.CLASSES: "classes",
+}
+TARGETS = {name: target_names[loss_table[name][2]] for name in loss_table}
 
 cdef dict rule_table = {
     "sgd": updates.SGD,
@@ -90,6 +95,7 @@ cdef struct Model:
     Py_ssize_t L
     Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas
     Loss loss
+    losses.Targets targets
     Py_ssize_t n_parameters
     Py_ssize_t widest           # the largest of n_1..n_L
     Py_ssize_t deepest          # the largest of n_0..n_(L-1)

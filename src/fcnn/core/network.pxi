@@ -55,7 +55,7 @@ cdef class Network:
         self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
-        self.model.loss = loss_table[loss][0]
+        self.model.loss, _, self.model.targets = loss_table[loss]
         layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
         if layers == NULL:
             raise MemoryError
@@ -176,7 +176,7 @@ cdef class Network:
             if (begin < <char*> cnp.PyArray_DATA(outputs) + cnp.PyArray_NBYTES(outputs)
                     and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
                 inputs = inputs.copy()      # or the first rows would overwrite later inputs
-        if rows <= FEW_ROWS and 2 * (self.model.widest + SLACK) <= STACK_ENTRIES:
+        if rows <= FEW_ROWS and few_entries(&self.model) <= STACK_ENTRIES:
             if n_threads is not None:
                 self._threads(n_threads)
             if self.multiplications(rows) < WORTH_RELEASING:
@@ -314,15 +314,15 @@ cdef class Network:
         cdef Call call
         cdef Py_ssize_t l, what
         cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
-        cdef void** kept
+        cdef void** places
         memset(&call, 0, sizeof(Call))
         arrays = ([None], [X], [None])
-        kept = <void**> malloc(3 * (self.model.L + 1) * sizeof(void*))
-        if kept == NULL:
+        places = <void**> malloc(3 * (self.model.L + 1) * sizeof(void*))
+        if places == NULL:
             raise MemoryError
         try:
             for what in range(3):
-                call.trace[what] = kept + what * (self.model.L + 1)
+                call.trace[what] = places + what * (self.model.L + 1)
                 for l in range(1, self.model.L + 1):
                     array = np.empty((len(X), self.sizes[l]), self.dtype)
                     arrays[what].append(array)
@@ -330,7 +330,7 @@ cdef class Network:
             call.out = cnp.PyArray_DATA(gradient)
             self.pass_once(X, y, sample_weight, 1, &call, True)
         finally:
-            free(kept)
+            free(places)
         return (*arrays, call.loss, gradient)
 
     def outputs(self, X, n_threads=None, dropout=None, seed=0):
@@ -455,8 +455,8 @@ cdef class Network:
         if not (into.l1 >= 0 and into.l2 >= 0 and into.clip_norm >= 0
                 and 0 <= into.label_smoothing <= 1):
             raise ValueError("l1, l2, clip_norm, label_smoothing: out of range")
-        if (into.label_smoothing > 0 and self.model.loss != CROSS_ENTROPY
-                and self.model.loss != BINARY_CROSS_ENTROPY):
+        if (into.label_smoothing > 0 and self.model.targets != losses.CLASSES
+                and self.model.targets != losses.PROBABILITIES):
             raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
         return self.read_dropout(into, options.dropout)
 
@@ -470,7 +470,6 @@ cdef class Network:
         return rates
 
     cdef int read_rule(self, optimizer, tuple state, Rule* rule) except -1:
-        cdef dict given = optimizer.__dict__
         rule.name = rule_table[optimizer.rule]
         rule.lr = optimizer.lr
         rule.weight_decay = optimizer.weight_decay

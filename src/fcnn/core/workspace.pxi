@@ -31,6 +31,11 @@ cdef Scratch scratch_of(const Workspace* ws, const Model* model, int index) noex
     return s
 
 
+cdef inline Py_ssize_t vector_bytes(const Model* model) noexcept nogil:
+    """Of a vector as long as the parameters, which kernels may read a little past its end."""
+    return (model.n_parameters + SLACK) * model.itemsize
+
+
 cdef Py_ssize_t lay_out(
     const Model* model, Workspace* ws,
     void* memory,               # NULL to count its bytes alone
@@ -80,8 +85,8 @@ cdef Py_ssize_t lay_out(
     ws.scratch_bytes = lay_out_scratch(model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
     # Last: where they are not used, they are never touched and take no memory.
-    ws.gradient = place(&position, vectors * (model.n_parameters + SLACK) * size)
-    ws.copies = <char*> ws.gradient + (model.n_parameters + SLACK) * size if vectors > 1 else NULL
+    ws.gradient = place(&position, vectors * vector_bytes(model))
+    ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL
     return <Py_ssize_t> (position - <uintptr_t> memory) + 64
 
 

@@ -26,6 +26,13 @@ cdef enum Loss:                 # their names: core/model.pxi
     GIVEN                       # dC/da is given in place of y; C is the caller's
 
 
+cdef enum Targets:              # what a loss is defined for
+    NUMBERS
+    COUNTS                      # numbers of at least 0
+    PROBABILITIES               # of each output, from 0 to 1
+    CLASSES                     # labels, or probabilities of all outputs that sum to 1
+
+
 cdef inline real cost(
     Loss loss, Activation output, real z, real a, real y, real normalizer,
 ) noexcept nogil:
@@ -57,7 +64,12 @@ cdef inline real cost(
 
 cdef inline bint gives_dC_dz(Loss loss) noexcept nogil:
     """Whether dC_da, below, has sigma' in it already."""
-    return loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON
+    if loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON:
+        return True
+    if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GIVEN):
+        return False
+    trap()
+    return False
 
 
 cdef inline real dC_da(Loss loss, Activation output, real z, real a, real y) noexcept nogil:

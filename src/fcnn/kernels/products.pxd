@@ -72,8 +72,10 @@ cdef inline void micro_kernel(
                     a = spread(A[i], tag)
                 elif layout == A_ROWS:
                     a = spread(A[i * stride], tag)
-                else:
+                elif layout == A_PANELS:
                     a = spread(A[i * lanes], tag)
+                else:
+                    trap()
                 for j in range(vectors):
                     total[i][j] = vector_multiply_add(a, b[j], total[i][j])
             A += stride if layout == A_COLUMNS else 1

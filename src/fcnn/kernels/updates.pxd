@@ -32,7 +32,7 @@ cdef struct Rule:
     double beta1                # Adam, AdamW
     double beta2                # Adam, AdamW
     double epsilon              # Adam, AdamW
-    bint epsilon_hat            # whether epsilon joins the root before its bias is corrected
+    bint epsilon_hat            # p <- p - lr_t m / (sqrt(v) + epsilon): Adam, end of section 2
     void* first                 # velocity of SGD with momentum, first moment of Adam
     void* second                # second moment of Adam
     Py_ssize_t step             # updates made so far
@@ -73,6 +73,8 @@ cdef inline bint cannot_overflow(
     cdef double large = 1e15
     cdef double bound = math.sqrt(a_squares) * math.sqrt(delta_squares) + math.fabs(l1)
     cdef double decay = math.fabs(rule.weight_decay) + math.fabs(l2)
+    if not (rule.name == SGD or rule.name == ADAM or rule.name == ADAMW):
+        trap()                  # the bound of another rule would be another one
     return (bound * max(rule.lr, 1.0) < large and rule.lr < large
             and decay < 1e5 and rule.lr * decay <= 1)
 
@@ -105,9 +107,15 @@ cdef inline RuleConstants rule_constants(
     cdef double* c = constants.c
     constants.rule = rule
     c[DESCENT] = -rule.lr
-    c[DECAY] = l2 + (0 if rule.name == ADAMW else rule.weight_decay)
+    c[DECAY] = l2
+    c[DECAY_FACTOR] = 1
+    if rule.name == SGD or rule.name == ADAM:
+        c[DECAY] += rule.weight_decay
+    elif rule.name == ADAMW:
+        c[DECAY_FACTOR] = 1 - rule.lr * rule.weight_decay
+    else:
+        trap()
     c[MOMENTUM] = rule.momentum
-    c[DECAY_FACTOR] = 1 - rule.lr * rule.weight_decay if rule.name == ADAMW else 1
     c[BETA1] = rule.beta1
     c[BETA2] = rule.beta2
     # Rounded once, from double: in float32 1 - beta2 would lose half its digits.
