@@ -96,7 +96,9 @@ def _python_imports(path, folder, homes):
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if re.match(r"\s*(?:from\s+(?:fcnn|\.)\S*\s+import|import\s+fcnn)\b", line):
             # What goes on in the next line names more of the same module.
-            text = line.strip().rstrip("(\\").rstrip(", ") + (" X" if line.strip()[-1] == "(" else "")
+            text = line.strip().rstrip("(\\").rstrip(", ") + (
+                " X" if line.strip()[-1] == "(" else ""
+            )
             for one in _Reader("_core", folder / "_core.pyx", folder, homes).read(text):
                 yield one._replace(path=path, line=number)
 
