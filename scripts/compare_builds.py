@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""Whether a build of the core computes what the reference and another build do.
+
+    FCNN_ISA=v2 python scripts/compare_builds.py record FILE    # what is expected, on any CPU
+    FCNN_ISA=v4 python scripts/compare_builds.py compare FILE   # where that build runs
+
+scripts/test_v4.sh runs the second line in an emulator. That is some hundred times slower than a
+CPU, so whatever is not of the build itself is computed beforehand: the references, and the bounds
+of the elementary functions. These need x87's long doubles, whose logarithms have in Bochs 2.7 no
+more digits than float64.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+# Activations, losses, sizes, optimizers, and data that fit them.
+from hash_training import HIDDEN, OPTIMIZERS, PAIRS, SIZES, make_data
+
+import fcnn
+
+DTYPES = ("float32", "float64")
+# Relative Euclidean distances. Roundings of one step are within the tests' tolerances, and those
+# of a training grow: here v3 is up to 1.1e-7 and 2.5e-16 from v2.
+OF_STEP = {"float32": 1e-5, "float64": 1e-12}
+OF_TRAINING = {"float32": 1e-6, "float64": 1e-14}
+ROWS = (1, 2, 3, 4, 5, 8, 9, 33, 300)
+# Widths around the tiles' edges of every build; 513 rows are more than a block.
+TILES = [
+    ((3, 2), 513), ((2, 12, 13, 11), 9), ((7, 24, 25, 23, 1), 3), ((65, 31, 33, 32, 10), 67),
+    ((5, 96, 97, 2), 11), ((9, 47, 48, 49, 7), 8), ((9, 63, 64, 65, 8), 5), ((16, 127, 129, 15), 4),
+]  # fmt: skip
+EXTRAS = {
+    "alone": {},
+    "dropout": {"dropout": 0.3},
+    "penalties, clipping and dropout": {
+        "l1": 1e-4, "l2": 1e-3, "clip_norm": 0.5, "dropout": (0.1, 0.2, 0.3)
+    },
+}  # fmt: skip
+
+
+def problems():
+    """Yield a name, a network, and a batch, as X, y and sample weights or None."""
+    shapes = [(SIZES[i % len(SIZES)], ROWS[i % len(ROWS)], *pair) for i, pair in enumerate(PAIRS)]
+    shapes += [(sizes, rows, "squared_error", "identity") for sizes, rows in TILES]
+    for i, (sizes, rows, loss, output) in enumerate(shapes):
+        hidden = [HIDDEN[(4 * i + l) % len(HIDDEN)] for l in range(len(sizes) - 2)]
+        for dtype in DTYPES:
+            rng = np.random.default_rng(i)
+            network = fcnn.Network(sizes, hidden, output, loss=loss, dtype=dtype, rng=i)
+            network.parameters += 0.05 * rng.standard_normal(network.num_parameters)
+            X, y, weight = make_data(rng, sizes, loss, rows)
+            y = np.eye(sizes[-1])[y] if loss == "cross_entropy" else y
+            batch = X.astype(dtype), y.astype(dtype), weight.astype(dtype) if i % 2 else None
+            yield f"{'-'.join(map(str, sizes))} {output}, {loss}", network, batch
+
+
+def steps():
+    """Yield names, what outputs, loss and gradient this build gives, network, and batch."""
+    for name, network, batch in problems():
+        loss, gradient = network.gradients(*batch)
+        for what, value in [
+            ("outputs", network.predict(batch[0])), ("loss", loss), ("gradient", gradient)
+        ]:  # fmt: skip
+            yield f"{what} of {name}, {network.dtype}", np.asarray(value), network, batch
+
+
+def references():
+    """Yield what fcnn.reference gives for each of steps()."""
+    for name, _, network, (X, y, weight) in steps():
+        twin = fcnn.reference.Network(
+            network.sizes, network.activations, network.loss, network.dtype
+        )
+        twin.parameters[:] = network.parameters
+        if name.startswith("outputs"):
+            yield twin.predict(X)
+        else:
+            yield twin.gradients(X, y, weight)[name.startswith("gradient")]
+
+
+def trainings():
+    """Yield names, dtypes, and the parameters that this build trains."""
+    sizes = (20, 33, 17, 3)
+    for kind, optimizer in OPTIMIZERS.items():
+        for extra, arguments in EXTRAS.items():
+            for dtype in DTYPES:
+                X, y, weight = make_data(np.random.default_rng(0), sizes, "cross_entropy", 70)
+                network = fcnn.Network(sizes, ("gelu", "tanh"), dtype=dtype, rng=0)
+                network.fit(
+                    X, y, epochs=2, batch_size=32, optimizer=optimizer(0.01), rng=5,
+                    sample_weight=weight, **arguments,
+                )  # fmt: skip
+                yield f"{kind}, {extra}, {dtype}", dtype, network.parameters
+
+
+def functions():
+    """Yield the names and dtypes of the elementary functions."""
+    names = ("exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid")
+    yield from ((name, dtype) for name in names for dtype in DTYPES)
+
+
+def bounds():
+    """Yield for each of functions() arguments, and the least and the largest value allowed."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    tests = importlib.import_module("test_elementary")
+    for name, dtype in functions():
+        all_of_them = tests.sample(dtype)
+        chosen = np.random.default_rng(0).permutation(len(all_of_them))[:20_000]
+        x, true = all_of_them[chosen], tests.truth(name, dtype)[chosen]
+        with np.errstate(over="ignore"):
+            low = high = true.astype(dtype)
+            for _ in range(tests.LARGEST_ERROR):
+                low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
+        yield x, low, high
+
+
+def record(path):
+    """Write what is expected, the trainings by this build."""
+    expected = {}
+    for i, value in enumerate(references()):
+        expected[f"step {i}"] = value
+    for i, (_, _, parameters) in enumerate(trainings()):
+        expected[f"training {i}"] = parameters
+    for i, three in enumerate(bounds()):
+        expected[f"function {i}"] = np.stack(three)
+    np.savez(path, **expected)
+
+
+def distance(a, b):
+    """Return the Euclidean norm of a - b relative to that of b."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300)
+
+
+def compare(path):
+    """Print what of this build is not as expected, and return how many things that are."""
+    expected = np.load(path)
+    isa = fcnn.show_config("dicts")["instruction set"]
+    wrong = []
+
+    def report(what, count, largest):
+        off = ", ".join(f"{dtype} {largest[dtype]:.1e}" for dtype in DTYPES)
+        print(f"{isa}: {count} {what}, at most off by {off}", flush=True)
+
+    count, largest = 0, dict.fromkeys(DTYPES, 0)
+    for i, (name, value, network, _) in enumerate(steps()):
+        off = distance(value, expected[f"step {i}"])
+        dtype = str(network.dtype)
+        count, largest[dtype] = count + 1, max(largest[dtype], off)
+        if not off < OF_STEP[dtype]:  # NaN included
+            wrong.append(f"{name}: {off:.1e} from the reference")
+    report("outputs, losses and gradients", count, largest)
+
+    count, largest = 0, dict.fromkeys(DTYPES, 0)
+    for i, (name, dtype, parameters) in enumerate(trainings()):
+        off = distance(parameters, expected[f"training {i}"])
+        count, largest[dtype] = count + 1, max(largest[dtype], off)
+        if not off < OF_TRAINING[dtype]:
+            wrong.append(f"training by {name}: {off:.1e} from the other build")
+    report("trainings", count, largest)
+
+    for i, (name, dtype) in enumerate(functions()):
+        x, low, high = expected[f"function {i}"]
+        y = fcnn._dispatch.core.elementary(name, x)
+        outside = ~((low <= y) & (y <= high) | np.isnan(y) & np.isnan(low))
+        if outside.any():
+            k = outside.argmax()
+            wrong.append(
+                f"{name}, {dtype}: {outside.sum()} of {len(x)}, the first {name}({x[k]!r}) = "
+                f"{y[k]!r}, not within {low[k]!r} and {high[k]!r}"
+            )
+    print(f"{isa}: {i + 1} elementary functions")
+
+    for line in wrong:
+        print(f"WRONG: {line}")
+    print(f"{isa}: {f'{len(wrong)} WRONG' if wrong else 'all as expected'}")
+    return len(wrong)
+
+
+if __name__ == "__main__":
+    command, path = sys.argv[1:]
+    sys.exit({"record": record, "compare": compare}[command](path) and 1)
