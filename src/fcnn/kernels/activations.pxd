@@ -7,6 +7,8 @@ A comparison is written so that NaN takes the branch that keeps it NaN. A bare 1
 and would turn the arithmetic of floats into that of doubles: hence <real> 1.
 """
 
+from libc.string cimport memcpy
+
 from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
@@ -95,8 +97,10 @@ cdef inline void one_activation(
         for i in range(count):
             delta[i] *= sigma_derivative(activation, z[i], a[i])
     else:
+        # In place: of two arrays that are the same GCC believes that they overlap, and computes one
+        # entry after the other (one row of 64-100-10: 720 ns instead of 690).
         for i in range(count):
-            a[i] = sigma(activation, z[i])
+            a[i] = sigma(activation, a[i])
 
 
 cdef inline void any_activation(
@@ -107,10 +111,11 @@ cdef inline void any_activation(
     Py_ssize_t count,
 ) noexcept nogil:
     """Name the activation, which makes it a constant."""
+    if not backward and a != z:
+        memcpy(a, z, count * sizeof(real))
     if activation == IDENTITY:
-        if not backward and a != z:
-            one_activation(IDENTITY, backward, z, a, delta, count)
-    elif not SPECIALIZED:
+        return
+    if not SPECIALIZED:
         one_activation(activation, backward, z, a, delta, count)
     elif activation == SIGMOID:
         one_activation(SIGMOID, backward, z, a, delta, count)
