@@ -63,3 +63,27 @@ def test_an_example_runs(code, tmp_path, monkeypatch, capsys):
         assert names["net"].evaluate(X[1500:], y[1500:])["accuracy"] > 0.92
     if "binary" in code:
         assert (names["net"].predict(names["X"]).round().ravel() == names["y"]).all()
+
+
+ROOT = README.parent
+
+
+@pytest.mark.skipif(not (ROOT / ".ci").is_dir(), reason="not the repository: files are left out")
+@pytest.mark.parametrize(
+    "path", [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_links_lead_somewhere(path):
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", path.read_text("utf-8"))
+    missing = [link for link in links if not (path.parent / link).exists()]
+    assert not missing
+
+
+def test_documents_that_the_source_names_exist():
+    named = {
+        document
+        for folder in ("src", "docs", "scripts", "benchmarks")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".pyx", ".pxi", ".pxd", ".h", ".md")
+        for document in re.findall(r"docs/[\w-]+\.md", path.read_text("utf-8"))
+    }
+    assert not [document for document in named if not (ROOT / document).exists()]
