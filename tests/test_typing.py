@@ -4,6 +4,7 @@
 """
 
 import inspect
+import pkgutil
 import subprocess
 import sys
 import typing
@@ -14,6 +15,8 @@ import pytest
 import typed_example
 
 import fcnn
+from fcnn import _dispatch
+from fcnn._cpu import BUILDS
 
 TESTS = Path(__file__).parent
 CLASSES = [
@@ -57,9 +60,15 @@ def test_the_stubs_are_those_of_the_modules(tmp_path):
         pytest.importorskip(package)
     config = tmp_path / "mypy.ini"
     config.write_text("[mypy-tqdm.*,matplotlib.*]\nignore_missing_imports = True\n")
+    modules = ["fcnn"]
+    # stubtest imports what it checks, and a build that this CPU cannot run would end it.
+    left_out = {module for _, module, _ in BUILDS} - set(_dispatch.available().values())
+    if left_out:
+        names = (module.name for module in pkgutil.iter_modules(fcnn.__path__))
+        modules = [f"fcnn.{name}" for name in names if name not in left_out | {"__main__"}]
     run(
-        tmp_path, "mypy.stubtest", "fcnn", "--mypy-config-file", config,
-        "--allowlist", TESTS / "stubtest_allowlist.txt",
+        tmp_path, "mypy.stubtest", *modules, "--mypy-config-file", config,
+        "--allowlist", TESTS / "stubtest_allowlist.txt", "--ignore-unused-allowlist",
     )  # fmt: skip
 
 

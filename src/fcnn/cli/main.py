@@ -114,7 +114,6 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return _option(lambda text: check.as_choice("", text, choices))
 
 
-@_option
 def _layers(text: str) -> tuple[int, ...]:
     if text.strip().lower() == "none":
         return ()
@@ -126,7 +125,6 @@ def _layers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-@_option
 def _activations(text: str) -> str | list[str]:
     names = [
         check.as_choice("", part.strip(), check.HIDDEN_ACTIVATIONS) for part in text.split(",")
@@ -235,11 +233,11 @@ def _add_train(commands: Any) -> None:
     group = parser.add_argument_group("network")
     add = group.add_argument
     add(
-        "--layers", type=_layers, default=(128,), metavar="SIZES",
+        "--layers", type=_option(_layers), default=(128,), metavar="SIZES",
         help="nodes of each hidden layer, as in 128 (default) or 128,64; none for no hidden layer",
     )  # fmt: skip
     add(
-        "--activation", type=_activations, default="relu", metavar="NAMES",
+        "--activation", type=_option(_activations), default="relu", metavar="NAMES",
         help="of the hidden layers, one name for all or one for each, as in relu,tanh: "
         f"{', '.join(check.HIDDEN_ACTIVATIONS)} (default relu)",
     )  # fmt: skip
