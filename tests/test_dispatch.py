@@ -1,6 +1,7 @@
 """Which build of the core runs, and that every build is what it says."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -34,6 +35,17 @@ def test_the_module_that_asks_the_cpu_uses_the_stable_abi():
 
 def test_a_build_has_the_instruction_set_of_its_name(core, isa):
     assert isa == core.ISA
+
+
+def test_a_build_has_the_tile_of_its_row(core):
+    table = Path(__file__).parent.parent / "src" / "fcnn" / "kernels" / "isa.h"
+    if not table.exists():
+        pytest.skip("the source is not here")
+    row = re.search(rf"ISA\({core.ISA}, \w+, \d, (\d+), (\w+), (\d),", table.read_text())
+    octets, vectors = int(row[1]), int(row[3])
+    rows = {2, 3} if row[2] == "FCNN_V2_MR" else {int(row[2])}  # v2: by the compiler
+    assert core.micro_tile_shape()[::2] == (octets, vectors * octets // 4)
+    assert core.micro_tile_shape()[1] in rows
 
 
 def test_the_fastest_available_build_is_chosen():

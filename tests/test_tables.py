@@ -17,7 +17,7 @@ from structure import ROOT
 
 import fcnn
 from fcnn import _dispatch, initializers, optimizers, reference
-from fcnn.convert import c, keras, onnx, sklearn, torch
+from fcnn.convert import keras, onnx, sklearn, torch
 from fcnn.plot import diagram
 
 CORE = _dispatch.core
@@ -30,18 +30,13 @@ def rules_of_the_header():
     return [name.lower() for name in re.findall(r"FCNN_(\w+)", enum)]
 
 
-# What has an entry for each name, and the names.
+# What has an entry for each name, and the names; of converters: test_convert_complete.py.
 TABLES = {
     # The softmax has no sigma of one node alone: reference.softmax.
     "reference.ACTIVATIONS": (reference.ACTIVATIONS, ACTIVATIONS - {"softmax"}),
     "reference.LOSSES": (reference.LOSSES, LOSSES),
     "reference.UPDATES": (reference.UPDATES, RULES),
     "initializers._AUTO": (initializers._AUTO, ACTIVATIONS),
-    "convert.sklearn.HIDDEN": (sklearn.HIDDEN, ACTIVATIONS),
-    "convert.torch.MODULES": (torch.MODULES, ACTIVATIONS),
-    "convert.onnx.OPERATORS": (onnx.OPERATORS, ACTIVATIONS),
-    "convert.keras.NAMES": (keras.NAMES, ACTIVATIONS),
-    "convert.c.FUNCTIONS": (c.FUNCTIONS, ACTIVATIONS),
     "plot.diagram.SHOWS_ZERO_TARGETS": (diagram.SHOWS_ZERO_TARGETS, LOSSES),
     "optimizers.OPTIMIZERS": (optimizers.OPTIMIZERS, RULES),
     "the rules in include/fcnn.h": (rules_of_the_header(), RULES),
