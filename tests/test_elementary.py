@@ -5,8 +5,10 @@ An error is counted in units in the last place (ULP) that the true value has in 
 
 import decimal
 import functools
+import importlib
 import math
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,3 +190,23 @@ def test_a_value_does_not_depend_on_its_place_in_the_array(core, name, dtype):
     for first, length in ((0, 1), (1, 1), (2, 3), (3, 7), (4, 17), (5, 31), (40, 40)):
         part = core.elementary(name, x[first : first + length].copy())
         np.testing.assert_array_equal(part, y[first : first + length])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_emulators_comparison_notices_a_wrong_value(dtype, monkeypatch):
+    """compare_builds.py of each value of log, half of which are NaN, and of one near it."""
+    scripts = Path(__file__).parents[1] / "scripts"
+    if not scripts.is_dir():
+        pytest.skip("the scripts are not here")
+    monkeypatch.syspath_prepend(scripts)
+    is_off = importlib.import_module("compare_builds").is_off
+    true = truth("log", dtype).astype(dtype)
+    assert 0.4 < np.isnan(true).mean() < 0.6
+    assert not is_off(true, true).any()
+    assert is_off(np.where(np.isnan(true), 1, np.nan).astype(dtype), true).all()
+    number = ~np.isnan(true)
+    y = true[number]
+    for factor in (-1, 1 + 8 * np.finfo(dtype).eps):
+        with np.errstate(over="ignore"):
+            other = y * y.dtype.type(factor)
+        np.testing.assert_array_equal(is_off(other, y), (other != y) | (y == 0) & (factor < 0))
