@@ -16,11 +16,11 @@ BUILD := build/dev
 ISA ?= native
 # Without a word, what was chosen last.
 FULL ?= $(if $(wildcard $(BUILD)/installed-*-1-*),1,0)
-OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-O1)
+OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-Og)
 RUN := $(VENV)/bin/python
-# A pip that there is already, from 22.3 on; to make another one takes 6 s.
-PIP := $(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && \
-	echo $(PYTHON) -m pip --python $(RUN) || echo $(VENV)/bin/pip)
+# A pip that there is already, from 22.3 on; to make another one takes 6 s. Asked for when needed.
+PIP = $(eval PIP := $$(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && \
+	echo $(PYTHON) -m pip --python $(RUN) || echo $(VENV)/bin/pip))$(PIP)
 
 .PHONY: dev quick test lint bench docs
 
@@ -40,16 +40,18 @@ dev: $(INSTALLED)
 	$(VENV)/bin/cmake --install $(BUILD) \
 		--prefix "$$($(RUN) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" > /dev/null
 
-$(INSTALLED): $(VENV)/made pyproject.toml CMakeLists.txt
+$(INSTALLED): $(VENV)/made Makefile pyproject.toml CMakeLists.txt
 	rm -f $(BUILD)/installed-*
-	$(call INSTALL,,--no-deps)
+	$(PIP) install --quiet --no-compile $(TESTING) & $(call INSTALL,,--no-deps) && wait $$!
 	touch $@
 
-# What building and the quick tests need; the rest comes with the verbs that need it.
+# What building and the quick tests need; the rest comes with the verbs that need it. Two pips at a
+# time, of packages that share none: one takes as long to unpack as the core to compile.
+TESTING := "safetensors>=0.4" "pytest>=8" "pytest-xdist>=3.6"
 $(VENV)/made:
 	$(PYTHON) -m venv $(if $(findstring --python,$(PIP)),--without-pip) $(VENV)
-	$(PIP) install --quiet --no-compile "scikit-build-core>=0.11" "cython>=3.1" "cmake>=3.26" ninja \
-		"numpy>=2.0" "safetensors>=0.4" "pytest>=8" "pytest-xdist>=3.6"
+	$(PIP) install --quiet --no-compile "numpy>=2.0" "cmake>=3.26" & \
+		$(PIP) install --quiet --no-compile "scikit-build-core>=0.11" "cython>=3.1" ninja && wait $$!
 	touch $@
 
 quick: dev
