@@ -1,7 +1,12 @@
 """Every build of the core as a fixture, and networks with random parameters."""
 
 import importlib
+import os
 from pathlib import Path
+
+# Before NumPy is loaded. Each worker of pytest-xdist is there for one CPU, and threads of OpenBLAS
+# that have none wait in a loop: a quarter of the tests' time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -49,10 +54,34 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if item.get_closest_marker("slow") is None]
 
 
+def builds(config, all_of_them=False):
+    """Return the builds that tests run for: what this CPU runs, or all; with an option, one."""
+    if config.getoption("--one-build") or config.getoption("--quick"):
+        return [_dispatch.isa]
+    return [isa for isa in VARIANTS if all_of_them or isa in _dispatch.available()]
+
+
 def pytest_generate_tests(metafunc):
     if "isa" in metafunc.fixturenames:
-        one = metafunc.config.getoption("--one-build") or metafunc.config.getoption("--quick")
-        metafunc.parametrize("isa", [_dispatch.isa] if one else list(VARIANTS), indirect=True)
+        # Of a build that this CPU cannot run there would be 1,450 tests, all skipped.
+        names = builds(metafunc.config, all_of_them="core" not in metafunc.fixturenames)
+        metafunc.parametrize("isa", names, indirect=True)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    for isa in VARIANTS:
+        if isa not in builds(config):
+            why = "not asked for" if isa in _dispatch.available() else "this CPU cannot run it"
+            terminalreporter.line(f"NOT TESTED: the {isa} build, {why}")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_make_scheduler(config, log):
+    # Each worker begins with a part of the files, so what a file computes or builds for all its
+    # tests is made once, not by each worker.
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.option.dist == "load" else None
 
 
 @pytest.fixture
@@ -63,9 +92,7 @@ def isa(request):
 
 @pytest.fixture
 def core(isa):
-    """One build of the core; a build that this CPU cannot run is skipped, an absent one fails."""
-    if isa not in _dispatch.available():
-        pytest.skip(f"this CPU cannot run the {isa} build")
+    """One build of the core that this CPU can run; an absent one fails."""
     return importlib.import_module(f"fcnn.{VARIANTS[isa]}")
 
 

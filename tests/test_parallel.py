@@ -33,9 +33,9 @@ def problem(dtype, sizes=(21, 50, 33, 5), rows=300, weighted=True, loss="cross_e
     ids=["sgd", "nesterov", "adam", "adamw"],
 )
 def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_size, make):
-    # Threads that share a CPU wait long for each other, twice a batch: 40 batches are enough.
+    # Threads that share a CPU wait long for each other, twice a batch: 12 batches are enough.
     network, batch = problem(dtype)
-    X, y, weight = (v[: 40 * batch_size] for v in batch)
+    X, y, weight = (v[: 12 * batch_size] for v in batch)
     order = np.random.default_rng(1).permutation(len(X))
     results = []
     for threads in (1, *THREADS):

@@ -248,6 +248,7 @@ def test_a_class_without_samples():
     assert cells(figure.axes[0])[1, 1] == "0"
 
 
+@pytest.mark.slow(reason="700 texts")
 def test_many_classes():
     rng = np.random.default_rng(0)
     y = rng.integers(26, size=5000)

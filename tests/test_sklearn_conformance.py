@@ -48,17 +48,20 @@ class Float32Regressor(_InFloat32, ours.MLPRegressor):
     pass
 
 
-@parametrize_with_checks(
-    [ours.MLPClassifier(), ours.MLPRegressor(), Float32Classifier(), Float32Regressor()]
-)
-def test_scikit_learns_checks(estimator, check, monkeypatch):
-    if isinstance(estimator, _InFloat32):
-        # Of check_sample_weight_equivalence: 1e-7 by default, less than float32 can tell apart.
-        monkeypatch.setattr(
-            estimator_checks,
-            "assert_allclose_dense_sparse",
-            functools.partial(estimator_checks.assert_allclose_dense_sparse, rtol=1e-3),
-        )
+@parametrize_with_checks([ours.MLPClassifier(), ours.MLPRegressor()])
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow(reason="all of them again")
+@parametrize_with_checks([Float32Classifier(), Float32Regressor()])
+def test_scikit_learns_checks_in_float32(estimator, check, monkeypatch):
+    # Of check_sample_weight_equivalence: 1e-7 by default, less than float32 can tell apart.
+    monkeypatch.setattr(
+        estimator_checks,
+        "assert_allclose_dense_sparse",
+        functools.partial(estimator_checks.assert_allclose_dense_sparse, rtol=1e-3),
+    )
     check(estimator)
 
 
@@ -86,7 +89,11 @@ def scikit_learns_tests():
                  str(path), "exec"), names)  # fmt: skip
     assert names["MLPClassifier"] is ours.MLPClassifier
     left_out = {"test_fit", "test_gradient"}
-    return {n: v for n, v in names.items() if n.startswith("test_") and n not in left_out}
+    tests = {n: v for n, v in names.items() if n.startswith("test_") and n not in left_out}
+    for name in ("test_n_iter_no_change_inf", "test_partial_fit_classification"):
+        if name in tests:
+            pytest.mark.slow(reason="hundreds of epochs")(tests[name])
+    return tests
 
 
 globals().update(scikit_learns_tests())
@@ -135,7 +142,9 @@ def threads_of_a_fit():
     return ours.MLPClassifier()._threads()
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing"])
+@pytest.mark.parametrize(
+    "backend", [pytest.param("loky", marks=slow), "threading", "multiprocessing"]
+)
 @pytest.mark.thread_unsafe(reason="the default is another outside of the main thread")
 def test_workers_take_one_thread(backend):
     from joblib import Parallel, delayed
@@ -151,7 +160,10 @@ def test_workers_take_one_thread(backend):
     "wrap",
     [
         lambda e: make_pipeline(StandardScaler(), e),
-        lambda e: CalibratedClassifierCV(e, cv=3),
+        pytest.param(
+            lambda e: CalibratedClassifierCV(e, cv=3),
+            marks=pytest.mark.slow(reason="9 trainings of each library"),
+        ),
         lambda e: BaggingClassifier(e, 3, random_state=0),
     ],
     ids=["Pipeline", "CalibratedClassifierCV", "BaggingClassifier"],
