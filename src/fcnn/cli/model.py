@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
+from fcnn._validation import TARGETS
 from fcnn.cli.data import (
     CommandError,
     as_labels,
@@ -52,8 +53,8 @@ def _classes(net: fcnn.Network) -> tuple[str, ...]:
     """Return the names of the classes; none if the outputs are numbers."""
     n_out = net.sizes[-1]
     if net.preprocessing is None:
-        yes_or_no = net.loss == "binary_cross_entropy" and n_out == 1
-        n_classes = n_out if net.loss == "cross_entropy" else 2 * yes_or_no
+        yes_or_no = TARGETS[net.loss] == "probabilities" and n_out == 1
+        n_classes = n_out if TARGETS[net.loss] == "classes" else 2 * yes_or_no
         return tuple(str(k) for k in range(n_classes))
     return net.preprocessing.classes
 

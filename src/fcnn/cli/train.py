@@ -129,7 +129,7 @@ def _progress_bar(epochs: int, wanted: bool) -> Any:
 
 def _encoded(labels: Array, n_out: int, loss: str, dtype: str) -> Array:
     """Return labels as the targets of a loss: themselves, 0 or 1, or one-hot rows."""
-    if loss == "cross_entropy":
+    if check.TARGETS[loss] == "classes":
         return labels
     if n_out == 1:
         return labels.astype(dtype)
@@ -161,14 +161,14 @@ def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fc
     loss = options.loss or DEFAULT_LOSSES[targets.task]
     if targets.classes:
         n_out = len(targets.classes)
-        if loss == "binary_cross_entropy" and n_out == 2:
+        if check.TARGETS[loss] == "probabilities" and n_out == 2:
             n_out = 1
     else:
         n_out = 1 if targets.y.ndim == 1 else targets.y.shape[1]
-        if loss == "cross_entropy":
-            others = [name for name in check.OUTPUT_ACTIVATIONS if name != loss]
+        if check.TARGETS[loss] == "classes":
+            others = [name for name, kind in check.TARGETS.items() if kind != "classes"]
             raise CommandError(
-                f"--loss: cross_entropy is for classes, but {data.whose} is for regression "
+                f"--loss: {loss} is for classes, but {data.whose} is for regression "
                 f"({targets.reason}); expected {check.listed(others)}, or --task classification"
             )
     with refusals(
@@ -347,10 +347,10 @@ def _validation_score(
 ) -> Callable[[fcnn.Network], tuple[str, float]] | None:
     """Return the score of the task where `Network.evaluate` has another one for the loss."""
     if targets.classes:
-        if net.loss == "cross_entropy" or net.sizes[-1] == 1:
+        if check.TARGETS[net.loss] == "classes" or net.sizes[-1] == 1:
             return None
         return lambda net: ("accuracy", accuracy(net.predict(X), y))
-    if net.loss == "binary_cross_entropy":
+    if check.TARGETS[net.loss] == "probabilities":
         return lambda net: ("r2", r2(net.predict(X), y.reshape(len(y), -1)))
     return None
 

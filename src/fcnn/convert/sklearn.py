@@ -28,8 +28,13 @@ HIDDEN: dict[str, str | None] = {
 }  # fmt: skip
 # And of an output.
 OUTPUT = {"identity": "identity", "sigmoid": "logistic", "softmax": "softmax", "exp": "exp"}
-# The losses that it has, each with its natural output.
-LOSSES = ("squared_error", "poisson", "binary_cross_entropy", "cross_entropy")
+# The losses that it has, each with its natural output: the estimator, and what it is told.
+LOSSES: dict[str, tuple[str, dict[str, str]]] = {
+    "squared_error": ("MLPRegressor", {}),
+    "poisson": ("MLPRegressor", {"loss": "poisson"}),
+    "binary_cross_entropy": ("MLPClassifier", {}),
+    "cross_entropy": ("MLPClassifier", {}),
+}
 
 
 def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
@@ -116,30 +121,25 @@ def to_sklearn(net: Network) -> Any:
     natural = check.OUTPUT_ACTIVATIONS[net.loss][0]
     if net.loss not in LOSSES or output != natural:
         raise ValueError(f"net: scikit-learn has no {output} outputs with loss {net.loss}")
-    n_out = net.sizes[-1]
-    if net.loss == "cross_entropy" and n_out == 2:
+    n_out, labels = net.sizes[-1], check.TARGETS[net.loss] == "classes"
+    if labels and n_out == 2:
         raise ValueError(
             "net: scikit-learn's classifier of two classes has one output, got 2; one output goes "
             "with binary_cross_entropy"
         )
     # A step on a row of zeros makes all that an estimator has after a fit; what it says of that
     # step is taken back then.
-    options = {
-        "hidden_layer_sizes": net.sizes[1:-1],
-        "activation": HIDDEN[hidden.pop()] if hidden else "identity",
-        "random_state": 0,
-    }
+    name, options = LOSSES[net.loss]
+    estimator = getattr(neural, name)(
+        hidden_layer_sizes=net.sizes[1:-1],
+        activation=HIDDEN[hidden.pop()] if hidden else "identity",
+        random_state=0,
+        **options,
+    )
+    classifies = isinstance(estimator, neural.MLPClassifier)
     X = np.zeros((1, net.sizes[0]), net.dtype)
-    if "entropy" in net.loss:
-        estimator = neural.MLPClassifier(**options)
-        multilabel = net.loss == "binary_cross_entropy" and n_out > 1
-        y = np.zeros((1, n_out), int) if multilabel else np.zeros(1, int)
-        estimator.partial_fit(X, y, classes=np.arange(max(n_out, 2)))
-    else:
-        if net.loss == "poisson":
-            options["loss"] = "poisson"
-        estimator = neural.MLPRegressor(**options)
-        estimator.partial_fit(X, np.zeros(1 if n_out == 1 else (1, n_out), net.dtype))
+    y = np.zeros(1 if labels or n_out == 1 else (1, n_out), int if classifies else net.dtype)
+    estimator.partial_fit(X, y, **({"classes": np.arange(max(n_out, 2))} if classifies else {}))
     estimator.set_params(random_state=None)
     estimator.coefs_ = [np.ascontiguousarray(layer.W.T) for layer in layers]
     estimator.intercepts_ = [layer.b for layer in layers]

@@ -37,17 +37,27 @@
 #define FCNN_V2_MR 3
 #endif
 
-/* What the compiler was told to build, not what the file is called. */
+/* What the compiler was told to build, not what the file is called. Nothing else asks the compiler:
+   the instructions of vector.h follow from FCNN_IS_..., those of real.h from FCNN_HAS_FMA. */
 #if defined(__AVX512F__)
 #define FCNN_ISA v4
+#define FCNN_IS_V4 1
+#define FCNN_HAS_FMA 1
 #elif defined(__AVX2__)
 #define FCNN_ISA v3
+#define FCNN_IS_V3 1
+#define FCNN_HAS_FMA 1
 #elif defined(__SSE4_2__)
 #define FCNN_ISA v2
+#define FCNN_IS_V2 1
+#define FCNN_HAS_FMA 0
 #elif defined(__aarch64__)
 #define FCNN_ISA neon
+#define FCNN_IS_NEON 1
+#define FCNN_HAS_FMA 1
 #else
 #define FCNN_ISA generic
+#define FCNN_HAS_FMA 0
 #endif
 
 #define FCNN_ROW(name, module, level, bytes, MR, vectors, limit_rows, limit_columns, flags)        \

@@ -6,12 +6,12 @@
 #ifndef FCNN_REAL_H
 #define FCNN_REAL_H
 
-#if defined(__FMA__) || defined(__aarch64__)
-#define FCNN_HAS_FMA 1
+#include "isa.h"
+
+#if FCNN_HAS_FMA
 #define fcnn_fmaf(a, b, c) __builtin_fmaf(a, b, c)
 #define fcnn_fma(a, b, c) __builtin_fma(a, b, c)
 #else
-#define FCNN_HAS_FMA 0
 #define fcnn_fmaf(a, b, c) ((a) * (b) + (c))
 #define fcnn_fma(a, b, c) ((a) * (b) + (c))
 #endif

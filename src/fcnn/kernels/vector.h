@@ -4,19 +4,19 @@
 
 #include "isa.h"
 
-#if defined(__AVX512F__)
+#if defined(FCNN_IS_V4)
 #include <immintrin.h>
 #define fcnn_fma_f(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define fcnn_fma_d(a, b, c) _mm512_fmadd_pd(a, b, c)
 #define fcnn_sqrt_f(x) _mm512_sqrt_ps(x)
 #define fcnn_sqrt_d(x) _mm512_sqrt_pd(x)
-#elif defined(__FMA__)
+#elif defined(FCNN_IS_V3)
 #include <immintrin.h>
 #define fcnn_fma_f(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define fcnn_fma_d(a, b, c) _mm256_fmadd_pd(a, b, c)
 #define fcnn_sqrt_f(x) _mm256_sqrt_ps(x)
 #define fcnn_sqrt_d(x) _mm256_sqrt_pd(x)
-#elif defined(__aarch64__)
+#elif defined(FCNN_IS_NEON)
 #include <arm_neon.h>
 #define fcnn_fma_f(a, b, c)                                                                        \
     (fcnn_f) vfmaq_f32((float32x4_t) (c), (float32x4_t) (a), (float32x4_t) (b))
@@ -24,7 +24,7 @@
     (fcnn_d) vfmaq_f64((float64x2_t) (c), (float64x2_t) (a), (float64x2_t) (b))
 #define fcnn_sqrt_f(x) (fcnn_f) vsqrtq_f32((float32x4_t) (x))
 #define fcnn_sqrt_d(x) (fcnn_d) vsqrtq_f64((float64x2_t) (x))
-#elif defined(__SSE2__)
+#elif defined(FCNN_IS_V2)
 #include <immintrin.h>
 #define fcnn_fma_f(a, b, c) ((a) * (b) + (c))
 #define fcnn_fma_d(a, b, c) ((a) * (b) + (c))

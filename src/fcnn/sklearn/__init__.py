@@ -26,6 +26,7 @@ if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
     raise ImportError(f"fcnn.sklearn needs scikit-learn 1.9 or newer, got {sklearn.__version__}")
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from fcnn._validation import TARGETS
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
@@ -124,13 +125,13 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         return CLASSIFICATION[self._label_binarizer.y_type_]
 
     def _targets(self, y: Array, smoothing: float) -> Array:
-        loss = self.network_.loss
-        if loss == "cross_entropy" and not smoothing:
+        targets = TARGETS[self.network_.loss]
+        if targets == "classes" and not smoothing:
             return y.argmax(axis=1).astype("int64")
         rows: Array = y.astype(self.network_.dtype)
         if not smoothing:
             return rows
-        classes = {"cross_entropy": y.shape[1], "binary_cross_entropy": 2}[loss]
+        classes = {"classes": y.shape[1], "probabilities": 2}[targets]
         return rows * (1 - smoothing) + smoothing / classes
 
 

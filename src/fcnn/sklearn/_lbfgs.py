@@ -13,7 +13,6 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from fcnn._dispatch import core
 from fcnn._views import layer_views
-from fcnn.sklearn._losses import pinball
 from fcnn.sklearn._samples import dense, parts
 
 if TYPE_CHECKING:
@@ -74,13 +73,14 @@ def _gradients(
     """Return the core's mean loss and its gradient, part by part."""
     network, threads, loss, total = estimator.network_, estimator._threads(), 0.0, 0.0
     gradient = np.zeros(network.num_parameters)
+    own = estimator._own_loss()
     for part in parts(X, network.dtype):
         rows = dense(X[part], network.dtype)
         some = None if weight is None else weight[part]
         share = float(len(rows) if some is None else some.sum())
-        if estimator.loss == "quantile":
+        if own is not None:
             outputs = network.predict(rows, n_threads=threads)
-            mean, dCda = pinball(outputs, y[part], some, estimator.quantile)
+            mean, dCda = own(outputs, y[part], some)
             # The squared error's derivative with respect to a is a - y, over the samples.
             pseudo = outputs - len(rows) * dCda
             _, slope = core.Network.gradients(network, rows, pseudo, None, threads)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import threading
 import time
@@ -27,7 +28,7 @@ from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
 from fcnn.network import Network
 from fcnn.sklearn._lbfgs import minimize
-from fcnn.sklearn._losses import Loss, pinball
+from fcnn.sklearn._losses import Loss, OwnLoss
 from fcnn.sklearn._monitor import Monitor
 from fcnn.sklearn._samples import dense, inputs, parts
 from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, train
@@ -245,6 +246,13 @@ class Perceptron(BaseEstimator):
         """Return what the loss is of the core's."""
         raise NotImplementedError
 
+    def _own_loss(self) -> OwnLoss | None:
+        """Return what takes the place of the core's loss; None where that is the estimator's."""
+        own, parameters = self._loss().own, self._loss().parameters
+        if own is None:
+            return None
+        return functools.partial(own, **{name: getattr(self, name) for name in parameters})
+
     def _scale(self) -> float:
         """Return what scikit-learn's loss is of the core's: one is not a sum over outputs."""
         return 1 / self.network_.sizes[-1] if self._loss().averaged else 1.0
@@ -261,13 +269,14 @@ class Perceptron(BaseEstimator):
     def _mean_loss(self, X: Any, y: Array, weight: Array | None) -> float:
         """Return the loss without its penalty, as scikit-learn defines it."""
         network, threads, total, loss = self.network_, self._threads(), 0.0, 0.0
+        own = self._own_loss()
         for part in parts(X, network.dtype):
             rows = dense(X[part], network.dtype)
             some = None if weight is None else weight[part]
             share = float(len(rows) if some is None else some.sum())
             mean, outputs = network.loss_and_outputs(rows, y[part], some, threads)
-            if self.loss == "quantile":
-                mean, _ = pinball(outputs, y[part], some, self.quantile)
+            if own is not None:
+                mean, _ = own(outputs, y[part], some)
             loss += share * mean
             total += share
         return float(loss / total * self._scale() + self._mean_constant(y, weight))

@@ -19,11 +19,11 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
-from fcnn.sklearn._losses import pinball
 from fcnn.sklearn._samples import dense, parts
 
 if TYPE_CHECKING:
     from fcnn.network import Network
+    from fcnn.sklearn._losses import OwnLoss
     from fcnn.sklearn._monitor import Monitor
     from fcnn.sklearn._perceptron import Perceptron
 
@@ -201,10 +201,11 @@ def _epoch(
     dropout = estimator._dropout(len(network.sizes) - 2)
     seed = 0 if dropout is None else int(estimator._random_state.randint(2**31))
     options = StepOptions(clip_norm=estimator.clip_norm, dropout=dropout)
-    if estimator.loss == "quantile":
+    own = estimator._own_loss()
+    if own is not None:
         for i, begin in enumerate(range(0, len(order), size)):
             rows = order[begin : begin + size]
-            _quantile_step(estimator, X, y, weight, rows, losses[i], seed + i, options)
+            _step_of_own_loss(estimator, own, X, y, weight, rows, losses[i], seed + i, options)
         return
     options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
     calls = _calls(X, y, weight, order, size, losses, network.dtype)
@@ -240,8 +241,9 @@ def _calls(
         )
 
 
-def _quantile_step(
+def _step_of_own_loss(
     estimator: Perceptron,
+    own: OwnLoss,
     X: Any,
     y: Array,
     weight: Array | None,
@@ -256,7 +258,7 @@ def _quantile_step(
     some = None if weight is None else weight[rows]
     l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
     outputs = network.outputs(X, threads, options.dropout, seed)
-    losses[0], dCda = pinball(outputs, y[rows], some, estimator.quantile)
+    losses[0], dCda = own(outputs, y[rows], some)
     losses[1] = l2 / 2 * sum(np.vdot(W, W) for W in estimator.coefs_)
     network.train_given(X, dCda, rule, threads, options._replace(l2=l2), seed=seed)
 
