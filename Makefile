@@ -58,7 +58,7 @@ quick: dev
 	$(RUN) -m pytest --quick -q -n auto
 
 test: dev
-	$(call INSTALL,[test],)
+	$(call INSTALL,[test-all],)
 	$(RUN) -m pytest --one-build -n auto
 
 lint: $(VENV)/made

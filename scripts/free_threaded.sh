@@ -53,7 +53,7 @@ rm -rf "$folder/dist"
 "$python" -m venv --clear "$folder/venv"
 # The first safetensors with wheels for it is 0.9.0rc1; pip prefers 0.8's source, which needs Rust.
 "$folder/venv/bin/pip" install --only-binary safetensors \
-    "$(echo "$folder"/dist/*.whl)[test]" pytest-run-parallel
+    "$(echo "$folder"/dist/*.whl)[test-all]" pytest-run-parallel
 "$folder/venv/bin/python" -W error -c \
     'import sys, fcnn; assert not sys._is_gil_enabled(), "the lock is on"'
 exec "$folder/venv/bin/python" -m pytest --parallel-threads="${THREADS:-8}" "$@"

@@ -59,7 +59,7 @@ platforms=(--platform linux_aarch64)
 for minor in {17..36}; do platforms+=(--platform "manylinux_2_${minor}_aarch64"); done
 rm -rf "$site"
 "$python" -m pip install --target "$site" --only-binary=:all: --no-compile \
-    --implementation cp --python-version 3.11 "${platforms[@]}" "$(echo "$work"/dist/*.whl)[test]"
+    --implementation cp --python-version 3.11 "${platforms[@]}" "$(echo "$work"/dist/*.whl)[test-all]"
 
 "$python" .ci/check_kernels.py "$site/fcnn"
 

@@ -731,6 +731,7 @@ def test_interrupted_elsewhere(here, run, monkeypatch):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudoterminal and SIGINT")
 @pytest.mark.skipif(os.name == "nt", reason="a POSIX terminal")
+@pytest.mark.slow(reason="a process that imports matplotlib and tqdm")
 def test_ctrl_c_on_a_terminal(here):
     """A real SIGINT to a real process, once its bar shows that an epoch is done."""
     pytest.importorskip("tqdm")
@@ -860,6 +861,7 @@ def python_m(*words, **options):
     )
 
 
+@pytest.mark.slow(reason="three processes")
 def test_as_a_module(here):
     done = python_m("--version")
     isa = fcnn.show_config("dicts")["instruction set"]

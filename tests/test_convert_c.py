@@ -117,7 +117,10 @@ def check_outputs(net, X, got):
     assert (error <= allowed).all(), (net, (error / allowed).max())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "dtype",
+    ["float32", pytest.param("float64", marks=pytest.mark.slow(reason="60 networks to compile"))],
+)
 def test_random_networks(compiler, dtype, tmp_path):
     rng = np.random.default_rng(0)
     nets = [random_network(rng, dtype, spread=spread) for spread in (1, 1, 3) for _ in range(12)]
