@@ -84,7 +84,7 @@ def test_a_forbidden_question_and_an_unknown_count(monkeypatch):
     assert threads.usable_cpus() == 1
 
 
-# --- Which of them ---------------------------------------------------------------------------------
+# --- Which of them -------------------------------------------------------------------------------
 #
 # Of threads that were made for a call; what one may use, it says itself while the call runs.
 

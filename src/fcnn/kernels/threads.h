@@ -55,13 +55,14 @@ typedef struct fcnn_team {
 #if FCNN_PINS
 typedef cpu_set_t fcnn_cpus;
 
-/* The CPUs of the calling thread's mask but the one it is on; returns how many, 0 if nobody is to be
-   pinned. */
+/* The CPUs of the calling thread's mask but the one it is on; returns how many, 0 if nobody is to
+   be pinned. */
 static int fcnn_other_cpus(fcnn_cpus *others, int *cpu)
 {
     *cpu = sched_getcpu();
     /* It fails where there are more than 1,024 CPUs, or in a sandbox. */
-    if (*cpu < 0 || *cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof *others, others) != 0) return 0;
+    if (*cpu < 0 || *cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof *others, others) != 0)
+        return 0;
     if (!CPU_ISSET(*cpu, others)) return 0;
     CPU_CLR(*cpu, others);
     return CPU_COUNT(others);
@@ -90,7 +91,10 @@ static void fcnn_give_room(int cpu, int former)
     (void) sched_setaffinity(0, sizeof mine, &mine);
 }
 
-static int fcnn_cpu(void) { return sched_getcpu(); }
+static int fcnn_cpu(void)
+{
+    return sched_getcpu();
+}
 
 static int fcnn_may_use(int cpu)
 {
