@@ -311,6 +311,36 @@ def test_bad_numbers(cpus, n, error, message):
         threads.resolve(n)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "rows", "batch_size", "count"),
+    [
+        ((4, 16, 3), 10**6, 16, 1),
+        ((4, 16, 3), 10**6, 10**6, 1),  # block by block: a batch's size is not what counts
+        ((64, 100, 10), 60_000, 128, 1),
+        ((64, 100, 10), 60_000, 256, 3),
+        ((784, 128, 10), 190, 190, 1),  # 19 million multiplications: over too soon
+        ((784, 128, 10), 200, 200, 8),
+        ((784, 128, 10), 60_000, 8, 1),
+        ((784, 128, 10), 60_000, 32, 2),
+        ((784, 128, 10), 60_000, 64, 4),
+        ((784, 128, 10), 60_000, 256, 8),
+        # Its weights do not fit a core's cache, and go to the other one and back in each step.
+        ((784, 1024, 1024, 10), 60_000, 32, 1),
+        ((784, 1024, 1024, 10), 60_000, 64, 2),
+        ((784, 1024, 1024, 10), 60_000, 128, 4),
+    ],
+)
+def test_as_many_as_gain(core, sizes, rows, batch_size, count):
+    class Network(core.Network):
+        def _threads(self, n_threads):
+            return 8 if n_threads is None else n_threads
+
+    activations = ["relu"] * (len(sizes) - 2) + ["softmax"]
+    network = Network(sizes, activations, "cross_entropy", "float32")
+    panels = max(1, batch_size // core.micro_tile_shape()[2])
+    assert core.chosen_threads(network, rows, batch_size) == min(count, panels)
+
+
 # --- The environment variable --------------------------------------------------------------------
 
 

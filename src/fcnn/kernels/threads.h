@@ -109,7 +109,7 @@ typedef int fcnn_cpus;
 #define fcnn_cpu() (-1)
 #define fcnn_may_use(cpu) ((void) (cpu), 0)
 #endif
-/* Barriers from one look to the next. It costs 20 ns or, where asking for the CPU is a system call,
+/* Barriers from one look to the next. It costs 5 ns or, where asking for the CPU is a system call,
    as much as a barrier; more than one, so that what the caller saw can be read without a lock. */
 #define FCNN_BARRIERS_PER_LOOK 8
 
