@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import checks, contestants, fits, images, readme, threads, timing, workloads
+from peers import checks, contestants, fits, images, threads, timing, workloads
 from peers.options import parse_arguments
 from peers.run import main
 
@@ -229,25 +230,39 @@ def test_the_sparse_data_are_what_they_are_called():
     assert X.nnz / (X.shape[0] * X.shape[1]) == pytest.approx(0.01, abs=1e-4)
 
 
-def test_the_readme_is_given_its_table(run, tmp_path):
+@pytest.mark.parametrize("place", ["table", "idle"])
+def test_a_document_is_given_the_numbers(run, tmp_path, monkeypatch, place):
     file = tmp_path / "README.md"
-    file.write_text(f"before\n{readme.BEGIN}\nformer\n{readme.END}\nafter\n")
-    run(contestants.Fcnn, contestants.NumPy, readme=file, rows=["training", "threads", "MNIST: "])
+    kind = f"<!-- benchmarks/peers {place} {{}} -->".format
+    file.write_text(f"before\n{kind('begin')}\nformer\n{kind('end')}\nafter\n")
+    monkeypatch.setattr(threads.Load, "kind", "idle")
+    rows = ["training", "threads", "MNIST: "]
+    run(contestants.Fcnn, contestants.NumPy, readme=[file], rows=rows)
     text = file.read_text()
-    assert text.startswith(f"before\n{readme.BEGIN}\n")
-    assert text.endswith(f"\n{readme.END}\nafter\n")
+    assert text.startswith(f"before\n{kind('begin')}\n")
+    assert text.endswith(f"\n{kind('end')}\nafter\n")
     assert "former" not in text
-    assert "| 4-16-3, batch 16 | " in text
-    assert "A whole training" in text
-    (table,) = [part for part in text.split("\n\n") if part.startswith("|")]
-    assert len({line.count("|") for line in table.splitlines()}) == 1
-    with pytest.raises(ValueError, match="README"):
-        run(contestants.Fcnn, readme=Path(__file__))
+    if place == "table":
+        assert "| 4-16-3, batch 16 | " in text
+        assert "A whole training" in text
+        (table,) = [part for part in text.split("\n\n") if part.startswith("|")]
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    else:
+        assert "training: time over fcnn's" in text
+        assert "least, us" not in text
+    monkeypatch.setattr(threads.Load, "kind", "noisy")
+    file.write_text("without a place for it")
+    with pytest.raises(ValueError, match="no place for a table or noisy of benchmarks/peers"):
+        run(contestants.Fcnn, readme=[file])
 
 
-def test_the_markers_are_in_the_readme():
-    text = (Path(__file__).parent.parent / "README.md").read_text()
-    assert text.count(readme.BEGIN) == text.count(readme.END) == 1
+@pytest.mark.parametrize(
+    ("file", "places"), [("../README.md", ["table"]), ("README.md", ["idle", "noisy"])]
+)
+def test_the_documents_have_places_for_them(file, places):
+    text = (Path(__file__).parent / file).read_text()
+    found = re.findall(r"<!-- benchmarks/peers (\w+) (begin|end) -->", text)
+    assert found == [(place, end) for place in places for end in ("begin", "end")]
 
 
 def test_load():

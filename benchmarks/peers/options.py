@@ -29,7 +29,12 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number")
     parser.add_argument(
-        "--readme", type=Path, metavar="FILE", help="put the table of a README.md there anew"
+        "--readme",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="put this run in the place of the former one: README.md, benchmarks/README.md",
     )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)")
     options = parser.parse_args(arguments)

@@ -1,15 +1,18 @@
-"""The table of README.md, so that nobody copies numbers: what stands between two comments there."""
+"""The numbers of README.md and benchmarks/README.md, so that nobody copies them.
+
+They stand between two comments: a table, and what an idle and a noisy run printed.
+"""
 
 import textwrap
+import time
 from collections.abc import Iterator, Sequence
 
 from fcnn import _dispatch, bench
-from peers import images
+from peers import images, report
 from peers.report import threads_text
 from peers.timing import Row, Session
 from peers.workloads import CORE, MNIST_EPOCHS
 
-BEGIN, END = "<!-- benchmarks/peers begin -->", "<!-- benchmarks/peers end -->"
 PEERS = ("NumPy", "PyTorch", "JAX", "scikit-learn", "ONNX Runtime")
 SECTIONS = {
     "training": "one training step, SGD, by `fit`",
@@ -21,12 +24,27 @@ SECTIONS = {
 
 
 def renewed(text: str, session: Session) -> str:
-    """Return a README with the table of this run in it."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"README: expected {BEGIN} and {END}")
-    return "".join((before, begin, "\n", "\n".join(_lines(session)), "\n", end, after))
+    """Return a document with this run in the place of a former one."""
+    parts = {"table": _lines(session), session.load.kind: _run(session)}
+    found = False
+    for what, lines in parts.items():
+        before, begin, rest = text.partition(f"<!-- benchmarks/peers {what} begin -->\n")
+        _, end, after = rest.partition(f"<!-- benchmarks/peers {what} end -->")
+        if begin and end:
+            found = True
+            text = "".join((before, begin, *(f"{line}\n" for line in lines), end, after))
+    if not found:
+        raise ValueError(f"no place for a {' or '.join(parts)} of benchmarks/peers")
+    return text
+
+
+def _run(session: Session) -> Iterator[str]:
+    """Yield what the run printed, without each peer's own times."""
+    yield "```"
+    yield f"{time.strftime('%Y-%m-%d')}, {report.heading(session)}"
+    yield ""
+    yield report.text(session, brief=True)
+    yield "```"
 
 
 def _lines(session: Session) -> Iterator[str]:

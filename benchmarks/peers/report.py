@@ -61,7 +61,7 @@ def names_of(rows: Sequence[Row]) -> list[str]:
     return sorted(present, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def section_tables(session: Session, rows: Sequence[Row]) -> str:
+def section_tables(session: Session, rows: Sequence[Row], brief: bool) -> str:
     """Return what there is to say about one section: ratios, times, first calls."""
     names = names_of(rows)
     limit = session.limit_of_all_threads
@@ -80,8 +80,10 @@ def section_tables(session: Session, rows: Sequence[Row]) -> str:
         times[name] = _cell(name, lambda _, t: f"{bench.microseconds(t.median)} {t.spread:4.0%}")
         least[name] = _cell(name, lambda _, t: bench.microseconds(t.least))
         first[name] = _cell(name, lambda _, t: bench.three_digits(1e3 * t.cold))
-    tables = [
-        table(f"{rows[0].section}: time over fcnn's", rows, ratios),
+    tables = [table(f"{rows[0].section}: time over fcnn's", rows, ratios)]
+    if brief:
+        return tables[0]
+    tables += [
         table("  median, us, and its spread", rows, times),
         table("  least, us", rows, least),
     ]
@@ -115,8 +117,8 @@ def mnist_table(rows: Sequence[Row]) -> str:
     return table(f"MNIST, {MNIST_EPOCHS} epochs, median of {MNIST_RUNS} runs", rows, columns)
 
 
-def text(session: Session) -> str:
-    """Return all tables, and below them where fcnn loses."""
+def text(session: Session, brief: bool = False) -> str:
+    """Return all tables, or but the ratios, and below them where fcnn loses."""
     by_section: dict[str, list[Row]] = {}
     for row in session.rows:
         by_section.setdefault(row.section, []).append(row)
@@ -127,8 +129,9 @@ def text(session: Session) -> str:
         elif section == "MNIST":
             parts.append(mnist_table(rows))
         else:
-            parts.append(section_tables(session, rows))
-    parts.append(EXPLANATION)
+            parts.append(section_tables(session, rows, brief))
+    if not brief:
+        parts.append(EXPLANATION)
     parts.append(limit_text(session))
     parts.append(session.load.note())
     losses = [sentence for row in session.rows for sentence in row.losses()]

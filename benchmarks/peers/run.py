@@ -143,8 +143,8 @@ def main(options: argparse.Namespace, bound: str) -> int:
     print(report.text(session))
     if options.json is not None:
         options.json.write_text(json.dumps(report.as_json(session), indent=1) + "\n")
-    if options.readme is not None:
-        options.readme.write_text(readme.renewed(options.readme.read_text(), session))
+    for file in options.readme:
+        file.write_text(readme.renewed(file.read_text(), session))
     if options.chart is not None:
         report.draw(session, options.chart)
     return 1 if session.errors else 0

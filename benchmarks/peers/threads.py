@@ -100,15 +100,27 @@ class Load:
         counts = (used + idle + wait + stolen, used, stolen)
         return [*(count / ticks for count in counts), time.process_time()]
 
-    def note(self) -> str:
+    def shares(self) -> tuple[float, float] | None:
+        """Return what other processes and the host took; None where the system does not say."""
         if not self.began:
-            return "load: this system does not say what else was running"
+            return None
         total, used, stolen, own = (b - a for a, b in zip(self.began, self._now(), strict=True))
         others, host = (max(0.0, share) / (total or 1) for share in (used - own, stolen))
-        kind = "idle" if others + host < QUIET else "noisy"
+        return others, host
+
+    @property
+    def kind(self) -> str:
+        shares = self.shares()
+        return "idle" if shares is not None and sum(shares) < QUIET else "noisy"
+
+    def note(self) -> str:
+        shares = self.shares()
+        if shares is None:
+            return "load: this system does not say what else was running"
+        others, host = shares
         return (
-            f"load: {kind} run, of the CPUs' time other processes took {others:.1%}, the host's "
-            f"other guests {host:.1%}"
+            f"load: {self.kind} run, of the CPUs' time other processes took {others:.1%}, the "
+            f"host's other guests {host:.1%}"
         )
 
 
