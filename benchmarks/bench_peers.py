@@ -6,6 +6,8 @@ Nothing is timed. A peer that is not installed is skipped by name.
 import argparse
 import json
 import math
+import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from peers import checks, contestants, timing, workloads
+from peers import checks, contestants, fits, images, threads, timing, workloads
 from peers.options import parse_arguments
 from peers.run import main
 
@@ -40,6 +42,44 @@ def peer(request):
 def test_training(peer, workload):
     try:
         checks.check_training(peer, workloads.make_task(workload, "float32"))
+    except workloads.UnsupportedError as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.mark.parametrize("workload", workloads.STEPS, ids=lambda workload: workload.name)
+def test_training_by_calls_of_train_step(peer, workload):
+    if not hasattr(peer, "stepper"):
+        pytest.skip(f"{peer.name} is not timed so")
+    small = replace(workload, steps=3)
+    checks.check_trainer(peer, peer.stepper, workloads.make_task(small, "float32"))
+
+
+@pytest.mark.parametrize("workload", SMALL, ids=lambda workload: workload.name)
+def test_training_by_the_core(workload):
+    checks.check_training(contestants.FcnnCore(1), workloads.make_task(workload, "float32"))
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return images.load(None, "float32")
+
+
+def test_the_stand_in_has_as_many_zeros_as_mnist(pictures):
+    assert pictures.X.shape == (60_000, 784)
+    assert len(pictures.X_test) == len(pictures.y_test) == 10_000
+    assert (pictures.X[-5000:] == 0).mean() == pytest.approx(0.81, abs=0.01)
+    assert 0 <= pictures.X.min() < pictures.X.max() <= 1
+    assert set(pictures.y) == set(range(10))
+
+
+def test_training_on_images(peer, pictures):
+    task = workloads.make_task(
+        workloads.Workload((784, 16, 10), 32, 3, images=True), "float32", pictures
+    )
+    assert task.X is not pictures.X
+    np.testing.assert_array_equal(task.X, pictures.X[:96])
+    try:
+        checks.check_training(peer, task)
     except workloads.UnsupportedError as reason:
         pytest.skip(str(reason))
 
@@ -94,10 +134,17 @@ def run(monkeypatch, tmp_path, capsys):
         monkeypatch.setattr(contestants, "PEERS", those)
         monkeypatch.setattr(workloads, "TRAINING", SMALL[:1])
         monkeypatch.setattr(workloads, "PREDICTION", ((4, 16, 3),))
-        monkeypatch.setattr(workloads, "SCALED", ())
+        monkeypatch.setattr(workloads, "STEPS", SMALL[:1])
+        monkeypatch.setattr(workloads, "PREDICTION_OF_IMAGES", ((784, 16, 10), 1000))
+        monkeypatch.setattr(workloads, "SCALED", SMALL[:1])
+        monkeypatch.setattr(images, "ROWS", 2000)
+        monkeypatch.setattr(images, "TEST_ROWS", 100)
+        monkeypatch.setattr(fits, "FITS", (FIT,))
         monkeypatch.setattr(timing, "LIMIT_LAPS", 1)
         file = tmp_path / "peers.json"
-        asked = parse_arguments(["--seconds", "0.01", "--json", str(file)])
+        asked = parse_arguments(
+            ["--seconds", "0.01", "--json", str(file), "--rows", "training", "prediction"]
+        )
         status = main(argparse.Namespace(**{**vars(asked), **options}), "not bound")
         return status, capsys.readouterr().out, json.loads(file.read_text())
 
@@ -111,7 +158,11 @@ def test_run(run):
         "training",
         "prediction of one row",
         "prediction of 1,000 rows",
+        "prediction of 1,000 rows",
     ]
+    assert workloads.CORE in results["rows"][0]["peers"]
+    assert results["load"].startswith(("load: idle run, ", "load: noisy run, ", "load: this"))
+    assert results["load"].split(",")[0] in out
     for row in results["rows"]:
         times = row["peers"]
         assert row["name"] in out
@@ -125,7 +176,7 @@ def test_a_peer_that_computes_something_else_is_named_and_not_timed(run):
     status, out, results = run(contestants.Fcnn, Careless)
     assert status == 1
     assert "error: training, 4-16-3, batch 16: careless:" in out
-    assert all("careless" not in row["peers"] for row in results["rows"][::2])
+    assert all("careless" not in row["peers"] for row in (results["rows"][0], results["rows"][2]))
 
 
 def test_an_absent_peer_is_named(run):
@@ -137,6 +188,93 @@ def test_an_absent_peer_is_named(run):
     assert status == 0
     assert "PyTorch is absent (pip install torch)" in out
     assert results["absent"]
+
+
+FIT = fits.Fit("digits, small", fits.digits, "float64", {"hidden_layer_sizes": (8,), "max_iter": 4})
+
+
+def test_all_other_kinds_of_rows(run, monkeypatch):
+    all_cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+    monkeypatch.setattr(threads, "_all_cpus", all_cpus)
+    for library in ("sklearn", "scipy"):
+        pytest.importorskip(library)
+    status, out, results = run(
+        contestants.Fcnn, contestants.NumPy, rows=["train_step", "fit of", "threads", "MNIST: "]
+    )
+    assert status == 0, out
+    rows = {row["section"]: row for row in results["rows"]}
+    assert set(rows["train_step in a loop"]["peers"]) == {"fcnn", "NumPy", workloads.CORE}
+    assert set(rows["fit of MLPClassifier"]["peers"]) == {"fcnn", "scikit-learn"}
+    assert "fcnn" in rows["MNIST"]["peers"]
+    if len(all_cpus) > 1:
+        assert rows["threads"]["facts"].keys() == {"gain", "gain of None"}
+
+
+def test_another_fit_is_caught():
+    pytest.importorskip("sklearn")
+    from sklearn.neural_network import MLPClassifier
+
+    import fcnn.sklearn
+
+    X, y = fits.digits("float64")
+    mine = fcnn.sklearn.MLPClassifier(random_state=0, **FIT.parameters)
+    theirs = MLPClassifier(random_state=0, alpha=0.01, **FIT.parameters)
+    with pytest.warns(), pytest.raises(ArithmeticError, match="weights after an epoch"):
+        checks.check_fit(mine, theirs, X, y)
+
+
+def test_the_sparse_data_are_what_they_are_called():
+    pytest.importorskip("scipy")
+    X, y = fits.counts("float32")
+    assert (X.format, X.shape, X.dtype, len(y)) == ("csr", (20_000, 10_000), np.float32, 20_000)
+    assert X.nnz / (X.shape[0] * X.shape[1]) == pytest.approx(0.01, abs=1e-4)
+
+
+@pytest.mark.parametrize("place", ["table", "idle"])
+def test_a_document_is_given_the_numbers(run, tmp_path, monkeypatch, place):
+    file = tmp_path / "README.md"
+    kind = f"<!-- benchmarks/peers {place} {{}} -->".format
+    file.write_text(f"before\n{kind('begin')}\nformer\n{kind('end')}\nafter\n")
+    monkeypatch.setattr(threads.Load, "kind", "idle")
+    rows = ["training", "threads", "MNIST: "]
+    run(contestants.Fcnn, contestants.NumPy, readme=[file], rows=rows)
+    text = file.read_text()
+    assert text.startswith(f"before\n{kind('begin')}\n")
+    assert text.endswith(f"\n{kind('end')}\nafter\n")
+    assert "former" not in text
+    if place == "table":
+        assert "| 4-16-3, batch 16 | " in text
+        assert "A whole training" in text
+        (table,) = [part for part in text.split("\n\n") if part.startswith("|")]
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+    else:
+        assert "training: time over fcnn's" in text
+        assert "least, us" not in text
+    monkeypatch.setattr(threads.Load, "kind", "noisy")
+    file.write_text("without a place for it")
+    with pytest.raises(ValueError, match="no place for a table or noisy of benchmarks/peers"):
+        run(contestants.Fcnn, readme=[file])
+
+
+@pytest.mark.parametrize(
+    ("file", "places"), [("../README.md", ["table"]), ("README.md", ["idle", "noisy"])]
+)
+def test_the_documents_have_places_for_them(file, places):
+    text = (Path(__file__).parent / file).read_text()
+    found = re.findall(r"<!-- benchmarks/peers (\w+) (begin|end) -->", text)
+    assert found == [(place, end) for place in places for end in ("begin", "end")]
+
+
+def test_load():
+    load = threads.Load()
+    if not load.began:
+        pytest.skip("this system does not say")
+    load.began[0] -= 100.0  # seconds of all CPUs
+    assert load.note().startswith("load: idle run, ")
+    load.began[1] -= 50.0  # in which others were busy
+    others = float(load.note().split("took ")[1].split("%")[0])
+    assert load.note().startswith("load: noisy run, ")
+    assert 45 < others < 55
 
 
 def test_losses_are_said():
@@ -151,6 +289,8 @@ def test_losses_are_said():
     assert "apart" not in sentence
     row.timings["JAX"] = replace(row.timings["JAX"], laps=[1.0, 1.9, 2.6])
     assert "less apart than their spreads" in next(row.losses())
+    row.timings = dict.fromkeys(workloads.OWN, row.timings["JAX"]) | {"fcnn": row.timings["fcnn"]}
+    assert not list(row.losses())
 
 
 def test_as_a_script():

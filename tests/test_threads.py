@@ -1,9 +1,10 @@
-"""How many threads a call takes: affinity, quotas, FCNN_NUM_THREADS and set_num_threads."""
+"""How many threads a call takes, and where they run: affinity, quotas, FCNN_NUM_THREADS."""
 
 import functools
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -81,6 +82,75 @@ def test_a_forbidden_question_and_an_unknown_count(monkeypatch):
     assert threads.usable_cpus() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert threads.usable_cpus() == 1
+
+
+# --- Which of them -------------------------------------------------------------------------------
+#
+# Of threads that were made for a call; what one may use, it says itself while the call runs.
+
+
+@pytest.fixture
+def mask():
+    """A function that gives this thread the first CPUs of its mask, if there are so many."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("nobody is pinned on this system")
+    before = os.sched_getaffinity(0)
+
+    def hold(count):
+        chosen = sorted(before)[:count]
+        if len(chosen) < count or chosen[-1] > 63:
+            pytest.skip(f"there are no {count} CPUs below 64")
+        os.sched_setaffinity(0, chosen)
+        return set(chosen)
+
+    yield hold
+    os.sched_setaffinity(0, before)
+
+
+def nothing():
+    pass
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_second_thread_is_where_the_caller_is_not(core, mask, which):
+    cpus = mask(2)
+    here = sorted(cpus)[which]
+    there = cpus - {here}
+    # One of the two is where the helper has been put, and then has to leave.
+    (cpu, _), (other, allowed) = core.team_placement(2, lambda: os.sched_setaffinity(0, {here}))
+    assert (cpu, {other}, allowed) == (here, there, there)
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_the_callers_own_mask_is_kept(core, mask, count):
+    cpus = mask(count)
+    seen = {}
+
+    def look():
+        seen["caller"] = os.sched_getaffinity(0)
+        child = threading.Thread(target=lambda: seen.update(thread=os.sched_getaffinity(0)))
+        child.start()
+        child.join()
+
+    (_, caller), *others = core.team_placement(count, look)
+    assert caller == seen["caller"] == seen["thread"] == os.sched_getaffinity(0) == cpus
+    # Each other one has a CPU of its own.
+    assert [len(allowed) for _, allowed in others] == [1] * (count - 1)
+    assert len(set().union(*(allowed for _, allowed in others))) == count - 1
+
+
+def test_fewer_threads_than_cpus_share_all_but_the_callers(core, mask):
+    cpus = mask(3)
+    os.sched_setaffinity(0, cpus)
+    here = min(cpus)
+    _, (_, allowed) = core.team_placement(2, lambda: os.sched_setaffinity(0, {here}))
+    assert allowed == cpus - {here}
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, 2), (1, 4), (2, 3), (2, 8)])
+def test_more_threads_than_cpus_are_left_alone(core, mask, count, size):
+    cpus = mask(count)
+    assert [allowed for _, allowed in core.team_placement(size, nothing)] == [cpus] * size
 
 
 # --- Quotas --------------------------------------------------------------------------------------
@@ -239,6 +309,36 @@ def test_bad_numbers(cpus, n, error, message):
     assert fcnn.get_num_threads() == 4
     with pytest.raises(error, match=f"^n_threads: {message}$"):
         threads.resolve(n)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rows", "batch_size", "count"),
+    [
+        ((4, 16, 3), 10**6, 16, 1),
+        ((4, 16, 3), 10**6, 10**6, 1),  # block by block: a batch's size is not what counts
+        ((64, 100, 10), 60_000, 128, 1),
+        ((64, 100, 10), 60_000, 256, 3),
+        ((784, 128, 10), 190, 190, 1),  # 19 million multiplications: over too soon
+        ((784, 128, 10), 200, 200, 8),
+        ((784, 128, 10), 60_000, 8, 1),
+        ((784, 128, 10), 60_000, 32, 2),
+        ((784, 128, 10), 60_000, 64, 4),
+        ((784, 128, 10), 60_000, 256, 8),
+        # Its weights do not fit a core's cache, and go to the other one and back in each step.
+        ((784, 1024, 1024, 10), 60_000, 32, 1),
+        ((784, 1024, 1024, 10), 60_000, 64, 2),
+        ((784, 1024, 1024, 10), 60_000, 128, 4),
+    ],
+)
+def test_as_many_as_gain(core, sizes, rows, batch_size, count):
+    class Network(core.Network):
+        def _threads(self, n_threads):
+            return 8 if n_threads is None else n_threads
+
+    activations = ["relu"] * (len(sizes) - 2) + ["softmax"]
+    network = Network(sizes, activations, "cross_entropy", "float32")
+    panels = max(1, batch_size // core.micro_tile_shape()[2])
+    assert core.chosen_threads(network, rows, batch_size) == min(count, panels)
 
 
 # --- The environment variable --------------------------------------------------------------------

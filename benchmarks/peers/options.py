@@ -16,16 +16,26 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         "--seconds", type=float, default=120.0, help="of timing, for all rows (120), about"
     )
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--threads", type=int, default=1, help="for each peer (1)")
     parser.add_argument(
-        "--threads", type=int, default=1, help="for each peer (1); from 2 on fcnn's gain is shown"
+        "--rows",
+        nargs="+",
+        default=[""],
+        metavar="SUBSTRING",
+        help="only rows whose 'section: name' holds one of these",
     )
     parser.add_argument(
-        "--rows", default="", metavar="SUBSTRING", help="only rows whose section and name hold it"
-    )
-    parser.add_argument(
-        "--mnist", type=Path, metavar="DIR", help="folder with MNIST's IDX files: train on it, too"
+        "--mnist", type=Path, metavar="DIR", help="folder with MNIST's IDX files (a stand-in)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number")
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="put this run in the place of the former one: README.md, benchmarks/README.md",
+    )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)")
     options = parser.parse_args(arguments)
     if not 0 < options.seconds < math.inf:

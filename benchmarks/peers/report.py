@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from fcnn import _dispatch, bench
-from peers import contestants
+from peers import contestants, images
 from peers.threads import busy, too_many_threads
 from peers.timing import Row, Session, Timing
-from peers.workloads import MNIST_EPOCHS, MNIST_RUNS, WITH_ADAM
+from peers.workloads import CORE, MNIST_EPOCHS, MNIST_RUNS, OWN, WITH_ADAM
 
 EXPLANATION = """\
 Above 1, fcnn is faster. Times are medians of laps in turns: of a step in an epoch that is one call
 (fcnn's is the public fit, with its checks), or of one prediction. The spread is the interquartile
 range over the median. The share of the limit is that of the best lap, since the limit is a best
-lap, too; it counts the multiplications and additions of the products alone. The first call is that
-of a new network in this process, with what a library compiles or sets up
-for it. Adam/SGD is fcnn's own step with Adam over its step with SGD."""
+lap, too; it counts the multiplications and additions of the products alone, those with zeros of the
+images too. The first call is that of a new network in this process, with what a library compiles or
+sets up for it. core is fcnn's core alone, in an epoch, over what is timed as fcnn; Adam/SGD is
+fcnn's own step with Adam over its step with SGD."""
+
+LABELS = {WITH_ADAM: "Adam/SGD", CORE: "core"}
 
 # M. Okabe and K. Ito's colours, which colour-blind readers tell apart, and shapes for print.
 MARKS = {
@@ -53,12 +56,12 @@ def _cell(name: str, text: Callable[[Row, Timing], str]) -> Callable[[Row], str]
 
 def names_of(rows: Sequence[Row]) -> list[str]:
     """Return the peers of some rows, in the order of the contestants."""
-    order = ["fcnn", WITH_ADAM, *(peer.name for peer in contestants.PEERS)]
+    order = ["fcnn", *reversed(OWN), *(peer.name for peer in contestants.PEERS)]
     present = dict.fromkeys(name for row in rows for name in row.timings)
     return sorted(present, key=lambda name: order.index(name) if name in order else len(order))
 
 
-def section_tables(session: Session, rows: Sequence[Row]) -> str:
+def section_tables(session: Session, rows: Sequence[Row], brief: bool) -> str:
     """Return what there is to say about one section: ratios, times, first calls."""
     names = names_of(rows)
     limit = session.limit_of_all_threads
@@ -67,21 +70,27 @@ def section_tables(session: Session, rows: Sequence[Row]) -> str:
         "spread": _cell("fcnn", lambda _, t: f"{t.spread:.0%}"),
         "of limit": _cell("fcnn", lambda row, _: f"{row.share('fcnn', limit):.1%}"),
     }
-    times, first = {}, {}
+    times: dict[str, Callable[[Row], str]] = {}
+    least: dict[str, Callable[[Row], str]] = {}
+    first: dict[str, Callable[[Row], str]] = {}
     for name in names:
         if name != "fcnn":
-            label = "Adam/SGD" if name == WITH_ADAM else name
+            label = LABELS.get(name, name)
             ratios[label] = _cell(name, lambda row, _, n=name: bench.three_digits(row.ratio(n)))
         times[name] = _cell(name, lambda _, t: f"{bench.microseconds(t.median)} {t.spread:4.0%}")
+        least[name] = _cell(name, lambda _, t: bench.microseconds(t.least))
         first[name] = _cell(name, lambda _, t: bench.three_digits(1e3 * t.cold))
-    what = "an epoch" if rows[0].section == "training" else "a prediction"
-    return "\n\n".join(
-        (
-            table(f"{rows[0].section}: time over fcnn's", rows, ratios),
-            table("  median, us, and its spread", rows, times),
-            table(f"  first call of {what}, ms", rows, first),
-        )
-    )
+    tables = [table(f"{rows[0].section}: time over fcnn's", rows, ratios)]
+    if brief:
+        return tables[0]
+    tables += [
+        table("  median, us, and its spread", rows, times),
+        table("  least, us", rows, least),
+    ]
+    if not math.isnan(rows[0].timings["fcnn"].cold):
+        what = "a prediction" if "prediction" in rows[0].section else "an epoch"
+        tables.append(table(f"  first call of {what}, ms", rows, first))
+    return "\n\n".join(tables)
 
 
 def scaling_table(rows: Sequence[Row]) -> str:
@@ -89,7 +98,8 @@ def scaling_table(rows: Sequence[Row]) -> str:
         name: _cell(name, lambda _, t: f"{bench.microseconds(t.median)} {t.spread:4.0%}")
         for name in names_of(rows)
     }
-    return table("threads: a training step, us", rows, {**columns, "gain": _fact("gain")})
+    columns |= {name: _fact(name) for name in ("gain", "gain of None")}
+    return table("threads: a training step of fcnn's, us", rows, columns)
 
 
 def _fact(name: str) -> Callable[[Row], str]:
@@ -101,12 +111,14 @@ def mnist_table(rows: Sequence[Row]) -> str:
     for name in names_of(rows):
         columns[f"{name}, s"] = _cell(name, lambda _, t: f"{t.median:.2f} {t.spread:4.0%}")
         columns[f"{name}, right"] = _fact(name)
-    columns["ratio"] = lambda row: f"{row.ratio('PyTorch'):.2f}"
+    for name in names_of(rows):
+        if name.startswith("fcnn"):
+            columns[f"PyTorch / {name}"] = lambda row, n=name: f"{row.ratio('PyTorch', n):.2f}"
     return table(f"MNIST, {MNIST_EPOCHS} epochs, median of {MNIST_RUNS} runs", rows, columns)
 
 
-def text(session: Session) -> str:
-    """Return all tables, and below them where fcnn loses."""
+def text(session: Session, brief: bool = False) -> str:
+    """Return all tables, or but the ratios, and below them where fcnn loses."""
     by_section: dict[str, list[Row]] = {}
     for row in session.rows:
         by_section.setdefault(row.section, []).append(row)
@@ -117,9 +129,11 @@ def text(session: Session) -> str:
         elif section == "MNIST":
             parts.append(mnist_table(rows))
         else:
-            parts.append(section_tables(session, rows))
-    parts.append(EXPLANATION)
+            parts.append(section_tables(session, rows, brief))
+    if not brief:
+        parts.append(EXPLANATION)
     parts.append(limit_text(session))
+    parts.append(session.load.note())
     losses = [sentence for row in session.rows for sentence in row.losses()]
     parts.append("\n".join(losses) or "fcnn loses: nowhere in this run")
     if session.errors:
@@ -146,6 +160,7 @@ def heading(session: Session) -> str:
         f"Python {platform.python_version()}",
         f"at most {threads_text(session)} for each, the process {session.bound}:",
         *(f"  {peer.limited}" for peer in session.peers if peer.limited),
+        images.note(session.folder),
         *session.absent,
         *busy(),
         *too_many_threads(session.threads),
@@ -154,6 +169,10 @@ def heading(session: Session) -> str:
 
 
 # --- Files ----------------------------------------------------------------------------------------
+
+
+def number_or_none(number: float) -> float | None:
+    return None if math.isnan(number) else number
 
 
 def as_json(session: Session) -> dict[str, Any]:
@@ -167,12 +186,12 @@ def as_json(session: Session) -> dict[str, Any]:
             "peers": {
                 name: {
                     "median": timing.median,
-                    "least": min(timing.laps),
+                    "least": timing.least,
                     "spread": timing.spread,
-                    "first_call": timing.cold,
+                    "first_call": number_or_none(timing.cold),
                     "laps": len(timing.laps),
-                    "ratio_to_fcnn": None if math.isnan(row.ratio(name)) else row.ratio(name),
-                    "share_of_limit": None if math.isnan(limit) else row.share(name, limit),
+                    "ratio_to_fcnn": number_or_none(row.ratio(name)),
+                    "share_of_limit": number_or_none(row.share(name, limit)),
                 }
                 for name, timing in row.timings.items()
             },
@@ -187,6 +206,8 @@ def as_json(session: Session) -> dict[str, Any]:
         "dtype": session.dtype,
         "threads": session.threads,
         "bound": session.bound,
+        "images": images.note(session.folder),
+        "load": session.load.note(),
         "python": platform.python_version(),
         "versions": {peer.name: peer.version for peer in session.peers},
         "limited": [peer.limited for peer in session.peers if peer.limited],
@@ -201,7 +222,7 @@ def draw(session: Session, path: Path) -> None:
     """Draw every ratio, a mark for each peer, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in session.rows if "fcnn" in row.timings and row.section != "MNIST"]
+    rows = [row for row in session.rows if MARKS.keys() & row.timings and row.section != "MNIST"]
     figure = Figure(figsize=(8, 2 + 0.25 * len(rows)), dpi=100, layout="constrained")
     axes = figure.add_subplot()
     ticks, y, section = {}, 0.0, ""

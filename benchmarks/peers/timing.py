@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from fcnn import _dispatch, bench
-from peers.workloads import WITH_ADAM, UnsupportedError
+from peers import images
+from peers.images import Images
+from peers.threads import Load, cores
+from peers.workloads import OWN, UnsupportedError
 
 LEAST_LAPS = 5
 SECONDS_PER_LAP = 2e-3
@@ -19,7 +24,8 @@ SECONDS_PER_LAP = 2e-3
 # the longest), and does not run beside the next peer.
 PAUSE = 0.05
 
-LIMIT_TURNS = 100_000
+# About a millisecond: the call itself takes 3 us.
+LIMIT_TURNS = 200_000
 LIMIT_LAPS = 12
 
 
@@ -33,6 +39,10 @@ class Timing:
     @property
     def median(self) -> float:
         return statistics.median(self.laps)
+
+    @property
+    def least(self) -> float:
+        return min(self.laps)
 
     @property
     def quartiles(self) -> tuple[float, float]:
@@ -89,13 +99,13 @@ class Row:
 
     def share(self, name: str, limit: float) -> float:
         """The best lap beside the limit, which is a best lap, too."""
-        return self.flops / min(self.timings[name].laps) / limit
+        return self.flops / self.timings[name].least / limit
 
     def losses(self) -> Iterator[str]:
         """Yield a sentence for each peer that is faster than fcnn."""
         for name, theirs in self.timings.items():
             ratio = self.ratio(name)
-            if name == WITH_ADAM or not ratio < 1:
+            if name in OWN or not ratio < 1:
                 continue
             ours = self.timings["fcnn"]
             times = (
@@ -119,9 +129,20 @@ class Session:
     peers: list[Any]
     absent: list[str]
     bound: str
+    folder: Path | None  # with MNIST's files
+    load: Load = field(default_factory=Load)
     limit: Limit = field(default_factory=Limit)
     rows: list[Row] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+
+    @cached_property
+    def images(self) -> Images:
+        return images.load(self.folder, self.dtype)
+
+    @property
+    def more(self) -> int:
+        """Threads of the rows that fcnn's gain is shown in."""
+        return self.threads if self.threads > 1 else min(2, cores())
 
     @property
     def limit_of_all_threads(self) -> float:
@@ -140,14 +161,20 @@ class Session:
             self.errors.append(message)
             print(f"error: {message}", file=sys.stderr)
 
-    def time(self, row: Row, calls: Mapping[str, Callable[[], object]], steps: int = 1) -> None:
+    def time(
+        self,
+        row: Row,
+        calls: Mapping[str, Callable[[], object]],
+        steps: int = 1,
+        least_laps: int = LEAST_LAPS,
+    ) -> None:
         """Let the calls take turns; a lap of a training is an epoch of some steps."""
         self.limit.measure()
         laps = bench.alternate(
             list(calls.values()),
             self.seconds_per_row,
             seconds_per_lap=SECONDS_PER_LAP,
-            least_laps=LEAST_LAPS,
+            least_laps=least_laps,
             pause=PAUSE if self.threads > 1 else 0.0,
         )
         for name, times in zip(calls, laps, strict=True):

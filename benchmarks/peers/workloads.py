@@ -9,6 +9,7 @@ import numpy as np
 
 import fcnn
 from fcnn import bench
+from peers.images import Images
 
 
 class UnsupportedError(Exception):
@@ -30,10 +31,11 @@ class Workload:
     optimizer: str = "sgd"
     activation: str = "relu"
     loss: str = "cross_entropy"
+    images: bool = False  # MNIST's instead of random numbers
 
     @property
     def name(self) -> str:
-        text = f"{bench.dashed(self.sizes)}, batch {self.batch:,}"
+        text = f"{bench.dashed(self.sizes)}, batch {self.batch:,}{', MNIST' * self.images}"
         return text if self.optimizer == "sgd" else f"{text}, {self.activation}, Adam"
 
     @property
@@ -52,20 +54,40 @@ TRAINING = (
     Workload((784, 256, 128, 10), 64, 16),
     Workload((64, 100, 10), 32, 100),
     Workload((2, 32, 32, 2), 32, 200),
+    Workload((2, 32, 2), 32, 200),
+    Workload((5, 18, 3), 16, 200),
     Workload((4, 16, 3), 16, 200),
     Workload((784, 128, 10), 1, 200),
+    Workload((784, 128, 10), 128, 16, images=True),
+    Workload((784, 128, 10), 32, 50, images=True),
+    Workload((784, 128, 10), 1, 200, images=True),
     Workload((4, 32, 16, 4), 10_000, 1, "adam", "tanh", "squared_error"),
 )
 LEAST_BATCH_FOR_ADAM = 32  # rows of SGD that Adam is compared with
-SCALED = (TRAINING[0], TRAINING[2])
+# A step as a call of its own, in a loop of Python.
+STEPS = (Workload((4, 16, 3), 16, 200, "adam"), Workload((64, 100, 10), 32, 100, "adam"))
+SCALED = (
+    Workload((784, 1024, 1024, 10), 256, 4),
+    Workload((784, 128, 10), 128, 32),
+    Workload((784, 128, 10), 128, 32, images=True),
+    Workload((784, 128, 10), 32, 100),
+    Workload((784, 1024, 1024, 10), 32, 8),
+    Workload((3000, 100, 10), 32, 50),
+    Workload((64, 100, 10), 32, 1000),
+    Workload((4, 16, 3), 10_000, 50),
+)
 PREDICTION = ((4, 16, 3), (64, 100, 10), (784, 128, 10), (32, 256, 256, 256, 2))
 PREDICTION_ROWS = (1, 1000)
-MNIST = Workload((784, 128, 10), 64, 10, "adam")
+PREDICTION_OF_IMAGES = ((784, 128, 10), 1000)
+MNIST = Workload((784, 128, 10), 64, 10, "adam", images=True)
 MNIST_EPOCHS = 5
 MNIST_RUNS = 3
 MNIST_LR = 1e-3
 MNIST_PEERS = ("fcnn", "PyTorch")
 WITH_ADAM = "fcnn, Adam"
+CORE = "fcnn's core"
+# Beside fcnn itself, for comparison with it.
+OWN = (WITH_ADAM, CORE)
 
 
 def prediction_section(rows: int) -> str:
@@ -81,14 +103,22 @@ class Task:
     X: np.ndarray
     y: np.ndarray
 
+    def batches(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        size = self.workload.batch
+        return [(self.X[i : i + size], self.y[i : i + size]) for i in range(0, len(self.X), size)]
 
-def make_task(workload: Workload, dtype: str) -> Task:
-    """Return random data, the same at every call: labels, or numbers for the squared error."""
+
+def make_task(workload: Workload, dtype: str, images: Images | None = None) -> Task:
+    """Return data, the same at every call: images, or random; labels, or numbers."""
     rng = np.random.default_rng(0)
     network = fcnn.Network(
         workload.sizes, workload.activation, loss=workload.loss, dtype=dtype, rng=rng
     )
     rows, n_out = workload.batch * workload.steps, workload.sizes[-1]
+    if workload.images:
+        if images is None:
+            raise ValueError(f"{workload.name}: no images")
+        return Task(workload, network, images.X[:rows], images.y[:rows])
     X = rng.standard_normal((rows, workload.sizes[0])).astype(dtype)
     if workload.loss == "cross_entropy":
         return Task(workload, network, X, rng.integers(0, n_out, rows))

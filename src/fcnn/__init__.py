@@ -1,4 +1,4 @@
-"""Fully connected neural networks, trained and served on CPUs at the speed of the hardware."""
+"""Fully connected neural networks, trained and served on CPUs."""
 
 from typing import TYPE_CHECKING
 

@@ -71,7 +71,7 @@ from fcnn.kernels.elementary cimport (
     logarithm_of_1_plus, sigmoid,
 )
 from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
-from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop
+from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_turn
 from fcnn.kernels.losses cimport (
     GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
 )
@@ -81,7 +81,8 @@ from fcnn.kernels.products cimport (
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.threads cimport (
-    Team, barrier, next_item, request_stop, run_team, stop_requested,
+    BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, request_stop, run_team,
+    stop_requested,
 )
 from fcnn.kernels.updates cimport (
     DECAY, DESCENT, PLAIN, Rule, RuleConstants, cannot_overflow, form_of, rule_constants,

@@ -7,12 +7,14 @@ converted to what the peer computes with beforehand.
 
 from typing import Any
 
-from peers.contestants.fcnn import Fcnn
+from peers.contestants.fcnn import Fcnn, FcnnCore
 from peers.contestants.jax import Jax
 from peers.contestants.numpy import NumPy
 from peers.contestants.onnx import OnnxRuntime
 from peers.contestants.sklearn import Sklearn
 from peers.contestants.torch import Torch
+
+__all__ = ["PEERS", "Fcnn", "FcnnCore", "Torch", "load_peers"]
 
 PEERS = (Fcnn, NumPy, Torch, Jax, Sklearn, OnnxRuntime)
 # The distribution to install, where it is not the peer's name in lower case.

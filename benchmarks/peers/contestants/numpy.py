@@ -23,6 +23,9 @@ class NumPy:
     def trainer(self, task: Task, lr: float) -> Any:
         return NumPyTrainer(task, lr)
 
+    def stepper(self, task: Task, lr: float) -> Any:
+        return self.trainer(task, lr)  # which makes its steps in a loop of Python
+
     def predictor(self, network: fcnn.Network, x: np.ndarray) -> Callable[[], Any]:
         return partial(reference.Network.like(network).predict, x)
 

@@ -34,6 +34,9 @@ class Torch:
     def trainer(self, task: Task, lr: float) -> Any:
         return TorchTrainer(self, task, lr)
 
+    def stepper(self, task: Task, lr: float) -> Any:
+        return TorchStepper(self, task, lr)
+
     def predictor(self, network: fcnn.Network, x: np.ndarray) -> Callable[[], Any]:
         torch = self.torch
         model = torch.nn.Sequential(*self.layers(network), torch.nn.Softmax(dim=-1))
@@ -77,3 +80,18 @@ class TorchTrainer:
     def parameters(self) -> np.ndarray:
         values = [p.detach().numpy() for p in self.model.parameters()]
         return flat(values[::2], values[1::2])
+
+
+class TorchStepper(TorchTrainer):
+    """An epoch over batches that were cut beforehand."""
+
+    def __init__(self, peer: Torch, task: Task, lr: float) -> None:
+        super().__init__(peer, task, lr)
+        batch = task.workload.batch
+        self.batches = list(zip(self.X.split(batch), self.y.split(batch), strict=True))
+
+    def epoch(self) -> float:
+        total = 0.0
+        for x, y in self.batches:
+            total += self.step(x, y).item()  # as train_step returns a number
+        return total / len(self.batches)

@@ -61,7 +61,7 @@ def multiply_adds(count, dtype):
             register_loop(turns, <float*> data)
         else:
             register_loop(turns, <double*> data)
-    return 2 * turns * entries
+    return 2 * turns * per_turn() * entries
 
 
 # In a function of its own, where the loop has all registers.
@@ -88,3 +88,48 @@ def all_finite(array):
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR
+
+
+def chosen_threads(Network network, rows, batch_size, backward=True):
+    """Return how many threads a call on so many rows takes of those that `network` may have."""
+    cdef Py_ssize_t block = block_rows(&network.model, batch_size, backward)
+    return network.team_size(None, rows, block)
+
+
+cdef enum:
+    MOST_PLACES = 64            # CPUs and threads that `team_placement` knows
+
+cdef struct Placement:
+    PyObject* between
+    int cpu[MOST_PLACES]
+    bint allowed[MOST_PLACES][MOST_PLACES]
+
+
+def team_placement(size, between):
+    """Return (CPU, CPUs that it may use) for each thread of a team, the calling one first.
+
+    The caller calls `between()` before the others look where it is. Of CPUs up to 63; (-1, set())
+    where the system does not say, or where a thread could not be had.
+    """
+    cdef Placement p
+    cdef int threads = min(size, MOST_PLACES)
+    memset(&p, 0, sizeof(Placement))
+    for i in range(MOST_PLACES):
+        p.cpu[i] = -1
+    p.between = <PyObject*> between
+    with nogil:
+        run_team(record_placement, &p, threads)
+    return [(p.cpu[i], {c for c in range(MOST_PLACES) if p.allowed[i][c]}) for i in range(threads)]
+
+
+cdef void record_placement(void* call, Team* team, int index) noexcept nogil:
+    cdef Placement* p = <Placement*> call
+    cdef int barriers = 0, i
+    if index == 0:
+        with gil:
+            (<object> p.between)()
+    for i in range(BARRIERS_PER_LOOK + 1):
+        barrier(team, index, &barriers, False)
+    p.cpu[index] = current_cpu()
+    for i in range(MOST_PLACES):
+        p.allowed[index][i] = may_use_cpu(i)

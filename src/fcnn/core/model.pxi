@@ -72,10 +72,17 @@ cdef enum:
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
-    # ... for making threads (20 to 50 us), and, in a step, for each thread that waits for the
-    # others (1 us).
+    # ... for making a second thread (20 to 50 us), and, in a block of a step, for each thread that
+    # waits for the others, and for what they have changed: 64-100-10 with 128 rows, half of this, is
+    # 0.82 to 1.7 times as fast on two threads, as the host places the two.
     WORTH_THREADS = 20000000
-    WORTH_WAITING = 250000
+    WORTH_WAITING = 500000
+    # Each step a core reads the weights that others have changed. So many stay in its own cache
+    # (784-128-10 is 1.5 to 1.8 times as fast on two threads with 32 samples) ...
+    EXCHANGED_AT_LEISURE = 131072
+    # ... of more, a thread needs so many samples to gain: 784-1024-1024-10 is 0.85 to 0.99 times as
+    # fast on two threads with 32 of them, 1.2 to 1.3 times with 64, 1.6 with 256.
+    WORTH_EXCHANGING = 32
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000
     # What an activation counts for beside them.

@@ -16,6 +16,13 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=Fal
     return cnp.PyArray_DATA(a)
 
 
+cdef int most_threads(Py_ssize_t allowed, bint chosen, Py_ssize_t gaining) noexcept:
+    """As many as are allowed, but no more than gain where the number is for us to choose."""
+    if chosen:
+        allowed = min(allowed, gaining)
+    return <int> max(<Py_ssize_t> 1, min(allowed, <Py_ssize_t> 1024))
+
+
 @cython.no_gc_clear             # model.parameters points into `vector` until the end
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
@@ -214,9 +221,11 @@ cdef class Network:
         cdef int threads = 1
         begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
                          cnp.PyArray_DATA(outputs))
+        # Blocks need no barrier between them.
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
-            threads = self.team_size(n_threads, rows, call.batch_size)
-            threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
+            threads = min((rows + call.batch_size - 1) // call.batch_size, most_threads(
+                self._threads(n_threads), n_threads is None,
+                2 * self.multiplications(rows) // WORTH_THREADS))
         ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
         # Zeros: see open_workspace.
         ws.memory = calloc(threads * ws.scratch_bytes + 64, 1)
@@ -236,15 +245,15 @@ cdef class Network:
         """Multiplications of a forward pass, near enough; without overflow."""
         return min(rows, <Py_ssize_t> 1 << 30) * min(self.model.n_parameters, <Py_ssize_t> 1 << 30)
 
-    cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t batch_size) except -1:
+    cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t block) except -1:
         """How many threads: as many as were asked for, or as many as gain by it."""
-        cdef Py_ssize_t most, panels = (batch_size + self.model.lanes - 1) // self.model.lanes
+        cdef Py_ssize_t gaining = min(
+            self.multiplications(block) // WORTH_WAITING, block // self.model.lanes)
         if n_threads is None and self.multiplications(rows) < WORTH_THREADS:
             return 1
-        most = self._threads(n_threads)
-        if n_threads is None:
-            most = min(most, self.multiplications(batch_size) // WORTH_WAITING, panels)
-        return <int> max(<Py_ssize_t> 1, min(most, <Py_ssize_t> 1024))
+        if self.model.n_parameters > EXCHANGED_AT_LEISURE:
+            gaining = min(gaining, block // WORTH_EXCHANGING)
+        return most_threads(self._threads(n_threads), n_threads is None, gaining)
 
     def _threads(self, n_threads):
         """Return how many threads a call may have; None is one here."""
@@ -275,7 +284,8 @@ cdef class Network:
                 order, cnp.NPY_INT64, call.data.rows, "order")
             if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
                 raise ValueError("order: expected indices of samples")
-        threads = self.team_size(n_threads, call.data.rows, call.batch_size)
+        threads = self.team_size(n_threads, call.data.rows,
+                                 block_rows(&self.model, call.batch_size, backward))
         open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
                        call.options.dropout, threads)
         try:

@@ -12,3 +12,8 @@ cdef extern from "threads.h" nogil:
     # Runs thread_main(call, team, index) on up to `size` threads, the calling one included.
     void run_team "fcnn_run_team"(
         void (*thread_main)(void*, Team*, int) noexcept nogil, void* call, int size)
+    # The CPU of the calling thread, and whether it may use another; -1 and 0 where that is unknown.
+    int current_cpu "fcnn_cpu"()
+    bint may_use_cpu "fcnn_may_use"(int cpu)
+    enum:
+        BARRIERS_PER_LOOK "FCNN_BARRIERS_PER_LOOK"
