@@ -207,6 +207,8 @@ class Network(core.CheckedNetwork):
         check.refuse_nonfinite("X", X)
 
     def _score(self, outputs: Array, y: Array, sample_weight: Array | None) -> tuple[str, float]:
+        if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
+            y = y[:, np.newaxis]
         return score(self.loss, outputs, y, sample_weight)
 
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:

@@ -20,14 +20,6 @@ cdef inline bint is_array(
             and (ndim == 1 or cnp.PyArray_DIM(a, 1) == columns))
 
 
-cdef bint are_labels(const int64_t* y, Py_ssize_t rows, Py_ssize_t classes) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef bint fine = True
-    for i in range(rows):
-        fine &= <uint64_t> y[i] < <uint64_t> classes    # a negative one is a large one
-    return fine
-
-
 cdef bint all_within(const real* x, Py_ssize_t n, double low, double high) noexcept nogil:
     """Whether low <= x <= high for each x; NaN is not, and no infinity is within real's range."""
     cdef Py_ssize_t i
@@ -88,7 +80,7 @@ cdef class CheckedNetwork(Network):
             return False
         rows = cnp.PyArray_DIM(<cnp.ndarray> X, 0)
         if self.model.targets == losses.CLASSES and is_array(y, cnp.NPY_INT64, 1, rows, 1):
-            if not are_labels(<const int64_t*> cnp.PyArray_DATA(<cnp.ndarray> y), rows, n):
+            if not are_indices(<const int64_t*> cnp.PyArray_DATA(<cnp.ndarray> y), rows, n):
                 return False
         elif is_array(y, self.kind, 2, rows, n) or (
                 n == 1 and is_array(y, self.kind, 1, rows, 1)):

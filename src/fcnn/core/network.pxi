@@ -16,6 +16,15 @@ cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=Fal
     return cnp.PyArray_DATA(a)
 
 
+cdef bint are_indices(const int64_t* numbers, Py_ssize_t n, Py_ssize_t end) noexcept nogil:
+    """Whether each number is at least 0 and less than `end`."""
+    cdef Py_ssize_t i
+    cdef bint fine = True
+    for i in range(n):
+        fine &= <uint64_t> numbers[i] < <uint64_t> end  # a negative number is a large one
+    return fine
+
+
 cdef inline bint is_1(n_threads) noexcept:
     """Whether it is 1 itself, which needs no look at the CPUs."""
     return PyLong_CheckExact(n_threads) and n_threads == 1
@@ -285,7 +294,7 @@ cdef class Network:
         if order is not None:
             call.data.order = <const int64_t*> data_of(
                 order, cnp.NPY_INT64, call.data.rows, "order")
-            if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
+            if not are_indices(call.data.order, call.data.rows, call.data.rows):
                 raise ValueError("order: expected indices of samples")
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
