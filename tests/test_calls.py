@@ -275,7 +275,7 @@ def test_the_state_of_another_network_is_refused_and_that_of_none_is_taken():
     net, X, y, _ = problem("cross_entropy", 3, True, "float32")
     optimizer = fcnn.Adam()
     net.train_step(X, y, optimizer)
-    with pytest.raises(ValueError, match="^optimizer: it holds the state of another network"):
+    with pytest.raises(ValueError, match=r"^optimizer: it holds the state of another network"):
         net.copy().train_step(X, y, optimizer)
     fresh = fcnn.Adam()
     fresh.load_state_dict(optimizer.state_dict())
@@ -332,10 +332,10 @@ def test_calls_alike_allocate_once(traced, make):
     net, X, y = wide()
     optimizer = make()
     for call in (
-        lambda: net.train_step(X, y, optimizer),
-        lambda: net.evaluate(X, y),
-        lambda: net.predict(X),
-        lambda: net.fit(X, y, epochs=1, optimizer=optimizer),
+        functools.partial(net.train_step, X, y, optimizer),
+        functools.partial(net.evaluate, X, y),
+        functools.partial(net.predict, X),
+        functools.partial(net.fit, X, y, epochs=1, optimizer=optimizer),
     ):
         call()
         before = traced()
@@ -376,7 +376,8 @@ def test_copies_and_pickles_have_none_of_it(traced):
     net, X, y = wide()
     net.train_step(X, y, fcnn.SGD(0.1))
     assert len(pickle.dumps(net)) < 4 * net.num_parameters + 10_000
-    for make in (copy.copy, copy.deepcopy, fcnn.Network.copy, lambda n: pickle.loads(pickle.dumps(n))):
+    unpickled = lambda n: pickle.loads(pickle.dumps(n))  # noqa: E731
+    for make in (copy.copy, copy.deepcopy, fcnn.Network.copy, unpickled):
         before = traced()
         other = make(net)
         assert traced() - before < 4 * net.num_parameters + SURELY // 2

@@ -27,6 +27,7 @@ Who calls whom, from the outside in:
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer
+    CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
