@@ -5,6 +5,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -77,6 +78,41 @@ def test_threads_on_one_network_get_the_bits_of_one_thread(dtype):
     expected = all_answers(net, X, y)
     for answers in at_once(lambda i: [all_answers(net, X, y) for _ in range(10)]):
         assert all(answer == expected for answer in answers)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_memory_that_a_network_keeps_is_freed_beside_its_calls(dtype):
+    # Some calls release the lock and some do not, and they need memory of different sizes.
+    net, X, y = problem(dtype)
+
+    def answers():
+        some = [net.gradients(X[:rows], y[:rows])[1] for rows in (1, 16, 40, 300, 3)]
+        some += [net.predict(X[:rows]) for rows in (5, 500)]
+        return [a.tobytes() for a in some], net.evaluate(X, y)
+
+    def free():
+        for _ in range(3000):
+            net.free_workspace()
+
+    expected = answers()
+    assert beside(free, lambda: answers() == expected)
+
+
+@pytest.mark.thread_unsafe(reason="all memory of the process is counted")
+def test_of_many_calls_at_once_a_network_keeps_the_memory_of_a_few():
+    net, X, y = problem("float32")
+    tracemalloc.start()
+    try:
+        net.gradients(X, y)
+        before = tracemalloc.get_traced_memory()[0]
+        net.free_workspace()
+        one = before - tracemalloc.get_traced_memory()[0]
+        at_once(lambda i: [net.gradients(X, y) for _ in range(20)])
+        before = tracemalloc.get_traced_memory()[0]
+        net.free_workspace()
+        assert one <= before - tracemalloc.get_traced_memory()[0] <= 4 * one + 10_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -20,6 +20,7 @@ def all_finite(array: NDArray[Any]) -> bool: ...
 def chosen_threads(
     network: Network, rows: int, batch_size: int, backward: bool = True
 ) -> int: ...
+def all_indices(array: NDArray[Any], end: int) -> bool: ...
 def c_api(load: Callable[[str], Network]) -> object: ...
 def elementary(name: str, array: NDArray[Any]) -> NDArray[Any]: ...
 def micro_tile_shape() -> tuple[int, int, int]: ...
@@ -112,4 +113,36 @@ class Network:
         lr_curve: NDArray[Any] | None = None,
         batch_losses: NDArray[Any] | None = None,
         seed: int = 0,
+    ) -> float: ...
+    def free_workspace(self) -> None: ...
+
+@disjoint_base
+class CheckedNetwork(Network):
+    def gradients(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[float, NDArray[Any]]: ...
+    def evaluate(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> dict[str, float]: ...
+    def train_step(  # type: ignore[override] # that of Network takes other options, unchecked
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        optimizer: Optimizer,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        label_smoothing: float = 0.0,
     ) -> float: ...

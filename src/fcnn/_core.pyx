@@ -27,6 +27,7 @@ Who calls whom, from the outside in:
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer
+    CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
@@ -48,8 +49,13 @@ with the same names and signatures.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pycapsule cimport PyCapsule_New
+from cpython.object cimport PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
+from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
@@ -536,5 +542,6 @@ include "core/rows.pxi"
 include "core/dropout.pxi"
 include "core/run.pxi"
 include "core/network.pxi"
+include "core/checked.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

@@ -134,7 +134,8 @@ class Arrays:
         if self.weight is None:
             if self._shares is None:
                 others = self.batches(batch_size) - 1
-                self._shares = np.full(others + 1, batch_size / self.samples)
+                self._shares = np.empty(others + 1)
+                self._shares[:-1] = batch_size / self.samples
                 self._shares[-1] = (self.samples - others * batch_size) / self.samples
             return self._shares
         weight = self.weight if order is None else self.weight[order]

@@ -373,8 +373,7 @@ def _labels(name: str, array: Array, n_out: int) -> Array:
             f"{name}.astype(int) converts whole numbers"
         )
     labels = cast(name, array, np.dtype(np.int64))
-    # Seen as unsigned, a negative label is a large one: one pass finds both.
-    if labels.view(np.uint64).max() >= n_out:
+    if not core.all_indices(labels, n_out):
         low, high = array.min(), array.max()
         raise ValueError(
             f"{name}: class labels must be from 0 to {n_out - 1}, got {low if low < 0 else high}; "

@@ -25,6 +25,8 @@ def accuracy(outputs: Array, y: Array, sample_weight: Array | None = None) -> fl
         right = outputs.argmax(axis=1) == y
     else:
         right = ((outputs > 0.5) == (y > 0.5)).all(axis=1)
+    if sample_weight is None:
+        return int(np.count_nonzero(right)) / len(right)  # a sixth of numpy.average's time
     return float(np.average(right, weights=sample_weight))
 
 

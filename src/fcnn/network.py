@@ -15,7 +15,6 @@ import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
-from fcnn.errors import DivergenceError
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
 from fcnn.optimizers import Optimizer, as_optimizer
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Network(core.Network):
+class Network(core.CheckedNetwork):
     """A fully connected neural network.
 
     z^l = W^l a^(l-1) + b^l and a^l = sigma(z^l) for layers l = 1..L, a^0 the input.
@@ -190,7 +189,27 @@ class Network(core.Network):
     def _as_batch(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Array, Array, Array | None]:
+        """Return samples that are not plain arrays of the right types already."""
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
+
+    _optimizer_type = Optimizer
+
+    def _as_update(
+        self, optimizer: Any, n_threads: int | None, *options: Any
+    ) -> tuple[check.StepOptions, int]:
+        """Return the options of an update that is not a plain one, and the seed of its dropout."""
+        as_optimizer(optimizer)
+        checked = check.as_step_options(len(self.sizes) - 1, self.loss, *options)
+        resolve(n_threads)  # refused, if at all, before a seed is drawn
+        return checked, int(self.rng.integers(2**63 - 1)) if checked.dropout else 0
+
+    def _refuse_nonfinite(self, X: Array) -> None:
+        check.refuse_nonfinite("X", X)
+
+    def _score(self, outputs: Array, y: Array, sample_weight: Array | None) -> tuple[str, float]:
+        if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
+            y = y[:, np.newaxis]
+        return score(self.loss, outputs, y, sample_weight)
 
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Return every z, a and delta of one pass, and the gradients layer by layer.
@@ -212,33 +231,6 @@ class Network(core.Network):
         a[0] = inputs.copy()  # it may be the caller's own array
         dW, db = layer_views(gradient, self.sizes)
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
-
-    def gradients(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> tuple[float, Array]:
-        """Return the loss and its gradient.
-
-        Parameters
-        ----------
-        X : array-like, shape (s, n_0) or (n_0,)
-        y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
-        sample_weight : array-like, shape (s,), optional
-            The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
-        n_threads : int, optional
-            As for `fit`.
-
-        Returns
-        -------
-        loss : float
-        gradient : numpy.ndarray, shape (num_parameters,)
-            In the order of `parameters`.
-        """
-        return super().gradients(*self._as_batch(X, y, sample_weight), n_threads)
 
     def check_gradients(
         self,
@@ -272,60 +264,6 @@ class Network(core.Network):
         precise.parameters[:] = self.parameters
         batch = check.as_batch(X, y, sample_weight, self.sizes, self.loss, precise.dtype)
         return compare_gradients(precise, gradient, *batch, max_parameters)
-
-    def train_step(  # type: ignore[override] # the core's takes more options, unchecked
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        optimizer: Optimizer,
-        sample_weight: ArrayLike | None = None,
-        n_threads: int | None = None,
-        *,
-        l1: float = 0.0,
-        l2: float = 0.0,
-        clip_norm: float | None = None,
-        dropout: float | Sequence[float] = 0.0,
-        label_smoothing: float = 0.0,
-    ) -> float:
-        """Make one update with the gradient of a batch; return the loss before it.
-
-        Parameters
-        ----------
-        X : array-like, shape (s, n_0) or (n_0,)
-        y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
-        optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
-        sample_weight : array-like, shape (s,), optional
-        n_threads, l1, l2, clip_norm, dropout, label_smoothing
-            As for `fit`. What is dropped is drawn from ``net.rng``.
-
-        Returns
-        -------
-        float
-            With the penalty of l1 and l2.
-
-        Raises
-        ------
-        fcnn.DivergenceError
-            If loss, gradient or a weight would not be finite; the parameters are unchanged.
-        ValueError, TypeError
-            If an argument is not as described or X is not finite; nothing is changed.
-        """
-        inputs, targets, weight = self._as_batch(X, y, sample_weight)
-        as_optimizer(optimizer)
-        options = check.as_step_options(
-            len(self.sizes) - 1, self.loss, l1, l2, clip_norm, dropout, label_smoothing
-        )
-        seed = int(self.rng.integers(2**63 - 1)) if options.dropout else 0
-        try:
-            return super().train_step(
-                inputs, targets, optimizer, weight, n_threads, options, seed=seed
-            )
-        except DivergenceError:
-            # Looked for only now, because a NaN always ends here and a look costs as much as a
-            # small step.
-            check.refuse_nonfinite("X", inputs)
-            raise
 
     def fit(
         self,
@@ -461,31 +399,6 @@ class Network(core.Network):
         training = TrainingState(self, optimizer, schedule, callbacks, rng, samples.samples, resume)
         runner = EpochRunner(training, samples, size, shuffle, options, loss, n_threads)
         return run(training, runner, held_out, epochs, progress)
-
-    def evaluate(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        n_threads: int | None = None,
-    ) -> dict[str, float]:
-        """Return the loss and the usual score on some data.
-
-        Parameters
-        ----------
-        X, y, sample_weight, n_threads
-            As for `gradients`.
-
-        Returns
-        -------
-        dict
-            "loss", and "accuracy" (share of samples whose every output is right) for the entropies
-            or "r2" (coefficient of determination, averaged over outputs) for the other losses.
-        """
-        inputs, targets, weight = self._as_batch(X, y, sample_weight)
-        loss, outputs = self.loss_and_outputs(inputs, targets, weight, n_threads)
-        name, value = score(self.loss, outputs, targets, weight)
-        return {"loss": loss, name: value}
 
     # --- Around it -------------------------------------------------------------------------------
 

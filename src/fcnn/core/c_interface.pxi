@@ -92,9 +92,7 @@ cdef int run_step(
                 return FCNN_BAD_LABEL
     memset(&call, 0, sizeof(Call))
     lay_out_for(model, &ws, workspace, purpose, rows)
-    if (rows - 1) % model.lanes < model.lanes // 2:
-        # The last panel is half empty: see open_workspace. The sums of squares read it, too.
-        memset(ws.a[0], 0, <char*> ws.normalizer - <char*> ws.a[0])
+    clear_empty_lanes(model, &ws, rows, rows)
     if gradient != NULL:
         ws.gradient = gradient
     call.model = model

@@ -71,17 +71,27 @@ cdef void register_loop(Py_ssize_t turns, real* x) noexcept nogil:
 
 def all_finite(array):
     """Return whether no entry of a contiguous float32 or float64 array is NaN or infinite."""
+    cdef bint single = cnp.PyArray_Check(array) and (
+        cnp.PyArray_TYPE(<cnp.ndarray> array) == cnp.NPY_FLOAT32)
     cdef Py_ssize_t size = array.size
-    cdef void* data
+    cdef void* data = data_of(
+        array, cnp.NPY_FLOAT32 if single else cnp.NPY_FLOAT64, size, "array")
     cdef bint answer
-    if array.dtype == np.float32:
-        data = data_of(array, cnp.NPY_FLOAT32, size, "array")
-        with nogil:
+    with nogil:
+        if single:
             answer = finite(<const float*> data, size)
-    else:
-        data = data_of(array, cnp.NPY_FLOAT64, size, "array")
-        with nogil:
+        else:
             answer = finite(<const double*> data, size)
+    return answer
+
+
+def all_indices(array, end):
+    """Return whether each entry of a contiguous int64 array is at least 0 and less than `end`."""
+    cdef Py_ssize_t size = array.size, last = end
+    cdef void* data = data_of(array, cnp.NPY_INT64, size, "array")
+    cdef bint answer
+    with nogil:
+        answer = are_indices(<const int64_t*> data, size, last)
     return answer
 
 

@@ -70,6 +70,10 @@ cdef enum:
     NODES_PER_ITEM = 96
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
+    # Workspaces that a network keeps between calls, as many as calls at the same time had, and how
+    # large each may be: larger ones belong to steps that take far longer than to allocate them.
+    MOST_KEPT = 4
+    MOST_KEPT_BYTES = 33554432
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
     # ... for making a second thread (20 to 50 us), and, in a block of a step, for each thread that
@@ -144,7 +148,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
-    void* memory                # the one allocation behind all of them
+    void* memory                # the one allocation behind all of them: see Kept
 
 cdef struct Scratch:            # of one thread
     void* packed                # weights of a group of nodes

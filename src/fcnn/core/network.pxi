@@ -23,6 +23,20 @@ cdef int most_threads(Py_ssize_t allowed, bint chosen, Py_ssize_t gaining) noexc
     return <int> max(<Py_ssize_t> 1, min(allowed, <Py_ssize_t> 1024))
 
 
+cdef bint are_indices(const int64_t* numbers, Py_ssize_t n, Py_ssize_t end) noexcept nogil:
+    """Whether each number is at least 0 and less than `end`."""
+    cdef Py_ssize_t i
+    cdef bint fine = True
+    for i in range(n):
+        fine &= <uint64_t> numbers[i] < <uint64_t> end  # a negative number is a large one
+    return fine
+
+
+cdef inline bint is_1(n_threads) noexcept:
+    """Whether it is 1 itself, which needs no look at the CPUs."""
+    return PyLong_CheckExact(n_threads) and n_threads == 1
+
+
 @cython.no_gc_clear             # model.parameters points into `vector` until the end
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
@@ -48,6 +62,7 @@ cdef class Network:
     cdef readonly tuple sizes
     cdef readonly tuple activations
     cdef readonly str loss
+    cdef void* kept[MOST_KEPT]  # memory for its next calls: core/workspace.pxi
 
     def __init__(self, sizes, activations, loss, dtype):
         cdef Py_ssize_t l, offset = 0
@@ -89,6 +104,16 @@ cdef class Network:
 
     def __dealloc__(self):
         free(self.model.layers)
+        free_kept(self.kept)
+
+    def free_workspace(self):
+        """Free the memory that the network keeps for its next calls.
+
+        What a batch is computed in, at most 32 MB for each call that was made at the same time as
+        others, is kept from call to call, since to allocate it takes longer than many a step. It is
+        neither copied nor pickled with the network, and freed with it.
+        """
+        free_kept(self.kept)
 
     @property
     def dtype(self):
@@ -115,7 +140,8 @@ cdef class Network:
         samples.order = NULL
         if y is None:
             pass
-        elif y.dtype == np.int64:
+        elif cnp.PyArray_Check(y) and cnp.PyArray_EquivTypenums(
+                cnp.PyArray_TYPE(<cnp.ndarray> y), cnp.NPY_INT64):
             samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
         else:
             samples.y = data_of(y, self.kind, samples.rows * n_out, "y")
@@ -184,7 +210,7 @@ cdef class Network:
                     and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
                 inputs = inputs.copy()      # or the first rows would overwrite later inputs
         if rows <= FEW_ROWS and few_entries(&self.model) <= STACK_ENTRIES:
-            if n_threads is not None:
+            if n_threads is not None and not is_1(n_threads):
                 self._threads(n_threads)
             if self.multiplications(rows) < WORTH_RELEASING:
                 self.predict_few(inputs, outputs, rows)
@@ -227,18 +253,13 @@ cdef class Network:
                 self._threads(n_threads), n_threads is None,
                 2 * self.multiplications(rows) // WORTH_THREADS))
         ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
-        # Zeros: see open_workspace.
-        ws.memory = calloc(threads * ws.scratch_bytes + 64, 1)
-        if ws.memory == NULL:
-            raise MemoryError
-        ws.scratch = aligned(ws.memory)
+        ws.memory = enlarged(
+            take_kept(self.kept), sizeof(Kept) + threads * ws.scratch_bytes + 64)
+        ws.scratch = aligned(<Kept*> ws.memory + 1)
         try:
-            if self.multiplications(rows) < WORTH_RELEASING:
-                run_team(thread_main, &call, 1)
-            else:
-                run(&call, threads)
+            run(&call, threads, self.multiplications(rows))
         finally:
-            free(ws.memory)
+            keep(self.kept, ws.memory)
         return 0
 
     cdef Py_ssize_t multiplications(self, Py_ssize_t rows) noexcept:
@@ -249,7 +270,7 @@ cdef class Network:
         """How many threads: as many as were asked for, or as many as gain by it."""
         cdef Py_ssize_t gaining = min(
             self.multiplications(block) // WORTH_WAITING, block // self.model.lanes)
-        if n_threads is None and self.multiplications(rows) < WORTH_THREADS:
+        if is_1(n_threads) or n_threads is None and self.multiplications(rows) < WORTH_THREADS:
             return 1
         if self.model.n_parameters > EXCHANGED_AT_LEISURE:
             gaining = min(gaining, block // WORTH_EXCHANGING)
@@ -276,18 +297,21 @@ cdef class Network:
     ) except -1:
         """Run a call over arrays: once over all of them, or batch by batch with its update."""
         cdef Workspace ws
-        cdef int threads
+        cdef Needs needs
         self.describe(X, y, sample_weight, &call.data)
         call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
         if order is not None:
             call.data.order = <const int64_t*> data_of(
                 order, cnp.NPY_INT64, call.data.rows, "order")
-            if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
+            if not are_indices(call.data.order, call.data.rows, call.data.rows):
                 raise ValueError("order: expected indices of samples")
-        threads = self.team_size(n_threads, call.data.rows,
-                                 block_rows(&self.model, call.batch_size, backward))
-        open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
-                       call.options.dropout, threads)
+        needs.rows = call.data.rows
+        needs.batch_size = call.batch_size
+        needs.threads = self.team_size(
+            n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward))
+        needs.backward = backward
+        needs.every_z = call.trace[0] != NULL
+        open_workspace(&self.model, self.kept, &ws, &needs, call.options.dropout)
         try:
             if call.model == NULL:
                 call.model = &self.model
@@ -296,24 +320,36 @@ cdef class Network:
             if call.rule == NULL and call.out != NULL and backward:
                 ws.gradient = call.out       # computed in place
                 call.out = NULL
-            run(call, threads)
+            run(call, needs.threads, (3 if backward else 1) * self.multiplications(needs.rows))
         finally:
-            free(ws.memory)
+            keep(self.kept, ws.memory)
         return 0
 
     def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
         cdef Call call
-        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        cdef cnp.ndarray out = self.new_outputs(X)
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(out)
         self.pass_once(X, y, sample_weight, n_threads, &call, False)
         return call.loss, out
 
+    cdef cnp.ndarray new_outputs(self, X):
+        if self.model.layers == NULL:
+            raise RuntimeError("the network has not been initialized")
+        cdef cnp.npy_intp shape[2]
+        shape[0] = len(X)
+        shape[1] = self.model.layers[self.model.L].n_out
+        return cnp.PyArray_SimpleNew(2, shape, self.kind)
+
     def gradients(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
+        return self.loss_and_gradient(X, y, sample_weight, n_threads)
+
+    cdef tuple loss_and_gradient(self, X, y, sample_weight, n_threads):
         cdef Call call
-        cdef cnp.ndarray gradient = np.empty(self.model.n_parameters, self.dtype)
+        cdef cnp.npy_intp size = self.model.n_parameters
+        cdef cnp.ndarray gradient = cnp.PyArray_SimpleNew(1, &size, self.kind)
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(gradient)
         self.pass_once(X, y, sample_weight, n_threads, &call, True)
@@ -346,7 +382,7 @@ cdef class Network:
     def outputs(self, X, n_threads=None, dropout=None, seed=0):
         """Return a^L, shape (s, n_L), with the dropout of the first batch of a call with `seed`."""
         cdef Call call
-        cdef cnp.ndarray out = np.empty((len(X), self.sizes[self.model.L]), self.dtype)
+        cdef cnp.ndarray out = self.new_outputs(X)
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(out)
         call.options.seed = seed
@@ -420,7 +456,7 @@ cdef class Network:
         cdef Py_ssize_t first_step, batches
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-        if n_threads is not None:
+        if n_threads is not None and not is_1(n_threads):
             self._threads(n_threads)    # refused, if at all, before the optimizer is touched
         batches = (len(X) + batch_size - 1) // batch_size
         _alive = self.read_options(&call.options, options, seed)
@@ -432,8 +468,7 @@ cdef class Network:
         if batch_losses is not None:
             call.options.batch_losses = <double*> data_of(
                 batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
-        state = optimizer.state(self)
-        self.read_rule(optimizer, state, &rule)
+        _state = self.read_rule(optimizer, &rule)   # alive
         first_step = rule.step
         call.rule = &rule
         try:
@@ -441,7 +476,7 @@ cdef class Network:
         finally:
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
-            object.__setattr__(optimizer, "steps", rule.step)
+            PyObject_GenericSetAttr(optimizer, "steps", rule.step)
         if call.outcome == NO_MEMORY:
             raise MemoryError("cannot copy parameters and optimizer state before a risky step")
         if call.outcome == OVERFLOW:
@@ -479,24 +514,35 @@ cdef class Network:
         into.dropout = <const double*> data_of(rates, cnp.NPY_FLOAT64, self.model.L, "dropout")
         return rates
 
-    cdef int read_rule(self, optimizer, tuple state, Rule* rule) except -1:
-        rule.name = rule_table[optimizer.rule]
+    cdef object read_rule(self, optimizer, Rule* rule):
+        """Fill in the optimizer's hyperparameters and state; return what must stay alive with it.
+
+        Read anew for each call: they are plain attributes, which may have changed.
+        """
+        cdef int vectors
+        memset(rule, 0, sizeof(Rule))   # 0 is what a rule does not read
+        name = getattr(optimizer, "rule", None)
+        if name is None:
+            optimizer.state(self)       # which refuses it
+        rule.name = rule_table[name]
         rule.lr = optimizer.lr
         rule.weight_decay = optimizer.weight_decay
         rule.step = optimizer.steps
-        rule.epsilon_hat = getattr(optimizer, "_epsilon_hat", False)
-        # 0 is what a rule does not read.
-        rule.momentum = getattr(optimizer, "momentum", 0)
-        rule.nesterov = getattr(optimizer, "nesterov", False)
-        rule.beta1, rule.beta2 = getattr(optimizer, "betas", (0, 0))
-        rule.epsilon = getattr(optimizer, "eps", 0)
-        rule.first = rule.second = NULL
-        if len(state) > 0:
-            rule.first = data_of(
-                state[0], self.kind, self.model.n_parameters, "state", write=True)
-        if len(state) > 1:
+        if rule.name == updates.SGD:
+            rule.momentum = optimizer.momentum
+            rule.nesterov = optimizer.nesterov
+        else:
+            rule.beta1, rule.beta2 = optimizer.betas
+            rule.epsilon = optimizer.eps
+            rule.epsilon_hat = optimizer._epsilon_hat
+        vectors = state_vectors(rule)
+        if vectors == 0:
+            return None
+        state, owner = optimizer._state, optimizer._owner
+        if owner is None or owner() is not self or len(state) != vectors:
+            state = optimizer.state(self)
+        rule.first = data_of(state[0], self.kind, self.model.n_parameters, "state", write=True)
+        if vectors > 1:
             rule.second = data_of(
                 state[1], self.kind, self.model.n_parameters, "state", write=True)
-        if len(state) < state_vectors(rule):
-            raise ValueError("state: expected two moments")
-        return 0
+        return state

@@ -163,7 +163,7 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
     cdef Call* call = w.call
     cdef const Model* model = call.model
     cdef Py_ssize_t lanes = model.lanes, most = call.batch_size, n_in = model.layers[1].n_in
-    cdef Py_ssize_t n_out = model.layers[model.L].n_out, first, l, i
+    cdef Py_ssize_t n_out = model.layers[model.L].n_out, first, l, i, n
     cdef Prediction p
     cdef const real* emitting
     cdef real* receiving
@@ -186,6 +186,9 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
         emitting = <const real*> p.x
         for l in range(1, model.L + 1):
             receiving = <real*> p.a[l % 2]
+            if (block.rows - 1) % lanes < lanes // 2:   # see clear_empty_lanes
+                n = model.layers[l].n_out * lanes
+                memset(receiving + (block.rows - 1) // lanes * n, 0, n * sizeof(real))
             forward_layer(&model.layers[l], <const real*> model.parameters, emitting, receiving,
                           receiving, <real*> NULL, block.rows, lanes, <real*> p.packed, w)
             if w.stop:
@@ -221,8 +224,11 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
         run_batches(&w, <double*> NULL)
 
 
-cdef int run(Call* call, int threads) except -1:
-    """Run a call without the GIL; raise what Ctrl-C raised in it."""
+cdef int run(Call* call, int threads, Py_ssize_t multiplications) except -1:
+    """Run a call, without the GIL unless it is small; raise what Ctrl-C raised in it."""
+    if threads == 1 and multiplications < WORTH_RELEASING:
+        run_team(thread_main, call, 1)
+        return 0
     call.watched = True
     call.error = NULL
     with nogil:

@@ -99,20 +99,108 @@ cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows, bint backward) n
     return (min(most, rows) + model.lanes - 1) // model.lanes * model.lanes
 
 
+cdef void clear_empty_lanes(
+    const Model* model, Workspace* ws, Py_ssize_t rows, Py_ssize_t batch_size,
+) noexcept nogil:
+    """Clear what blocks of such batches may compute with and never write.
+
+    Of a last panel that is half empty one half is never written: a rare bit pattern there would be
+    a slow denormal. The sums of squares read it, too.
+    """
+    cdef Py_ssize_t lanes = model.lanes
+    if rows > 0 and (
+            (batch_size - 1) % lanes < lanes // 2
+            or rows % batch_size and (rows % batch_size - 1) % lanes < lanes // 2):
+        memset(ws.a[0], 0, <char*> ws.normalizer - <char*> ws.a[0])
+
+
+# --- Kept between calls ----------------------------------------------------------------------
+#
+# To allocate what a batch writes, to touch its pages and to place its parts takes longer than many
+# a step. A network keeps it, in a few places of which a call takes what it finds: what is taken is
+# the call's alone, so that calls at the same time have one each, without a lock (which a fork could
+# leave locked).
+
+cdef extern from *:
+    void* exchange "__atomic_exchange_n"(void** place, void* value, int order) noexcept nogil
+    int ACQUIRE_RELEASE "__ATOMIC_ACQ_REL"
+
+cdef struct Needs:              # of a call, to its workspace
+    Py_ssize_t rows
+    Py_ssize_t batch_size
+    int threads
+    bint backward
+    bint every_z
+
+cdef struct Kept:               # before a workspace, in the same memory
+    Py_ssize_t size             # of all of it
+    Needs needs                 # of the call that it is laid out for; no threads: of none
+    Workspace workspace
+
+
+cdef void* take_kept(void** kept) noexcept nogil:
+    """A piece of memory that was kept, no longer kept now, or NULL."""
+    cdef void* memory
+    cdef Py_ssize_t i
+    for i in range(MOST_KEPT):
+        memory = exchange(&kept[i], NULL, ACQUIRE_RELEASE)
+        if memory != NULL:
+            return memory
+    return NULL
+
+
+cdef void keep(void** kept, void* memory) noexcept:
+    """Keep it for the next call, before those of earlier calls; too many or too large: free it."""
+    cdef Py_ssize_t i
+    if (<Kept*> memory).size <= MOST_KEPT_BYTES:
+        for i in range(MOST_KEPT):
+            memory = exchange(&kept[i], memory, ACQUIRE_RELEASE)
+            if memory == NULL:
+                return
+    PyMem_Free(memory)
+
+
+cdef void free_kept(void** kept) noexcept:
+    cdef Py_ssize_t i
+    for i in range(MOST_KEPT):
+        PyMem_Free(exchange(&kept[i], NULL, ACQUIRE_RELEASE))
+
+
+cdef void* enlarged(void* memory, Py_ssize_t size) except NULL:
+    """Memory that was kept, or NULL, as memory of at least `size` bytes."""
+    if memory == NULL or (<Kept*> memory).size < size:
+        PyMem_Free(memory)
+        memory = PyMem_Malloc(size)      # Python's, so that tracemalloc sees it
+        if memory == NULL:
+            raise MemoryError(f"cannot allocate {size} bytes of workspace")
+        (<Kept*> memory).size = size
+    (<Kept*> memory).needs.threads = 0
+    return memory
+
+
 cdef int open_workspace(
-    const Model* model, Workspace* ws, Py_ssize_t rows, bint backward, bint every_z,
-    const double* dropout, int threads,
+    const Model* model, void** kept, Workspace* ws, const Needs* needs, const double* dropout,
 ) except -1:
-    """Allocate what the blocks of a batch write."""
+    """Give a call its workspace; `keep` takes back its memory."""
+    cdef Kept* k = <Kept*> take_kept(kept)
     cdef Py_ssize_t size
-    ws.rows = block_rows(model, rows, backward)
-    size = lay_out(model, ws, NULL, backward, every_z, dropout, threads, backward)
-    # Zeros, because half a panel may be computed with and never written: a rare bit pattern there
-    # would be a slow denormal.
-    ws.memory = calloc(size, 1)
-    if ws.memory == NULL:
-        raise MemoryError(f"cannot allocate {size} bytes of workspace")
-    lay_out(model, ws, ws.memory, backward, every_z, dropout, threads, backward)
+    if (k != NULL and dropout == NULL and k.needs.rows == needs.rows
+            and k.needs.batch_size == needs.batch_size and k.needs.threads == needs.threads
+            and k.needs.backward == needs.backward and k.needs.every_z == needs.every_z):
+        # As the call before left it: what that never wrote, and cleared, is not written now.
+        ws[0] = k.workspace
+        return 0
+    ws.rows = block_rows(model, needs.batch_size, needs.backward)
+    size = sizeof(Kept) + lay_out(model, ws, NULL, needs.backward, needs.every_z, dropout,
+                                  needs.threads, needs.backward)
+    k = <Kept*> enlarged(k, size)
+    lay_out(model, ws, k + 1, needs.backward, needs.every_z, dropout, needs.threads,
+            needs.backward)
+    clear_empty_lanes(model, ws, needs.rows, needs.batch_size)
+    ws.memory = k
+    if dropout == NULL:         # which has masks in some layers
+        k.workspace = ws[0]
+        k.needs = needs[0]
     return 0
 
 

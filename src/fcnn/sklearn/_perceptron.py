@@ -351,6 +351,8 @@ class Perceptron(BaseEstimator):
         monitor.tell("on_end")
         if not core.all_finite(self.network_.parameters):
             raise ValueError(NONFINITE)
+        if not incremental:
+            self.network_.free_workspace()  # a search keeps fitted estimators by the hundred
         return self
 
     def _validate_eval_set(self, eval_set: Any) -> tuple[Any, Array, Array | None]:

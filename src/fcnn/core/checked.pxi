@@ -1,0 +1,205 @@
+# What users call with data of any kind. Arrays that are right as they are go straight to the core:
+# they are checked here, in less time than the smallest step takes. Everything else goes through
+# Python (_validation.py), which converts it or says what is wrong with it.
+
+cdef enum:
+    # In millionths, how far a one-hot row's sum may be from 1; beyond, and up to 1e-4, Python adds
+    # it up once more, in its own order.
+    SURELY_1 = 90
+
+
+cdef inline bint is_array(
+    array, int kind, int ndim, Py_ssize_t rows, Py_ssize_t columns,
+) noexcept:
+    """Whether the core can read it: a plain array of this dtype and shape."""
+    if not cnp.PyArray_CheckExact(array):
+        return False
+    cdef cnp.ndarray a = array
+    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISCARRAY_RO(a)
+            and cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_DIM(a, 0) == rows
+            and (ndim == 1 or cnp.PyArray_DIM(a, 1) == columns))
+
+
+cdef bint all_within(const real* x, Py_ssize_t n, double low, double high) noexcept nogil:
+    """Whether low <= x <= high for each x; NaN is not, and no infinity is within real's range."""
+    cdef Py_ssize_t i
+    cdef real first = <real> low, last = <real> high
+    cdef bint fine = True
+    for i in range(n):
+        fine &= (x[i] >= first) & (x[i] <= last)
+    return fine
+
+
+cdef bint add_up_to_1(const real* y, Py_ssize_t rows, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i, k
+    cdef double total
+    for i in range(rows):
+        total = 0
+        for k in range(n):
+            total += y[i * n + k]
+        if fabs(total - 1) > SURELY_1 * 1e-6:
+            return False
+    return True
+
+
+cdef bint are_targets(const Model* model, const real* y, Py_ssize_t rows) noexcept nogil:
+    """Whether rows of targets are what the loss is defined for."""
+    cdef Py_ssize_t n = model.layers[model.L].n_out
+    cdef double most = FLT_MAX if real is float else DBL_MAX
+    if model.targets == losses.CLASSES:
+        return all_within(y, rows * n, 0, most) and add_up_to_1(y, rows, n)
+    return all_within(y, rows * n, -most if model.targets == losses.NUMBERS else 0,
+                      1 if model.targets == losses.PROBABILITIES else most)
+
+
+cdef bint are_weights(const real* weight, Py_ssize_t rows) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef bint some = False
+    for i in range(rows):
+        some |= weight[i] > 0
+    return some and all_within(weight, rows, 0, FLT_MAX if real is float else DBL_MAX)
+
+
+cdef inline bint is_0(number) noexcept:
+    return PyFloat_CheckExact(number) and PyFloat_AsDouble(number) == 0
+
+
+cdef class CheckedNetwork(Network):
+    """A network whose calls take what users have; the base of fcnn.Network.
+
+    A subclass brings, beside Network's, _optimizer_type and methods for what is not right as it is:
+    _as_batch and _as_update return it as the core takes it, or refuse it; _score evaluates outputs;
+    _refuse_nonfinite looks for what made a step diverge.
+    """
+
+    cdef bint is_batch(self, X, y, sample_weight) noexcept:
+        """Whether the core can read these samples as they are."""
+        cdef Py_ssize_t rows, n = self.model.layers[self.model.L].n_out
+        cdef void* data
+        if not self.is_direct(X) or cnp.PyArray_NDIM(<cnp.ndarray> X) != 2:
+            return False
+        rows = cnp.PyArray_DIM(<cnp.ndarray> X, 0)
+        if self.model.targets == losses.CLASSES and is_array(y, cnp.NPY_INT64, 1, rows, 1):
+            if not are_indices(<const int64_t*> cnp.PyArray_DATA(<cnp.ndarray> y), rows, n):
+                return False
+        elif is_array(y, self.kind, 2, rows, n) or (
+                n == 1 and is_array(y, self.kind, 1, rows, 1)):
+            data = cnp.PyArray_DATA(<cnp.ndarray> y)
+            if not (are_targets(&self.model, <const float*> data, rows)
+                    if self.model.itemsize == 4
+                    else are_targets(&self.model, <const double*> data, rows)):
+                return False
+        else:
+            return False
+        if sample_weight is None:
+            return True
+        if not is_array(sample_weight, self.kind, 1, rows, 1):
+            return False
+        data = cnp.PyArray_DATA(<cnp.ndarray> sample_weight)
+        if self.model.itemsize == 4:
+            return are_weights(<const float*> data, rows)
+        return are_weights(<const double*> data, rows)
+
+    cdef tuple batch(self, X, y, sample_weight):
+        """Return (X, y, sample_weight) as the core takes them."""
+        if self.model.layers == NULL:
+            raise RuntimeError("the network has not been initialized")
+        if self.is_batch(X, y, sample_weight):
+            return X, y, sample_weight
+        return self._as_batch(X, y, sample_weight)
+
+    # As for predict: a plain method descriptor costs less.
+    @cython.binding(False)
+    @cython.embedsignature(True)
+    @cython.embedsignature.format("clinic")
+    def gradients(self, X, y, sample_weight=None, n_threads=None):
+        """Return the loss and its gradient.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        sample_weight : array-like, shape (s,), optional
+            The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
+        n_threads : int, optional
+            As for `fit`.
+
+        Returns
+        -------
+        loss : float
+        gradient : numpy.ndarray, shape (num_parameters,)
+            In the order of `parameters`.
+        """
+        X, y, sample_weight = self.batch(X, y, sample_weight)
+        return self.loss_and_gradient(X, y, sample_weight, n_threads)
+
+    @cython.binding(False)
+    @cython.embedsignature(True)
+    @cython.embedsignature.format("clinic")
+    def evaluate(self, X, y, sample_weight=None, n_threads=None):
+        """Return the loss and the usual score on some data.
+
+        Parameters
+        ----------
+        X, y, sample_weight, n_threads
+            As for `gradients`.
+
+        Returns
+        -------
+        dict
+            "loss", and "accuracy" (share of samples whose every output is right) for the entropies
+            or "r2" (coefficient of determination, averaged over outputs) for the other losses.
+        """
+        X, y, sample_weight = self.batch(X, y, sample_weight)
+        loss, outputs = self.loss_and_outputs(X, y, sample_weight, n_threads)
+        name, value = self._score(outputs, y, sample_weight)
+        return {"loss": loss, name: value}
+
+    @cython.binding(False)
+    @cython.embedsignature(True)
+    @cython.embedsignature.format("clinic")
+    def train_step(
+        self, X, y, optimizer, sample_weight=None, n_threads=None, *,
+        l1=0.0, l2=0.0, clip_norm=None, dropout=0.0, label_smoothing=0.0,
+    ):
+        """Make one update with the gradient of a batch; return the loss before it.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
+        sample_weight : array-like, shape (s,), optional
+        n_threads, l1, l2, clip_norm, dropout, label_smoothing
+            As for `fit`. What is dropped is drawn from ``net.rng``.
+
+        Returns
+        -------
+        float
+            With the penalty of l1 and l2.
+
+        Raises
+        ------
+        fcnn.DivergenceError
+            If loss, gradient or a weight would not be finite; the parameters are unchanged.
+        ValueError, TypeError
+            If an argument is not as described or X is not finite; nothing is changed.
+        """
+        cdef Call call
+        X, y, sample_weight = self.batch(X, y, sample_weight)
+        options, seed = None, 0
+        if not (clip_norm is None and is_0(l1) and is_0(l2) and is_0(dropout)
+                and is_0(label_smoothing) and isinstance(optimizer, self._optimizer_type)):
+            options, seed = self._as_update(
+                optimizer, n_threads, l1, l2, clip_norm, dropout, label_smoothing)
+        memset(&call, 0, sizeof(Call))
+        try:
+            return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call,
+                              options, None, None, seed)
+        except DivergenceError:
+            # Looked for only now, because a NaN always ends here and a look costs as much as a
+            # small step.
+            self._refuse_nonfinite(X)
+            raise
