@@ -63,7 +63,7 @@ from fcnn cimport (
     FCNN_FORWARD, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_WRONG_DTYPE,
     fcnn_api, fcnn_network, fcnn_optimizer,
 )
-from fcnn.kernels cimport activations, losses, updates
+from fcnn.kernels cimport activations, losses, tiny, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
 from fcnn.kernels.dropout cimport drop, layer_key
 from fcnn.kernels.elementary cimport (
@@ -176,14 +176,17 @@ cdef void forward_layer(
 
 # --- Output delta ----------------------------------------------------------------------------
 
-cdef void output_panel(
-    Call* call, const Samples* block, double scale, Py_ssize_t i, real* targets,
+cdef double output_panel(
+    Call* call, const Samples* block, double scale,
+    Py_ssize_t i,               # which panel of the block
+    const real* z, const real* a, const real* normalizer,   # IN of the output layer
+    real* delta,                # OUT, or NULL
+    real* targets,              # scratch (n_L, lanes)
 ) noexcept nogil:
-    """Costs and output delta of panel i, with the 1/s of the average."""
+    """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
     cdef const Model* model = call.model
-    cdef Workspace* ws = call.workspace
-    cdef Py_ssize_t lanes = model.lanes, s, n = model.layers[model.L].n_out
-    cdef Py_ssize_t at = i * n * lanes
+    # Not the model's: of a constant the loops over lanes are vector instructions alone.
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, s, n = model.layers[model.L].n_out
     cdef int64_t labels[NR]
     cdef real costs[NR]
     cdef real factor[NR]
@@ -191,8 +194,6 @@ cdef void output_panel(
     cdef real smoothing = <real> call.options.label_smoothing
     cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
     cdef const real* weight = <const real*> block.weight
-    cdef const real* a = <const real*> ws.a[model.L] + at
-    cdef real* delta = <real*> ws.delta[model.L] + at if call.backward else <real*> NULL
     cdef Activation output = model.layers[model.L].activation
     cdef bint is_label = block.labels != NULL and smoothing == 0
     for s in range(lanes):
@@ -207,8 +208,7 @@ cdef void output_panel(
     elif block.y != NULL:
         panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
-        ws.costs[i] = 0
-        return
+        return 0
     if smoothing > 0:
         if block.labels != NULL:
             memset(targets, 0, n * lanes * sizeof(real))
@@ -217,20 +217,17 @@ cdef void output_panel(
         for s in range(n * lanes):
             targets[s] = (1 - smoothing) * targets[s] + smoothed
     if is_label:
-        label_loss(<const real*> ws.z[model.L] + at, a, labels,
-                   <const real*> ws.normalizer + i * lanes, factor, costs, delta, n, lanes)
+        label_loss(z, a, labels, normalizer, factor, costs, delta, n, lanes)
     else:
-        any_loss(model.loss, output, <const real*> ws.z[model.L] + at, a, targets,
-                 <const real*> ws.normalizer + i * lanes, factor, costs, delta, n, lanes)
+        any_loss(model.loss, output, z, a, targets, normalizer, factor, costs, delta, n, lanes)
         if delta != NULL and not gives_dC_dz(model.loss):
             if output == SOFTMAX:
                 softmax_delta(a, delta, n, lanes)
             else:
-                multiply_by_derivative(
-                    output, <const real*> ws.z[model.L] + at, a, delta, n * lanes)
+                multiply_by_derivative(output, z, a, delta, n * lanes)
     for s in range(min(lanes, block.rows - i * lanes)):
         total += costs[s] * (weight[row_of(block, i * lanes + s)] if weight != NULL else 1)
-    ws.costs[i] = total
+    return total
 
 
 # --- Delta recursion -------------------------------------------------------------------------
@@ -367,7 +364,7 @@ cdef void sample_phase(
     """Forward pass, loss and delta recursion of some panels of a block."""
     cdef const Model* model = w.call.model
     cdef Workspace* ws = w.call.workspace
-    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i
+    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i, at
     cdef Py_ssize_t rows = min(block.rows, last * lanes) - first * lanes
     cdef const real* parameters = <const real*> model.parameters
     cdef const Layer* layer
@@ -393,7 +390,11 @@ cdef void sample_phase(
             if w.stop:
                 return
     for i in range(first, last):
-        output_panel(w.call, block, scale, i, <real*> scratch.y)
+        at = i * model.layers[L].n_out * lanes
+        ws.costs[i] = output_panel(
+            w.call, block, scale, i, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
+            <const real*> ws.normalizer + i * lanes,
+            <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
     if w.call.backward:
         for l in range(L, 1, -1):
             layer = &model.layers[l]
@@ -534,6 +535,7 @@ cdef Outcome update_all(
 include "core/rows.pxi"
 include "core/dropout.pxi"
 include "core/run.pxi"
+include "core/tiny.pxi"
 include "core/network.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

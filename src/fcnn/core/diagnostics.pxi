@@ -85,6 +85,14 @@ def all_finite(array):
     return answer
 
 
+def allow_tiny(allowed):
+    """Let calls of tiny networks take their own way, or none; return whether they might before."""
+    global tiny_allowed
+    before = tiny_allowed
+    tiny_allowed = bool(allowed)
+    return bool(before)
+
+
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR

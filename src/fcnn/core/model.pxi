@@ -76,6 +76,12 @@ cdef enum:
     # others (1 us).
     WORTH_THREADS = 20000000
     WORTH_WAITING = 250000
+    # What core/tiny.pxi takes: layers, nodes of each, and inputs.
+    TINY_LAYERS = 4
+    TINY_NODES = 32
+    TINY_INPUTS = 256
+    # Multiplications of a step that several threads do sooner by panels than one as a tiny network.
+    WORTH_LEAVING_TINY = 1000000
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000
     # What an activation counts for beside them.
@@ -123,6 +129,24 @@ cdef struct Options:            # of a training call; see train_epoch
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
 
+cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
+    Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded
+    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); W^l, l > 1,
+    Py_ssize_t b[TINY_LAYERS + 1]           # transposed (n_l, width of l - 1); and b^l (width,)
+    Py_ssize_t weights          # entries of all W,
+    Py_ssize_t entries          # and of a vector
+    void* vectors[3]            # parameters, and the optimizer's state
+    void* gradient
+    void* forward_W[TINY_LAYERS + 1]        # of l > 1: (width of l - 1, width)
+    void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
+    void* a[TINY_LAYERS + 1]
+    void* delta[TINY_LAYERS + 1]
+    void* panel[3]              # z, a and delta of the output, of one panel of samples
+    void* normalizer            # of its softmax
+    bint loaded                 # whether the vectors hold what the flat ones do,
+    bint changed                # or something newer
+    Rule rule                   # with its state in the vectors
+
 cdef struct Workspace:          # what one block of samples writes, by panels
     Py_ssize_t rows             # of a block, at most
     void** z                    # z[1..L]; a[l] itself where z is not needed later
@@ -137,6 +161,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
+    Tiny* tiny                  # NULL where the network is not tiny
     void* memory                # the one allocation behind all of them
 
 cdef struct Scratch:            # of one thread

@@ -276,6 +276,9 @@ cdef class Network:
             if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
                 raise ValueError("order: expected indices of samples")
         threads = self.team_size(n_threads, call.data.rows, call.batch_size)
+        if (backward and takes_tiny(call, &self.model)
+                and self.multiplications(call.batch_size) < WORTH_LEAVING_TINY):
+            threads = 1
         open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
                        call.options.dropout, threads)
         try:

@@ -84,6 +84,9 @@ cdef Py_ssize_t lay_out(
     ws.squares = <double*> place(&position, 2 * (rows // lanes) * sizeof(double))
     ws.scratch_bytes = lay_out_scratch(model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
+    ws.tiny = NULL
+    if backward and is_tiny(model):
+        ws.tiny = lay_out_tiny(model, rows, &position, memory != NULL)
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
     ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL

@@ -1,0 +1,374 @@
+# Steps of tiny networks: everything in the first caches, lanes over nodes, no panels and no phases.
+#
+# What a step of a tiny network costs is not its multiplications (a tenth of the time, 4-16-3, 16
+# samples) but turning its samples into panels and back, starting tiles and the barriers. Here all
+# rows are padded to whole registers instead, in memory of the call's own: the weights and the
+# optimizer's state are in it for the duration of a call, and put back into the flat vectors
+# wherever anybody else may look at these. Only the loss has its lanes over samples.
+#
+# The same bits as by panels: each sum adds the same terms in the same order, by the same kernels.
+
+# Whether calls may take this way; off, tests compare the general one with it.
+cdef bint tiny_allowed = True
+
+
+cdef bint is_tiny(const Model* model) noexcept nogil:
+    return (model.L <= TINY_LAYERS and model.widest <= TINY_NODES
+            and model.layers[1].n_in <= TINY_INPUTS)
+
+
+cdef bint takes_tiny(const Call* call, const Model* model) noexcept nogil:
+    """Whether a call of one thread, which is backward, goes this way.
+
+    Dropout has its masks by panels; of a few samples loading would take longer than the rest.
+    """
+    return (tiny_allowed and is_tiny(model) and call.data.rows > FEW_ROWS
+            and call.options.dropout == NULL and call.trace[0] == NULL)
+
+
+cdef Py_ssize_t padded(const Model* model, Py_ssize_t n) noexcept nogil:
+    """Whole registers, and whole blocks of transpose."""
+    cdef Py_ssize_t whole = max(BYTES // model.itemsize, 4)
+    return (n + whole - 1) // whole * whole
+
+
+cdef Tiny* lay_out_tiny(
+    const Model* model, Py_ssize_t rows, uintptr_t* position, bint write,
+) noexcept nogil:
+    """Place what the steps of a tiny network write, or count its bytes alone."""
+    cdef Tiny* place_of_all = <Tiny*> place(position, sizeof(Tiny))
+    cdef Tiny t
+    cdef Py_ssize_t l, i, L = model.L, size = model.itemsize, vector_size
+    memset(&t, 0, sizeof(Tiny))
+    t.width[0] = (model.layers[1].n_in + 3) // 4 * 4
+    for l in range(1, L + 1):
+        t.width[l] = padded(model, model.layers[l].n_out)
+        t.W[l] = t.entries
+        t.entries += (model.layers[1].n_in * t.width[1] if l == 1
+                      else model.layers[l].n_out * t.width[l - 1])
+    t.weights = t.entries
+    for l in range(1, L + 1):
+        t.b[l] = t.entries
+        t.entries += t.width[l]
+    # What gradient() and transpose() write and read behind the last row.
+    vector_size = (t.entries + 4 * TINY_NODES) * size
+    for i in range(3):
+        t.vectors[i] = place(position, vector_size)
+    t.gradient = place(position, vector_size)
+    for l in range(L + 1):
+        t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
+        if l == 0:
+            continue
+        if l == L or model.layers[l].derivative_reads_z:
+            t.z[l] = place(position, rows * t.width[l] * size)
+        t.delta[l] = place(position, rows * t.width[l] * size)
+        if l > 1:
+            t.forward_W[l] = place(position, t.width[l - 1] * t.width[l] * size)
+    for i in range(3):
+        t.panel[i] = place(position, t.width[L] * model.lanes * size)
+    t.normalizer = place(position, model.lanes * size)
+    if write:
+        place_of_all[0] = t
+    return place_of_all
+
+
+cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
+    """Where the steps of a call take place; NULL if they go by panels."""
+    cdef Call* call = w.call
+    cdef Tiny* t = call.workspace.tiny
+    cdef const Model* model = call.model
+    cdef Py_ssize_t l
+    if t == NULL or w.team.size > 1 or not call.backward or not takes_tiny(call, model):
+        return NULL
+    t.loaded = t.changed = False
+    # What pads rows and is never written: all sums over it stay 0.
+    for l in range(2, model.L + 1):
+        memset(t.forward_W[l], 0, t.width[l - 1] * t.width[l] * sizeof(real))
+    memset(t.delta[model.L], 0, call.workspace.rows * t.width[model.L] * sizeof(real))
+    memset(t.panel[2], 0, t.width[model.L] * model.lanes * sizeof(real))
+    return t
+
+
+# --- Parameters and state in and out ----------------------------------------------------------
+
+cdef enum Move:
+    FROM_FLAT
+    TO_FLAT
+    ADD_TO_FLAT
+
+
+cdef inline void move_entries(
+    Move move, real* flat, real* own, Py_ssize_t rows, Py_ssize_t columns,
+    Py_ssize_t row_stride, Py_ssize_t column_stride,    # of own
+) noexcept nogil:
+    cdef Py_ssize_t j, k
+    for j in range(rows):
+        for k in range(columns):
+            if move == FROM_FLAT:
+                own[j * row_stride + k * column_stride] = flat[j * columns + k]
+            elif move == TO_FLAT:
+                flat[j * columns + k] = own[j * row_stride + k * column_stride]
+            else:
+                flat[j * columns + k] += own[j * row_stride + k * column_stride]
+
+
+cdef void move_vector(
+    const Model* model, const Tiny* t, Move move, real* flat, real* own,
+) noexcept nogil:
+    """Parameters, gradient or a state between the flat vector and the padded one."""
+    cdef Py_ssize_t l
+    cdef const Layer* layer
+    for l in range(1, model.L + 1):
+        layer = &model.layers[l]
+        if l == 1:
+            move_entries(move, flat + layer.W, own + t.W[l], layer.n_in, layer.n_out,
+                         t.width[1], 1)
+        else:
+            move_entries(move, flat + layer.W, own + t.W[l], layer.n_in, layer.n_out,
+                         1, t.width[l - 1])
+        move_entries(move, flat + layer.b, own + t.b[l], 1, layer.n_out, 0, 1)
+
+
+cdef void transpose_weights(const Model* model, Tiny* t, const real* tag) noexcept nogil:
+    """W^l, l > 1, as the forward pass reads it, from as the delta recursion does."""
+    cdef const real* nodes[TINY_NODES + 3]
+    cdef const real* W
+    cdef Py_ssize_t l, k, n
+    for l in range(2, model.L + 1):
+        n = model.layers[l].n_out
+        W = <const real*> t.vectors[0] + t.W[l]
+        for k in range(n):
+            nodes[k] = W + k * t.width[l - 1]
+        for k in range(n, (n + 3) // 4 * 4):
+            # Behind the last parameter: zeros.
+            nodes[k] = <const real*> t.vectors[0] + t.entries
+        transpose_nodes(nodes, (n + 3) // 4 * 4, t.width[l - 1], <real*> t.forward_W[l], t.width[l])
+
+
+# Compiled once.
+cdef void transpose_nodes(
+    const real** nodes, Py_ssize_t m, Py_ssize_t n, real* target, Py_ssize_t stride,
+) noexcept nogil:
+    transpose(nodes, m, n, target, stride)
+
+
+cdef void load_tiny(const Call* call, Tiny* t, const real* tag) noexcept nogil:
+    cdef const Model* model = call.model
+    cdef void* flat[3]
+    cdef Py_ssize_t i
+    flat[0] = model.parameters
+    flat[1] = call.rule.first if call.rule != NULL else NULL
+    flat[2] = call.rule.second if call.rule != NULL else NULL
+    if call.rule != NULL:
+        t.rule = call.rule[0]
+        t.rule.first = t.vectors[1] if flat[1] != NULL else NULL
+        t.rule.second = t.vectors[2] if flat[2] != NULL else NULL
+    for i in range(3):
+        if flat[i] != NULL:
+            memset(t.vectors[i], 0, (t.entries + TINY_NODES) * sizeof(real))
+            move_vector(model, t, FROM_FLAT, <real*> flat[i], <real*> t.vectors[i])
+    transpose_weights(model, t, tag)
+    t.loaded = True
+
+
+cdef void put_back(const Call* call, Tiny* t, const real* tag) noexcept nogil:
+    """Parameters and state into the flat vectors, if they have changed."""
+    if t == NULL or not t.changed:
+        return
+    move_vector(call.model, t, TO_FLAT, <real*> call.model.parameters, <real*> t.vectors[0])
+    if t.rule.first != NULL:
+        move_vector(call.model, t, TO_FLAT, <real*> call.rule.first, <real*> t.vectors[1])
+    if t.rule.second != NULL:
+        move_vector(call.model, t, TO_FLAT, <real*> call.rule.second, <real*> t.vectors[2])
+    t.changed = False
+
+
+# --- A block of samples -----------------------------------------------------------------------
+
+cdef const real* tiny_inputs(
+    const Model* model, Tiny* t, const Samples* block, const real* tag,
+) noexcept nogil:
+    """a^0, rows padded to a multiple of four, and what follows it 0 up to a whole register."""
+    cdef Py_ssize_t n = model.layers[1].n_in, width = t.width[0], i, j
+    cdef const real* x
+    cdef real* a = <real*> t.a[0]
+    if block.order == NULL and n == width and block.rows * n % FLOATS == 0:
+        return <const real*> block.x
+    for i in range(block.rows):
+        x = <const real*> block.x + row_of(block, i) * n
+        j = 0
+        while j + 4 <= n:
+            memcpy(a + j, x + j, 4 * sizeof(real))
+            j += 4
+        if j < n:
+            a[j] = x[j]
+            a[j + 1] = x[j + 1] if j + 1 < n else <real> 0
+            a[j + 2] = x[j + 2] if j + 2 < n else <real> 0
+            a[j + 3] = 0
+        a += width
+    memset(a, 0, BYTES)
+    return <const real*> t.a[0]
+
+
+cdef void clear_padding(real* a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
+    cdef Py_ssize_t i, k
+    for i in range(rows):
+        for k in range(n, width):
+            a[i * width + k] = 0
+
+
+cdef void tiny_forward(
+    const Model* model, Tiny* t, const real* x, Py_ssize_t rows,
+) noexcept nogil:
+    """z^l and a^l of the hidden layers, z^L."""
+    cdef const real* parameters = <const real*> t.vectors[0]
+    cdef const real* a = x
+    cdef const Layer* layer
+    cdef Py_ssize_t l
+    for l in range(1, model.L + 1):
+        layer = &model.layers[l]
+        tiny_product(a, t.width[l - 1],
+                     parameters + t.W[1] if l == 1 else <const real*> t.forward_W[l],
+                     parameters + t.b[l], <real*> t.z[l], t.width[l], rows, layer.n_in)
+        if l == model.L:
+            return
+        activate(layer.activation, <const real*> t.z[l], <real*> t.a[l], rows * t.width[l])
+        if layer.n_out < t.width[l] and (
+                layer.activation == activations.SIGMOID
+                or layer.activation == activations.SOFTPLUS):      # not 0 of 0
+            clear_padding(<real*> t.a[l], rows, layer.n_out, t.width[l])
+        a = <const real*> t.a[l]
+
+
+# Compiled once.
+cdef void tiny_product(
+    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
+    Py_ssize_t rows, Py_ssize_t depth,
+) noexcept nogil:
+    tiny.product(A, A_stride, M, bias, C, width, rows, depth)
+
+
+cdef double tiny_loss(
+    Call* call, Tiny* t, const Samples* block, double scale, double costs, real* targets,
+) noexcept nogil:
+    """delta^L, by panels of samples; return `costs` with theirs."""
+    cdef const Model* model = call.model
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef Py_ssize_t i, s, L = model.L, width = t.width[L], n = model.layers[L].n_out
+    cdef Py_ssize_t columns = (n + 3) // 4 * 4
+    cdef Activation output = model.layers[L].activation
+    cdef const real* rows[NR + TINY_NODES]
+    cdef real* z = <real*> t.panel[0]
+    cdef real* a = <real*> t.panel[1]
+    cdef real* delta = <real*> t.panel[2]
+    for i in range((block.rows + lanes - 1) // lanes):
+        for s in range(lanes):
+            # A panel's empty lanes repeat the last sample.
+            rows[s] = <const real*> t.z[L] + min(i * lanes + s, block.rows - 1) * width
+        transpose_panel(rows, columns, z)
+        if output == SOFTMAX:
+            softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
+        else:
+            activate(output, <const real*> z, a, n * lanes)
+        costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
+                              <const real*> t.normalizer, delta, targets)
+        for s in range(columns):
+            rows[s] = delta + s * lanes
+        transpose_nodes(rows, columns, lanes, <real*> t.delta[L] + i * lanes * width, width)
+    return costs
+
+
+cdef void tiny_deltas(
+    const Model* model, Tiny* t, Py_ssize_t rows, const real* tag,
+) noexcept nogil:
+    """delta^l of the hidden layers."""
+    cdef Py_ssize_t l
+    for l in range(model.L, 1, -1):
+        tiny_product(<const real*> t.delta[l], t.width[l],
+                     <const real*> t.vectors[0] + t.W[l], <const real*> NULL,
+                     <real*> t.delta[l - 1], t.width[l - 1], rows, model.layers[l].n_out)
+        multiply_by_derivative(
+            model.layers[l - 1].activation, <const real*> t.z[l - 1], <const real*> t.a[l - 1],
+            <real*> t.delta[l - 1], rows * t.width[l - 1])
+
+
+cdef void tiny_gradient(
+    const Model* model, Tiny* t, const real* x, Py_ssize_t rows,
+) noexcept nogil:
+    """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
+    cdef real* gradient = <real*> t.gradient
+    cdef Py_ssize_t l
+    # In the order of their places: each writes over the beginning of the next.
+    tiny_gradient_of_layer(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
+                           gradient + t.W[1], t.width[1], rows)
+    for l in range(2, model.L + 1):
+        tiny_gradient_of_layer(<const real*> t.delta[l], t.width[l], model.layers[l].n_out,
+                               <const real*> t.a[l - 1], gradient + t.W[l], t.width[l - 1], rows)
+    for l in range(1, model.L + 1):
+        tiny.bias_sums(<const real*> t.delta[l], gradient + t.b[l], t.width[l], rows)
+
+
+# Compiled once.
+cdef void tiny_gradient_of_layer(
+    const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, Py_ssize_t width,
+    Py_ssize_t rows,
+) noexcept nogil:
+    tiny.gradient(A, A_stride, nodes, B, C, width, rows)
+
+
+cdef void tiny_update(
+    const Model* model, Tiny* t, BatchState* b, const real* tag,
+) noexcept nogil:
+    cdef real* gradient = <real*> t.gradient
+    cdef Py_ssize_t all_alike = t.entries if b.l2 == 0 else t.weights
+    b.constants[0].rule = b.constants[1].rule = &t.rule
+    apply_or_accumulate(0, 0, gradient, 1, all_alike, 0, <real*> t.vectors[0],
+                        &b.constants[0], <real*> NULL, False)
+    if all_alike < t.entries:
+        apply_or_accumulate(t.weights, 0, gradient + t.weights, 1, t.entries - t.weights, 0,
+                            <real*> t.vectors[0], &b.constants[1], <real*> NULL, False)
+    transpose_weights(model, t, tag)
+    t.changed = True
+
+
+cdef bint tiny_block(
+    Worker* w, Tiny* t, Py_ssize_t first, BatchState* b, const real* tag,
+) noexcept nogil:
+    """run_block for a tiny network; return whether the call is to end."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    cdef Workspace* ws = call.workspace
+    cdef Py_ssize_t l
+    cdef Samples block = subset(
+        model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
+    cdef const real* x
+    cdef Scratch scratch = scratch_of(ws, model, 0)
+    if not t.loaded:
+        load_tiny(call, t, tag)
+    x = tiny_inputs(model, t, &block, tag)
+    tiny_forward(model, t, x, block.rows)
+    b.costs = tiny_loss(call, t, &block, 1 if model.loss == GIVEN else b.scale, b.costs,
+                        <real*> scratch.y)
+    tiny_deltas(model, t, block.rows, tag)
+    b.a_squares += tiny.sum_of_squares(x, block.rows * t.width[0])
+    for l in range(1, model.L + 1):
+        if l < model.L:
+            b.a_squares += tiny.sum_of_squares(<const real*> t.a[l], block.rows * t.width[l])
+        b.delta_squares += tiny.sum_of_squares(<const real*> t.delta[l], block.rows * t.width[l])
+    tiny_gradient(model, t, x, block.rows)
+    if call.rule != NULL:
+        choose_update(w, first, block.rows, b, tag)
+    if b.fused:
+        tiny_update(model, t, b, tag)
+    else:
+        put_back(call, t, tag)
+        move_vector(model, t, ADD_TO_FLAT if w.begun > 0 else TO_FLAT, <real*> ws.gradient,
+                    <real*> t.gradient)
+        t.loaded = call.rule == NULL        # the update is made in the flat vectors
+    w.begun += block.rows
+    w.work += 4 * block.rows * model.n_parameters
+    if w.work + model.n_parameters >= WORK_PER_LOOK and call.watched:
+        # Whoever handles a signal may look at the network, and change it.
+        put_back(call, t, tag)
+        t.loaded = False
+    return w.begun < b.samples.rows and should_stop(w, 0)
