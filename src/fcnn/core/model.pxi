@@ -141,8 +141,10 @@ cdef struct Tiny:               # what a tiny network's steps write: see core/ti
     void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
     void* a[TINY_LAYERS + 1]
     void* delta[TINY_LAYERS + 1]
-    void* panel[3]              # z, a and delta of the output, of one panel of samples
+    void* panel[4]              # z, a, delta and y of the output, of one panel of samples
     void* normalizer            # of its softmax
+    void* a_squares             # a register full of sums, and likewise
+    void* delta_squares
     bint loaded                 # whether the vectors hold what the flat ones do,
     bint changed                # or something newer
     Rule rule                   # with its state in the vectors

@@ -59,12 +59,14 @@ cdef Tiny* lay_out_tiny(
         t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
         if l == 0:
             continue
-        if l == L or model.layers[l].derivative_reads_z:
+        if l < L and model.layers[l].derivative_reads_z:
             t.z[l] = place(position, rows * t.width[l] * size)
         t.delta[l] = place(position, rows * t.width[l] * size)
         if l > 1:
             t.forward_W[l] = place(position, t.width[l - 1] * t.width[l] * size)
-    for i in range(3):
+    t.a_squares = place(position, BYTES)
+    t.delta_squares = place(position, BYTES)
+    for i in range(4):
         t.panel[i] = place(position, t.width[L] * model.lanes * size)
     t.normalizer = place(position, model.lanes * size)
     if write:
@@ -223,58 +225,77 @@ cdef void tiny_forward(
     """z^l and a^l of the hidden layers, z^L."""
     cdef const real* parameters = <const real*> t.vectors[0]
     cdef const real* a = x
+    cdef const real* W = parameters + t.W[1]
     cdef const Layer* layer
-    cdef Py_ssize_t l
-    for l in range(1, model.L + 1):
+    cdef Py_ssize_t l, L = model.L
+    cdef real* z
+    for l in range(1, L):
         layer = &model.layers[l]
-        tiny_product(a, t.width[l - 1],
-                     parameters + t.W[1] if l == 1 else <const real*> t.forward_W[l],
-                     parameters + t.b[l], <real*> t.z[l], t.width[l], rows, layer.n_in)
-        if l == model.L:
-            return
-        activate(layer.activation, <const real*> t.z[l], <real*> t.a[l], rows * t.width[l])
+        z = <real*> t.z[l]
+        tiny_activations(a, t.width[l - 1], W, parameters + t.b[l], z, t.width[l], rows,
+                         layer.n_in, threshold_of(layer.activation, a), <real*> t.a_squares)
+        a = <const real*> t.a[l]
+        W = <const real*> t.forward_W[l + 1]
+        if layer.activation == activations.RELU:
+            continue
+        activate(layer.activation, <const real*> z, <real*> t.a[l], rows * t.width[l])
         if layer.n_out < t.width[l] and (
                 layer.activation == activations.SIGMOID
                 or layer.activation == activations.SOFTPLUS):      # not 0 of 0
             clear_padding(<real*> t.a[l], rows, layer.n_out, t.width[l])
-        a = <const real*> t.a[l]
+        tiny.add_squares(a, rows * t.width[l], <real*> t.a_squares)
+    tiny_sums(a, t.width[L - 1], W, parameters + t.b[L], <real*> t.z[L], t.width[L], rows,
+              model.layers[L].n_in)
+
+
+cdef inline real threshold_of(Activation activation, const real* tag) noexcept nogil:
+    """Of ReLU, the one activation and derivative that are made of the sums in their registers."""
+    return 0 if activation == activations.RELU else <real> -INFINITY
 
 
 # Compiled once.
-cdef void tiny_product(
+cdef void tiny_sums(
     const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
     Py_ssize_t rows, Py_ssize_t depth,
 ) noexcept nogil:
-    tiny.product(A, A_stride, M, bias, C, width, rows, depth)
+    tiny.product(tiny.SUMS, A, A_stride, M, bias, C, <const real*> NULL, width, rows, depth,
+                 <real> 0, <real*> NULL)
+
+
+cdef void tiny_activations(
+    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
+    Py_ssize_t rows, Py_ssize_t depth, real threshold, real* squares,
+) noexcept nogil:
+    tiny.product(tiny.ACTIVATIONS, A, A_stride, M, bias, C, <const real*> NULL, width, rows, depth,
+                 threshold, squares)
 
 
 cdef double tiny_loss(
-    Call* call, Tiny* t, const Samples* block, double scale, double costs, real* targets,
+    Call* call, Tiny* t, const Samples* block, double scale, double costs, const real* tag,
 ) noexcept nogil:
     """delta^L, by panels of samples; return `costs` with theirs."""
     cdef const Model* model = call.model
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
     cdef Py_ssize_t i, s, L = model.L, width = t.width[L], n = model.layers[L].n_out
-    cdef Py_ssize_t columns = (n + 3) // 4 * 4
+    cdef Py_ssize_t columns = (n + 3) // 4 * 4, last = block.rows - 1
     cdef Activation output = model.layers[L].activation
-    cdef const real* rows[NR + TINY_NODES]
+    cdef real* rows = <real*> t.z[L]
     cdef real* z = <real*> t.panel[0]
     cdef real* a = <real*> t.panel[1]
     cdef real* delta = <real*> t.panel[2]
-    for i in range((block.rows + lanes - 1) // lanes):
-        for s in range(lanes):
-            # A panel's empty lanes repeat the last sample.
-            rows[s] = <const real*> t.z[L] + min(i * lanes + s, block.rows - 1) * width
-        transpose_panel(rows, columns, z)
+    for s in range(last + 1, (last + lanes) // lanes * lanes):
+        # A panel's empty lanes repeat the last sample.
+        memcpy(rows + s * width, rows + last * width, width * sizeof(real))
+    for i in range((last + lanes) // lanes):
+        tiny.to_panel(<const real*> rows + i * lanes * width, width, z, columns)
         if output == SOFTMAX:
             softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
         else:
             activate(output, <const real*> z, a, n * lanes)
         costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
-                              <const real*> t.normalizer, delta, targets)
-        for s in range(columns):
-            rows[s] = delta + s * lanes
-        transpose_nodes(rows, columns, lanes, <real*> t.delta[L] + i * lanes * width, width)
+                              <const real*> t.normalizer, delta, <real*> t.panel[3])
+        tiny.from_panel(<const real*> delta, columns, <real*> t.delta[L] + i * lanes * width, width)
+        tiny.add_squares(<const real*> delta, n * lanes, <real*> t.delta_squares)
     return costs
 
 
@@ -283,13 +304,29 @@ cdef void tiny_deltas(
 ) noexcept nogil:
     """delta^l of the hidden layers."""
     cdef Py_ssize_t l
+    cdef Activation activation
     for l in range(model.L, 1, -1):
-        tiny_product(<const real*> t.delta[l], t.width[l],
-                     <const real*> t.vectors[0] + t.W[l], <const real*> NULL,
-                     <real*> t.delta[l - 1], t.width[l - 1], rows, model.layers[l].n_out)
+        activation = model.layers[l - 1].activation
+        tiny_deltas_of_layer(
+            <const real*> t.delta[l], t.width[l], <const real*> t.vectors[0] + t.W[l],
+            <real*> t.delta[l - 1], <const real*> t.a[l - 1], t.width[l - 1], rows,
+            model.layers[l].n_out, threshold_of(activation, tag),
+            <real*> t.delta_squares)
+        if activation == activations.RELU:
+            continue
         multiply_by_derivative(
-            model.layers[l - 1].activation, <const real*> t.z[l - 1], <const real*> t.a[l - 1],
+            activation, <const real*> t.z[l - 1], <const real*> t.a[l - 1],
             <real*> t.delta[l - 1], rows * t.width[l - 1])
+        tiny.add_squares(<const real*> t.delta[l - 1], rows * t.width[l - 1],
+                         <real*> t.delta_squares)
+
+
+cdef void tiny_deltas_of_layer(
+    const real* A, Py_ssize_t A_stride, const real* M, real* C, const real* a, Py_ssize_t width,
+    Py_ssize_t rows, Py_ssize_t depth, real threshold, real* squares,
+) noexcept nogil:
+    tiny.product(tiny.DELTAS, A, A_stride, M, <const real*> NULL, C, a, width, rows, depth,
+                 threshold, squares)
 
 
 cdef void tiny_gradient(
@@ -338,23 +375,20 @@ cdef bint tiny_block(
     cdef Call* call = w.call
     cdef const Model* model = call.model
     cdef Workspace* ws = call.workspace
-    cdef Py_ssize_t l
     cdef Samples block = subset(
         model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
     cdef const real* x
-    cdef Scratch scratch = scratch_of(ws, model, 0)
     if not t.loaded:
         load_tiny(call, t, tag)
+    memset(t.a_squares, 0, BYTES)
+    memset(t.delta_squares, 0, BYTES)
     x = tiny_inputs(model, t, &block, tag)
     tiny_forward(model, t, x, block.rows)
-    b.costs = tiny_loss(call, t, &block, 1 if model.loss == GIVEN else b.scale, b.costs,
-                        <real*> scratch.y)
+    b.costs = tiny_loss(call, t, &block, 1 if model.loss == GIVEN else b.scale, b.costs, tag)
     tiny_deltas(model, t, block.rows, tag)
-    b.a_squares += tiny.sum_of_squares(x, block.rows * t.width[0])
-    for l in range(1, model.L + 1):
-        if l < model.L:
-            b.a_squares += tiny.sum_of_squares(<const real*> t.a[l], block.rows * t.width[l])
-        b.delta_squares += tiny.sum_of_squares(<const real*> t.delta[l], block.rows * t.width[l])
+    tiny.add_squares(x, block.rows * t.width[0], <real*> t.a_squares)
+    b.a_squares += tiny.total_of(<const real*> t.a_squares)
+    b.delta_squares += tiny.total_of(<const real*> t.delta_squares)
     tiny_gradient(model, t, x, block.rows)
     if call.rule != NULL:
         choose_update(w, first, block.rows, b, tag)

@@ -9,10 +9,12 @@ earlier instead and computes some rows again. Each sum adds its terms in the ord
 blocks, of kernels/products.pxd.
 """
 
-from fcnn.kernels.isa cimport BYTES, FLOATS, NR
+from fcnn.kernels.isa cimport BYTES, NR
 from fcnn.kernels.real cimport real
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
+    BLOCK_d, BLOCK_f, columns_to_rows_d, columns_to_rows_f, double_vector, float_vector, is_above,
+    load, rows_to_columns_d, rows_to_columns_f, spread, store, unless_less, vector,
+    vector_multiply_add,
 )
 
 cdef enum:
@@ -22,75 +24,115 @@ cdef enum:
     ONE_WIDE = 8
 
 
+cdef enum Finish:               # what becomes of the sums, beside being stored
+    SUMS
+    ACTIVATIONS                 # 0 below `threshold`,
+    DELTAS                      # or where a <= threshold; and their squares are added up
+
+
 cdef inline void product_tile(
-    Py_ssize_t rows, Py_ssize_t vectors,                # constant at every call
-    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
-    Py_ssize_t depth, const vector* tag,
+    Finish finish, Py_ssize_t rows, Py_ssize_t vectors,     # constant at every call
+    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C,
+    const real* a, Py_ssize_t width, Py_ssize_t depth, vector threshold, vector* squares,
+    const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, v, j
     cdef vector total[ONE_WIDE][2]
     cdef vector m[2]
-    cdef vector a
+    cdef vector x
     for v in range(vectors):
-        m[v] = load(bias + v * one, tag) if bias != NULL else spread(<real> 0, tag)
+        m[v] = spread(<real> 0, tag) if finish == DELTAS else load(bias + v * one, tag)
         for i in range(rows):
             total[i][v] = m[v]
     for j in range(depth):
         for v in range(vectors):
             m[v] = load(M + v * one, tag)
         for i in range(rows):
-            a = spread(A[i * A_stride + j], tag)
+            x = spread(A[i * A_stride + j], tag)
             for v in range(vectors):
-                total[i][v] = vector_multiply_add(a, m[v], total[i][v])
+                total[i][v] = vector_multiply_add(x, m[v], total[i][v])
         M += width
     for i in range(rows):
         for v in range(vectors):
-            store(C + i * width + v * one, total[i][v])
+            x = total[i][v]
+            if finish == ACTIVATIONS:
+                x = unless_less(x, threshold)
+            elif finish == DELTAS:
+                x = x * is_above(load(a + v * one, tag), threshold)
+            if finish != SUMS:
+                squares[0] = vector_multiply_add(x, x, squares[0])
+            store(C + v * one, x)
+        C += width
+        if finish == DELTAS:
+            a += width
 
 
 cdef inline void product_columns(
-    Py_ssize_t most, Py_ssize_t vectors,                # constant at every call
-    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
-    Py_ssize_t rows, Py_ssize_t depth, const vector* tag,
+    Finish finish, Py_ssize_t most, Py_ssize_t vectors,     # constant at every call
+    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, const real* a,
+    Py_ssize_t width, Py_ssize_t rows, Py_ssize_t depth, vector threshold, vector* squares,
+    const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    if rows < most:
-        for i in range(rows):
-            product_tile(1, vectors, A + i * A_stride, A_stride, M, bias, C + i * width, width,
-                         depth, tag)
-        return
-    while i < rows:
-        i = min(i, rows - most)
-        product_tile(most, vectors, A + i * A_stride, A_stride, M, bias, C + i * width, width,
-                     depth, tag)
-        i += most
+    cdef Py_ssize_t back
+    while rows >= most:
+        product_tile(finish, most, vectors, A, A_stride, M, bias, C, a, width, depth, threshold,
+                     squares, tag)
+        rows -= most
+        if rows == 0:
+            return
+        back = most - rows if rows < most else 0
+        A += (most - back) * A_stride
+        C += (most - back) * width
+        if finish == DELTAS:
+            a += (most - back) * width
+        rows += back
+    while rows > 0:
+        product_tile(finish, 1, vectors, A, A_stride, M, bias, C, a, width, depth, threshold,
+                     squares, tag)
+        A += A_stride
+        C += width
+        if finish == DELTAS:
+            a += width
+        rows -= 1
 
 
 cdef inline void any_product(
-    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
-    Py_ssize_t rows, Py_ssize_t depth, const vector* tag,
+    Finish finish, const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C,
+    const real* a, Py_ssize_t width, Py_ssize_t rows, Py_ssize_t depth, real threshold,
+    real* squares, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0
+    cdef vector t = spread(threshold, tag)
+    cdef vector total = spread(<real> 0, tag)
+    if finish != SUMS:
+        total = load(squares, tag)
     while k + one < width:
-        product_columns(TWO_WIDE, 2, A, A_stride, M + k, bias + k if bias != NULL else NULL, C + k,
-                        width, rows, depth, tag)
+        product_columns(finish, TWO_WIDE, 2, A, A_stride, M + k, bias + k, C + k, a + k, width,
+                        rows, depth, t, &total, tag)
         k += 2 * one
     if k < width:
-        product_columns(ONE_WIDE, 1, A, A_stride, M + k, bias + k if bias != NULL else NULL, C + k,
-                        width, rows, depth, tag)
+        product_columns(finish, ONE_WIDE, 1, A, A_stride, M + k, bias + k, C + k, a + k, width,
+                        rows, depth, t, &total, tag)
+    if finish != SUMS:
+        store(squares, total)
 
 
 cdef inline void product(
+    Finish finish,              # constant at every call
     const real* A, Py_ssize_t A_stride,     # IN (rows, depth)
     const real* M,              # IN (depth, width), width a multiple of a register's entries
-    const real* bias,           # IN (width,), or NULL for 0
+    const real* bias,           # IN (width,); not of DELTAS
     real* C,                    # OUT (rows, width)
-    Py_ssize_t width, Py_ssize_t rows, Py_ssize_t depth,
+    const real* a,              # IN (rows, width) of DELTAS
+    Py_ssize_t width, Py_ssize_t rows, Py_ssize_t depth, real threshold,
+    real* squares,              # IN, OUT a register of sums
 ) noexcept nogil:
     if real is float:
-        any_product(A, A_stride, M, bias, C, width, rows, depth, <float_vector*> NULL)
+        any_product(finish, A, A_stride, M, bias, C, a, width, rows, depth, threshold, squares,
+                    <float_vector*> NULL)
     else:
-        any_product(A, A_stride, M, bias, C, width, rows, depth, <double_vector*> NULL)
+        any_product(finish, A, A_stride, M, bias, C, a, width, rows, depth, threshold, squares,
+                    <double_vector*> NULL)
 
 
 cdef inline void gradient_tile(
@@ -116,7 +158,8 @@ cdef inline void gradient_tile(
         B += width
     for j in range(nodes):
         for v in range(vectors):
-            store(C + j * width + v * one, total[j][v])
+            store(C + v * one, total[j][v])
+        C += width
 
 
 cdef inline void any_gradient(
@@ -127,11 +170,12 @@ cdef inline void any_gradient(
     while j < nodes:
         k = 0
         while k + one < width:
-            gradient_tile(TWO_WIDE, 2, A + j, A_stride, B + k, C + j * width + k, width, rows, tag)
+            gradient_tile(TWO_WIDE, 2, A + j, A_stride, B + k, C + k, width, rows, tag)
             k += 2 * one
         if k < width:
-            gradient_tile(TWO_WIDE, 1, A + j, A_stride, B + k, C + j * width + k, width, rows, tag)
+            gradient_tile(TWO_WIDE, 1, A + j, A_stride, B + k, C + k, width, rows, tag)
         j += TWO_WIDE
+        C += TWO_WIDE * width
 
 
 cdef inline void gradient(
@@ -147,23 +191,40 @@ cdef inline void gradient(
         any_gradient(A, A_stride, nodes, B, C, width, rows, <double_vector*> NULL)
 
 
+cdef inline void bias_tile(
+    Py_ssize_t vectors,         # constant at every call
+    const real* B, real* C, Py_ssize_t width, Py_ssize_t rows, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, _s
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef vector total[2]
+    cdef vector some[2]
+    for v in range(vectors):
+        total[v] = spread(<real> 0, tag)
+    while rows > 0:
+        for v in range(vectors):
+            some[v] = load(B + v * one, tag)
+        B += width
+        for _s in range(1, min(lanes, rows)):
+            for v in range(vectors):
+                some[v] += load(B + v * one, tag)
+            B += width
+        for v in range(vectors):
+            total[v] += some[v]
+        rows -= lanes
+    for v in range(vectors):
+        store(C + v * one, total[v])
+
+
 cdef inline void any_bias_sums(
     const real* B, real* C, Py_ssize_t width, Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0, i, s
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    cdef vector total, some
-    while k < width:
-        total = spread(<real> 0, tag)
-        i = 0
-        while i < rows:
-            some = load(B + i * width + k, tag)
-            for s in range(i + 1, min(i + lanes, rows)):
-                some += load(B + s * width + k, tag)
-            total += some
-            i += lanes
-        store(C + k, total)
-        k += one
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0
+    while k + one < width:
+        bias_tile(2, B + k, C + k, width, rows, tag)
+        k += 2 * one
+    if k < width:
+        bias_tile(1, B + k, C + k, width, rows, tag)
 
 
 cdef inline void bias_sums(
@@ -171,17 +232,59 @@ cdef inline void bias_sums(
     real* C,                    # OUT (width,)
     Py_ssize_t width, Py_ssize_t rows,
 ) noexcept nogil:
+    """By panels of samples, as the gradient of a bias is."""
     if real is float:
         any_bias_sums(B, C, width, rows, <float_vector*> NULL)
     else:
         any_bias_sums(B, C, width, rows, <double_vector*> NULL)
 
 
-cdef inline vector squares(const real* x, Py_ssize_t count, const vector* tag) noexcept nogil:
+# --- Panels of the output layer ----------------------------------------------------------------
+
+cdef inline void to_panel(
+    const real* rows, Py_ssize_t width,     # IN (lanes, width)
+    real* panel, Py_ssize_t n,  # OUT (n, lanes), n a multiple of 4
+) noexcept nogil:
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef Py_ssize_t block = BLOCK_f if real is float else BLOCK_d, k = 0, s
+    while k < n:
+        s = 0
+        while s < lanes:
+            if real is float:
+                rows_to_columns_f(rows + s * width + k, width, panel + k * lanes + s, lanes)
+            else:
+                rows_to_columns_d(rows + s * width + k, width, panel + k * lanes + s, lanes)
+            s += block
+        k += 4
+
+
+cdef inline void from_panel(
+    const real* panel, Py_ssize_t n,        # IN (n, lanes), n a multiple of 4
+    real* rows, Py_ssize_t width,           # OUT (lanes, width)
+) noexcept nogil:
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef Py_ssize_t block = BLOCK_f if real is float else BLOCK_d, k = 0, s
+    while k < n:
+        s = 0
+        while s < lanes:
+            if real is float:
+                columns_to_rows_f(panel + k * lanes + s, lanes, rows + s * width + k, width)
+            else:
+                columns_to_rows_d(panel + k * lanes + s, lanes, rows + s * width + k, width)
+            s += block
+        k += 4
+
+
+# --- How large the numbers are ------------------------------------------------------------------
+
+cdef inline void add_squares_of(
+    const real* x, Py_ssize_t count, real* squares, const vector* tag,
+) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i = 0, j
     cdef vector total[4]
     cdef vector v
-    for j in range(4):
+    total[0] = load(squares, tag)
+    for j in range(1, 4):
         total[j] = spread(<real> 0, tag)
     while i + 4 * one <= count:
         for j in range(4):
@@ -192,19 +295,22 @@ cdef inline vector squares(const real* x, Py_ssize_t count, const vector* tag) n
         v = load(x + i, tag)
         total[0] = vector_multiply_add(v, v, total[0])
         i += one
-    return (total[0] + total[1]) + (total[2] + total[3])
+    store(squares, (total[0] + total[1]) + (total[2] + total[3]))
 
 
-cdef inline double sum_of_squares(
+cdef inline void add_squares(
     const real* x, Py_ssize_t count,    # IN (count,), read up to whole registers
+    real* squares,              # IN, OUT a register of sums
 ) noexcept nogil:
-    cdef real lanes[FLOATS]
+    if real is float:
+        add_squares_of(x, count, squares, <float_vector*> NULL)
+    else:
+        add_squares_of(x, count, squares, <double_vector*> NULL)
+
+
+cdef inline double total_of(const real* squares) noexcept nogil:
     cdef double total = 0
     cdef Py_ssize_t i
-    if real is float:
-        store(&lanes[0], squares(x, count, <float_vector*> NULL))
-    else:
-        store(&lanes[0], squares(x, count, <double_vector*> NULL))
     for i in range(BYTES // <Py_ssize_t> sizeof(real)):
-        total += lanes[i]
+        total += squares[i]
     return total
