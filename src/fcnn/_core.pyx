@@ -201,10 +201,15 @@ cdef double output_panel(
         if weight != NULL:
             factor[s] = <real> (scale * weight[row_of(block, i * lanes + s)])
     if block.labels != NULL:
+        if block.order == NULL and (i + 1) * lanes <= block.rows:
+            memcpy(labels, block.labels + i * lanes, lanes * sizeof(int64_t))
+        else:
+            for s in range(lanes):
+                labels[s] = block.labels[row_of(block, i * lanes + s)]
         for s in range(lanes):
             # They were checked before the call; whoever writes to them during it spoils the result,
             # but not foreign memory.
-            labels[s] = min(max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
+            labels[s] = min(max(labels[s], 0), n - 1)
     elif block.y != NULL:
         panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted

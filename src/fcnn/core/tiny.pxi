@@ -44,13 +44,15 @@ cdef Tiny* lay_out_tiny(
     for l in range(1, L + 1):
         t.width[l] = padded(model, model.layers[l].n_out)
         t.W[l] = t.entries
+        # The transposes take four nodes at a time. Of the last layer what pads W^L may be anything.
         t.entries += (model.layers[1].n_in * t.width[1] if l == 1
-                      else model.layers[l].n_out * t.width[l - 1])
+                      else t.width[l - 1] * (
+                          model.layers[l].n_out if l == L else (model.layers[l].n_out + 3) // 4 * 4))
     t.weights = t.entries
     for l in range(1, L + 1):
         t.b[l] = t.entries
         t.entries += t.width[l]
-    # What gradient() and transpose() write and read behind the last row.
+    # What is written and read behind the last row of W^L.
     vector_size = (t.entries + 4 * TINY_NODES) * size
     for i in range(3):
         t.vectors[i] = place(position, vector_size)
@@ -133,25 +135,10 @@ cdef void move_vector(
 
 cdef void transpose_weights(const Model* model, Tiny* t, const real* tag) noexcept nogil:
     """W^l, l > 1, as the forward pass reads it, from as the delta recursion does."""
-    cdef const real* nodes[TINY_NODES + 3]
-    cdef const real* W
-    cdef Py_ssize_t l, k, n
+    cdef Py_ssize_t l
     for l in range(2, model.L + 1):
-        n = model.layers[l].n_out
-        W = <const real*> t.vectors[0] + t.W[l]
-        for k in range(n):
-            nodes[k] = W + k * t.width[l - 1]
-        for k in range(n, (n + 3) // 4 * 4):
-            # Behind the last parameter: zeros.
-            nodes[k] = <const real*> t.vectors[0] + t.entries
-        transpose_nodes(nodes, (n + 3) // 4 * 4, t.width[l - 1], <real*> t.forward_W[l], t.width[l])
-
-
-# Compiled once.
-cdef void transpose_nodes(
-    const real** nodes, Py_ssize_t m, Py_ssize_t n, real* target, Py_ssize_t stride,
-) noexcept nogil:
-    transpose(nodes, m, n, target, stride)
+        tiny.from_panel(<const real*> t.vectors[0] + t.W[l], (model.layers[l].n_out + 3) // 4 * 4,
+                        t.width[l - 1], <real*> t.forward_W[l], t.width[l])
 
 
 cdef void load_tiny(const Call* call, Tiny* t, const real* tag) noexcept nogil:
@@ -294,7 +281,8 @@ cdef double tiny_loss(
             activate(output, <const real*> z, a, n * lanes)
         costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
-        tiny.from_panel(<const real*> delta, columns, <real*> t.delta[L] + i * lanes * width, width)
+        tiny.from_panel(<const real*> delta, columns, lanes,
+                        <real*> t.delta[L] + i * lanes * width, width)
         tiny.add_squares(<const real*> delta, n * lanes, <real*> t.delta_squares)
     return costs
 

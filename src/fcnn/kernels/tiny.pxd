@@ -39,7 +39,10 @@ cdef inline void product_tile(
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, v, j
     cdef vector total[ONE_WIDE][2]
     cdef vector m[2]
+    cdef vector some[2]         # sums of squares: of one, each would wait for the one before
     cdef vector x
+    for v in range(2):
+        some[v] = spread(<real> 0, tag)
     for v in range(vectors):
         m[v] = spread(<real> 0, tag) if finish == DELTAS else load(bias + v * one, tag)
         for i in range(rows):
@@ -60,11 +63,13 @@ cdef inline void product_tile(
             elif finish == DELTAS:
                 x = x * is_above(load(a + v * one, tag), threshold)
             if finish != SUMS:
-                squares[0] = vector_multiply_add(x, x, squares[0])
+                some[i % 2] = vector_multiply_add(x, x, some[i % 2])
             store(C + v * one, x)
         C += width
         if finish == DELTAS:
             a += width
+    if finish != SUMS:
+        squares[0] += some[0] + some[1]
 
 
 cdef inline void product_columns(
@@ -239,7 +244,7 @@ cdef inline void bias_sums(
         any_bias_sums(B, C, width, rows, <double_vector*> NULL)
 
 
-# --- Panels of the output layer ----------------------------------------------------------------
+# --- Transposes ----------------------------------------------------------------------------------
 
 cdef inline void to_panel(
     const real* rows, Py_ssize_t width,     # IN (lanes, width)
@@ -259,10 +264,9 @@ cdef inline void to_panel(
 
 
 cdef inline void from_panel(
-    const real* panel, Py_ssize_t n,        # IN (n, lanes), n a multiple of 4
+    const real* panel, Py_ssize_t n, Py_ssize_t lanes,  # IN (n, lanes), n a multiple of 4
     real* rows, Py_ssize_t width,           # OUT (lanes, width)
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
     cdef Py_ssize_t block = BLOCK_f if real is float else BLOCK_d, k = 0, s
     while k < n:
         s = 0
