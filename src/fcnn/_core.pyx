@@ -52,7 +52,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -186,8 +186,8 @@ cdef double output_panel(
     """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
     cdef const Model* model = call.model
     # Not the model's: of a constant the loops over lanes are vector instructions alone.
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, s, n = model.layers[model.L].n_out
-    cdef int64_t labels[NR]
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, k, s
+    cdef int32_t labels[NR]
     cdef real costs[NR]
     cdef real factor[NR]
     cdef double total = 0
@@ -201,24 +201,23 @@ cdef double output_panel(
         if weight != NULL:
             factor[s] = <real> (scale * weight[row_of(block, i * lanes + s)])
     if block.labels != NULL:
+        # They were checked before the call, and are never an index: whoever writes to them during
+        # it spoils the result, but not foreign memory.
         if block.order == NULL and (i + 1) * lanes <= block.rows:
-            memcpy(labels, block.labels + i * lanes, lanes * sizeof(int64_t))
+            for s in range(lanes):
+                labels[s] = <int32_t> block.labels[i * lanes + s]
         else:
             for s in range(lanes):
-                labels[s] = block.labels[row_of(block, i * lanes + s)]
-        for s in range(lanes):
-            # They were checked before the call; whoever writes to them during it spoils the result,
-            # but not foreign memory.
-            labels[s] = min(max(labels[s], 0), n - 1)
+                labels[s] = <int32_t> block.labels[row_of(block, i * lanes + s)]
     elif block.y != NULL:
         panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
         return 0
     if smoothing > 0:
         if block.labels != NULL:
-            memset(targets, 0, n * lanes * sizeof(real))
-            for s in range(lanes):
-                targets[labels[s] * lanes + s] = 1
+            for k in range(n):
+                for s in range(lanes):
+                    targets[k * lanes + s] = 1 if labels[s] == <int32_t> k else 0
         for s in range(n * lanes):
             targets[s] = (1 - smoothing) * targets[s] + smoothed
     if is_label:

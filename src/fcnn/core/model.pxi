@@ -131,17 +131,19 @@ cdef struct Options:            # of a training call; see train_epoch
 
 cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
     Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded
-    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); W^l, l > 1,
-    Py_ssize_t b[TINY_LAYERS + 1]           # transposed (n_l, width of l - 1); and b^l (width,)
+    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); others are
+    Py_ssize_t b[TINY_LAYERS + 1]           # transposed (n_l, width of l - 1), and so is W^L; and b^l
     Py_ssize_t weights          # entries of all W,
-    Py_ssize_t entries          # and of a vector
+    Py_ssize_t entries          # of a vector,
+    Py_ssize_t size             # and with what is read and written behind it
     void* vectors[3]            # parameters, and the optimizer's state
     void* gradient
-    void* forward_W[TINY_LAYERS + 1]        # of l > 1: (width of l - 1, width)
+    void* forward_W[TINY_LAYERS + 1]        # of 1 < l < L: (width of l - 1, width)
     void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
     void* a[TINY_LAYERS + 1]
     void* delta[TINY_LAYERS + 1]
-    void* panel[4]              # z, a, delta and y of the output, of one panel of samples
+    void* panel[4]              # z, a, delta and y of the output, of one panel of samples,
+    void* emitting              # and a^(L-1)
     void* normalizer            # of its softmax
     void* a_squares             # a register full of sums, and likewise
     void* delta_squares

@@ -40,34 +40,37 @@ cdef Tiny* lay_out_tiny(
     cdef Tiny t
     cdef Py_ssize_t l, i, L = model.L, size = model.itemsize, vector_size
     memset(&t, 0, sizeof(Tiny))
-    t.width[0] = (model.layers[1].n_in + 3) // 4 * 4
+    t.width[0] = ((model.layers[1].n_in + 3) // 4 * 4 if L > 1
+                  else padded(model, model.layers[1].n_in))
     for l in range(1, L + 1):
         t.width[l] = padded(model, model.layers[l].n_out)
         t.W[l] = t.entries
         # The transposes take four nodes at a time. Of the last layer what pads W^L may be anything.
-        t.entries += (model.layers[1].n_in * t.width[1] if l == 1
+        t.entries += (model.layers[1].n_in * t.width[1] if l == 1 and L > 1
                       else t.width[l - 1] * (
                           model.layers[l].n_out if l == L else (model.layers[l].n_out + 3) // 4 * 4))
     t.weights = t.entries
     for l in range(1, L + 1):
         t.b[l] = t.entries
         t.entries += t.width[l]
-    # What is written and read behind the last row of W^L.
-    vector_size = (t.entries + 4 * TINY_NODES) * size
+    t.size = t.entries + 4 * t.width[L - 1]     # behind the last row of W^L, by fours
+    vector_size = t.size * size
     for i in range(3):
         t.vectors[i] = place(position, vector_size)
     t.gradient = place(position, vector_size)
     for l in range(L + 1):
-        t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
+        if l < L:
+            t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
         if l == 0:
             continue
         if l < L and model.layers[l].derivative_reads_z:
             t.z[l] = place(position, rows * t.width[l] * size)
         t.delta[l] = place(position, rows * t.width[l] * size)
-        if l > 1:
+        if 1 < l < L:
             t.forward_W[l] = place(position, t.width[l - 1] * t.width[l] * size)
     t.a_squares = place(position, BYTES)
     t.delta_squares = place(position, BYTES)
+    t.emitting = place(position, t.width[L - 1] * model.lanes * size)
     for i in range(4):
         t.panel[i] = place(position, t.width[L] * model.lanes * size)
     t.normalizer = place(position, model.lanes * size)
@@ -86,7 +89,7 @@ cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
         return NULL
     t.loaded = t.changed = False
     # What pads rows and is never written: all sums over it stay 0.
-    for l in range(2, model.L + 1):
+    for l in range(2, model.L):
         memset(t.forward_W[l], 0, t.width[l - 1] * t.width[l] * sizeof(real))
     memset(t.delta[model.L], 0, call.workspace.rows * t.width[model.L] * sizeof(real))
     memset(t.panel[2], 0, t.width[model.L] * model.lanes * sizeof(real))
@@ -124,7 +127,7 @@ cdef void move_vector(
     cdef const Layer* layer
     for l in range(1, model.L + 1):
         layer = &model.layers[l]
-        if l == 1:
+        if l == 1 and model.L > 1:
             move_entries(move, flat + layer.W, own + t.W[l], layer.n_in, layer.n_out,
                          t.width[1], 1)
         else:
@@ -134,11 +137,11 @@ cdef void move_vector(
 
 
 cdef void transpose_weights(const Model* model, Tiny* t, const real* tag) noexcept nogil:
-    """W^l, l > 1, as the forward pass reads it, from as the delta recursion does."""
+    """W^l, 1 < l < L, as the forward pass reads it, from as the delta recursion does."""
     cdef Py_ssize_t l
-    for l in range(2, model.L + 1):
-        tiny.from_panel(<const real*> t.vectors[0] + t.W[l], (model.layers[l].n_out + 3) // 4 * 4,
-                        t.width[l - 1], <real*> t.forward_W[l], t.width[l])
+    for l in range(2, model.L):
+        tiny.to_rows(<const real*> t.vectors[0] + t.W[l], (model.layers[l].n_out + 3) // 4 * 4,
+                     t.width[l - 1], <real*> t.forward_W[l], t.width[l])
 
 
 cdef void load_tiny(const Call* call, Tiny* t, const real* tag) noexcept nogil:
@@ -154,7 +157,7 @@ cdef void load_tiny(const Call* call, Tiny* t, const real* tag) noexcept nogil:
         t.rule.second = t.vectors[2] if flat[2] != NULL else NULL
     for i in range(3):
         if flat[i] != NULL:
-            memset(t.vectors[i], 0, (t.entries + TINY_NODES) * sizeof(real))
+            memset(t.vectors[i], 0, t.size * sizeof(real))
             move_vector(model, t, FROM_FLAT, <real*> flat[i], <real*> t.vectors[i])
     transpose_weights(model, t, tag)
     t.loaded = True
@@ -177,11 +180,12 @@ cdef void put_back(const Call* call, Tiny* t, const real* tag) noexcept nogil:
 cdef const real* tiny_inputs(
     const Model* model, Tiny* t, const Samples* block, const real* tag,
 ) noexcept nogil:
-    """a^0, rows padded to a multiple of four, and what follows it 0 up to a whole register."""
+    """a^0, its rows padded, and what follows it 0 up to a whole register."""
     cdef Py_ssize_t n = model.layers[1].n_in, width = t.width[0], i, j
     cdef const real* x
     cdef real* a = <real*> t.a[0]
-    if block.order == NULL and n == width and block.rows * n % FLOATS == 0:
+    if (block.order == NULL and n == width and block.rows * n % FLOATS == 0
+            and (model.L > 1 or block.rows % model.lanes == 0)):
         return <const real*> block.x
     for i in range(block.rows):
         x = <const real*> block.x + row_of(block, i) * n
@@ -194,6 +198,10 @@ cdef const real* tiny_inputs(
             a[j + 1] = x[j + 1] if j + 1 < n else <real> 0
             a[j + 2] = x[j + 2] if j + 2 < n else <real> 0
             a[j + 3] = 0
+            j += 4
+        while j < width:
+            a[j] = 0
+            j += 1
         a += width
     memset(a, 0, BYTES)
     return <const real*> t.a[0]
@@ -209,14 +217,14 @@ cdef void clear_padding(real* a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width
 cdef void tiny_forward(
     const Model* model, Tiny* t, const real* x, Py_ssize_t rows,
 ) noexcept nogil:
-    """z^l and a^l of the hidden layers, z^L."""
+    """z^l and a^l of the hidden layers."""
     cdef const real* parameters = <const real*> t.vectors[0]
     cdef const real* a = x
     cdef const real* W = parameters + t.W[1]
     cdef const Layer* layer
-    cdef Py_ssize_t l, L = model.L
+    cdef Py_ssize_t l
     cdef real* z
-    for l in range(1, L):
+    for l in range(1, model.L):
         layer = &model.layers[l]
         z = <real*> t.z[l]
         tiny_activations(a, t.width[l - 1], W, parameters + t.b[l], z, t.width[l], rows,
@@ -231,8 +239,6 @@ cdef void tiny_forward(
                 or layer.activation == activations.SOFTPLUS):      # not 0 of 0
             clear_padding(<real*> t.a[l], rows, layer.n_out, t.width[l])
         tiny.add_squares(a, rows * t.width[l], <real*> t.a_squares)
-    tiny_sums(a, t.width[L - 1], W, parameters + t.b[L], <real*> t.z[L], t.width[L], rows,
-              model.layers[L].n_in)
 
 
 cdef inline real threshold_of(Activation activation, const real* tag) noexcept nogil:
@@ -241,14 +247,6 @@ cdef inline real threshold_of(Activation activation, const real* tag) noexcept n
 
 
 # Compiled once.
-cdef void tiny_sums(
-    const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
-    Py_ssize_t rows, Py_ssize_t depth,
-) noexcept nogil:
-    tiny.product(tiny.SUMS, A, A_stride, M, bias, C, <const real*> NULL, width, rows, depth,
-                 <real> 0, <real*> NULL)
-
-
 cdef void tiny_activations(
     const real* A, Py_ssize_t A_stride, const real* M, const real* bias, real* C, Py_ssize_t width,
     Py_ssize_t rows, Py_ssize_t depth, real threshold, real* squares,
@@ -258,31 +256,36 @@ cdef void tiny_activations(
 
 
 cdef double tiny_loss(
-    Call* call, Tiny* t, const Samples* block, double scale, double costs, const real* tag,
+    Call* call, Tiny* t, const Samples* block,
+    real* a_previous,           # IN a^(L-1)
+    double scale, double costs,
 ) noexcept nogil:
-    """delta^L, by panels of samples; return `costs` with theirs."""
+    """Output layer, costs and delta^L, by panels of samples; return `costs` with theirs."""
     cdef const Model* model = call.model
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    cdef Py_ssize_t i, s, L = model.L, width = t.width[L], n = model.layers[L].n_out
-    cdef Py_ssize_t columns = (n + 3) // 4 * 4, last = block.rows - 1
+    cdef Py_ssize_t i, s, L = model.L, width = t.width[L - 1], n = model.layers[L].n_out
+    cdef Py_ssize_t rows = (n + 3) // 4 * 4, last = block.rows - 1
     cdef Activation output = model.layers[L].activation
-    cdef real* rows = <real*> t.z[L]
     cdef real* z = <real*> t.panel[0]
     cdef real* a = <real*> t.panel[1]
     cdef real* delta = <real*> t.panel[2]
     for s in range(last + 1, (last + lanes) // lanes * lanes):
         # A panel's empty lanes repeat the last sample.
-        memcpy(rows + s * width, rows + last * width, width * sizeof(real))
+        memcpy(a_previous + s * width, a_previous + last * width, width * sizeof(real))
     for i in range((last + lanes) // lanes):
-        tiny.to_panel(<const real*> rows + i * lanes * width, width, z, columns)
+        tiny.to_columns(<const real*> a_previous + i * lanes * width, width, <real*> t.emitting,
+                        lanes)
+        tiny.product(tiny.OUTPUTS, <const real*> t.vectors[0] + t.W[L], width,
+                     <const real*> t.emitting, <const real*> t.vectors[0] + t.b[L], z,
+                     <const real*> NULL, lanes, rows, model.layers[L].n_in, <real> 0, <real*> NULL)
         if output == SOFTMAX:
             softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
         else:
             activate(output, <const real*> z, a, n * lanes)
         costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
-        tiny.from_panel(<const real*> delta, columns, lanes,
-                        <real*> t.delta[L] + i * lanes * width, width)
+        tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + i * lanes * t.width[L],
+                     t.width[L])
         tiny.add_squares(<const real*> delta, n * lanes, <real*> t.delta_squares)
     return costs
 
@@ -324,11 +327,13 @@ cdef void tiny_gradient(
     cdef real* gradient = <real*> t.gradient
     cdef Py_ssize_t l
     # In the order of their places: each writes over the beginning of the next.
-    tiny_gradient_of_layer(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
-                           gradient + t.W[1], t.width[1], rows)
-    for l in range(2, model.L + 1):
-        tiny_gradient_of_layer(<const real*> t.delta[l], t.width[l], model.layers[l].n_out,
-                               <const real*> t.a[l - 1], gradient + t.W[l], t.width[l - 1], rows)
+    if model.L > 1:
+        tiny_gradient_of_layer(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
+                               gradient + t.W[1], t.width[1], rows)
+    for l in range(2 if model.L > 1 else 1, model.L + 1):
+        tiny_gradient_of_layer(
+            <const real*> t.delta[l], t.width[l], model.layers[l].n_out,
+            <const real*> t.a[l - 1] if l > 1 else x, gradient + t.W[l], t.width[l - 1], rows)
     for l in range(1, model.L + 1):
         tiny.bias_sums(<const real*> t.delta[l], gradient + t.b[l], t.width[l], rows)
 
@@ -372,7 +377,9 @@ cdef bint tiny_block(
     memset(t.delta_squares, 0, BYTES)
     x = tiny_inputs(model, t, &block, tag)
     tiny_forward(model, t, x, block.rows)
-    b.costs = tiny_loss(call, t, &block, 1 if model.loss == GIVEN else b.scale, b.costs, tag)
+    b.costs = tiny_loss(
+        call, t, &block, <real*> t.a[model.L - 1] if model.L > 1 else <real*> x,
+        1 if model.loss == GIVEN else b.scale, b.costs)
     tiny_deltas(model, t, block.rows, tag)
     tiny.add_squares(x, block.rows * t.width[0], <real*> t.a_squares)
     b.a_squares += tiny.total_of(<const real*> t.a_squares)

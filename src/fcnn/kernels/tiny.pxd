@@ -1,6 +1,6 @@
 """The products of small matrices that stay in the first cache, with the lanes over nodes.
 
-    product     C_ik = bias_k + sum_j A_ij M_jk     forward pass, and delta recursion without a bias
+    product     C_ik = bias + sum_j A_ij M_jk       forward pass, and delta recursion without a bias
     gradient    C_jk = sum_i A_ij B_ik
     bias_sums   C_k  = sum_i B_ik
 
@@ -25,7 +25,7 @@ cdef enum:
 
 
 cdef enum Finish:               # what becomes of the sums, beside being stored
-    SUMS
+    OUTPUTS                     # the rows are nodes: a bias for each
     ACTIVATIONS                 # 0 below `threshold`,
     DELTAS                      # or where a <= threshold; and their squares are added up
 
@@ -44,9 +44,13 @@ cdef inline void product_tile(
     for v in range(2):
         some[v] = spread(<real> 0, tag)
     for v in range(vectors):
-        m[v] = spread(<real> 0, tag) if finish == DELTAS else load(bias + v * one, tag)
         for i in range(rows):
-            total[i][v] = m[v]
+            if finish == OUTPUTS:
+                total[i][v] = spread(bias[i], tag)
+            elif finish == ACTIVATIONS:
+                total[i][v] = load(bias + v * one, tag)
+            else:
+                total[i][v] = spread(<real> 0, tag)
     for j in range(depth):
         for v in range(vectors):
             m[v] = load(M + v * one, tag)
@@ -62,13 +66,13 @@ cdef inline void product_tile(
                 x = unless_less(x, threshold)
             elif finish == DELTAS:
                 x = x * is_above(load(a + v * one, tag), threshold)
-            if finish != SUMS:
+            if finish != OUTPUTS:
                 some[i % 2] = vector_multiply_add(x, x, some[i % 2])
             store(C + v * one, x)
         C += width
         if finish == DELTAS:
             a += width
-    if finish != SUMS:
+    if finish != OUTPUTS:
         squares[0] += some[0] + some[1]
 
 
@@ -88,7 +92,9 @@ cdef inline void product_columns(
         back = most - rows if rows < most else 0
         A += (most - back) * A_stride
         C += (most - back) * width
-        if finish == DELTAS:
+        if finish == OUTPUTS:
+            bias += most - back
+        elif finish == DELTAS:
             a += (most - back) * width
         rows += back
     while rows > 0:
@@ -96,7 +102,9 @@ cdef inline void product_columns(
                      squares, tag)
         A += A_stride
         C += width
-        if finish == DELTAS:
+        if finish == OUTPUTS:
+            bias += 1
+        elif finish == DELTAS:
             a += width
         rows -= 1
 
@@ -109,16 +117,18 @@ cdef inline void any_product(
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0
     cdef vector t = spread(threshold, tag)
     cdef vector total = spread(<real> 0, tag)
-    if finish != SUMS:
+    if finish != OUTPUTS:
         total = load(squares, tag)
     while k + one < width:
-        product_columns(finish, TWO_WIDE, 2, A, A_stride, M + k, bias + k, C + k, a + k, width,
-                        rows, depth, t, &total, tag)
+        product_columns(finish, TWO_WIDE, 2, A, A_stride, M + k, bias, C + k, a + k, width, rows,
+                        depth, t, &total, tag)
         k += 2 * one
-    if k < width:
-        product_columns(finish, ONE_WIDE, 1, A, A_stride, M + k, bias + k, C + k, a + k, width,
-                        rows, depth, t, &total, tag)
-    if finish != SUMS:
+        if finish == ACTIVATIONS:
+            bias += 2 * one
+    if k < width and finish != OUTPUTS:     # which has a panel's lanes
+        product_columns(finish, ONE_WIDE, 1, A, A_stride, M + k, bias, C + k, a + k, width, rows,
+                        depth, t, &total, tag)
+    if finish != OUTPUTS:
         store(squares, total)
 
 
@@ -126,7 +136,7 @@ cdef inline void product(
     Finish finish,              # constant at every call
     const real* A, Py_ssize_t A_stride,     # IN (rows, depth)
     const real* M,              # IN (depth, width), width a multiple of a register's entries
-    const real* bias,           # IN (width,); not of DELTAS
+    const real* bias,           # IN (width,), (rows,) of OUTPUTS; not of DELTAS
     real* C,                    # OUT (rows, width)
     const real* a,              # IN (rows, width) of DELTAS
     Py_ssize_t width, Py_ssize_t rows, Py_ssize_t depth, real threshold,
@@ -246,35 +256,34 @@ cdef inline void bias_sums(
 
 # --- Transposes ----------------------------------------------------------------------------------
 
-cdef inline void to_panel(
-    const real* rows, Py_ssize_t width,     # IN (lanes, width)
-    real* panel, Py_ssize_t n,  # OUT (n, lanes), n a multiple of 4
+cdef inline void to_columns(
+    const real* rows, Py_ssize_t width,     # IN (count, width), width a multiple of 4
+    real* columns, Py_ssize_t count,        # OUT (width, count), count a multiple of a register's
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
     cdef Py_ssize_t block = BLOCK_f if real is float else BLOCK_d, k = 0, s
-    while k < n:
+    while k < width:
         s = 0
-        while s < lanes:
+        while s < count:
             if real is float:
-                rows_to_columns_f(rows + s * width + k, width, panel + k * lanes + s, lanes)
+                rows_to_columns_f(rows + s * width + k, width, columns + k * count + s, count)
             else:
-                rows_to_columns_d(rows + s * width + k, width, panel + k * lanes + s, lanes)
+                rows_to_columns_d(rows + s * width + k, width, columns + k * count + s, count)
             s += block
         k += 4
 
 
-cdef inline void from_panel(
-    const real* panel, Py_ssize_t n, Py_ssize_t lanes,  # IN (n, lanes), n a multiple of 4
-    real* rows, Py_ssize_t width,           # OUT (lanes, width)
+cdef inline void to_rows(
+    const real* columns, Py_ssize_t n, Py_ssize_t count,    # IN (n, count), likewise
+    real* rows, Py_ssize_t width,           # OUT (count, width)
 ) noexcept nogil:
     cdef Py_ssize_t block = BLOCK_f if real is float else BLOCK_d, k = 0, s
     while k < n:
         s = 0
-        while s < lanes:
+        while s < count:
             if real is float:
-                columns_to_rows_f(panel + k * lanes + s, lanes, rows + s * width + k, width)
+                columns_to_rows_f(columns + k * count + s, count, rows + s * width + k, width)
             else:
-                columns_to_rows_d(panel + k * lanes + s, lanes, rows + s * width + k, width)
+                columns_to_rows_d(columns + k * count + s, count, rows + s * width + k, width)
             s += block
         k += 4
 
