@@ -78,7 +78,7 @@ cdef enum:
     WORTH_WAITING = 250000
     # What core/tiny.pxi takes: layers, nodes of each, and inputs.
     TINY_LAYERS = 4
-    TINY_NODES = 32
+    TINY_NODES = 128
     TINY_INPUTS = 256
     # Multiplications of a step that several threads do sooner by panels than one as a tiny network.
     WORTH_LEAVING_TINY = 1000000
@@ -138,6 +138,7 @@ cdef struct Tiny:               # what a tiny network's steps write: see core/ti
     Py_ssize_t size             # and with what is read and written behind it
     void* vectors[3]            # parameters, and the optimizer's state
     void* gradient
+    void* bias_sums             # (width,) of layer 1
     void* forward_W[TINY_LAYERS + 1]        # of 1 < l < L: (width of l - 1, width)
     void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
     void* a[TINY_LAYERS + 1]

@@ -58,6 +58,7 @@ cdef Tiny* lay_out_tiny(
     for i in range(3):
         t.vectors[i] = place(position, vector_size)
     t.gradient = place(position, vector_size)
+    t.bias_sums = place(position, t.width[1] * size)
     for l in range(L + 1):
         if l < L:
             t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
@@ -181,30 +182,14 @@ cdef const real* tiny_inputs(
     const Model* model, Tiny* t, const Samples* block, const real* tag,
 ) noexcept nogil:
     """a^0, its rows padded, and what follows it 0 up to a whole register."""
-    cdef Py_ssize_t n = model.layers[1].n_in, width = t.width[0], i, j
-    cdef const real* x
+    cdef Py_ssize_t n = model.layers[1].n_in, width = t.width[0]
     cdef real* a = <real*> t.a[0]
     if (block.order == NULL and n == width and block.rows * n % FLOATS == 0
             and (model.L > 1 or block.rows % model.lanes == 0)):
         return <const real*> block.x
-    for i in range(block.rows):
-        x = <const real*> block.x + row_of(block, i) * n
-        j = 0
-        while j + 4 <= n:
-            memcpy(a + j, x + j, 4 * sizeof(real))
-            j += 4
-        if j < n:
-            a[j] = x[j]
-            a[j + 1] = x[j + 1] if j + 1 < n else <real> 0
-            a[j + 2] = x[j + 2] if j + 2 < n else <real> 0
-            a[j + 3] = 0
-            j += 4
-        while j < width:
-            a[j] = 0
-            j += 1
-        a += width
-    memset(a, 0, BYTES)
-    return <const real*> t.a[0]
+    tiny.padded_rows(<const real*> block.x, block.order, block.rows, n, a, width)
+    memset(a + block.rows * width, 0, BYTES)
+    return a
 
 
 cdef void clear_padding(real* a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
@@ -325,25 +310,35 @@ cdef void tiny_gradient(
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
     cdef real* gradient = <real*> t.gradient
-    cdef Py_ssize_t l
+    cdef Py_ssize_t l, first = 1
     # In the order of their places: each writes over the beginning of the next.
     if model.L > 1:
-        tiny_gradient_of_layer(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
-                               gradient + t.W[1], t.width[1], rows)
-    for l in range(2 if model.L > 1 else 1, model.L + 1):
-        tiny_gradient_of_layer(
+        tiny_first_gradient(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
+                            gradient + t.W[1], <real*> t.bias_sums, t.width[1], rows)
+        first = 2
+    for l in range(first, model.L + 1):
+        tiny_other_gradient(
             <const real*> t.delta[l], t.width[l], model.layers[l].n_out,
             <const real*> t.a[l - 1] if l > 1 else x, gradient + t.W[l], t.width[l - 1], rows)
-    for l in range(1, model.L + 1):
+    if model.L > 1:
+        memcpy(gradient + t.b[1], t.bias_sums, t.width[1] * sizeof(real))
+    for l in range(first, model.L + 1):
         tiny.bias_sums(<const real*> t.delta[l], gradient + t.b[l], t.width[l], rows)
 
 
 # Compiled once.
-cdef void tiny_gradient_of_layer(
+cdef void tiny_first_gradient(
+    const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, real* bias,
+    Py_ssize_t width, Py_ssize_t rows,
+) noexcept nogil:
+    tiny.gradient(True, A, A_stride, nodes, B, C, bias, width, rows)
+
+
+cdef void tiny_other_gradient(
     const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, Py_ssize_t width,
     Py_ssize_t rows,
 ) noexcept nogil:
-    tiny.gradient(A, A_stride, nodes, B, C, width, rows)
+    tiny.gradient(False, A, A_stride, nodes, B, C, <real*> NULL, width, rows)
 
 
 cdef void tiny_update(

@@ -9,6 +9,9 @@ earlier instead and computes some rows again. Each sum adds its terms in the ord
 blocks, of kernels/products.pxd.
 """
 
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
 from fcnn.kernels.isa cimport BYTES, NR
 from fcnn.kernels.real cimport real
 from fcnn.kernels.vector cimport (
@@ -151,59 +154,99 @@ cdef inline void product(
 
 
 cdef inline void gradient_tile(
-    Py_ssize_t nodes, Py_ssize_t vectors,               # constant at every call
-    const real* A, Py_ssize_t A_stride, const real* B, real* C, Py_ssize_t width, Py_ssize_t rows,
-    const vector* tag,
+    Py_ssize_t nodes, Py_ssize_t vectors, bint with_bias,   # constant at every call
+    const real* A, Py_ssize_t A_stride, const real* B, real* C, real* bias, Py_ssize_t width,
+    Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, v, _i
-    cdef vector total[TWO_WIDE][2]
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, v, _i, some
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef vector total[ONE_WIDE][2]
     cdef vector b[2]
+    cdef vector of_panel[2]
+    cdef vector sums[2]
     cdef vector a
+    for v in range(2):
+        sums[v] = of_panel[v] = spread(<real> 0, tag)
     for j in range(nodes):
         for v in range(vectors):
-            total[j][v] = spread(<real> 0, tag)
-    for _i in range(rows):
-        for v in range(vectors):
-            b[v] = load(B + v * one, tag)
-        for j in range(nodes):
-            a = spread(A[j], tag)
+            total[j][v] = sums[0]
+    while rows > 0:
+        some = min(lanes, rows) if with_bias else rows
+        for _i in range(some):
             for v in range(vectors):
-                total[j][v] = vector_multiply_add(a, b[v], total[j][v])
-        A += A_stride
-        B += width
+                b[v] = load(B + v * one, tag)
+                if with_bias:
+                    of_panel[v] += b[v]
+            for j in range(nodes):
+                a = spread(A[j], tag)
+                for v in range(vectors):
+                    total[j][v] = vector_multiply_add(a, b[v], total[j][v])
+            A += A_stride
+            B += width
+        if with_bias:
+            for v in range(vectors):
+                sums[v] += of_panel[v]
+                of_panel[v] = spread(<real> 0, tag)
+        rows -= some
+    if with_bias:
+        for v in range(vectors):
+            store(bias + v * one, sums[v])
     for j in range(nodes):
         for v in range(vectors):
             store(C + v * one, total[j][v])
         C += width
 
 
-cdef inline void any_gradient(
-    const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, Py_ssize_t width,
-    Py_ssize_t rows, const vector* tag,
+cdef inline void gradient_columns(
+    Py_ssize_t most, Py_ssize_t vectors, bint with_bias,    # constant at every call
+    const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, real* bias,
+    Py_ssize_t width, Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j = 0, k
-    while j < nodes:
-        k = 0
-        while k + one < width:
-            gradient_tile(TWO_WIDE, 2, A + j, A_stride, B + k, C + k, width, rows, tag)
-            k += 2 * one
-        if k < width:
-            gradient_tile(TWO_WIDE, 1, A + j, A_stride, B + k, C + k, width, rows, tag)
-        j += TWO_WIDE
-        C += TWO_WIDE * width
+    """All nodes that fill tiles of `most`; then, if it is more, those of half of it."""
+    cdef Py_ssize_t j = 0
+    if with_bias:
+        gradient_tile(most, vectors, True, A, A_stride, B, C, bias, width, rows, tag)
+        j = most
+    while j + most <= nodes:
+        gradient_tile(most, vectors, False, A + j, A_stride, B, C + j * width, bias, width, rows,
+                      tag)
+        j += most
+    if most > TWO_WIDE and j < nodes:
+        gradient_tile(TWO_WIDE, vectors, False, A + j, A_stride, B, C + j * width, bias, width,
+                      rows, tag)
+
+
+cdef inline void any_gradient(
+    bint with_bias, const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C,
+    real* bias, Py_ssize_t width, Py_ssize_t rows, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0
+    nodes = (nodes + 3) // 4 * 4
+    while k + one < width:
+        gradient_columns(TWO_WIDE, 2, with_bias, A, A_stride, nodes, B + k, C + k, bias + k, width,
+                         rows, tag)
+        k += 2 * one
+    if k < width and nodes >= ONE_WIDE:
+        gradient_columns(ONE_WIDE, 1, with_bias, A, A_stride, nodes, B + k, C + k, bias + k, width,
+                         rows, tag)
+    elif k < width:
+        gradient_columns(TWO_WIDE, 1, with_bias, A, A_stride, nodes, B + k, C + k, bias + k, width,
+                         rows, tag)
 
 
 cdef inline void gradient(
+    bint with_bias,             # constant at every call
     const real* A, Py_ssize_t A_stride,     # IN (rows, nodes), readable up to a multiple of 4 nodes
     Py_ssize_t nodes,
     const real* B,              # IN (rows, width), width a multiple of a register's entries
     real* C,                    # OUT (nodes, width), followed by 3 rows that are written, too
+    real* bias,                 # OUT (width,) the bias sums of B, which cost nothing here
     Py_ssize_t width, Py_ssize_t rows,
 ) noexcept nogil:
     if real is float:
-        any_gradient(A, A_stride, nodes, B, C, width, rows, <float_vector*> NULL)
+        any_gradient(with_bias, A, A_stride, nodes, B, C, bias, width, rows, <float_vector*> NULL)
     else:
-        any_gradient(A, A_stride, nodes, B, C, width, rows, <double_vector*> NULL)
+        any_gradient(with_bias, A, A_stride, nodes, B, C, bias, width, rows, <double_vector*> NULL)
 
 
 cdef inline void bias_tile(
@@ -288,7 +331,45 @@ cdef inline void to_rows(
         k += 4
 
 
-# --- How large the numbers are ------------------------------------------------------------------
+# --- Inputs, and how large the numbers are ------------------------------------------------------------------
+
+cdef inline void copy_rows(
+    Py_ssize_t rest,            # n % 4, constant at every call
+    const real* x, const int64_t* order, Py_ssize_t rows, Py_ssize_t n, real* a, Py_ssize_t width,
+) noexcept nogil:
+    cdef Py_ssize_t i, j, whole = n // 4 * 4
+    cdef const real* row
+    cdef real last[4]
+    for i in range(rows):
+        row = x + (order[i] if order != NULL else i) * n
+        for j in range(0, whole, 4):
+            memcpy(a + j, row + j, 4 * sizeof(real))
+        if rest > 0:
+            last[0] = row[whole]
+            last[1] = row[whole + 1] if rest > 1 else <real> 0
+            last[2] = row[whole + 2] if rest > 2 else <real> 0
+            last[3] = 0
+            memcpy(a + whole, last, 4 * sizeof(real))
+        for j in range((n + 3) // 4 * 4, width):
+            a[j] = 0
+        a += width
+
+
+cdef inline void padded_rows(
+    const real* x, const int64_t* order,    # IN (., n), and which of them, or NULL
+    Py_ssize_t rows, Py_ssize_t n,
+    real* a, Py_ssize_t width,  # OUT (rows, width), padded with zeros
+) noexcept nogil:
+    """Name what is left of a row by fours, which makes it a constant."""
+    if n % 4 == 0:
+        copy_rows(0, x, order, rows, n, a, width)
+    elif n % 4 == 1:
+        copy_rows(1, x, order, rows, n, a, width)
+    elif n % 4 == 2:
+        copy_rows(2, x, order, rows, n, a, width)
+    else:
+        copy_rows(3, x, order, rows, n, a, width)
+
 
 cdef inline void add_squares_of(
     const real* x, Py_ssize_t count, real* squares, const vector* tag,
