@@ -30,6 +30,7 @@ Who calls whom, from the outside in:
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
+          tiny_block                        core/tiny.pxi       all that follows, of a tiny network
           sample_phase                      here
             forward_layer                   or forward_rows     core/rows.pxi
             output_panel
@@ -48,15 +49,16 @@ with the same names and signatures.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.pycapsule cimport PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
+from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
+from numpy.random cimport bitgen_t
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
@@ -181,15 +183,15 @@ cdef double output_panel(
     Py_ssize_t i,               # which panel of the block
     const real* z, const real* a, const real* normalizer,   # IN of the output layer
     real* delta,                # OUT, or NULL
-    real* targets,              # scratch (n_L, lanes)
+    real* targets,              # scratch (n_L + 1, lanes)
 ) noexcept nogil:
     """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
     cdef const Model* model = call.model
     # Not the model's: of a constant the loops over lanes are vector instructions alone.
     cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, k, s
     cdef int32_t labels[NR]
-    cdef real costs[NR]
     cdef real factor[NR]
+    cdef real* costs = targets + n * lanes
     cdef double total = 0
     cdef real smoothing = <real> call.options.label_smoothing
     cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
@@ -541,5 +543,6 @@ include "core/dropout.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
+include "core/shuffle.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

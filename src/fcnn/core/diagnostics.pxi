@@ -93,6 +93,15 @@ def allow_tiny(allowed):
     return bool(before)
 
 
+def count_tiny(counted):
+    """Count the calls that take it from now on, or no longer; return how many did before."""
+    global tiny_counted, tiny_calls
+    before = tiny_calls
+    tiny_counted = bool(counted)
+    tiny_calls = 0
+    return before
+
+
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR

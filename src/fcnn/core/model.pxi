@@ -76,16 +76,19 @@ cdef enum:
     # others (1 us).
     WORTH_THREADS = 20000000
     WORTH_WAITING = 250000
-    # What core/tiny.pxi takes: layers, nodes of each, and inputs.
+    # What core/tiny.pxi takes: layers, nodes of each, inputs, bytes of parameters. Twice as many
+    # leave the first cache too often (256-64-10 gains 20 % with 32 samples and nothing with 128).
     TINY_LAYERS = 4
     TINY_NODES = 128
     TINY_INPUTS = 256
+    TINY_BYTES = 65536
     # Multiplications of a step that several threads do sooner by panels than one as a tiny network.
     WORTH_LEAVING_TINY = 1000000
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000
-    # What an activation counts for beside them.
+    # What an activation counts for beside them, and a step of a tiny network.
     WORK_PER_ACTIVATION = 20
+    WORK_PER_TINY_STEP = 3000
 
 # --- Structs ---------------------------------------------------------------------------------
 
@@ -131,8 +134,8 @@ cdef struct Options:            # of a training call; see train_epoch
 
 cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
     Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded
-    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); others are
-    Py_ssize_t b[TINY_LAYERS + 1]           # transposed (n_l, width of l - 1), and so is W^L; and b^l
+    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); others,
+    Py_ssize_t b[TINY_LAYERS + 1]           # and W^L, are transposed (n_l, width of l - 1); and b^l
     Py_ssize_t weights          # entries of all W,
     Py_ssize_t entries          # of a vector,
     Py_ssize_t size             # and with what is read and written behind it
@@ -171,7 +174,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
 
 cdef struct Scratch:            # of one thread
     void* packed                # weights of a group of nodes
-    void* y                     # (n_L, lanes)
+    void* y                     # (n_L + 1, lanes)
     void* row[2]                # a layer of one sample; the second is followed by two more
     void* ahead                 # z^1 of the next sample
 

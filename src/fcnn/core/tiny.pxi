@@ -10,11 +10,15 @@
 
 # Whether calls may take this way; off, tests compare the general one with it.
 cdef bint tiny_allowed = True
+# How many did, while that is counted.
+cdef bint tiny_counted = False
+cdef Py_ssize_t tiny_calls = 0
 
 
 cdef bint is_tiny(const Model* model) noexcept nogil:
     return (model.L <= TINY_LAYERS and model.widest <= TINY_NODES
-            and model.layers[1].n_in <= TINY_INPUTS)
+            and model.layers[1].n_in <= TINY_INPUTS
+            and model.n_parameters * model.itemsize <= TINY_BYTES)
 
 
 cdef bint takes_tiny(const Call* call, const Model* model) noexcept nogil:
@@ -47,8 +51,8 @@ cdef Tiny* lay_out_tiny(
         t.W[l] = t.entries
         # The transposes take four nodes at a time. Of the last layer what pads W^L may be anything.
         t.entries += (model.layers[1].n_in * t.width[1] if l == 1 and L > 1
-                      else t.width[l - 1] * (
-                          model.layers[l].n_out if l == L else (model.layers[l].n_out + 3) // 4 * 4))
+                      else t.width[l - 1] * model.layers[l].n_out if l == L
+                      else t.width[l - 1] * ((model.layers[l].n_out + 3) // 4 * 4))
     t.weights = t.entries
     for l in range(1, L + 1):
         t.b[l] = t.entries
@@ -73,7 +77,7 @@ cdef Tiny* lay_out_tiny(
     t.delta_squares = place(position, BYTES)
     t.emitting = place(position, t.width[L - 1] * model.lanes * size)
     for i in range(4):
-        t.panel[i] = place(position, t.width[L] * model.lanes * size)
+        t.panel[i] = place(position, (t.width[L] + 1) * model.lanes * size)
     t.normalizer = place(position, model.lanes * size)
     if write:
         place_of_all[0] = t
@@ -85,14 +89,19 @@ cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
     cdef Call* call = w.call
     cdef Tiny* t = call.workspace.tiny
     cdef const Model* model = call.model
-    cdef Py_ssize_t l
+    cdef Py_ssize_t l, rows
+    global tiny_calls
     if t == NULL or w.team.size > 1 or not call.backward or not takes_tiny(call, model):
         return NULL
+    if tiny_counted:
+        tiny_calls += 1
     t.loaded = t.changed = False
     # What pads rows and is never written: all sums over it stay 0.
     for l in range(2, model.L):
         memset(t.forward_W[l], 0, t.width[l - 1] * t.width[l] * sizeof(real))
-    memset(t.delta[model.L], 0, call.workspace.rows * t.width[model.L] * sizeof(real))
+    rows = (call.batch_size + model.lanes - 1) // model.lanes * model.lanes
+    rows = min(rows, call.workspace.rows)
+    memset(t.delta[model.L], 0, rows * t.width[model.L] * sizeof(real))
     memset(t.panel[2], 0, t.width[model.L] * model.lanes * sizeof(real))
     return t
 
@@ -190,6 +199,20 @@ cdef const real* tiny_inputs(
     tiny.padded_rows(<const real*> block.x, block.order, block.rows, n, a, width)
     memset(a + block.rows * width, 0, BYTES)
     return a
+
+
+cdef void ask_for_inputs(const Call* call, Py_ssize_t first, Py_ssize_t rows) noexcept nogil:
+    """Of the next block, on their way while the gradient is computed, if they are anywhere."""
+    cdef Py_ssize_t bytes_ = call.model.layers[1].n_in * call.model.itemsize, i, at
+    cdef const char* row
+    if call.data.order == NULL:         # the CPU sees where it goes
+        return
+    for i in range(first, min(first + rows, call.data.rows)):
+        row = <const char*> call.data.x + call.data.order[i] * bytes_
+        at = 0
+        while at < bytes_:
+            prefetch(row + at)
+            at += 64
 
 
 cdef void clear_padding(real* a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
@@ -379,6 +402,7 @@ cdef bint tiny_block(
     tiny.add_squares(x, block.rows * t.width[0], <real*> t.a_squares)
     b.a_squares += tiny.total_of(<const real*> t.a_squares)
     b.delta_squares += tiny.total_of(<const real*> t.delta_squares)
+    ask_for_inputs(call, first + w.begun + block.rows, block.rows)
     tiny_gradient(model, t, x, block.rows)
     if call.rule != NULL:
         choose_update(w, first, block.rows, b, tag)
@@ -390,7 +414,7 @@ cdef bint tiny_block(
                     <real*> t.gradient)
         t.loaded = call.rule == NULL        # the update is made in the flat vectors
     w.begun += block.rows
-    w.work += 4 * block.rows * model.n_parameters
+    w.work += WORK_PER_TINY_STEP + 4 * block.rows * model.n_parameters
     if w.work + model.n_parameters >= WORK_PER_LOOK and call.watched:
         # Whoever handles a signal may look at the network, and change it.
         put_back(call, t, tag)

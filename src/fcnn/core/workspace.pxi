@@ -18,7 +18,7 @@ cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) no
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
     s.packed = place(&position, 2 * PACK_BYTES * model.deepest)
-    s.y = place(&position, model.layers[model.L].n_out * model.lanes * size)
+    s.y = place(&position, (model.layers[model.L].n_out + 1) * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
     s.ahead = place(&position, row)

@@ -297,7 +297,7 @@ cdef inline void bias_sums(
         any_bias_sums(B, C, width, rows, <double_vector*> NULL)
 
 
-# --- Transposes ----------------------------------------------------------------------------------
+# --- Transposes --------------------------------------------------------------------------------
 
 cdef inline void to_columns(
     const real* rows, Py_ssize_t width,     # IN (count, width), width a multiple of 4
@@ -331,7 +331,7 @@ cdef inline void to_rows(
         k += 4
 
 
-# --- Inputs, and how large the numbers are ------------------------------------------------------------------
+# --- Inputs, and how large the numbers are -----------------------------------------------------
 
 cdef inline void copy_rows(
     Py_ssize_t rest,            # n % 4, constant at every call
