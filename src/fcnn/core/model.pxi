@@ -82,7 +82,8 @@ cdef enum:
     TINY_NODES = 128
     TINY_INPUTS = 256
     TINY_BYTES = 65536
-    # Multiplications of a step that several threads do sooner by panels than one as a tiny network.
+    # Multiplications of a step from which on several threads take it by panels, if a call has them:
+    # by calculation (one thread is twice as fast as a tiny network), not measured.
     WORTH_LEAVING_TINY = 1000000
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000

@@ -25,8 +25,8 @@ cdef void shuffle(bitgen_t* source, int64_t* numbers, Py_ssize_t n) noexcept nog
 def shuffled(generator, n):
     """Return 0, ..., n - 1 in random order, int64: what `generator` makes of them by `shuffle`.
 
-    NumPy moves entries of any size, by three calls each: for a tiny network that took a third of an
-    epoch's time.
+    NumPy moves entries of any size, by three calls each: with 4-16-3 that took 40 % of what the
+    core's part of an epoch does.
     """
     cdef Py_ssize_t count = n
     cdef cnp.ndarray numbers = np.arange(count, dtype=np.int64)
