@@ -31,6 +31,7 @@ Who calls whom, from the outside in:
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
+          tiny_block                        core/tiny.pxi       all that follows, of a tiny network
           sample_phase                      here
             forward_layer                   or forward_rows     core/rows.pxi
             output_panel
@@ -52,24 +53,25 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.pycapsule cimport PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.object cimport PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.float cimport DBL_MAX, FLT_MAX
-from libc.math cimport fabs, isfinite, sqrt
+from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport UINT32_MAX, int32_t, int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
+from numpy.random cimport bitgen_t
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
     FCNN_FORWARD, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_WRONG_DTYPE,
     fcnn_api, fcnn_network, fcnn_optimizer,
 )
-from fcnn.kernels cimport activations, losses, updates
+from fcnn.kernels cimport activations, losses, tiny, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
 from fcnn.kernels.dropout cimport drop, layer_key
 from fcnn.kernels.elementary cimport (
@@ -183,23 +185,24 @@ cdef void forward_layer(
 
 # --- Output delta ----------------------------------------------------------------------------
 
-cdef void output_panel(
-    Call* call, const Samples* block, double scale, Py_ssize_t i, real* targets,
+cdef double output_panel(
+    Call* call, const Samples* block, double scale,
+    Py_ssize_t i,               # which panel of the block
+    const real* z, const real* a, const real* normalizer,   # IN of the output layer
+    real* delta,                # OUT, or NULL
+    real* targets,              # scratch (n_L + 1, lanes)
 ) noexcept nogil:
-    """Costs and output delta of panel i, with the 1/s of the average."""
+    """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
     cdef const Model* model = call.model
-    cdef Workspace* ws = call.workspace
-    cdef Py_ssize_t lanes = model.lanes, s, n = model.layers[model.L].n_out
-    cdef Py_ssize_t at = i * n * lanes
-    cdef int64_t labels[NR]
-    cdef real costs[NR]
+    # Not the model's: of a constant the loops over lanes are vector instructions alone.
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, k, s
+    cdef int32_t labels[NR]
     cdef real factor[NR]
+    cdef real* costs = targets + n * lanes
     cdef double total = 0
     cdef real smoothing = <real> call.options.label_smoothing
     cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
     cdef const real* weight = <const real*> block.weight
-    cdef const real* a = <const real*> ws.a[model.L] + at
-    cdef real* delta = <real*> ws.delta[model.L] + at if call.backward else <real*> NULL
     cdef Activation output = model.layers[model.L].activation
     cdef bint is_label = block.labels != NULL and smoothing == 0
     for s in range(lanes):
@@ -207,37 +210,37 @@ cdef void output_panel(
         if weight != NULL:
             factor[s] = <real> (scale * weight[row_of(block, i * lanes + s)])
     if block.labels != NULL:
-        for s in range(lanes):
-            # They were checked before the call; whoever writes to them during it spoils the result,
-            # but not foreign memory.
-            labels[s] = min(max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
+        # They were checked before the call, and are never an index: whoever writes to them during
+        # it spoils the result, but not foreign memory.
+        if block.order == NULL and (i + 1) * lanes <= block.rows:
+            for s in range(lanes):
+                labels[s] = <int32_t> block.labels[i * lanes + s]
+        else:
+            for s in range(lanes):
+                labels[s] = <int32_t> block.labels[row_of(block, i * lanes + s)]
     elif block.y != NULL:
         panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
-        ws.costs[i] = 0
-        return
+        return 0
     if smoothing > 0:
         if block.labels != NULL:
-            memset(targets, 0, n * lanes * sizeof(real))
-            for s in range(lanes):
-                targets[labels[s] * lanes + s] = 1
+            for k in range(n):
+                for s in range(lanes):
+                    targets[k * lanes + s] = 1 if labels[s] == <int32_t> k else 0
         for s in range(n * lanes):
             targets[s] = (1 - smoothing) * targets[s] + smoothed
     if is_label:
-        label_loss(<const real*> ws.z[model.L] + at, a, labels,
-                   <const real*> ws.normalizer + i * lanes, factor, costs, delta, n, lanes)
+        label_loss(z, a, labels, normalizer, factor, costs, delta, n, lanes)
     else:
-        any_loss(model.loss, output, <const real*> ws.z[model.L] + at, a, targets,
-                 <const real*> ws.normalizer + i * lanes, factor, costs, delta, n, lanes)
+        any_loss(model.loss, output, z, a, targets, normalizer, factor, costs, delta, n, lanes)
         if delta != NULL and not gives_dC_dz(model.loss):
             if output == SOFTMAX:
                 softmax_delta(a, delta, n, lanes)
             else:
-                multiply_by_derivative(
-                    output, <const real*> ws.z[model.L] + at, a, delta, n * lanes)
+                multiply_by_derivative(output, z, a, delta, n * lanes)
     for s in range(min(lanes, block.rows - i * lanes)):
         total += costs[s] * (weight[row_of(block, i * lanes + s)] if weight != NULL else 1)
-    ws.costs[i] = total
+    return total
 
 
 # --- Delta recursion -------------------------------------------------------------------------
@@ -374,7 +377,7 @@ cdef void sample_phase(
     """Forward pass, loss and delta recursion of some panels of a block."""
     cdef const Model* model = w.call.model
     cdef Workspace* ws = w.call.workspace
-    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i
+    cdef Py_ssize_t lanes = model.lanes, L = model.L, l, i, at
     cdef Py_ssize_t rows = min(block.rows, last * lanes) - first * lanes
     cdef const real* parameters = <const real*> model.parameters
     cdef const Layer* layer
@@ -400,7 +403,11 @@ cdef void sample_phase(
             if w.stop:
                 return
     for i in range(first, last):
-        output_panel(w.call, block, scale, i, <real*> scratch.y)
+        at = i * model.layers[L].n_out * lanes
+        ws.costs[i] = output_panel(
+            w.call, block, scale, i, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
+            <const real*> ws.normalizer + i * lanes,
+            <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
     if w.call.backward:
         for l in range(L, 1, -1):
             layer = &model.layers[l]
@@ -541,7 +548,9 @@ cdef Outcome update_all(
 include "core/rows.pxi"
 include "core/dropout.pxi"
 include "core/run.pxi"
+include "core/tiny.pxi"
 include "core/network.pxi"
 include "core/checked.pxi"
+include "core/shuffle.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

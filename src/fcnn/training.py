@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _format
 from fcnn import _validation as check
 from fcnn._data import Arrays, Batches, Block, value_of
+from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, History, Progress
@@ -289,8 +290,7 @@ class EpochRunner:
             if self.shuffle:
                 # Of the generator's state alone, not of the order before: a resumed training has
                 # only the first.
-                order = np.arange(data.samples, dtype=np.int64)
-                training.generator.shuffle(order)
+                order = core.shuffled(training.generator, data.samples)
         batches, made = data.batches(size), 0
         losses = []
         rates = None

@@ -95,6 +95,23 @@ def all_indices(array, end):
     return answer
 
 
+def allow_tiny(allowed):
+    """Let calls of tiny networks take their own way, or none; return whether they might before."""
+    global tiny_allowed
+    before = tiny_allowed
+    tiny_allowed = bool(allowed)
+    return bool(before)
+
+
+def count_tiny(counted):
+    """Count the calls that take it from now on, or no longer; return how many did before."""
+    global tiny_counted, tiny_calls
+    before = tiny_calls
+    tiny_counted = bool(counted)
+    tiny_calls = 0
+    return before
+
+
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR

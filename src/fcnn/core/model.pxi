@@ -87,10 +87,20 @@ cdef enum:
     # ... of more, a thread needs so many samples to gain: 784-1024-1024-10 is 0.85 to 0.99 times as
     # fast on two threads with 32 of them, 1.2 to 1.3 times with 64, 1.6 with 256.
     WORTH_EXCHANGING = 32
+    # What core/tiny.pxi takes: layers, nodes of each, inputs, bytes of parameters. Twice as many
+    # leave the first cache too often (256-64-10 gains 20 % with 32 samples and nothing with 128).
+    TINY_LAYERS = 4
+    TINY_NODES = 128
+    TINY_INPUTS = 256
+    TINY_BYTES = 65536
+    # Multiplications of a step from which on several threads take it by panels, if a call has them:
+    # by calculation (one thread is twice as fast as a tiny network), not measured.
+    WORTH_LEAVING_TINY = 1000000
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000
-    # What an activation counts for beside them.
+    # What an activation counts for beside them, and a step of a tiny network.
     WORK_PER_ACTIVATION = 20
+    WORK_PER_TINY_STEP = 3000
 
 # --- Structs ---------------------------------------------------------------------------------
 
@@ -134,6 +144,29 @@ cdef struct Options:            # of a training call; see train_epoch
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
 
+cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
+    Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded
+    Py_ssize_t W[TINY_LAYERS + 1]           # where, in a vector, W^1 begins (n_0, width); others,
+    Py_ssize_t b[TINY_LAYERS + 1]           # and W^L, are transposed (n_l, width of l - 1); and b^l
+    Py_ssize_t weights          # entries of all W,
+    Py_ssize_t entries          # of a vector,
+    Py_ssize_t size             # and with what is read and written behind it
+    void* vectors[3]            # parameters, and the optimizer's state
+    void* gradient
+    void* bias_sums             # (width,) of layer 1
+    void* forward_W[TINY_LAYERS + 1]        # of 1 < l < L: (width of l - 1, width)
+    void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
+    void* a[TINY_LAYERS + 1]
+    void* delta[TINY_LAYERS + 1]
+    void* panel[4]              # z, a, delta and y of the output, of one panel of samples,
+    void* emitting              # and a^(L-1)
+    void* normalizer            # of its softmax
+    void* a_squares             # a register full of sums, and likewise
+    void* delta_squares
+    bint loaded                 # whether the vectors hold what the flat ones do,
+    bint changed                # or something newer
+    Rule rule                   # with its state in the vectors
+
 cdef struct Workspace:          # what one block of samples writes, by panels
     Py_ssize_t rows             # of a block, at most
     void** z                    # z[1..L]; a[l] itself where z is not needed later
@@ -148,11 +181,12 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
+    Tiny* tiny                  # NULL where the network is not tiny
     void* memory                # the one allocation behind all of them: see Kept
 
 cdef struct Scratch:            # of one thread
     void* packed                # weights of a group of nodes
-    void* y                     # (n_L, lanes)
+    void* y                     # (n_L + 1, lanes)
     void* row[2]                # a layer of one sample; the second is followed by two more
     void* ahead                 # z^1 of the next sample
 

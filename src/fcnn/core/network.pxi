@@ -309,6 +309,9 @@ cdef class Network:
         needs.batch_size = call.batch_size
         needs.threads = self.team_size(
             n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward))
+        if (backward and takes_tiny(call, &self.model)
+                and self.multiplications(call.batch_size) < WORTH_LEAVING_TINY):
+            needs.threads = 1
         needs.backward = backward
         needs.every_z = call.trace[0] != NULL
         open_workspace(&self.model, self.kept, &ws, &needs, call.options.dropout)

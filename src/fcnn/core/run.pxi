@@ -53,7 +53,7 @@ cdef void choose_update(
                <= MOST_FUSED_WORK)
     if b.fused:
         b.constants[0] = rule_constants(call.rule, b.l2)
-        b.constants[1] = rule_constants(call.rule, 0)
+        b.constants[1] = rule_constants(call.rule, 0) if b.l2 != 0 else b.constants[0]
     b.next = NULL
     if (b.fused and call.batch_size == 1 and row_by_row(call, 1) and w.team.size == 1
             and first + 1 < call.data.rows):
@@ -114,12 +114,15 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     cdef double total = 0, all_weight = 0, penalties = 0
     cdef Py_ssize_t first = 0
     cdef BatchState b
+    cdef Tiny* t = begin_tiny(w, tag)
     b.next = NULL
     while first < call.data.rows:
+        if call.options.l1 != 0 or call.options.l2 != 0:
+            put_back(call, t, tag)      # the penalty reads the flat vector
         begin_batch(w, first, &b, tag)
         w.begun = 0
         while w.begun < b.samples.rows:
-            if run_block(w, first, &b, tag):
+            if (tiny_block(w, t, first, &b, tag) if t != NULL else run_block(w, first, &b, tag)):
                 return
         if call.rule != NULL:
             if finish_update(w, &b, tag):
@@ -138,6 +141,7 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
         w.batch += 1
         if should_stop(w, call.model.n_parameters) and w.team.size == 1:
             break
+    put_back(call, t, tag)
     if w.index == 0:
         call.loss = ((total / all_weight if all_weight != 0 else 0)
                      + (penalties / w.batch if w.batch > 0 else 0))

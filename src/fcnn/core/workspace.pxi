@@ -18,7 +18,7 @@ cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) no
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
     s.packed = place(&position, 2 * PACK_BYTES * model.deepest)
-    s.y = place(&position, model.layers[model.L].n_out * model.lanes * size)
+    s.y = place(&position, (model.layers[model.L].n_out + 1) * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
     s.ahead = place(&position, row)
@@ -84,6 +84,9 @@ cdef Py_ssize_t lay_out(
     ws.squares = <double*> place(&position, 2 * (rows // lanes) * sizeof(double))
     ws.scratch_bytes = lay_out_scratch(model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
+    ws.tiny = NULL
+    if backward and is_tiny(model):
+        ws.tiny = lay_out_tiny(model, rows, &position, memory != NULL)
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
     ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL

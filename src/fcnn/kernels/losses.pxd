@@ -8,7 +8,7 @@ entropy, softmax with the cross entropy, exp with the Poisson loss) the product 
 and the cost is computed from z, so that neither overflows nor takes the logarithm of a rounded 0.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t
 
 from fcnn.kernels.activations cimport EXP, SIGMOID, SOFTMAX, SOFTPLUS, Activation, sigma_derivative
 from fcnn.kernels.elementary cimport exponential, logarithm, logarithm_of_1_plus
@@ -150,22 +150,24 @@ cdef inline void any_loss(
 
 cdef inline void label_loss(
     const real* z, const real* a,   # as in any_loss
-    const int64_t* labels,      # IN (lanes,) index of the one output whose target is 1
+    const int32_t* labels,      # IN (lanes,) index of the one output whose target is 1
     const real* normalizer, const real* factor, real* costs, real* delta,
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """The cross entropy of labels: C = -log a_label, delta_k = a_k - y_k."""
+    # Compared with each k instead of used as an index: so the loops over samples are vectors.
     cdef Py_ssize_t k, s
     for s in range(lanes):
-        costs[s] = normalizer[s] - z[labels[s] * lanes + s]
+        costs[s] = 0
+    for k in range(n):
+        for s in range(lanes):
+            costs[s] = normalizer[s] - z[k * lanes + s] if labels[s] == <int32_t> k else costs[s]
     if delta == NULL:
         return
     for k in range(n):
         for s in range(lanes):
-            delta[k * lanes + s] = factor[s] * a[k * lanes + s]
-    for s in range(lanes):
-        k = labels[s] * lanes + s
-        delta[k] = factor[s] * (a[k] - <real> 1)
+            delta[k * lanes + s] = factor[s] * (
+                a[k * lanes + s] - (<real> 1 if labels[s] == <int32_t> k else <real> 0))
 
 
 cdef inline void softmax_delta(

@@ -59,6 +59,14 @@ typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
 #define fcnn_spread_f(x) ((float) (x) - (fcnn_f) {0})
 #define fcnn_spread_d(x) ((double) (x) - (fcnn_d) {0})
 
+/* In each lane x, or 0 where x < y; and 1, or 0 where x <= y. NaN is neither. */
+#define fcnn_unless_less_f(x, y) ((fcnn_f) (~((x) < (y)) & (__typeof__((x) < (y))) (x)))
+#define fcnn_unless_less_d(x, y) ((fcnn_d) (~((x) < (y)) & (__typeof__((x) < (y))) (x)))
+#define fcnn_is_above_f(x, y)                                                                      \
+    ((fcnn_f) (~((x) <= (y)) & (__typeof__((x) < (y))) (1 - (fcnn_f) {0})))
+#define fcnn_is_above_d(x, y)                                                                      \
+    ((fcnn_d) (~((x) <= (y)) & (__typeof__((x) < (y))) (1 - (fcnn_d) {0})))
+
 /* Keeps a number from the compiler's knowledge. */
 #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
 
@@ -96,5 +104,111 @@ fcnn_transpose_4x4_d(const double *a, const double *b, const double *c, const do
         *(fcnn_2d *) (t + (j + 1) * stride + 2) = __builtin_shufflevector(u, v, 1, 3);
     }
 }
+
+/* Some rows of four entries to four columns, and back: eight rows of float, four of double (half as
+   many where registers are small). Columns are moved a register at a time: a register that is read
+   where two halves have just been written waits for both. */
+#if FCNN_BYTES > 16
+enum { FCNN_BLOCK_f = 8, FCNN_BLOCK_d = 4 };
+typedef float fcnn_8f __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double fcnn_4d __attribute__((vector_size(32), aligned(8), may_alias));
+
+/* Both halves of four registers, each a 4 x 4 block. */
+static inline __attribute__((always_inline)) void fcnn_turn_f(fcnn_8f *r)
+{
+    fcnn_8f a = __builtin_shufflevector(r[0], r[1], 0, 8, 1, 9, 4, 12, 5, 13);
+    fcnn_8f b = __builtin_shufflevector(r[2], r[3], 0, 8, 1, 9, 4, 12, 5, 13);
+    fcnn_8f c = __builtin_shufflevector(r[0], r[1], 2, 10, 3, 11, 6, 14, 7, 15);
+    fcnn_8f d = __builtin_shufflevector(r[2], r[3], 2, 10, 3, 11, 6, 14, 7, 15);
+    r[0] = __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13);
+    r[1] = __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15);
+    r[2] = __builtin_shufflevector(c, d, 0, 1, 8, 9, 4, 5, 12, 13);
+    r[3] = __builtin_shufflevector(c, d, 2, 3, 10, 11, 6, 7, 14, 15);
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_rows_to_columns_f(const float *rows, Py_ssize_t stride, float *columns, Py_ssize_t lanes)
+{
+    fcnn_8f r[4];
+    int i;
+    for (i = 0; i < 4; i++)
+        r[i] = __builtin_shufflevector(*(const fcnn_4f *) (rows + i * stride),
+                                       *(const fcnn_4f *) (rows + (i + 4) * stride), 0, 1, 2, 3, 4,
+                                       5, 6, 7);
+    fcnn_turn_f(r);
+    for (i = 0; i < 4; i++) *(fcnn_8f *) (columns + i * lanes) = r[i];
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_columns_to_rows_f(const float *columns, Py_ssize_t lanes, float *rows, Py_ssize_t stride)
+{
+    fcnn_8f r[4];
+    int i;
+    for (i = 0; i < 4; i++) r[i] = *(const fcnn_8f *) (columns + i * lanes);
+    fcnn_turn_f(r);
+    for (i = 0; i < 4; i++) {
+        *(fcnn_4f *) (rows + i * stride) = __builtin_shufflevector(r[i], r[i], 0, 1, 2, 3);
+        *(fcnn_4f *) (rows + (i + 4) * stride) = __builtin_shufflevector(r[i], r[i], 4, 5, 6, 7);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_rows_to_columns_d(const double *rows, Py_ssize_t stride, double *columns, Py_ssize_t lanes)
+{
+    int j;
+    for (j = 0; j < 4; j += 2, rows += 2, columns += 2 * lanes) {
+        fcnn_4d r = __builtin_shufflevector(*(const fcnn_2d *) rows,
+                                            *(const fcnn_2d *) (rows + 2 * stride), 0, 1, 2, 3);
+        fcnn_4d s = __builtin_shufflevector(*(const fcnn_2d *) (rows + stride),
+                                            *(const fcnn_2d *) (rows + 3 * stride), 0, 1, 2, 3);
+        *(fcnn_4d *) columns = __builtin_shufflevector(r, s, 0, 4, 2, 6);
+        *(fcnn_4d *) (columns + lanes) = __builtin_shufflevector(r, s, 1, 5, 3, 7);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py_ssize_t stride)
+{
+    int j;
+    for (j = 0; j < 4; j += 2, rows += 2, columns += 2 * lanes) {
+        fcnn_4d r = *(const fcnn_4d *) columns, s = *(const fcnn_4d *) (columns + lanes);
+        fcnn_4d t = __builtin_shufflevector(r, s, 0, 4, 2, 6);
+        fcnn_4d u = __builtin_shufflevector(r, s, 1, 5, 3, 7);
+        *(fcnn_2d *) rows = __builtin_shufflevector(t, t, 0, 1);
+        *(fcnn_2d *) (rows + stride) = __builtin_shufflevector(u, u, 0, 1);
+        *(fcnn_2d *) (rows + 2 * stride) = __builtin_shufflevector(t, t, 2, 3);
+        *(fcnn_2d *) (rows + 3 * stride) = __builtin_shufflevector(u, u, 2, 3);
+    }
+}
+#else
+enum { FCNN_BLOCK_f = 4, FCNN_BLOCK_d = 2 };
+#define fcnn_rows_to_columns_f(rows, stride, columns, lanes)                                       \
+    fcnn_transpose_4x4_f(rows, (rows) + (stride), (rows) + 2 * (stride), (rows) + 3 * (stride),    \
+                         columns, lanes)
+#define fcnn_columns_to_rows_f(columns, lanes, rows, stride)                                       \
+    fcnn_rows_to_columns_f(columns, lanes, rows, stride)
+
+static inline __attribute__((always_inline)) void
+fcnn_rows_to_columns_d(const double *rows, Py_ssize_t stride, double *columns, Py_ssize_t lanes)
+{
+    int j;
+    for (j = 0; j < 4; j += 2, rows += 2, columns += 2 * lanes) {
+        fcnn_2d r = *(const fcnn_2d *) rows, s = *(const fcnn_2d *) (rows + stride);
+        *(fcnn_2d *) columns = __builtin_shufflevector(r, s, 0, 2);
+        *(fcnn_2d *) (columns + lanes) = __builtin_shufflevector(r, s, 1, 3);
+    }
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py_ssize_t stride)
+{
+    int j;
+    for (j = 0; j < 4; j += 2, rows += 2, columns += 2 * lanes) {
+        fcnn_2d r = *(const fcnn_2d *) columns, s = *(const fcnn_2d *) (columns + lanes);
+        *(fcnn_2d *) rows = __builtin_shufflevector(r, s, 0, 2);
+        *(fcnn_2d *) (rows + stride) = __builtin_shufflevector(r, s, 1, 3);
+    }
+}
+#endif
 
 #endif

@@ -28,6 +28,21 @@ cdef extern from "vector.h" nogil:
     void transpose_4x4_d "fcnn_transpose_4x4_d"(
         const double* a, const double* b, const double* c, const double* d, double* t,
         Py_ssize_t stride)
+    float_vector unless_less_f "fcnn_unless_less_f"(float_vector x, float_vector y)
+    double_vector unless_less_d "fcnn_unless_less_d"(double_vector x, double_vector y)
+    float_vector is_above_f "fcnn_is_above_f"(float_vector x, float_vector y)
+    double_vector is_above_d "fcnn_is_above_d"(double_vector x, double_vector y)
+    enum:
+        BLOCK_f "FCNN_BLOCK_f"
+        BLOCK_d "FCNN_BLOCK_d"
+    void rows_to_columns_f "fcnn_rows_to_columns_f"(
+        const float* rows, Py_ssize_t stride, float* columns, Py_ssize_t lanes)
+    void rows_to_columns_d "fcnn_rows_to_columns_d"(
+        const double* rows, Py_ssize_t stride, double* columns, Py_ssize_t lanes)
+    void columns_to_rows_f "fcnn_columns_to_rows_f"(
+        const float* columns, Py_ssize_t lanes, float* rows, Py_ssize_t stride)
+    void columns_to_rows_d "fcnn_columns_to_rows_d"(
+        const double* columns, Py_ssize_t lanes, double* rows, Py_ssize_t stride)
 
 
 ctypedef fused vector:
@@ -70,6 +85,22 @@ cdef inline vector vector_square_root(vector x) noexcept nogil:
         return sqrt_f(x)
     else:
         return sqrt_d(x)
+
+
+cdef inline vector unless_less(vector x, vector y) noexcept nogil:
+    """0 where x < y, else x, NaN too."""
+    if vector is float_vector:
+        return unless_less_f(x, y)
+    else:
+        return unless_less_d(x, y)
+
+
+cdef inline vector is_above(vector x, vector y) noexcept nogil:
+    """0 where x <= y, else 1."""
+    if vector is float_vector:
+        return is_above_f(x, y)
+    else:
+        return is_above_d(x, y)
 
 
 cdef inline void transpose(
