@@ -76,6 +76,9 @@ cdef enum:
     # others (1 us).
     WORTH_THREADS = 20000000
     WORTH_WAITING = 250000
+    # Bytes of inputs that a core's own cache does not keep from one epoch to the next: their rows
+    # are asked for a step ahead.
+    WORTH_PREFETCHING = 262144
     # Multiplications between two looks for Ctrl-C: 2 ms at 20 GFLOP/s.
     WORK_PER_LOOK = 20000000
     # What an activation counts for beside them.
