@@ -117,7 +117,8 @@ cdef struct Ahead:
     const Samples* data
     Py_ssize_t row              # the next one, in their order,
     Py_ssize_t end              # and behind the last
-    Py_ssize_t at               # where in the row (bytes)
+    const char* x               # where in the row,
+    const char* x_end           # and its end
     Py_ssize_t row_bytes
     Py_ssize_t lines            # of the cache that are asked for at a time
 
@@ -127,7 +128,8 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
     cdef const Model* model = w.call.model
     cdef Py_ssize_t lanes = model.lanes, rows, panels, tiles = 0, l
     ahead.data = &w.call.data
-    ahead.row = ahead.end = ahead.at = 0
+    ahead.row = ahead.end = ahead.lines = 0
+    ahead.x = ahead.x_end = NULL
     ahead.row_bytes = model.layers[1].n_in * model.itemsize
     rows = min(w.call.workspace.rows, w.call.batch_size, ahead.data.rows - first)
     if rows <= 0 or ahead.data.rows * ahead.row_bytes < WORTH_PREFETCHING:
@@ -147,15 +149,18 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
 cdef inline void prefetch_rows(Ahead* ahead) noexcept nogil:
     """A few lines, with each tile of the gradient: more at once would have to wait."""
     cdef Py_ssize_t _i
+    cdef const char* x = ahead.x
     for _i in range(ahead.lines):
-        if ahead.row >= ahead.end:
-            return
-        prefetch_later(<const char*> ahead.data.x
-                       + row_of(ahead.data, ahead.row) * ahead.row_bytes + ahead.at)
-        ahead.at += 64
-        if ahead.at >= ahead.row_bytes:
-            ahead.at = 0
+        if x >= ahead.x_end:
+            if ahead.row >= ahead.end:
+                ahead.lines = 0
+                return
+            x = <const char*> ahead.data.x + row_of(ahead.data, ahead.row) * ahead.row_bytes
+            ahead.x_end = x + ahead.row_bytes
             ahead.row += 1
+        prefetch_later(x)
+        x += 64
+    ahead.x = x
 
 
 cdef void copy_out(
