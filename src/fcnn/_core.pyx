@@ -26,7 +26,7 @@ Who calls whom, from the outside in:
     Network.predict                         core/network.pxi
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
-        predict_blocks > forward_layer
+        predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
@@ -539,6 +539,7 @@ cdef Outcome update_all(
 
 include "core/rows.pxi"
 include "core/dropout.pxi"
+include "core/in_place.pxi"
 include "core/run.pxi"
 include "core/network.pxi"
 include "core/c_interface.pxi"

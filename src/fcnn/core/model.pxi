@@ -68,6 +68,11 @@ cdef enum:
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
+    # Inputs, and rows, from which on predictions read inputs in place (core/in_place.pxi), ...
+    WIDE_INPUTS = 256
+    MANY_ROWS = 64
+    # ... and the bytes of a block's inputs then, at most.
+    IN_PLACE_BYTES = 196608
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
@@ -140,6 +145,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
+    void* weights               # in panels, for predictions that read inputs in place, or NULL
     void* memory                # the one allocation behind all of them
 
 cdef struct Scratch:            # of one thread

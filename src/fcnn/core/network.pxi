@@ -212,17 +212,27 @@ cdef class Network:
         cdef Workspace ws
         cdef Prediction parts
         cdef int threads = 1
+        cdef bint in_place = reads_in_place(&self.model, rows)
+        cdef Py_ssize_t size
         begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
                          cnp.PyArray_DATA(outputs))
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
             threads = self.team_size(n_threads, rows, call.batch_size)
             threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
-        ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
+        if in_place:
+            call.batch_size = in_place_rows(&self.model)
+            size = lay_out_in_place(&self.model, threads, NULL, &ws)
+        else:
+            ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
+            size = threads * ws.scratch_bytes + 64
         # Zeros: see open_workspace.
-        ws.memory = calloc(threads * ws.scratch_bytes + 64, 1)
+        ws.memory = calloc(size, 1)
         if ws.memory == NULL:
             raise MemoryError
-        ws.scratch = aligned(ws.memory)
+        if in_place:
+            lay_out_in_place(&self.model, threads, ws.memory, &ws)
+        else:
+            ws.scratch = aligned(ws.memory)
         try:
             if self.multiplications(rows) < WORTH_RELEASING:
                 run_team(thread_main, &call, 1)

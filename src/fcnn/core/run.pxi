@@ -213,7 +213,12 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
     w.batch = 0
     w.begun = 0
     if w.call.workspace.a == NULL:
-        if w.call.model.itemsize == 4:
+        if w.call.workspace.weights != NULL:
+            if w.call.model.itemsize == 4:
+                predict_in_place(&w, <float*> NULL)
+            else:
+                predict_in_place(&w, <double*> NULL)
+        elif w.call.model.itemsize == 4:
             predict_blocks(&w, <float*> NULL)
         else:
             predict_blocks(&w, <double*> NULL)
