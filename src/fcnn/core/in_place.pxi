@@ -6,8 +6,11 @@
 # a layer's last panel may compute nodes that there are not. The sums are those of the other way.
 
 cdef bint reads_in_place(const Model* model, Py_ssize_t rows) noexcept nogil:
-    """Whether that is faster; measured as WIDE_INPUTS says."""
-    return rows >= MANY_ROWS and model.layers[1].n_in >= WIDE_INPUTS
+    """Whether that is faster: see WIDE_INPUTS. Of the lanes at most a fifth may be empty."""
+    cdef Py_ssize_t n_in = model.layers[1].n_in, n_out = model.layers[1].n_out
+    cdef Py_ssize_t half = model.lanes // 2
+    return (rows >= MANY_ROWS and n_in >= WIDE_INPUTS and n_out <= MOST_NODES_IN_PLACE
+            and (n_out + half - 1) // half * half * 4 <= 5 * n_out)
 
 
 cdef inline Py_ssize_t whole_panels(const Model* model, Py_ssize_t n) noexcept nogil:
@@ -19,12 +22,6 @@ cdef inline Py_ssize_t row_stride(const Model* model) noexcept nogil:
     return whole_panels(model, model.widest) + model.lanes
 
 
-cdef Py_ssize_t in_place_rows(const Model* model) noexcept nogil:
-    """Rows of a block: their inputs stay in a core's own cache while the panels of W go by."""
-    cdef Py_ssize_t tiles = IN_PLACE_BYTES // (MR * model.layers[1].n_in * model.itemsize)
-    return min(max(tiles, <Py_ssize_t> 1) * MR, <Py_ssize_t> MOST_ROWS)
-
-
 cdef Py_ssize_t weights_in_panels_bytes(const Model* model) noexcept nogil:
     cdef Py_ssize_t entries = 0, l
     for l in range(1, model.L + 1):
@@ -34,27 +31,32 @@ cdef Py_ssize_t weights_in_panels_bytes(const Model* model) noexcept nogil:
 
 cdef void copy_weights(
     const Model* model, int index, int threads,     # each takes some panels
-    real* panel,                # OUT, cleared before
+    real* panel,                # OUT
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = model.lanes, l, j, k, n_out, count, number = 0
+    """Four panels at a time: every visit to a row of W costs a page of the address table."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, l, j, k, p, n_in, n_out, size
+    cdef Py_ssize_t whole, number = 0
     cdef const real* W
     for l in range(1, model.L + 1):
+        n_in = model.layers[l].n_in
         n_out = model.layers[l].n_out
         k = 0
         while k < n_out:
+            size = min(4 * lanes, n_out - k)
+            whole = size // lanes
             if number % threads == index:
                 W = <const real*> model.parameters + model.layers[l].W + k
-                count = min(lanes, n_out - k)
-                if count == lanes:
-                    for j in range(model.layers[l].n_in):
-                        memcpy(panel + j * lanes, W + j * n_out,
-                               (NR if real is float else NR // 2) * sizeof(real))
-                else:
-                    for j in range(model.layers[l].n_in):
-                        memcpy(panel + j * lanes, W + j * n_out, count * sizeof(real))
-            panel += model.layers[l].n_in * lanes
+                for j in range(n_in):
+                    for p in range(whole):
+                        memcpy(panel + (p * n_in + j) * lanes, W + p * lanes, lanes * sizeof(real))
+                    for p in range(whole * lanes, size):
+                        panel[whole * n_in * lanes + j * lanes + p - whole * lanes] = W[p]
+                    for p in range(size, whole_panels(model, size)):
+                        panel[whole * n_in * lanes + j * lanes + p - whole * lanes] = 0
+                    W += n_out
+            panel += whole_panels(model, size) * n_in
             number += 1
-            k += lanes
+            k += size
 
 
 cdef void predict_rows(
@@ -127,8 +129,7 @@ cdef Py_ssize_t lay_out_in_place(
 ) noexcept nogil:
     """Place what a call writes, or count its bytes alone."""
     cdef uintptr_t position = <uintptr_t> memory
-    cdef Py_ssize_t rows = in_place_rows(model)
-    ws.scratch_bytes = (2 * rows * row_stride(model) * model.itemsize + 63) // 64 * 64
+    ws.scratch_bytes = (2 * IN_PLACE_ROWS * row_stride(model) * model.itemsize + 63) // 64 * 64
     ws.weights = place(&position, weights_in_panels_bytes(model))
     ws.scratch = place(&position, threads * ws.scratch_bytes)
     return <Py_ssize_t> (position - <uintptr_t> memory) + 64

@@ -68,11 +68,14 @@ cdef enum:
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
-    # Inputs, and rows, from which on predictions read inputs in place (core/in_place.pxi), ...
-    WIDE_INPUTS = 256
+    # Predictions read their inputs in place (core/in_place.pxi) of so many rows and inputs at least
+    # (1.04 to 1.17 times as fast from 256 on; 64 inputs: 0.91) and nodes of layer 1 at most: what
+    # is saved is a smaller part of more of them, and a copy of W of several MB is not ...
     MANY_ROWS = 64
-    # ... and the bytes of a block's inputs then, at most.
-    IN_PLACE_BYTES = 196608
+    WIDE_INPUTS = 256
+    MOST_NODES_IN_PLACE = 512
+    # ... and by blocks of so many rows. Fewer read a large W more often.
+    IN_PLACE_ROWS = 96
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...

@@ -218,15 +218,16 @@ cdef class Network:
                          cnp.PyArray_DATA(outputs))
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
             threads = self.team_size(n_threads, rows, call.batch_size)
-            threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
         if in_place:
-            call.batch_size = in_place_rows(&self.model)
+            call.batch_size = IN_PLACE_ROWS
+        threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
+        if in_place:
             size = lay_out_in_place(&self.model, threads, NULL, &ws)
         else:
             ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
             size = threads * ws.scratch_bytes + 64
-        # Zeros: see open_workspace.
-        ws.memory = calloc(size, 1)
+        # Zeros: see open_workspace; what is read in place has no half panels.
+        ws.memory = malloc(size) if in_place else calloc(size, 1)
         if ws.memory == NULL:
             raise MemoryError
         if in_place:
