@@ -1,9 +1,10 @@
 # Prediction of many rows whose inputs are read where they are.
 #
-# A tile takes samples for its rows and nodes for its lanes, C_ij = b_j + sum_k x_ik W_kj, so nothing
-# is transposed: not the inputs, which of a wide first layer cost as much as a tenth of the products,
-# nor the outputs. In exchange W is copied into panels of nodes (n_in, lanes), once for the call, and
-# a layer's last panel may compute nodes that there are not. The sums are those of the other way.
+# A tile takes samples for its rows and nodes for its lanes, C_ij = b_j + sum_k x_ik W_kj, so
+# nothing is transposed: not the inputs, which of a wide first layer cost as much as a tenth of the
+# products, nor the outputs. In exchange W is copied into panels of nodes (n_in, lanes), once for
+# the call, and a layer's last panel may compute nodes that there are not. The sums are those of the
+# other way.
 
 cdef bint reads_in_place(const Model* model, Py_ssize_t rows) noexcept nogil:
     """Whether that is faster: see WIDE_INPUTS. Of the lanes at most a fifth may be empty."""

@@ -100,11 +100,7 @@ fcnn_transpose_4x4_d(const double *a, const double *b, const double *c, const do
     }
 }
 
-/* The same for as many rows as a register has entries, and 16 bytes of each. Each of a register's
-   16-byte parts is filled from rows of its own and transposed within itself, which is all that AVX
-   can do in one instruction; what comes out are whole registers of the target, whatever their
-   width. `total` gains the squares of all entries. */
-/* A register whose parts are 16 bytes of each n-th row, from column j on. */
+/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second). */
 #define FCNN_PART_F(p, rows, j) *(const fcnn_4f *) ((rows)[4 * (p)] + (j))
 #define FCNN_PART_D(p, rows, j) *(const fcnn_2d *) ((rows)[2 * (p)] + (j))
 #if defined(__AVX512F__)
@@ -149,6 +145,10 @@ _Static_assert(FCNN_PARTS * 16 == FCNN_BYTES, "a register has parts of 16 bytes"
 #define FCNN_SHUFFLE_D(u, v, ...)                                                                  \
     __builtin_shufflevector(u, v, FCNN_EACH_PART(FCNN_ENTRIES_2, __VA_ARGS__))
 
+/* The same for as many rows as a register has entries, and 16 bytes of each. Each of a register's
+   16-byte parts is filled from rows of its own and transposed within itself, which is all that AVX
+   can do in one instruction; what comes out are whole registers of the target, whatever their
+   width. `total`, two registers, gains the squares of all entries. */
 static inline __attribute__((always_inline)) void
 fcnn_transpose_f(const void *source, Py_ssize_t j, void *target, Py_ssize_t stride, fcnn_f *total)
 {

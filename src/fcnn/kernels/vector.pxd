@@ -112,11 +112,11 @@ cdef inline double transpose_rows(
     out of the cache (256 x 1024, Zen 3: 89 us by 16 rows, 47 by 8).
     """
     cdef Py_ssize_t rows = BYTES // <Py_ssize_t> sizeof(real), columns = 16 // sizeof(real)
-    cdef Py_ssize_t i, j, k
+    cdef Py_ssize_t _i, j, k
     cdef vector squares[2]
     cdef real rest = 0
     squares[0] = squares[1] = spread(<real> 0, tag)
-    for i in range(m // rows):
+    for _i in range(m // rows):
         j = 0
         while j + columns <= n:
             transpose_block(source, j, target + j * stride, stride, &squares[0])
