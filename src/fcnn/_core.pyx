@@ -26,7 +26,7 @@ Who calls whom, from the outside in:
     Network.predict                         core/network.pxi
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
-        predict_blocks > forward_layer
+        predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
@@ -96,7 +96,7 @@ from fcnn.kernels.updates cimport (
     DECAY, DESCENT, PLAIN, Rule, RuleConstants, cannot_overflow, form_of, rule_constants,
     state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
-from fcnn.kernels.vector cimport prefetch, transpose
+from fcnn.kernels.vector cimport prefetch, prefetch_later, transpose
 
 import os
 
@@ -292,6 +292,7 @@ cdef void gradient_tiles(
     real* parameters,           # OUT, W updated by constants[0] and b by constants[1]; or,
     const RuleConstants* constants,     # where these are NULL,
     real* gradient, bint add,   # OUT
+    Ahead* ahead,
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
     cdef real sums[MR * NR]
@@ -307,6 +308,7 @@ cdef void gradient_tiles(
     for t in range(tiles.count):
         height = tiles.low + 1 if t < tiles.more else tiles.low
         at = layer.W + first * n_out + k
+        prefetch_rows(ahead)
         if constants != NULL:
             # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
             # CPU foresees; they come from memory while the sums are computed.
@@ -388,8 +390,9 @@ cdef void sample_phase(
         forward_rows(model, block, ws, &scratch, ahead, tag)
     else:
         for i in range(first, last):
-            panel_of(<const real*> block.x, model.layers[1].n_in, block, i * lanes,
-                     <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
+            ws.squares[2 * i] = panel_of(
+                <const real*> block.x, model.layers[1].n_in, block, i * lanes,
+                <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
         drop_layer(w, 0, first, last, tag)
         for l in range(1, L + 1):
             layer = &model.layers[l]
@@ -433,6 +436,7 @@ cdef void sample_phase(
 cdef void weight_phase(
     Worker* w, Py_ssize_t rows, const RuleConstants* constants, bint add,
     const real* next,           # IN (n_0,) what outer_products may multiply in advance, or NULL
+    Ahead* ahead,
     const real* tag,
 ) noexcept nogil:
     """Gradients of all layers over a block of samples, updates unless constants is NULL."""
@@ -441,6 +445,8 @@ cdef void weight_phase(
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = next_item(w.team), count
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
+    if row_by_row(w.call, rows):
+        prefetch_rows(ahead)
     for l in range(model.L, 0, -1):
         layer = &model.layers[l]
         j = 0
@@ -464,7 +470,7 @@ cdef void weight_phase(
                     gradient_tiles(
                         layer, <const real*> ws.a[l - 1], <const real*> ws.delta_rows[l], rows,
                         ws.rows, lanes, j, count, k, <real*> model.parameters,
-                        constants, <real*> ws.gradient, add)
+                        constants, <real*> ws.gradient, add, ahead)
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return
@@ -547,6 +553,7 @@ cdef Outcome update_all(
 
 include "core/rows.pxi"
 include "core/dropout.pxi"
+include "core/in_place.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"

@@ -245,17 +245,28 @@ cdef class Network:
         cdef Workspace ws
         cdef Prediction parts
         cdef int threads = 1
+        cdef bint in_place = reads_in_place(&self.model, rows)
+        cdef Py_ssize_t size
         begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
                          cnp.PyArray_DATA(outputs))
         # Blocks need no barrier between them.
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
-            threads = min((rows + call.batch_size - 1) // call.batch_size, most_threads(
+            threads = most_threads(
                 self._threads(n_threads), n_threads is None,
-                2 * self.multiplications(rows) // WORTH_THREADS))
-        ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
-        ws.memory = enlarged(
-            take_kept(self.kept), sizeof(Kept) + threads * ws.scratch_bytes + 64)
-        ws.scratch = aligned(<Kept*> ws.memory + 1)
+                2 * self.multiplications(rows) // WORTH_THREADS)
+        if in_place:
+            call.batch_size = IN_PLACE_ROWS
+        threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
+        if in_place:
+            size = lay_out_in_place(&self.model, threads, NULL, &ws)
+        else:
+            ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
+            size = threads * ws.scratch_bytes + 64
+        ws.memory = enlarged(take_kept(self.kept), sizeof(Kept) + size)
+        if in_place:
+            lay_out_in_place(&self.model, threads, <Kept*> ws.memory + 1, &ws)
+        else:
+            ws.scratch = aligned(<Kept*> ws.memory + 1)
         try:
             run(&call, threads, self.multiplications(rows))
         finally:

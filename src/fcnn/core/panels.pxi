@@ -41,23 +41,24 @@ cdef double total_weight(const Samples* samples, const real* tag) noexcept nogil
     return total
 
 
-cdef void panel_of(
+cdef double panel_of(
     const real* data, Py_ssize_t n,     # IN (., n)
     const Samples* samples, Py_ssize_t first,
     real* panel,                # OUT (n, lanes): samples first, first + 1, ...
     Py_ssize_t lanes,
 ) noexcept nogil:
+    """Return its sum of squares."""
     cdef const real* rows[NR]
     cdef Py_ssize_t s
     for s in range(lanes):
         rows[s] = data + row_of(samples, first + s) * n
-    transpose_panel(rows, n, panel)
+    return transpose_panel(rows, n, panel)
 
 
-cdef void transpose_panel(const real** rows, Py_ssize_t n, real* panel) noexcept nogil:
+cdef double transpose_panel(const real** rows, Py_ssize_t n, real* panel) noexcept nogil:
     """Transpose with constants for lanes: their multiples then need no registers."""
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    transpose(rows, lanes, n, panel, lanes)
+    return transpose(rows, lanes, n, panel, lanes)
 
 
 cdef void rows_of(
@@ -78,14 +79,18 @@ cdef void rows_of(
 cdef void deltas_to_rows(
     const Call* call, Py_ssize_t block_rows, Py_ssize_t i, const real* tag,
 ) noexcept nogil:
-    """Panel i of the deltas by panels of nodes, and how large its numbers are."""
+    """Panel i of the deltas by panels of nodes, and how large its numbers are, or more: the last
+    node is counted for each that is missing in its panel.
+    """
     cdef const Model* model = call.model
     cdef Workspace* ws = call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c
     cdef Py_ssize_t rows = min(lanes, block_rows - i * lanes)
     cdef const real* nodes[NR]
     cdef const real* delta
-    cdef double a_squares = 0, delta_squares = 0
+    cdef bint known = not row_by_row(call, block_rows) and ws.mask[0] == NULL
+    # Those of the inputs are known from their transposition, if they are still the same.
+    cdef double a_squares = ws.squares[2 * i] if known else 0, delta_squares = 0
     for l in range(1, model.L + 1):
         n = model.layers[l].n_out
         delta = <const real*> ws.delta[l] + i * n * lanes
@@ -93,16 +98,69 @@ cdef void deltas_to_rows(
         while k < n:
             for c in range(lanes):
                 nodes[c] = delta + min(k + c, n - 1) * lanes
-            transpose_panel(nodes, rows,
-                            <real*> ws.delta_rows[l] + k * ws.rows + i * lanes * lanes)
+            delta_squares += transpose_panel(
+                nodes, rows, <real*> ws.delta_rows[l] + k * ws.rows + i * lanes * lanes)
             k += lanes
+        if l == 1 and known:
+            continue
         n_in = model.layers[l].n_in
         if l == 1 and row_by_row(call, block_rows):
             n_in = (rows * n_in + lanes - 1) // lanes
         a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
-        delta_squares += sum_of_squares(delta, n)
     ws.squares[2 * i] = a_squares
     ws.squares[2 * i + 1] = delta_squares
+
+
+# --- The next block's rows, on their way into the cache ---------------------------------------
+
+cdef struct Ahead:
+    const Samples* data
+    Py_ssize_t row              # the next one, in their order,
+    Py_ssize_t end              # and behind the last
+    const char* x               # where in the row,
+    const char* x_end           # and its end
+    Py_ssize_t row_bytes
+    Py_ssize_t lines            # of the cache that are asked for at a time
+
+
+cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
+    """Find the rows of the block from row `first` on that this thread will gather."""
+    cdef const Model* model = w.call.model
+    cdef Py_ssize_t lanes = model.lanes, rows, panels, tiles = 0, l
+    ahead.data = &w.call.data
+    ahead.row = ahead.end = ahead.lines = 0
+    ahead.x = ahead.x_end = NULL
+    ahead.row_bytes = model.layers[1].n_in * model.itemsize
+    rows = min(w.call.workspace.rows, w.call.batch_size, ahead.data.rows - first)
+    if rows <= 0 or ahead.data.rows * ahead.row_bytes < WORTH_PREFETCHING:
+        return
+    panels = (rows + lanes - 1) // lanes
+    ahead.row = first + panels * w.index // w.team.size * lanes
+    ahead.end = first + min(rows, panels * (w.index + 1) // w.team.size * lanes)
+    if row_by_row(w.call, rows):
+        tiles = 1
+    else:
+        for l in range(1, model.L + 1):
+            tiles += ((model.layers[l].n_in + MR - 1) // MR
+                      * ((model.layers[l].n_out + lanes - 1) // lanes))
+    ahead.lines = (rows * ((ahead.row_bytes + 63) // 64) + tiles - 1) // tiles
+
+
+cdef inline void prefetch_rows(Ahead* ahead) noexcept nogil:
+    """A few lines, with each tile of the gradient: more at once would have to wait."""
+    cdef Py_ssize_t _i
+    cdef const char* x = ahead.x
+    for _i in range(ahead.lines):
+        if x >= ahead.x_end:
+            if ahead.row >= ahead.end:
+                ahead.lines = 0
+                return
+            x = <const char*> ahead.data.x + row_of(ahead.data, ahead.row) * ahead.row_bytes
+            ahead.x_end = x + ahead.row_bytes
+            ahead.row += 1
+        prefetch_later(x)
+        x += 64
+    ahead.x = x
 
 
 cdef void copy_out(

@@ -71,6 +71,7 @@ cdef bint run_block(
     cdef Samples block = subset(
         model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
     cdef Py_ssize_t panels = (block.rows + model.lanes - 1) // model.lanes, i
+    cdef Ahead ahead
     sample_phase(w, &block, 1 if model.loss == GIVEN else b.scale, first + w.begun,
                  panels * w.index // w.team.size, panels * (w.index + 1) // w.team.size,
                  b.next != NULL, tag)
@@ -84,8 +85,9 @@ cdef bint run_block(
             b.delta_squares += ws.squares[2 * i + 1]
         if call.rule != NULL:
             choose_update(w, first, block.rows, b, tag)
+        look_ahead(w, first + w.begun + block.rows + (b.next != NULL), &ahead)
         weight_phase(w, block.rows, b.constants if b.fused else NULL, w.begun > 0,
-                     <const real*> b.next, tag)
+                     <const real*> b.next, &ahead, tag)
     w.begun += block.rows
     return stop_at_barrier(w)
 
@@ -218,7 +220,12 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
     w.batch = 0
     w.begun = 0
     if w.call.workspace.a == NULL:
-        if w.call.model.itemsize == 4:
+        if w.call.workspace.weights != NULL:
+            if w.call.model.itemsize == 4:
+                predict_in_place(&w, <float*> NULL)
+            else:
+                predict_in_place(&w, <double*> NULL)
+        elif w.call.model.itemsize == 4:
             predict_blocks(&w, <float*> NULL)
         else:
             predict_blocks(&w, <double*> NULL)

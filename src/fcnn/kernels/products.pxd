@@ -36,7 +36,7 @@ cdef enum:
 
 cdef enum Layout:               # of A
     A_COLUMNS                   # A[k * stride + i]: W in the forward pass
-    A_ROWS                      # A[i * stride + k]: W in the delta recursion
+    A_ROWS                      # A[i * stride + k]: W in the delta recursion, samples in place
     A_PANELS                    # A[panel * stride + i * lanes + k]: a in the gradient
 
 cdef enum Finish:
@@ -60,7 +60,10 @@ cdef inline void micro_kernel(
     cdef vector a
     for i in range(rows):
         for j in range(vectors):
-            total[i][j] = spread(bias[i] if layout == A_COLUMNS else <real> 0, tag)
+            if layout == A_ROWS and bias != NULL:
+                total[i][j] = load(bias + j * one, tag)
+            else:
+                total[i][j] = spread(bias[i] if layout == A_COLUMNS else <real> 0, tag)
     opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
     while depth > 0:
         span = min(depth, most) if layout == A_PANELS else depth

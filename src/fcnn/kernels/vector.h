@@ -70,6 +70,9 @@ typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
 /* Keeps a number from the compiler's knowledge. */
 #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
 
+/* Into the second-level cache, for later. */
+#define FCNN_PREFETCH_LATER(p) __builtin_prefetch(p, 0, 2)
+
 /* target[j * stride + i] = source[i][j] for 4 x 4 entries: four times as fast as one by one. */
 typedef float fcnn_4f __attribute__((vector_size(16), aligned(4), may_alias));
 typedef double fcnn_2d __attribute__((vector_size(16), aligned(8), may_alias));
@@ -210,5 +213,83 @@ fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py
     }
 }
 #endif
+
+/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second). */
+#define FCNN_PART_F(p, rows, j) *(const fcnn_4f *) ((rows)[4 * (p)] + (j))
+#define FCNN_PART_D(p, rows, j) *(const fcnn_2d *) ((rows)[2 * (p)] + (j))
+#if FCNN_BYTES == 64
+#define FCNN_PARTS 4
+#define FCNN_EACH_PART(X, ...)                                                                     \
+    X(0, __VA_ARGS__), X(1, __VA_ARGS__), X(2, __VA_ARGS__), X(3, __VA_ARGS__)
+#define FCNN_JOIN_F(rows, j)                                                                       \
+    __builtin_shufflevector(                                                                       \
+        __builtin_shufflevector(FCNN_PART_F(0, rows, j), FCNN_PART_F(1, rows, j), 0, 1, 2, 3, 4,   \
+                                5, 6, 7),                                                          \
+        __builtin_shufflevector(FCNN_PART_F(2, rows, j), FCNN_PART_F(3, rows, j), 0, 1, 2, 3, 4,   \
+                                5, 6, 7),                                                          \
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#define FCNN_JOIN_D(rows, j)                                                                       \
+    __builtin_shufflevector(                                                                       \
+        __builtin_shufflevector(FCNN_PART_D(0, rows, j), FCNN_PART_D(1, rows, j), 0, 1, 2, 3),     \
+        __builtin_shufflevector(FCNN_PART_D(2, rows, j), FCNN_PART_D(3, rows, j), 0, 1, 2, 3), 0,  \
+        1, 2, 3, 4, 5, 6, 7)
+#elif FCNN_BYTES == 32
+#define FCNN_PARTS 2
+#define FCNN_EACH_PART(X, ...) X(0, __VA_ARGS__), X(1, __VA_ARGS__)
+#define FCNN_JOIN_F(rows, j)                                                                       \
+    __builtin_shufflevector(FCNN_PART_F(0, rows, j), FCNN_PART_F(1, rows, j), 0, 1, 2, 3, 4, 5, 6, \
+                            7)
+#define FCNN_JOIN_D(rows, j)                                                                       \
+    __builtin_shufflevector(FCNN_PART_D(0, rows, j), FCNN_PART_D(1, rows, j), 0, 1, 2, 3)
+#else
+#define FCNN_PARTS 1
+#define FCNN_EACH_PART(X, ...) X(0, __VA_ARGS__)
+#define FCNN_JOIN_F(rows, j) FCNN_PART_F(0, rows, j)
+#define FCNN_JOIN_D(rows, j) FCNN_PART_D(0, rows, j)
+#endif
+_Static_assert(FCNN_PARTS * 16 == FCNN_BYTES, "a register has parts of 16 bytes");
+
+/* Entry k of part p: of the first register, or, from n on, of the second; n are in a part. */
+#define FCNN_ENTRY(n, p, k) ((k) + (p) * (n) + ((k) < (n) ? 0 : (FCNN_PARTS - 1) * (n)))
+#define FCNN_ENTRIES_4(p, a, b, c, d)                                                              \
+    FCNN_ENTRY(4, p, a), FCNN_ENTRY(4, p, b), FCNN_ENTRY(4, p, c), FCNN_ENTRY(4, p, d)
+#define FCNN_ENTRIES_2(p, a, b) FCNN_ENTRY(2, p, a), FCNN_ENTRY(2, p, b)
+#define FCNN_SHUFFLE_F(u, v, ...)                                                                  \
+    __builtin_shufflevector(u, v, FCNN_EACH_PART(FCNN_ENTRIES_4, __VA_ARGS__))
+#define FCNN_SHUFFLE_D(u, v, ...)                                                                  \
+    __builtin_shufflevector(u, v, FCNN_EACH_PART(FCNN_ENTRIES_2, __VA_ARGS__))
+
+/* The same for as many rows as a register has entries, and 16 bytes of each. Each of a register's
+   16-byte parts is filled from rows of its own and transposed within itself, which is all that AVX
+   can do in one instruction; what comes out are whole registers of the target, whatever their
+   width. `total`, two registers, gains the squares of all entries. */
+static inline __attribute__((always_inline)) void
+fcnn_transpose_f(const void *source, Py_ssize_t j, void *target, Py_ssize_t stride, fcnn_f *total)
+{
+    const float *const *rows = source;
+    float *t = target;
+    fcnn_f r = FCNN_JOIN_F(rows, j), s = FCNN_JOIN_F(rows + 1, j);
+    fcnn_f u = FCNN_JOIN_F(rows + 2, j), v = FCNN_JOIN_F(rows + 3, j);
+    fcnn_f rs = FCNN_SHUFFLE_F(r, s, 0, 4, 1, 5), uv = FCNN_SHUFFLE_F(u, v, 0, 4, 1, 5);
+    fcnn_f RS = FCNN_SHUFFLE_F(r, s, 2, 6, 3, 7), UV = FCNN_SHUFFLE_F(u, v, 2, 6, 3, 7);
+    total[0] = fcnn_fma_f(u, u, fcnn_fma_f(r, r, total[0]));
+    total[1] = fcnn_fma_f(v, v, fcnn_fma_f(s, s, total[1]));
+    fcnn_store_f(t, FCNN_SHUFFLE_F(rs, uv, 0, 1, 4, 5));
+    fcnn_store_f(t + stride, FCNN_SHUFFLE_F(rs, uv, 2, 3, 6, 7));
+    fcnn_store_f(t + 2 * stride, FCNN_SHUFFLE_F(RS, UV, 0, 1, 4, 5));
+    fcnn_store_f(t + 3 * stride, FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7));
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_transpose_d(const void *source, Py_ssize_t j, void *target, Py_ssize_t stride, fcnn_d *total)
+{
+    const double *const *rows = source;
+    double *t = target;
+    fcnn_d r = FCNN_JOIN_D(rows, j), s = FCNN_JOIN_D(rows + 1, j);
+    total[0] = fcnn_fma_d(r, r, total[0]);
+    total[1] = fcnn_fma_d(s, s, total[1]);
+    fcnn_store_d(t, FCNN_SHUFFLE_D(r, s, 0, 2));
+    fcnn_store_d(t + stride, FCNN_SHUFFLE_D(r, s, 1, 3));
+}
 
 #endif

@@ -5,6 +5,7 @@ tiles only: of a tile with one or two vectors a row GCC unrolls the lanes before
 them and keeps the sums in memory (float64: 2 GFLOP/s instead of 50, without a warning).
 """
 
+from fcnn.kernels.isa cimport BYTES, FLOATS
 from fcnn.kernels.real cimport real
 
 cdef extern from "vector.h" nogil:
@@ -22,6 +23,7 @@ cdef extern from "vector.h" nogil:
     float_vector spread_f "fcnn_spread_f"(double x)
     double_vector spread_d "fcnn_spread_d"(double x)
     void prefetch "__builtin_prefetch"(const void* p)
+    void prefetch_later "FCNN_PREFETCH_LATER"(const void* p)
     void opaque "FCNN_OPAQUE"(Py_ssize_t n)
     void transpose_4x4_f "fcnn_transpose_4x4_f"(
         const float* a, const float* b, const float* c, const float* d, float* t, Py_ssize_t stride)
@@ -43,6 +45,10 @@ cdef extern from "vector.h" nogil:
         const float* columns, Py_ssize_t lanes, float* rows, Py_ssize_t stride)
     void columns_to_rows_d "fcnn_columns_to_rows_d"(
         const double* columns, Py_ssize_t lanes, double* rows, Py_ssize_t stride)
+    void transpose_f "fcnn_transpose_f"(
+        const void* rows, Py_ssize_t j, void* t, Py_ssize_t stride, float_vector* total)
+    void transpose_d "fcnn_transpose_d"(
+        const void* rows, Py_ssize_t j, void* t, Py_ssize_t stride, double_vector* total)
 
 
 ctypedef fused vector:
@@ -103,37 +109,91 @@ cdef inline vector is_above(vector x, vector y) noexcept nogil:
         return is_above_d(x, y)
 
 
-cdef inline void transpose(
+cdef inline double sum_of_lanes(vector v) noexcept nogil:
+    cdef float f[FLOATS]
+    cdef double d[FLOATS]
+    cdef double total = 0
+    cdef Py_ssize_t i
+    if vector is float_vector:
+        store(&f[0], v)
+        for i in range(FLOATS):
+            total += f[i]
+    else:
+        store(&d[0], v)
+        for i in range(FLOATS // 2):
+            total += d[i]
+    return total
+
+
+cdef inline void transpose_block(
+    const real** source, Py_ssize_t j, real* target, Py_ssize_t stride, vector* squares,
+) noexcept nogil:
+    if vector is float_vector:
+        transpose_f(source, j, target, stride, squares)
+    else:
+        transpose_d(source, j, target, stride, squares)
+
+
+cdef inline double transpose_rows(
+    const real** source, Py_ssize_t m, Py_ssize_t n, real* target, Py_ssize_t stride,
+    const vector* tag,
+) noexcept nogil:
+    """transpose by registers: the rows that fill them, from end to end. All rows at once would be
+    more streams than a CPU follows, and where a row is a power of two, they would push each other
+    out of the cache (256 x 1024, Zen 3: 89 us by 16 rows, 47 by 8).
+    """
+    cdef Py_ssize_t rows = BYTES // <Py_ssize_t> sizeof(real), columns = 16 // sizeof(real)
+    cdef Py_ssize_t _i, j, k
+    cdef vector squares[2]
+    cdef real rest = 0
+    squares[0] = squares[1] = spread(<real> 0, tag)
+    for _i in range(m // rows):
+        j = 0
+        while j + columns <= n:
+            transpose_block(source, j, target + j * stride, stride, &squares[0])
+            j += columns
+        while j < n:
+            for k in range(rows):
+                target[j * stride + k] = source[k][j]
+                rest += source[k][j] * source[k][j]
+            j += 1
+        source += rows
+        target += rows
+    return sum_of_lanes(squares[0] + squares[1]) + rest
+
+
+cdef inline double transpose(
     const real** source,        # IN m rows of n entries
     Py_ssize_t m, Py_ssize_t n,
     real* target, Py_ssize_t stride,    # OUT target[j * stride + i] = source[i][j]
 ) noexcept nogil:
-    """In blocks of 16 columns: a cache line of each row is read once, one of the target written."""
-    cdef Py_ssize_t i, j, first = 0, last, quads = m // 4
+    """Return the sum of squares of the rows that fill registers."""
+    cdef Py_ssize_t first, i, j
     cdef const real** s
     cdef real* t
-    while first < n:
-        last = min(first + 16, n)
-        # Many rows at once are more than a CPU's prefetcher follows.
-        for i in range(m):
-            prefetch(source[i] + first + 64)
-        for i in range(quads):
-            s = source + 4 * i
-            t = target + 4 * i
-            j = first
-            while j + 4 <= last:
-                if real is float:
-                    transpose_4x4_f(s[0] + j, s[1] + j, s[2] + j, s[3] + j, t + j * stride, stride)
-                else:
-                    transpose_4x4_d(s[0] + j, s[1] + j, s[2] + j, s[3] + j, t + j * stride, stride)
-                j += 4
-            while j < last:
-                t[j * stride] = s[0][j]
-                t[j * stride + 1] = s[1][j]
-                t[j * stride + 2] = s[2][j]
-                t[j * stride + 3] = s[3][j]
-                j += 1
-        for i in range(4 * quads, m):
-            for j in range(first, last):
-                target[j * stride + i] = source[i][j]
-        first = last
+    cdef double squares
+    if real is float:
+        first = m // FLOATS * FLOATS
+        squares = transpose_rows(source, m, n, target, stride, <float_vector*> NULL)
+    else:
+        first = m // (FLOATS // 2) * (FLOATS // 2)
+        squares = transpose_rows(source, m, n, target, stride, <double_vector*> NULL)
+    while first + 4 <= m:
+        s = source + first
+        t = target + first
+        j = 0
+        while j + 4 <= n:
+            if real is float:
+                transpose_4x4_f(s[0] + j, s[1] + j, s[2] + j, s[3] + j, t + j * stride, stride)
+            else:
+                transpose_4x4_d(s[0] + j, s[1] + j, s[2] + j, s[3] + j, t + j * stride, stride)
+            j += 4
+        while j < n:
+            for i in range(4):
+                t[j * stride + i] = s[i][j]
+            j += 1
+        first += 4
+    for i in range(first, m):
+        for j in range(n):
+            target[j * stride + i] = source[i][j]
+    return squares
