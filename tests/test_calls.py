@@ -401,7 +401,8 @@ def test_what_earlier_calls_left_changes_no_bit(dtype, activation):
         """Yield the bytes of what every call makes of a network."""
         optimizer = fcnn.Adam(0.01)
         yield net.gradients(*part, None, threads)[1].tobytes()
-        yield [a.tobytes() for a in net.trace(*part).delta[1:]]
+        trace = net.trace(*part)
+        yield [a.tobytes() for a in (*trace.z[1:], *trace.delta[1:])]
         yield net.evaluate(*part)
         yield net.train_step(*part, optimizer, n_threads=threads)
         yield net.train_step(*part, optimizer, n_threads=threads, dropout=dropout)
