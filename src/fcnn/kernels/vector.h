@@ -111,7 +111,7 @@ fcnn_transpose_4x4_d(const double *a, const double *b, const double *c, const do
 /* Some rows of four entries to four columns, and back: eight rows of float, four of double (half as
    many where registers are small). Columns are moved a register at a time: a register that is read
    where two halves have just been written waits for both. */
-#if FCNN_BYTES > 16
+#if defined(FCNN_IS_V3) || defined(FCNN_IS_V4)
 enum { FCNN_BLOCK_f = 8, FCNN_BLOCK_d = 4 };
 typedef float fcnn_8f __attribute__((vector_size(32), aligned(4), may_alias));
 typedef double fcnn_4d __attribute__((vector_size(32), aligned(8), may_alias));
@@ -217,7 +217,7 @@ fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py
 /* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second). */
 #define FCNN_PART_F(p, rows, j) *(const fcnn_4f *) ((rows)[4 * (p)] + (j))
 #define FCNN_PART_D(p, rows, j) *(const fcnn_2d *) ((rows)[2 * (p)] + (j))
-#if FCNN_BYTES == 64
+#if defined(FCNN_IS_V4)
 #define FCNN_PARTS 4
 #define FCNN_EACH_PART(X, ...)                                                                     \
     X(0, __VA_ARGS__), X(1, __VA_ARGS__), X(2, __VA_ARGS__), X(3, __VA_ARGS__)
@@ -233,7 +233,7 @@ fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py
         __builtin_shufflevector(FCNN_PART_D(0, rows, j), FCNN_PART_D(1, rows, j), 0, 1, 2, 3),     \
         __builtin_shufflevector(FCNN_PART_D(2, rows, j), FCNN_PART_D(3, rows, j), 0, 1, 2, 3), 0,  \
         1, 2, 3, 4, 5, 6, 7)
-#elif FCNN_BYTES == 32
+#elif defined(FCNN_IS_V3)
 #define FCNN_PARTS 2
 #define FCNN_EACH_PART(X, ...) X(0, __VA_ARGS__), X(1, __VA_ARGS__)
 #define FCNN_JOIN_F(rows, j)                                                                       \
