@@ -85,8 +85,8 @@ cdef enum:
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
     # ... for making a second thread (20 to 50 us), and, in a block of a step, for each thread that
-    # waits for the others, and for what they have changed: 64-100-10 with 128 rows, half of this, is
-    # 0.82 to 1.7 times as fast on two threads, as the host places the two.
+    # waits for the others, and for what they have changed: 64-100-10 with 128 rows, half of this,
+    # is 0.82 to 1.7 times as fast on two threads, as the host places the two.
     WORTH_THREADS = 20000000
     WORTH_WAITING = 500000
     # Each step a core reads the weights that others have changed. So many stay in its own cache
