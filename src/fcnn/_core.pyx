@@ -64,7 +64,6 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
-from numpy.random cimport bitgen_t
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
@@ -210,14 +209,15 @@ cdef double output_panel(
         if weight != NULL:
             factor[s] = <real> (scale * weight[row_of(block, i * lanes + s)])
     if block.labels != NULL:
-        # They were checked before the call, and are never an index: whoever writes to them during
-        # it spoils the result, but not foreign memory.
+        # They were checked before the call; whoever writes to them during it spoils the result, but
+        # not foreign memory.
         if block.order == NULL and (i + 1) * lanes <= block.rows:
             for s in range(lanes):
-                labels[s] = <int32_t> block.labels[i * lanes + s]
+                labels[s] = <int32_t> min(max(block.labels[i * lanes + s], 0), n - 1)
         else:
             for s in range(lanes):
-                labels[s] = <int32_t> block.labels[row_of(block, i * lanes + s)]
+                labels[s] = <int32_t> min(
+                    max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
     elif block.y != NULL:
         panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted

@@ -1,5 +1,11 @@
 # The order of an epoch's samples.
 
+# Not cimported from numpy.random: that would import it with fcnn,.
+cdef extern from "numpy/random/bitgen.h" nogil:
+    ctypedef struct bitgen_t:
+        void* state
+        uint32_t (*next_uint32)(void* state) nogil
+
 cdef void shuffle(bitgen_t* source, int64_t* numbers, Py_ssize_t n) noexcept nogil:
     """R. Durstenfeld, Algorithm 235: Random permutation, CACM 7 (1964).
 
