@@ -1,6 +1,6 @@
 # The order of an epoch's samples.
 
-# Not cimported from numpy.random: that would import it with fcnn,.
+# Not cimported from numpy.random: that would import it with fcnn.
 cdef extern from "numpy/random/bitgen.h" nogil:
     ctypedef struct bitgen_t:
         void* state
