@@ -117,7 +117,6 @@ class Network:
     ) -> float: ...
     def free_workspace(self) -> None: ...
 
-@disjoint_base
 class CheckedNetwork(Network):
     def gradients(
         self,
