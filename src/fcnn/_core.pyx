@@ -52,7 +52,7 @@ from cpython.pycapsule cimport PyCapsule_New
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int32_t, int64_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -80,6 +80,10 @@ from fcnn.kernels.products cimport (
     shared_by_tiles, sum_of_squares,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
+from fcnn.kernels.sparse cimport (
+    LIST_VECTORS, List, add_outer, compress, count_nonzero, descend_listed, list_product,
+    product_without_zeros,
+)
 from fcnn.kernels.threads cimport (
     Team, barrier, next_item, request_stop, run_team, stop_requested,
 )
@@ -285,9 +289,8 @@ cdef void gradient_tiles(
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
     cdef real sums[MR * NR]
-    cdef real some[NR]
     cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
-    cdef Py_ssize_t t, i, first = j, height, s, c, at
+    cdef Py_ssize_t t, i, first = j, height, at
     cdef Tiles tiles = shared_by_tiles(count)
     cdef const real* delta = delta_rows + k * block
     cdef bint whole = columns == lanes or columns == lanes // 2
@@ -318,21 +321,33 @@ cdef void gradient_tiles(
                                 constants, gradient, add)
         first += height
     if j == 0:
-        # Panel by panel: one running sum over all rows loses a digit for every ten-fold of them.
+        bias_gradient(layer, delta_rows, rows, block, lanes, k, parameters, constants, gradient,
+                      add)
+
+
+cdef void bias_gradient(
+    const Layer* layer, const real* delta_rows, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
+    Py_ssize_t k, real* parameters, const RuleConstants* constants, real* gradient, bint add,
+) noexcept nogil:
+    """db^l_k = sum_s delta^l_k of a panel of nodes, and its update: see gradient_tiles."""
+    cdef real sums[NR]
+    cdef real some[NR]
+    cdef Py_ssize_t i = 0, s, c
+    cdef const real* delta = delta_rows + k * block
+    # Panel by panel: one running sum over all rows loses a digit for every ten-fold of them.
+    for c in range(lanes):
+        sums[c] = 0
+    while i < rows:
         for c in range(lanes):
-            sums[c] = 0
-        i = 0
-        while i < rows:
+            some[c] = delta[i * lanes + c]
+        for s in range(i + 1, min(i + lanes, rows)):
             for c in range(lanes):
-                some[c] = delta[i * lanes + c]
-            for s in range(i + 1, min(i + lanes, rows)):
-                for c in range(lanes):
-                    some[c] += delta[s * lanes + c]
-            for c in range(lanes):
-                sums[c] += some[c]
-            i += lanes
-        apply_or_accumulate(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters,
-                            constants + 1 if constants != NULL else NULL, gradient, add)
+                some[c] += delta[s * lanes + c]
+        for c in range(lanes):
+            sums[c] += some[c]
+        i += lanes
+    apply_or_accumulate(layer.b + k, layer.n_out, &sums[0], 1, min(lanes, layer.n_out - k), lanes,
+                        parameters, constants + 1 if constants != NULL else NULL, gradient, add)
 
 
 cdef void apply_or_accumulate(
@@ -374,14 +389,23 @@ cdef void sample_phase(
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     if rows <= 0:
         return
+    if ws.inputs != PANELS:
+        begin_lists(ws, &scratch, model.layers[1].n_in, first * lanes, tag)
     if row_by_row(w.call, block.rows):
         forward_rows(model, block, ws, &scratch, ahead, tag)
     else:
-        for i in range(first, last):
-            panel_of(<const real*> block.x, model.layers[1].n_in, block, i * lanes,
-                     <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
-        drop_layer(w, 0, first, last, tag)
-        for l in range(1, L + 1):
+        if ws.inputs == PANELS:
+            for i in range(first, last):
+                panel_of(<const real*> block.x, model.layers[1].n_in, block, i * lanes,
+                         <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
+            drop_layer(w, 0, first, last, tag)
+        else:
+            forward_lists(w, block, &scratch, first, last, tag)
+            if L > 1:
+                drop_layer(w, 1, first, last, tag)
+            if w.stop:
+                return
+        for l in range(1 if ws.inputs == PANELS else 2, L + 1):
             layer = &model.layers[l]
             forward_layer(
                 layer, parameters, <const real*> ws.a[l - 1] + first * layer.n_in * lanes,
@@ -427,12 +451,24 @@ cdef void weight_phase(
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = next_item(w.team), count
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
+    if ws.inputs != PANELS:
+        memset(scratch.begun, 0, rows * sizeof(int64_t))
     for l in range(model.L, 0, -1):
         layer = &model.layers[l]
         j = 0
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
+            if l == 1 and ws.inputs != PANELS:
+                count = min(ws.nodes_per_item, layer.n_in - j)
+                if index == mine:
+                    list_gradient(w, &scratch, rows, j, count, constants, add, tag)
+                    mine = next_item(w.team)
+                    if constants == NULL and should_stop(w, rows * count * lanes):
+                        return
+                index += 1
+                j += count
+                continue
             if row_by_row(w.call, rows):
                 if index == mine:
                     outer_products(
@@ -531,6 +567,7 @@ cdef Outcome update_all(
     return FINE
 
 
+include "core/sparse.pxi"
 include "core/rows.pxi"
 include "core/dropout.pxi"
 include "core/run.pxi"

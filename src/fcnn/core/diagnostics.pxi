@@ -85,6 +85,15 @@ def all_finite(array):
     return answer
 
 
+def force_lists(force):
+    """Make lists of nonzero inputs never (0), always (1), or again where it is faster (-1).
+
+    Of dense inputs, by all calls of the process: so tests compare the two ways.
+    """
+    global listing
+    listing = force
+
+
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR

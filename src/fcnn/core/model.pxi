@@ -68,6 +68,10 @@ cdef enum:
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
+    # By lists: so many that a sample has some entries in an item, but that their sums fit in the
+    # cache.
+    ENTRIES_PER_ITEM = 16
+    MOST_NODES_PER_ITEM = 2048
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
@@ -105,7 +109,9 @@ cdef struct Model:
     PyObject* owner             # the Network that holds all this
 
 cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 1, ...
-    const void* x               # (., n_0)
+    const void* x               # (., n_0); or, of CSR, the entries that are stored:
+    const int64_t* begins       # those of row i are begins[i] to begins[i + 1] - 1,
+    const int32_t* nodes        # of these columns, ascending in a row; or NULL
     const void* y               # (., n_L), or NULL where labels are given
     const int64_t* labels       # (.,), or NULL
     const void* weight          # (.,), or NULL for 1
@@ -123,8 +129,18 @@ cdef struct Options:            # of a training call; see train_epoch
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
 
+cdef enum Inputs:               # how layer 1 of a block reads them
+    PANELS                      # a[0], by panels of samples
+    LISTS                       # the nonzero entries of each sample, in a[0] and `nodes`; or
+    STORED                      # where they are stored, of CSR: core/sparse.pxi
+
 cdef struct Workspace:          # what one block of samples writes, by panels
     Py_ssize_t rows             # of a block, at most
+    Inputs inputs
+    double share                # of the inputs that are not zero, where they are STORED
+    List* lists                 # (rows,) unless inputs are PANELS
+    int32_t* nodes              # (rows, n_0) where they are LISTS
+    Py_ssize_t nodes_per_item   # of layer 0, in an item of the gradient by lists
     void** z                    # z[1..L]; a[l] itself where z is not needed later
     void** a                    # a[0..L]
     void** delta                # delta[1..L]
@@ -144,11 +160,18 @@ cdef struct Scratch:            # of one thread
     void* y                     # (n_L, lanes)
     void* row[2]                # a layer of one sample; the second is followed by two more
     void* ahead                 # z^1 of the next sample
+    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
+    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full),
+    char* touched               # and which of them have terms; both are 0 between two items
+    int64_t* begun              # (rows,) of each sample's list, where the next item begins
+    int32_t* nodes              # where the next list is put
+    void* values
 
 cdef struct Prediction:         # what one thread writes to predict a block of rows
     void* x                     # panels (rows, n_0)
     void* a[2]                  # panels (rows, widest) of two layers in turn
     void* packed
+    void* list_z                # see Scratch
 
 cdef enum Outcome:
     FINE

@@ -104,6 +104,8 @@ cdef class Network:
         samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
         samples.y = NULL
         samples.labels = NULL
+        samples.begins = NULL
+        samples.nodes = NULL
         samples.weight = NULL
         samples.order = NULL
         if y is None:
@@ -214,6 +216,7 @@ cdef class Network:
         cdef int threads = 1
         begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
                          cnp.PyArray_DATA(outputs))
+        choose_inputs(&call, &ws)
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
             threads = self.team_size(n_threads, rows, call.batch_size)
             threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
@@ -276,11 +279,12 @@ cdef class Network:
             if call.data.rows and not (order.min() >= 0 and order.max() < call.data.rows):
                 raise ValueError("order: expected indices of samples")
         threads = self.team_size(n_threads, call.data.rows, call.batch_size)
+        if call.model == NULL:
+            call.model = &self.model
+        choose_inputs(call, &ws)
         open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
                        call.options.dropout, threads)
         try:
-            if call.model == NULL:
-                call.model = &self.model
             call.workspace = &ws
             call.backward = backward
             if call.rule == NULL and call.out != NULL and backward:

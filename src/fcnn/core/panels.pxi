@@ -9,7 +9,10 @@ cdef Samples subset(
     if samples.order != NULL:
         some.order = samples.order + first
         return some
-    some.x = <const real*> samples.x + first * model.layers[1].n_in
+    if samples.begins != NULL:
+        some.begins = samples.begins + first
+    else:
+        some.x = <const real*> samples.x + first * model.layers[1].n_in
     if samples.y != NULL:
         some.y = <const real*> samples.y + first * model.layers[model.L].n_out
     if samples.labels != NULL:
@@ -99,7 +102,12 @@ cdef void deltas_to_rows(
         n_in = model.layers[l].n_in
         if l == 1 and row_by_row(call, block_rows):
             n_in = (rows * n_in + lanes - 1) // lanes
-        a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
+        if l == 1 and ws.inputs != PANELS:
+            for c in range(rows):
+                a_squares += norm(<const real*> ws.lists[i * lanes + c].values,
+                                  ws.lists[i * lanes + c].count, False)
+        else:
+            a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
         delta_squares += sum_of_squares(delta, n)
     ws.squares[2 * i] = a_squares
     ws.squares[2 * i + 1] = delta_squares

@@ -8,15 +8,16 @@ cdef void forward_rows(
     """The forward pass of a few samples, row by row: a^0 as rows, the rest into a panel."""
     cdef const real* parameters = <const real*> model.parameters
     cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n
-    cdef const real* emitting
+    cdef const real* emitting = NULL
     cdef real* receiving
     cdef const Layer* layer
     cdef real* z
     cdef real* a
     for s in range(block.rows):
-        emitting = <const real*> block.x + row_of(block, s) * n_in
-        # A panel of the inputs would be mostly empty and fill the cache.
-        memcpy(<real*> ws.a[0] + s * n_in, emitting, n_in * sizeof(real))
+        if ws.inputs == PANELS:
+            emitting = <const real*> block.x + row_of(block, s) * n_in
+            # A panel of the inputs would be mostly empty and fill the cache.
+            memcpy(<real*> ws.a[0] + s * n_in, emitting, n_in * sizeof(real))
         for l in range(1, model.L + 1):
             layer = &model.layers[l]
             n = layer.n_out
@@ -26,8 +27,12 @@ cdef void forward_rows(
                 receiving = <real*> scratch.ahead
             else:
                 receiving = <real*> scratch.row[l % 2]
-                row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
-                            layer.n_in)
+                if l == 1 and ws.inputs != PANELS:
+                    list_sample(ws, block, s, layer.n_in, <Scratch*> scratch, tag)
+                    list_row_product(layer, &ws.lists[s], parameters, receiving, tag)
+                else:
+                    row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
+                                layer.n_in)
             if ws.z[l] != ws.a[l] or layer.activation == SOFTMAX:
                 for k in range(n):
                     z[k * lanes] = receiving[k]
@@ -55,7 +60,10 @@ cdef void predict_row(
         # Whole registers: what is left over would be computed one by one.
         whole = (n + FLOATS - 1) // FLOATS * FLOATS
         receiving = buffer + (l % 2) * (model.widest + SLACK)
-        row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
+        if l == 1 and mostly_zero(x, layer.n_in, 1):
+            row_product_without_zeros(layer, x, parameters, receiving)
+        else:
+            row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
         if layer.activation == SOFTMAX:
             softmax_row(receiving, n, whole)
         else:

@@ -13,7 +13,9 @@ cdef inline void* aligned(void* memory) noexcept nogil:
     return place(&position, 0)
 
 
-cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) noexcept nogil:
+cdef Py_ssize_t lay_out_scratch(
+    const Workspace* ws, const Model* model, void* memory, Scratch* s,
+) noexcept nogil:
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
@@ -22,12 +24,17 @@ cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) no
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
     s.ahead = place(&position, row)
+    if ws.inputs != PANELS:
+        s.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
+        s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
+        s.touched = <char*> place(&position, ws.nodes_per_item)
+        s.begun = <int64_t*> place(&position, ws.rows * sizeof(int64_t))
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 
 cdef Scratch scratch_of(const Workspace* ws, const Model* model, int index) noexcept nogil:
     cdef Scratch s
-    lay_out_scratch(model, <char*> ws.scratch + index * ws.scratch_bytes, &s)
+    lay_out_scratch(ws, model, <char*> ws.scratch + index * ws.scratch_bytes, &s)
     return s
 
 
@@ -42,7 +49,7 @@ cdef Py_ssize_t lay_out(
     bint backward, bint every_z, const double* dropout, int threads,
     int vectors,                # as long as the parameters: the gradient, and copies of three
 ) noexcept nogil:
-    """Give a workspace, whose rows are known, its memory; return how many bytes."""
+    """Give a workspace, whose rows and inputs are known, its memory; return how many bytes."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, n, L = model.L, rows = ws.rows, lanes = model.lanes, size = model.itemsize
     cdef void** a = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
@@ -58,7 +65,8 @@ cdef Py_ssize_t lay_out(
         memset(part, 0, sizeof(part))
         if l < L and dropout != NULL and dropout[l] > 0:
             part[4] = place(&position, rows * n * size)
-        part[0] = part[1] = place(&position, rows * n * size)
+        part[0] = part[1] = place(
+            &position, rows * n * size if l > 0 or ws.inputs != STORED else 0)
         if l > 0:
             # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
             own_z = l == L or every_z or part[4] != NULL or (
@@ -82,7 +90,11 @@ cdef Py_ssize_t lay_out(
     ws.normalizer = place(&position, rows * size)
     ws.costs = <double*> place(&position, rows // lanes * sizeof(double))
     ws.squares = <double*> place(&position, 2 * (rows // lanes) * sizeof(double))
-    ws.scratch_bytes = lay_out_scratch(model, NULL, &scratch)
+    if ws.inputs != PANELS:
+        ws.lists = <List*> place(&position, rows * sizeof(List))
+    if ws.inputs == LISTS:
+        ws.nodes = <int32_t*> place(&position, rows * model.layers[1].n_in * sizeof(int32_t))
+    ws.scratch_bytes = lay_out_scratch(ws, model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
@@ -142,6 +154,7 @@ cdef Py_ssize_t lay_out_prediction(
     p.a[0] = place(&position, max(2 * rows * model.widest, few_entries(model)) * size)
     p.a[1] = <char*> p.a[0] + rows * model.widest * size
     p.packed = place(&position, 2 * PACK_BYTES * model.deepest)
+    p.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 
