@@ -181,3 +181,172 @@ def test_a_step_that_overflows_is_not_made(batch):
         return [before, net.parameters.copy()]
 
     assert_equal(*by_both(diverge))
+
+
+# --- Sparse matrices ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    return pytest.importorskip("scipy.sparse")
+
+
+def shuffled_entries(sparse, X):
+    """A CSR matrix with unsorted columns, duplicates, explicit zeros and 64-bit indices."""
+    parts = sparse.coo_matrix(X)
+    zeros = np.flatnonzero(X.ravel() == 0)[::7]
+    rows = np.concatenate([parts.row, parts.row, zeros // X.shape[1]])
+    columns = np.concatenate([parts.col, parts.col, zeros % X.shape[1]])
+    values = np.concatenate([parts.data / 2, parts.data / 2, np.zeros(len(zeros), X.dtype)])
+    order = np.lexsort([-columns, rows])
+    begins = np.searchsorted(rows[order], np.arange(len(X) + 1))
+    csr = sparse.csr_matrix(X.shape, dtype=X.dtype)
+    csr.data, csr.indices, csr.indptr = (
+        values[order], columns[order].astype(np.int64), begins.astype(np.int64))  # fmt: skip
+    return csr
+
+
+KINDS = {
+    "csr_matrix": lambda sparse, X: sparse.csr_matrix(X),
+    "csr_array": lambda sparse, X: sparse.csr_array(X),
+    "csc_array": lambda sparse, X: sparse.csc_array(X),
+    "coo_matrix": lambda sparse, X: sparse.coo_matrix(X),
+    "shuffled": shuffled_entries,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_method_takes_a_sparse_matrix(sparse, kind, dtype):
+    X, y = sparse_rows(40, 70, dtype), targets(40, 4, "cross_entropy", dtype)
+    csr = KINDS[kind](sparse, X)
+    before = csr.copy()
+
+    def answers(X):
+        net = fcnn.Network((70, 21, 4), loss="cross_entropy", dtype=dtype, rng=0)
+        out = np.empty((40, 4), dtype)
+        trace = net.trace(X, y)
+        found = [net.predict(X), net(X, out), out, *net.gradients(X, y), *trace.z[1:],
+                 *trace.dW[1:], *net.evaluate(X, y).values()]  # fmt: skip
+        found.append(net.train_step(X, y, fcnn.Adam(), dropout=0.2))
+        assert net.check_gradients(X, y).passed
+        return [*found, net.parameters.copy()]
+
+    assert_equal(answers(X), answers(csr))
+    for name in ("data", "indices", "indptr") if hasattr(csr, "indptr") else ():
+        np.testing.assert_array_equal(getattr(csr, name), getattr(before, name))
+
+
+FITS = {
+    "plain": {},
+    "alone": {"batch_size": 1},
+    "three": {"batch_size": 3, "shuffle": False},
+    "all": {"batch_size": None},
+    "weighted": {"sample_weight": np.linspace(0, 2, 50), "class_weight": "balanced"},
+    "penalty": {"l1": 0.01, "l2": 0.01},
+    "clip": {"clip_norm": 0.1},
+    "dropout": {"dropout": 0.3},
+    "dropout of inputs": {"dropout": (0.2, 0.3), "batch_size": 3},
+    "threads": {"n_threads": 2},
+    "own loss": {"loss": lambda a, y: (float(((a - np.eye(4)[y]) ** 2).sum()), 2 * a)},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("arguments", FITS)
+def test_fit(sparse, arguments, optimizer):
+    X, y = sparse_rows(50, 300, "float32"), targets(50, 4, "cross_entropy", "float32")
+
+    def fitted(X):
+        net = fcnn.Network((300, 21, 4), loss="cross_entropy", rng=0)
+        history = net.fit(X, y, epochs=3, optimizer=OPTIMIZERS[optimizer](),
+                          validation=(X, y) if arguments != "own loss" else None,
+                          **FITS[arguments])  # fmt: skip
+        return [net.parameters, history.loss, history.validation_loss]
+
+    core.force_lists(0)
+    assert_equal(fitted(X), fitted(sparse.csr_array(X)))
+
+
+def test_batches_of_sparse_matrices(sparse):
+    X, y = sparse_rows(50, 30, "float32"), targets(50, 4, "cross_entropy", "float32")
+    nets = [fcnn.Network((30, 9, 4), loss="cross_entropy", rng=0) for _ in range(2)]
+    for net, kind in zip(nets, (np.asarray, sparse.csr_array), strict=True):
+        net.fit([(kind(X[i : i + 10]), y[i : i + 10]) for i in range(0, 50, 10)], epochs=2)
+    assert_equal([nets[0].parameters], [nets[1].parameters])
+
+
+def test_rows_without_entries(sparse):
+    X, y = np.zeros((9, 40), np.float32), targets(9, 4, "cross_entropy", "float32")
+    nets = [fcnn.Network((40, 9, 4), loss="cross_entropy", rng=0) for _ in range(2)]
+    for net, kind in zip(nets, (np.asarray, sparse.csr_array), strict=True):
+        net.fit(kind(X), y, epochs=2, batch_size=4)
+    assert_equal([nets[0].parameters], [nets[1].parameters])
+
+
+@pytest.mark.parametrize("method", ["predict", "gradients", "train_step", "fit", "evaluate"])
+def test_what_is_wrong_with_a_sparse_matrix_is_said(sparse, method):
+    net = fcnn.Network((6, 5, 3), loss="cross_entropy", rng=0)
+    before = net.parameters.copy()
+    rest = {"predict": (), "train_step": (np.zeros(4, int), fcnn.SGD(0.1))}
+    call = getattr(net, method)
+
+    def refused(X, error, words):
+        with pytest.raises(error, match=words):
+            call(X, *rest.get(method, (np.zeros(X.shape[0], int),)))
+        np.testing.assert_array_equal(net.parameters, before)
+
+    refused(sparse.csr_array((4, 5)), ValueError, r"X: expected shape \(samples, 6\), got \(4, 5\)")
+    refused(sparse.csr_array((0, 6)), ValueError, "X: expected at least one sample")
+    refused(sparse.csr_array(np.full((4, 6), 1j)), TypeError, "X: expected real numbers")
+    refused(sparse.csr_array(np.full((4, 6), 1e60)), ValueError, "X: holds numbers too large")
+    refused(sparse.coo_array(np.ones(6)), ValueError, "X: expected a sparse matrix of two dim")
+    if method in ("train_step", "fit"):
+        X = np.eye(4, 6)
+        X[2, 5] = np.nan
+        refused(
+            sparse.csr_matrix(X), ValueError, r"X: expected finite numbers, got nan at \[2, 5\]"
+        )
+
+
+def test_predict_with_out_that_does_not_fit(sparse):
+    net = fcnn.Network((6, 5, 3), loss="cross_entropy", rng=0)
+    with pytest.raises(ValueError, match="out: expected"):
+        net.predict(sparse.csr_array((4, 6)), np.empty((4, 2), np.float32))
+
+
+def test_the_core_refuses_columns_that_are_not_there(sparse):
+    from fcnn._sparse import SparseRows
+
+    net = fcnn.Network((6, 5, 3), loss="cross_entropy", rng=0)
+    ones = np.ones(2, np.float32)
+    for columns, begins in (([0, 6], [0, 2]), ([-1, 0], [0, 2]), ([1, 0], [0, 2]), ([1, 1], [0, 2]),
+                            ([0, 1], [0, 3]), ([0, 1], [-1, 2]), ([0, 1], [0, 2, 1])):  # fmt: skip
+        rows = SparseRows(ones, np.array(columns, np.int32), np.array(begins), 6)
+        with pytest.raises(ValueError, match="ascending columns"):
+            net.outputs(rows)
+
+
+@pytest.mark.parametrize("index", [slice(2, 7), slice(5, 5), slice(None), np.array([3, 0, 3, 9])])
+def test_some_rows(sparse, index):
+    from fcnn._validation import as_any_inputs
+
+    X = sparse_rows(10, 20, "float32")
+    rows = as_any_inputs("X", sparse.csr_array(X), 20, np.dtype("float32"))
+    np.testing.assert_array_equal(rows[index].toarray(), X[index])
+    assert len(rows[index]) == len(X[index])
+
+
+def test_a_training_on_a_sparse_matrix_needs_no_dense_one(sparse):
+    import tracemalloc
+
+    X = sparse.random_array((2000, 20_000), density=0.001, format="csr", rng=0, dtype=np.float32)
+    y = np.zeros(2000, int)
+    net = fcnn.Network((20_000, 2, 2), loss="cross_entropy", rng=0)
+    tracemalloc.start()
+    try:
+        net.fit(X, y, epochs=1, validation=(X, y))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8e6  # the whole is 160 MB, a block of 256 rows 20 MB

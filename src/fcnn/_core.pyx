@@ -32,10 +32,12 @@ Who calls whom, from the outside in:
         run_batches                         core/run.pxi        a batch, its blocks, its update
           sample_phase                      here
             forward_layer                   or forward_rows     core/rows.pxi
+                                            or forward_lists    core/sparse.pxi
             output_panel
             delta_layer
           weight_phase                      here
             gradient_tiles                  or outer_products   core/rows.pxi
+                                            or list_gradient    core/sparse.pxi
               apply_or_accumulate
           finish_gradient, update_all       here: updates that need the whole gradient first
     fcnn_api (include/fcnn.h)               core/c_interface.pxi, by the same ways
@@ -396,8 +398,12 @@ cdef void sample_phase(
     else:
         if ws.inputs == PANELS:
             for i in range(first, last):
-                panel_of(<const real*> block.x, model.layers[1].n_in, block, i * lanes,
-                         <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
+                if block.begins == NULL:
+                    panel_of(<const real*> block.x, model.layers[1].n_in, block, i * lanes,
+                             <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
+                else:
+                    stored_panel(block, model.layers[1].n_in, i * lanes,
+                                 <real*> ws.a[0] + i * model.layers[1].n_in * lanes)
             drop_layer(w, 0, first, last, tag)
         else:
             forward_lists(w, block, &scratch, first, last, tag)

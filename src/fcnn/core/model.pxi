@@ -70,7 +70,7 @@ cdef enum:
     NODES_PER_ITEM = 96
     # By lists: so many that a sample has some entries in an item, but that their sums fit in the
     # cache.
-    ENTRIES_PER_ITEM = 16
+    ENTRIES_PER_ITEM = 8
     MOST_NODES_PER_ITEM = 2048
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048

@@ -101,11 +101,14 @@ cdef class Network:
         n_in = self.model.layers[1].n_in
         n_out = self.model.layers[self.model.L].n_out
         samples.rows = len(X)
-        samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
+        if cnp.PyArray_Check(X):
+            samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
+            samples.begins = NULL
+            samples.nodes = NULL
+        else:
+            describe_stored(X, self.kind, n_in, samples)
         samples.y = NULL
         samples.labels = NULL
-        samples.begins = NULL
-        samples.nodes = NULL
         samples.weight = NULL
         samples.order = NULL
         if y is None:
@@ -132,7 +135,7 @@ cdef class Network:
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
             Inputs. NaN flows through.
         out : numpy.ndarray, optional
             Where to write: the network's dtype, C-contiguous, the shape of the answer.
@@ -158,7 +161,13 @@ cdef class Network:
         cdef char* begin
         if self.model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
-        inputs = X if self.is_direct(X) else self._as_inputs(X)
+        if self.is_direct(X):
+            inputs = X
+        else:
+            X = self._as_inputs(X)
+            if not cnp.PyArray_Check(X):
+                return self.predict_stored(X, out, n_threads)
+            inputs = X
         ndim = cnp.PyArray_NDIM(inputs)
         rows = cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1
         shape[0] = rows
@@ -166,12 +175,7 @@ cdef class Network:
         if out is None:
             outputs = cnp.PyArray_SimpleNew(ndim, shape, self.kind)
         else:
-            if not (cnp.PyArray_Check(out)
-                    and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
-                    and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
-                    and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
-                    and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
-                    and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]):
+            if not self.takes(out, ndim, shape):
                 self._refuse_out(out, (*np.shape(inputs)[:ndim - 1], self.sizes[self.model.L]))
             outputs = out
             begin = <char*> cnp.PyArray_DATA(inputs)
@@ -189,6 +193,27 @@ cdef class Network:
         else:
             self.predict_many(inputs, outputs, rows, n_threads)
         return outputs
+
+    cdef bint takes(self, out, int ndim, const cnp.npy_intp* shape) noexcept:
+        """Whether predict can write outputs of this shape to out."""
+        return (cnp.PyArray_Check(out)
+                and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
+                and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
+                and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
+                and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
+                and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1])
+
+    cdef predict_stored(self, X, out, n_threads):
+        """Return a^L for rows of CSR: predict's answer by the passes of a training."""
+        cdef cnp.npy_intp shape[2]
+        shape[0] = len(X)
+        shape[1] = self.model.layers[self.model.L].n_out
+        if out is None:
+            return self.outputs(X, n_threads)
+        if not self.takes(out, 2, shape):
+            self._refuse_out(out, (shape[0], shape[1]))
+        out[...] = self.outputs(X, n_threads)
+        return out
 
     cdef void predict_few(
         self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows,

@@ -150,7 +150,8 @@ cdef inline Py_ssize_t gradient_work(const Call* call, Py_ssize_t rows) noexcept
     if call.workspace.inputs != STORED:
         return n_parameters * rows
     listed = call.model.layers[1].n_in * call.model.layers[1].n_out
-    return (n_parameters - listed) * rows + <Py_ssize_t> (listed * (1 + rows * call.workspace.share))
+    return (n_parameters - listed) * rows + <Py_ssize_t> (
+        listed * (1 + rows * call.workspace.share))
 
 
 # --- Predictions -----------------------------------------------------------------------------

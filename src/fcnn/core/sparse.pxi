@@ -1,15 +1,16 @@
 # Layer 1 of inputs that are mostly zero, by lists of the nonzero entries: kernels/sparse.pxd.
 
 cdef enum:
-    # A guess of how many entries of the data are zero looks at some rows, and at some parts of each.
+    # A guess of how many entries of the data are zero looks at some rows, and some parts of each.
     ROWS_PROBED = 8
-    PARTS_PROBED = 16
+    PARTS_PROBED = 8
     ENTRIES_PROBED = 8          # in a part
     # Lists are faster where less than this part of the entries is not zero (784-128-10, 128
     # samples, Zen 3, AVX2: an entry takes a list 4 ns, a product of panels 1.7) ...
     PERCENT_LISTED = 35
-    # ... but not worth their making for fewer inputs than these.
+    # ... but not worth a look for fewer inputs than these, and in a row that is predicted alone.
     FEWEST_LISTED = 32
+    FEWEST_LISTED_ALONE = 128
 
 # Whether lists are made: 0 never, 1 always, -1 where it is faster. For tests: see diagnostics.pxi.
 cdef int listing = -1
@@ -22,7 +23,7 @@ cdef bint mostly_zero(
     cdef Py_ssize_t some_rows = min(rows, <Py_ssize_t> ROWS_PROBED), s, i
     cdef Py_ssize_t parts = min(n_in // ENTRIES_PROBED, <Py_ssize_t> PARTS_PROBED), nonzero = 0
     cdef const real* row
-    if listing >= 0 or n_in < FEWEST_LISTED:
+    if listing >= 0 or n_in < (FEWEST_LISTED if rows > 1 else FEWEST_LISTED_ALONE):
         return listing > 0
     for s in range(some_rows):
         row = x + rows * s // some_rows * n_in
@@ -48,7 +49,8 @@ cdef void choose_inputs(Call* call, Workspace* ws) noexcept nogil:
         ws.share = <double> entries / (<double> call.data.rows * model.layers[1].n_in)
         # So that a sample has some entries in an item, and the item's sums fit in the cache.
         ws.nodes_per_item = <Py_ssize_t> min(
-            max(<double> NODES_PER_ITEM, ENTRIES_PER_ITEM / max(ws.share, 1e-9)), <double> MOST_NODES_PER_ITEM)
+            max(<double> NODES_PER_ITEM, ENTRIES_PER_ITEM / max(ws.share, 1e-9)),
+            <double> MOST_NODES_PER_ITEM)
     elif call.batch_size > FEW_ROWS or descends_alone(call):
         if model.itemsize == 4:
             some = mostly_zero(<const float*> call.data.x, model.layers[1].n_in, call.data.rows)
@@ -61,6 +63,43 @@ cdef inline bint descends_alone(const Call* call) noexcept nogil:
     """Whether weights change only by their gradient: of a node that is 0 they stay."""
     return (call.rule != NULL and form_of(call.rule) == PLAIN and call.rule.weight_decay == 0
             and call.options.l1 == 0 and call.options.l2 == 0 and call.options.clip_norm == 0)
+
+
+cdef int describe_stored(X, int kind, Py_ssize_t n_in, Samples* samples) except -1:
+    """Point samples at the entries of CSR (fcnn._sparse.SparseRows) that are stored."""
+    cdef Py_ssize_t entries = X.values.size, i, e
+    cdef bint sound
+    samples.x = data_of(X.values, kind, entries, "X.values")
+    samples.nodes = <const int32_t*> data_of(X.columns, cnp.NPY_INT32, entries, "X.columns")
+    samples.begins = <const int64_t*> data_of(
+        X.begins, cnp.NPY_INT64, samples.rows + 1, "X.begins")
+    # The core's own guard, as in data_of; and sums are of ascending columns.
+    with nogil:
+        sound = samples.begins[0] >= 0 and samples.begins[samples.rows] <= entries
+        for i in range(samples.rows):
+            sound = sound and samples.begins[i] <= samples.begins[i + 1] <= entries
+            if not sound:
+                break
+            for e in range(samples.begins[i], samples.begins[i + 1]):
+                sound = sound and 0 <= samples.nodes[e] < n_in and (
+                    e == samples.begins[i] or samples.nodes[e - 1] < samples.nodes[e])
+    if not sound:
+        raise ValueError("X: expected rows of CSR with ascending columns, each once")
+    return 0
+
+
+cdef void stored_panel(
+    const Samples* samples, Py_ssize_t n_in, Py_ssize_t first,
+    real* panel,                # OUT (n_in, lanes): samples first, first + 1, ...
+) noexcept nogil:
+    """panel_of for CSR."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, s, e
+    cdef List entries
+    memset(panel, 0, n_in * lanes * sizeof(real))
+    for s in range(lanes):
+        entries = stored_list(samples, row_of(samples, first + s), <real*> NULL)
+        for e in range(entries.count):
+            panel[entries.nodes[e] * lanes + s] = (<const real*> entries.values)[e]
 
 
 cdef inline List stored_list(
@@ -104,16 +143,14 @@ cdef void list_row_product(
     const Layer* layer, const List* entries, const real* parameters, real* z, const real* tag,
 ) noexcept nogil:
     """z^1 of one sample, with SLACK entries behind it."""
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    list_product(entries, 0, parameters + layer.W, lanes, layer.n_out, layer.n_out,
+    list_product(entries, 0, parameters + layer.W, NR, layer.n_out, layer.n_out,
                  parameters + layer.b, z, False)
 
 
 cdef void row_product_without_zeros(
     const Layer* layer, const real* x, const real* parameters, real* z,
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    product_without_zeros(x, layer.n_in, parameters + layer.W, lanes, layer.n_out, layer.n_out,
+    product_without_zeros(x, layer.n_in, parameters + layer.W, NR, layer.n_out, layer.n_out,
                           parameters + layer.b, z)
 
 
@@ -167,18 +204,12 @@ cdef bint predict_lists(
     cdef const Model* model = w.call.model
     cdef const Layer* layer = &model.layers[1]
     cdef Py_ssize_t lanes = model.lanes, n_in = layer.n_in, n_out = layer.n_out, i, s, count
-    cdef List entries
     for i in range((block.rows + lanes - 1) // lanes):
         count = min(lanes, block.rows - i * lanes)
         for s in range(count):
-            if block.begins != NULL:
-                entries = stored_list(block, i * lanes + s, <real*> NULL)
-                list_row_product(layer, &entries, <const real*> model.parameters,
-                                 rows + s * (n_out + SLACK), <real*> NULL)
-            else:
-                row_product_without_zeros(
-                    layer, <const real*> block.x + (i * lanes + s) * n_in,
-                    <const real*> model.parameters, rows + s * (n_out + SLACK))
+            row_product_without_zeros(
+                layer, <const real*> block.x + (i * lanes + s) * n_in,
+                <const real*> model.parameters, rows + s * (n_out + SLACK))
         rows_to_panel(layer, rows, count, a + i * n_out * lanes, a + i * n_out * lanes)
         if layer.activation == SOFTMAX:
             softmax(<const real*> a + i * n_out * lanes, a + i * n_out * lanes, <real*> NULL, n_out,
@@ -218,13 +249,14 @@ cdef void list_gradient(
     cdef real* parameters = <real*> model.parameters
     cdef real* sums = <real*> scratch.list_sums
     cdef const real* delta = <const real*> ws.delta_rows[1]
-    cdef bint every = constants == NULL or form_of(constants.rule) != PLAIN or (
-        constants.c[DECAY] != 0)        # whether weights change whose gradient is 0
+    # Whether something changes where the gradient is 0.
+    cdef bint every = not add if constants == NULL else (
+        form_of(constants.rule) != PLAIN or constants.c[DECAY] != 0)
     for s in range(rows):       # of lists whose entries before j were another thread's
         while scratch.begun[s] < ws.lists[s].count and ws.lists[s].nodes[scratch.begun[s]] < j:
             scratch.begun[s] += 1
-    if rows == 1 and not every:
-        descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W, lanes,
+    if rows == 1 and not every and constants != NULL:
+        descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W, NR,
                        n_out, n_out, delta, ws.rows * lanes, <real> constants.c[DESCENT],
                        <real> constants.c[DECAY])
         k = n_out               # the biases are left

@@ -9,8 +9,8 @@
 #endif
 
 /* Both write the numbers, counted from `first`, and the values of the entries of x[0..n-1] that are
-   not zero (NaN is not), and return how many. A vector at a time is moved together and stored whole:
-   never behind entry n - 1 of either target, since no entry moves up. */
+   not zero (NaN is not), and return how many. A vector at a time is moved together and stored
+   whole: never behind entry n - 1 of either target, since no entry moves up. */
 
 #if defined(__AVX512F__)
 
@@ -39,8 +39,8 @@
 
 #elif defined(__AVX2__)
 
-/* Byte i of places[mask] is the place of the i-th bit that is set in the mask. By pext it would need
-   no table, but that takes some CPUs of this kind a hundred cycles. */
+/* Byte i of places[mask] is the place of the i-th bit that is set in the mask. By pext it would
+   need no table, but that takes some CPUs of this kind a hundred cycles. */
 #define FCNN_BIT(m, i) (((m) >> (i)) & 1)
 #define FCNN_BELOW(m, i)                                                                           \
     ((i > 0 ? FCNN_BIT(m, 0) : 0) + (i > 1 ? FCNN_BIT(m, 1) : 0) + (i > 2 ? FCNN_BIT(m, 2) : 0) +  \
@@ -49,15 +49,16 @@
 #define FCNN_PLACE(m, i)                                                                           \
     (FCNN_BIT(m, i) ? (unsigned long long) (i) << (8 * FCNN_BELOW(m, i)) : 0ULL)
 #define FCNN_PLACES(m)                                                                             \
-    FCNN_PLACE(m, 0) | FCNN_PLACE(m, 1) | FCNN_PLACE(m, 2) | FCNN_PLACE(m, 3) |                    \
-        FCNN_PLACE(m, 4) | FCNN_PLACE(m, 5) | FCNN_PLACE(m, 6) | FCNN_PLACE(m, 7)
-#define FCNN_PLACES_4(m) FCNN_PLACES(m), FCNN_PLACES((m) + 1), FCNN_PLACES((m) + 2), FCNN_PLACES((m) + 3)
+    FCNN_PLACE(m, 0) | FCNN_PLACE(m, 1) | FCNN_PLACE(m, 2) | FCNN_PLACE(m, 3) | FCNN_PLACE(m, 4) | \
+        FCNN_PLACE(m, 5) | FCNN_PLACE(m, 6) | FCNN_PLACE(m, 7)
+#define FCNN_PLACES_4(m)                                                                           \
+    FCNN_PLACES(m), FCNN_PLACES((m) + 1), FCNN_PLACES((m) + 2), FCNN_PLACES((m) + 3)
 #define FCNN_PLACES_16(m)                                                                          \
     FCNN_PLACES_4(m), FCNN_PLACES_4((m) + 4), FCNN_PLACES_4((m) + 8), FCNN_PLACES_4((m) + 12)
 #define FCNN_PLACES_64(m)                                                                          \
     FCNN_PLACES_16(m), FCNN_PLACES_16((m) + 16), FCNN_PLACES_16((m) + 32), FCNN_PLACES_16((m) + 48)
-static const unsigned long long fcnn_places[256] = {
-    FCNN_PLACES_64(0), FCNN_PLACES_64(64), FCNN_PLACES_64(128), FCNN_PLACES_64(192)};
+static const unsigned long long fcnn_places[256] = {FCNN_PLACES_64(0), FCNN_PLACES_64(64),
+                                                    FCNN_PLACES_64(128), FCNN_PLACES_64(192)};
 
 #define FCNN_COMPRESS_VECTORS_F                                                                    \
     for (; j + 8 <= n; j += 8) {                                                                   \
@@ -78,8 +79,8 @@ static const unsigned long long fcnn_places[256] = {
         __m256i half = _mm256_slli_epi64(_mm256_cvtepi32_epi64(place), 1);                         \
         __m256i halves = _mm256_or_si256(                                                          \
             half, _mm256_slli_epi64(_mm256_or_si256(half, _mm256_set1_epi64x(1)), 32));            \
-        _mm256_storeu_pd(values + count, _mm256_castps_pd(_mm256_permutevar8x32_ps(                \
-                                             _mm256_castpd_ps(v), halves)));                       \
+        _mm256_storeu_pd(values + count,                                                           \
+                         _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), halves))); \
         _mm_storeu_si128((__m128i *) (numbers + count),                                            \
                          _mm_add_epi32(place, _mm_set1_epi32(first + (int32_t) j)));               \
         count += __builtin_popcount(mask);                                                         \

@@ -6,11 +6,11 @@ the sign of a sum that is zero; the weights are finite. The lanes are over the n
     forward pass    z_k  = b_k + sum_j x_j W_jk         a list's j ascending, the sums in registers
     gradient        dW_jk = sum_s x_sj delta_sk         samples ascending, the sums of some j in L1
 
-W may be stored row by row or by panels of nodes: entry (j, k) stands at
+W may be stored row by row or by panels of NR nodes: W_kj stands at
 
-    (k // lanes) * panel_stride + j * row_stride + k % lanes
+    k // NR * panel_stride + j * row_stride + k % NR
 
-where rows have n_1 entries, panel_stride is `lanes` and row_stride n_1. Whole panels are read; what
+where rows have n_1 entries with panel_stride NR and row_stride n_1. Whole panels are read; what
 lies behind the last node is computed with and never used.
 """
 
@@ -74,34 +74,33 @@ cdef inline Py_ssize_t list_kernel(
     const vector* tag,
 ) noexcept nogil:
     """Return the first entry that is left."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), p, v
-    cdef Py_ssize_t lanes = VECTORS * one
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), width = NR // one, p, v
     cdef const int32_t* nodes = entries.nodes
     cdef const real* values = <const real*> entries.values
     cdef Py_ssize_t count = entries.count
     cdef const real* row
     cdef vector total[LIST_VECTORS]
     cdef vector x
-    for p in range(panels):
-        for v in range(VECTORS):
-            if bias != NULL:
-                total[p * VECTORS + v] = load(bias + p * lanes + v * one, tag)
-            else:
-                total[p * VECTORS + v] = spread(<real> 0, tag)
+    for v in range(panels * width):
+        total[v] = load(bias + v * one, tag) if bias != NULL else spread(<real> 0, tag)
     while e < count and nodes[e] < end:
         x = spread(values[e], tag)
         row = W + nodes[e] * row_stride
         for p in range(panels):
-            for v in range(VECTORS):
-                total[p * VECTORS + v] = vector_multiply_add(
-                    x, load(row + p * panel_stride + v * one, tag), total[p * VECTORS + v])
+            for v in range(width):
+                total[p * width + v] = vector_multiply_add(
+                    x, load(row + p * panel_stride + v * one, tag), total[p * width + v])
         e += 1
-    for p in range(panels):
-        for v in range(VECTORS):
-            if add:
-                total[p * VECTORS + v] += load(z + p * lanes + v * one, tag)
-            store(z + p * lanes + v * one, total[p * VECTORS + v])
+    for v in range(panels * width):
+        if add:
+            total[v] += load(z + v * one, tag)
+        store(z + v * one, total[v])
     return e
+
+
+cdef inline Py_ssize_t most_panels(const real* tag) noexcept nogil:
+    """Panels of NR nodes whose sums are in registers at a time."""
+    return LIST_VECTORS * BYTES // (NR * <Py_ssize_t> sizeof(real))
 
 
 cdef inline Py_ssize_t list_ladder(
@@ -110,15 +109,16 @@ cdef inline Py_ssize_t list_ladder(
     bint add, const vector* tag,
 ) noexcept nogil:
     """Name the number of panels, which makes it a constant."""
+    cdef Py_ssize_t most = most_panels(W)
     if not SPECIALIZED:
         return list_kernel(panels, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
     elif panels == 1:
         return list_kernel(1, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif panels == 2:
+    elif most > 1 and panels == 2:
         return list_kernel(2, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif LIST_VECTORS // VECTORS > 2 and panels == 3:
+    elif most > 2 and panels == 3:
         return list_kernel(3, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif LIST_VECTORS // VECTORS > 3 and panels == 4:
+    elif most > 3 and panels == 4:
         return list_kernel(4, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
     trap()
     return e
@@ -131,8 +131,8 @@ cdef inline void list_product(
     real* z, bint add,          # OUT (n_out,), or IN, OUT; both are followed by SLACK entries
 ) noexcept nogil:
     """z_k = b_k + sum_j x_j W_jk, by blocks of BLOCK_TERMS j whose sums are then added up."""
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, most = LIST_VECTORS // VECTORS
-    cdef Py_ssize_t left = (n_out + lanes - 1) // lanes, parts = (left + most - 1) // most
+    cdef Py_ssize_t left = (n_out + NR - 1) // NR, most = most_panels(W)
+    cdef Py_ssize_t parts = (left + most - 1) // most
     cdef Py_ssize_t panels, e, end
     cdef const real* start
     cdef bint later
@@ -157,9 +157,9 @@ cdef inline void list_product(
         left -= panels
         parts -= 1
         W += panels * panel_stride
-        z += panels * lanes
+        z += panels * NR
         if bias != NULL:
-            bias += panels * lanes
+            bias += panels * NR
 
 
 cdef inline void product_without_zeros(
@@ -258,7 +258,7 @@ cdef inline void descend_listed_nodes(
     real descent, real decay, const vector* tag,
 ) noexcept nogil:
     """W_jk <- W_jk - lr (x_j delta_k + decay W_jk) for the nodes j of a list."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, k
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, k, most
     cdef Py_ssize_t lanes = VECTORS * one
     cdef const int32_t* nodes = entries.nodes
     cdef const real* values = <const real*> entries.values
@@ -268,24 +268,19 @@ cdef inline void descend_listed_nodes(
     cdef vector x, p
     while e < count and nodes[e] < end:
         x = spread(values[e], tag)
-        row = W + nodes[e] * row_stride
         d = delta
         k = 0
-        while k + lanes <= n_out:
+        while k < n_out:
+            row = W + k // NR * panel_stride + nodes[e] * row_stride + k % NR
+            most = n_out - k
             for v in range(VECTORS):
-                p = descended(load(row + v * one, tag), x * load(d + v * one, tag),
-                              spread(descent, tag), spread(decay, tag))
-                store(row + v * one, p)
-            row += panel_stride
+                if v * one < most:
+                    p = descended(load(row + v * one, tag), x * load(d + v * one, tag),
+                                  spread(descent, tag), spread(decay, tag))
+                    # What lies behind the last node may be another thread's.
+                    store_lanes(row + v * one, p, most - v * one, (v + 1) * one <= most)
             d += delta_stride
             k += lanes
-        while k < n_out:        # what lies behind the last node may be another thread's
-            p = descended(load(row, tag), x * load(d, tag), spread(descent, tag),
-                          spread(decay, tag))
-            store_lanes(row, p, n_out - k, k + one <= n_out)
-            row += one
-            d += one
-            k += one
         e += 1
 
 
