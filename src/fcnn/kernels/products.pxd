@@ -79,7 +79,7 @@ cdef inline void micro_kernel(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
     cdef Py_ssize_t one = lanes // VECTORS
-    cdef Py_ssize_t i, j, block, span, quads, _k
+    cdef Py_ssize_t i, j, block, span, _k
     cdef bint later = False     # whether there were blocks before
     cdef vector total[MR][VECTORS]
     cdef vector before[MR][VECTORS]
@@ -90,23 +90,16 @@ cdef inline void micro_kernel(
         block = min(depth, <Py_ssize_t> BLOCK_TERMS)
         depth -= block
         if layout == A_COLUMNS:
-            quads = block // 4
-            for _k in range(quads):
-                # The stride is hidden from GCC, which would keep its multiples in registers.
+            for _k in range(block // 2):
+                # Two terms in a turn; four would spill. The stride is hidden from GCC, which would
+                # keep its multiples, too.
                 add_products(layout, rows, vectors, A, stride, B, total, tag)
                 opaque(stride)
                 A += stride
                 add_products(layout, rows, vectors, A, stride, B + lanes, total, tag)
-                opaque(stride)
                 A += stride
-                add_products(layout, rows, vectors, A, stride, B + 2 * lanes, total, tag)
-                opaque(stride)
-                A += stride
-                add_products(layout, rows, vectors, A, stride, B + 3 * lanes, total, tag)
-                opaque(stride)
-                A += stride
-                B += 4 * lanes
-            for _k in range(4 * quads, block):
+                B += 2 * lanes
+            if block % 2 == 1:
                 add_products(layout, rows, vectors, A, stride, B, total, tag)
                 A += stride
                 B += lanes
