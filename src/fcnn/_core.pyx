@@ -13,7 +13,7 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. A training call of many steps moves it into panels first (core/weights.pxi). Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
+b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
 (n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
@@ -135,34 +135,30 @@ cdef void forward_layer(
 ) noexcept nogil:
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, j, k, at, height
-    cdef Py_ssize_t stride = layer.row_stride
-    # In panels W is read where it stands; else only if it is small.
-    cdef bint copied = stride != NR and panels > 1 and n_out > PACKED_PANELS * NR
+    cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
+    cdef Py_ssize_t most = NR if stride == NR else <Py_ssize_t> PACKED_NODES
+    cdef bint copied = is_copied(layer, panels, sizeof(real))
     cdef Tiles tiles
     cdef const real* W
+    cdef const real* A
     while first < n_out:
-        size = min(<Py_ssize_t> NR, n_out - first)
+        size = min(most, n_out - first)
         tiles = shared_by_tiles(size)
         W = parameters + weight_at(layer, 0, first)
         if copied:
-            i = first // NR % PACKED_PANELS
-            if i == 0:
-                # Whole panels, whatever is left: moves of constant size.
-                for j in range(n_in):
-                    for k in range(PACKED_PANELS):
-                        memcpy(packed + (k * n_in + j) * NR, W + j * n_out + k * NR,
-                               NR * sizeof(real))
-            W = packed + i * n_in * NR
-            stride = NR
+            copy_strips(W, stride, n_in, &tiles, packed)
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
-                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, W + i, stride, 0, 0,
-                           a_previous + p * n_in * lanes, z + at + i * lanes, lanes, n_in,
-                           parameters + layer.b + first + i, STORE, 0, 0)
+                A = W + i
+                if copied:
+                    A = packed + i * (n_in + 1)
+                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, A,
+                           height if copied else stride, 0, 0, a_previous + p * n_in * lanes,
+                           z + at + i * lanes, lanes, n_in, parameters + layer.b + first + i,
+                           STORE, 0, 0)
                 i += height
             if layer.activation != SOFTMAX:
                 activate(layer.activation, <const real*> z + at, a + at, size * lanes)
@@ -295,23 +291,24 @@ cdef void gradient_tiles(
     cdef const Rule* rule = constants.rule if constants != NULL else NULL
     cdef real descent = <real> constants.c[DESCENT] if constants != NULL else 0
     cdef real decay = <real> constants.c[DECAY] if constants != NULL else 0
-    cdef bint whole
-    if stride == NR:            # in panels, or as good
+    cdef bint plain
+    if stride == NR:            # in panels the padding makes whole tiles
         columns = lanes // 2 if columns <= lanes // 2 else lanes
-    whole = columns == lanes or columns == lanes // 2
+    plain = (constants != NULL and form_of(rule) == PLAIN
+             and (columns == lanes or columns == lanes // 2))
     for t in range(tiles.count):
         height = tiles.low + 1 if t < tiles.more else tiles.low
         at = weight_at(layer, first, k)
-        if constants != NULL:
-            # A tile's weights, and what the optimizer keeps of them, come from memory while the sums
-            # are computed; a row of W apart no CPU foresees them.
+        if stride != NR and constants != NULL:
+            # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
+            # CPU foresees; they come from memory while the sums are computed.
             for i in range(height):
                 prefetch(parameters + at + i * stride)
                 if rule.first != NULL:
                     prefetch(<real*> rule.first + at + i * stride)
                 if rule.second != NULL:
                     prefetch(<real*> rule.second + at + i * stride)
-        if whole and constants != NULL and form_of(rule) == PLAIN:
+        if plain:
             micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes, lanes, lanes,
                        from_panel, delta, parameters + at, stride, rows, <const real*> NULL,
                        SGD_UPDATE, descent, decay)

@@ -68,11 +68,11 @@ cdef enum:
     # Nodes of layer l - 1 in an item of the second phase: their a, over all samples, stay in the
     # cache while the nodes of l go by.
     NODES_PER_ITEM = 96
-    # Panels of nodes whose weights are copied together where a call of one step multiplies with
-    # them: every visit to a row of W costs a page of the address table. Read in place, a node's
-    # weights are a row of W apart, and where that is a power of two they push each other out of the
-    # cache (784-1024, 256 samples, AVX2: 39 GFLOP/s in place, 94 copied).
-    PACKED_PANELS = 3
+    # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
+    # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
+    PACKED_NODES = 48
+    # Panels of samples from which on the copy pays, too, where W is in panels.
+    WORTH_STRIPS = 8
     # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
     # samples go by.
     NODES_OF_DELTA = 24
@@ -159,7 +159,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* memory                # the one allocation behind all of them
 
 cdef struct Scratch:            # of one thread
-    void* packed                # weights of PACKED_PANELS panels of nodes
+    void* packed                # weights of PACKED_NODES nodes, in strips
     void* y                     # (n_L, lanes)
     void* row[2]                # a layer of one sample; the second is followed by two more,
     void* before                # of which one takes sums of earlier blocks of terms

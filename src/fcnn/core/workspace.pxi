@@ -13,11 +13,16 @@ cdef inline void* aligned(void* memory) noexcept nogil:
     return place(&position, 0)
 
 
+cdef inline Py_ssize_t packed_entries(const Model* model) noexcept nogil:
+    """What copy_strips writes, a little past the last strip."""
+    return PACKED_NODES * (model.deepest + 1) + MR
+
+
 cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) noexcept nogil:
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
-    s.packed = place(&position, PACKED_PANELS * NR * model.deepest * size)
+    s.packed = place(&position, packed_entries(model) * size)
     s.y = place(&position, model.layers[model.L].n_out * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
@@ -146,7 +151,7 @@ cdef Py_ssize_t lay_out_prediction(
     # A last block of few rows goes row by row, in the same place.
     p.a[0] = place(&position, max(2 * rows * model.widest, few_entries(model)) * size)
     p.a[1] = <char*> p.a[0] + rows * model.widest * size
-    p.packed = place(&position, PACKED_PANELS * NR * model.deepest * size)
+    p.packed = place(&position, packed_entries(model) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 
