@@ -13,7 +13,7 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
+b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
 (n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
@@ -78,8 +78,8 @@ from fcnn.kernels.losses cimport (
     GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
 )
 from fcnn.kernels.products cimport (
-    A_COLUMNS, A_PANELS, A_ROWS, PACK_BYTES, SGD_UPDATE, STORE, Tiles, micro_tile, row_product,
-    shared_by_tiles, sum_of_squares,
+    A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
+    row_product, shared_by_tiles, sum_of_squares,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
@@ -108,8 +108,9 @@ ISA = ISA_NAME.decode()
 include "core/model.pxi"
 include "core/signals.pxi"
 include "core/panels.pxi"
-include "core/norms.pxi"
 include "core/workspace.pxi"
+include "core/weights.pxi"
+include "core/norms.pxi"
 
 # --- Activations: a = sigma(z) ---------------------------------------------------------------
 #
@@ -139,35 +140,31 @@ cdef void forward_layer(
     Py_ssize_t rows, Py_ssize_t lanes, real* packed, Worker* w,
 ) noexcept nogil:
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
-    cdef Py_ssize_t most = PACK_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride, height
+    cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
+    cdef Py_ssize_t most = NR if stride == NR else <Py_ssize_t> PACKED_NODES
+    cdef bint copied = is_copied(layer, panels, sizeof(real))
     cdef Tiles tiles
-    cdef bint second = False    # of two groups that were copied together
     cdef const real* W
+    cdef const real* A
     while first < n_out:
         size = min(most, n_out - first)
         tiles = shared_by_tiles(size)
-        W = parameters + layer.W + first
-        stride = n_out
-        if panels > 1 and n_out > 2 * most:
-            # Two groups at a time: every visit to a row of W costs a page of the address table.
-            # Whole groups, whatever is left: moves of constant size.
-            if not second:
-                for k in range(n_in):
-                    memcpy(packed + k * most, W + k * n_out, most * sizeof(real))
-                    memcpy(packed + (n_in + k) * most, W + k * n_out + most, most * sizeof(real))
-            W = packed + most * n_in if second else packed
-            stride = most
-            second = not second
+        W = parameters + weight_at(layer, 0, first)
+        if copied:
+            copy_strips(W, stride, n_in, &tiles, packed)
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
-                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, W + i, stride,
-                           a_previous + p * n_in * lanes, z + at + i * lanes, lanes, n_in,
-                           parameters + layer.b + first + i, STORE, 0, 0)
+                A = W + i
+                if copied:
+                    A = packed + i * (n_in + 1)
+                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, A,
+                           height if copied else stride, 0, 0, a_previous + p * n_in * lanes,
+                           z + at + i * lanes, lanes, n_in, parameters + layer.b + first + i,
+                           STORE, 0, 0)
                 i += height
             if layer.activation != SOFTMAX:
                 activate(layer.activation, <const real*> z + at, a + at, size * lanes)
@@ -252,12 +249,11 @@ cdef void delta_layer(
     Py_ssize_t rows, Py_ssize_t lanes, Worker* w,
 ) noexcept nogil:
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
-    cdef Py_ssize_t most = 2 * PACK_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height
     cdef Tiles tiles
     while first < n_in:
-        size = min(most, n_in - first)
+        size = min(<Py_ssize_t> NODES_OF_DELTA, n_in - first)
         tiles = shared_by_tiles(size)
         for p in range(panels):
             at = (p * n_in + first) * lanes
@@ -265,7 +261,8 @@ cdef void delta_layer(
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
                 micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
-                           parameters + layer.W + (first + i) * n_out, n_out,
+                           parameters + weight_at(layer, first + i, 0), layer.row_stride,
+                           NR, layer.panel_stride - NR,
                            delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
                            n_out, <const real*> NULL, STORE, 0, 0)
                 i += height
@@ -291,35 +288,40 @@ cdef void gradient_tiles(
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
     cdef real sums[MR * NR]
-    cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
+    cdef Py_ssize_t columns = min(lanes, layer.n_out - k), stride = layer.row_stride
     cdef Py_ssize_t t, i, first = j, height, at
+    cdef Py_ssize_t from_panel = (layer.n_in - 1) * lanes
     cdef Tiles tiles = shared_by_tiles(count)
     cdef const real* delta = delta_rows + k * block
-    cdef bint whole = columns == lanes or columns == lanes // 2
     cdef const Rule* rule = constants.rule if constants != NULL else NULL
     cdef real descent = <real> constants.c[DESCENT] if constants != NULL else 0
     cdef real decay = <real> constants.c[DECAY] if constants != NULL else 0
+    cdef bint plain
+    if stride == NR:            # in panels the padding makes whole tiles
+        columns = lanes // 2 if columns <= lanes // 2 else lanes
+    plain = (constants != NULL and form_of(rule) == PLAIN
+             and (columns == lanes or columns == lanes // 2))
     for t in range(tiles.count):
         height = tiles.low + 1 if t < tiles.more else tiles.low
-        at = layer.W + first * n_out + k
-        if constants != NULL:
+        at = weight_at(layer, first, k)
+        if stride != NR and constants != NULL:
             # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
             # CPU foresees; they come from memory while the sums are computed.
             for i in range(height):
-                prefetch(parameters + at + i * n_out)
+                prefetch(parameters + at + i * stride)
                 if rule.first != NULL:
-                    prefetch(<real*> rule.first + at + i * n_out)
+                    prefetch(<real*> rule.first + at + i * stride)
                 if rule.second != NULL:
-                    prefetch(<real*> rule.second + at + i * n_out)
-        if whole and constants != NULL and form_of(rule) == PLAIN:
-            micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes,
-                       layer.n_in * lanes, delta, parameters + at, n_out, rows, <const real*> NULL,
+                    prefetch(<real*> rule.second + at + i * stride)
+        if plain:
+            micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes, lanes, lanes,
+                       from_panel, delta, parameters + at, stride, rows, <const real*> NULL,
                        SGD_UPDATE, descent, decay)
         else:
-            micro_tile(A_PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
-                       layer.n_in * lanes, delta, &sums[0], lanes, rows, <const real*> NULL,
+            micro_tile(A_PANELS, height, columns <= lanes // 2, a_previous + first * lanes, lanes,
+                       lanes, from_panel, delta, &sums[0], lanes, rows, <const real*> NULL,
                        STORE, 0, 0)
-            apply_or_accumulate(at, n_out, &sums[0], height, columns, lanes, parameters,
+            apply_or_accumulate(at, stride, &sums[0], height, columns, lanes, parameters,
                                 constants, gradient, add)
         first += height
     if j == 0:
@@ -348,7 +350,7 @@ cdef void bias_gradient(
         for c in range(lanes):
             sums[c] += some[c]
         i += lanes
-    apply_or_accumulate(layer.b + k, layer.n_out, &sums[0], 1, min(lanes, layer.n_out - k), lanes,
+    apply_or_accumulate(layer.b + k, 0, &sums[0], 1, min(lanes, layer.n_out - k), lanes,
                         parameters, constants + 1 if constants != NULL else NULL, gradient, add)
 
 
@@ -482,7 +484,8 @@ cdef void weight_phase(
                         1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows, ws.rows,
                         lanes, j, count, <real*> model.parameters, constants,
                         <real*> ws.gradient, add, next if l == 1 else <const real*> NULL,
-                        <real*> scratch.ahead, <real*> scratch.row[0])
+                        <real*> scratch.ahead[0], <real*> scratch.ahead[1],
+                        <real*> scratch.row[0])
                     mine = next_item(w.team)
                 index += 1
                 j += count
@@ -518,10 +521,10 @@ cdef bint finish_gradient(
         for l in range(1, model.L + 1):
             W = <const real*> model.parameters + model.layers[l].W
             dW = gradient + model.layers[l].W
-            for i in range(model.layers[l].n_in * model.layers[l].n_out):
+            for i in range(model.layers[l].b - model.layers[l].W):
                 dW[i] += decay * W[i] + (size if W[i] > 0 else (-size if W[i] < 0 else 0))
     if clip_norm > 0:
-        length = sqrt(norm(gradient, model.n_parameters, False))
+        length = sqrt(norm(model, gradient, 1, model.L, True, False))
         if not isfinite(length):
             return False
         if length > clip_norm:

@@ -6,7 +6,7 @@ cdef Py_ssize_t lay_out_for(
     ws.rows = block_rows(model, rows, True)
     ws.inputs = PANELS          # whose memory does not depend on the data
     # Of a gradient alone the caller has the place.
-    return lay_out(model, ws, memory, True, False, NULL, 1, 4 if purpose == FCNN_TRAIN else 0)
+    return lay_out(model, ws, memory, True, False, NULL, 1, 0, 4 if purpose == FCNN_TRAIN else 0)
 
 
 cdef size_t workspace_bytes(

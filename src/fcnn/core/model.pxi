@@ -72,6 +72,18 @@ cdef enum:
     # cache.
     ENTRIES_PER_ITEM = 8
     MOST_NODES_PER_ITEM = 2048
+    # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
+    # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
+    PACKED_NODES = 48
+    # Panels of samples from which on the copy pays, too, where W is in panels.
+    WORTH_STRIPS = 8
+    # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
+    # samples go by.
+    NODES_OF_DELTA = 24
+    # Steps of a call that make up for moving its weights into panels and back ...
+    WORTH_PANELS = 8
+    # ... which are memory for parameters and state once more: not above so many bytes each.
+    MOST_PANEL_BYTES = 268435456
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
@@ -90,17 +102,23 @@ cdef enum:
 cdef struct Layer:
     Py_ssize_t n_in             # n_(l-1)
     Py_ssize_t n_out            # n_l
-    Py_ssize_t W                # where W^l begins in the flat vector
-    Py_ssize_t b                # where b^l begins
+    Py_ssize_t W                # where W^l begins in the vector of parameters
+    Py_ssize_t b                # where b^l begins, behind it
+    # W_kj stands k // NR * panel_stride + j * row_stride + k % NR behind: see core/weights.pxi.
+    Py_ssize_t row_stride
+    Py_ssize_t panel_stride
     Activation activation
     bint derivative_reads_z
 
 cdef struct Model:
     Py_ssize_t L
-    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas
+    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas; behind
+                                # them the same once more, as they stand in panels
+    bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets
     Py_ssize_t n_parameters
+    Py_ssize_t n_in_panels      # entries of a vector in panels
     Py_ssize_t widest           # the largest of n_1..n_L
     Py_ssize_t deepest          # the largest of n_0..n_(L-1)
     Py_ssize_t lanes            # samples of a panel
@@ -151,15 +169,17 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     double* squares             # and of the squares of all a, and of all delta
     void* gradient              # (n_parameters,)
     void* copies                # three times as long, or NULL
+    void* weights               # parameters and state in panels, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
     void* memory                # the one allocation behind all of them
 
 cdef struct Scratch:            # of one thread
-    void* packed                # weights of a group of nodes
+    void* packed                # weights of PACKED_NODES nodes, in strips
     void* y                     # (n_L, lanes)
-    void* row[2]                # a layer of one sample; the second is followed by two more
-    void* ahead                 # z^1 of the next sample
+    void* row[2]                # a layer of one sample; the second is followed by two more,
+    void* before                # of which one takes sums of earlier blocks of terms
+    void* ahead[2]              # z^1 of the next sample, and its sums of earlier blocks
     void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
     void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full),
     char* touched               # and which of them have terms; both are 0 between two items

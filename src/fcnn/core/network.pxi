@@ -43,7 +43,7 @@ cdef class Network:
     cdef readonly str loss
 
     def __init__(self, sizes, activations, loss, dtype):
-        cdef Py_ssize_t l, offset = 0
+        cdef Py_ssize_t l
         cdef Layer* layer
         cdef Layer* layers
         if self.model.layers != NULL:
@@ -56,7 +56,7 @@ cdef class Network:
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
         self.model.loss, _, self.model.targets = loss_table[loss]
-        layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
+        layers = <Layer*> calloc(2 * (self.model.L + 1), sizeof(Layer))
         if layers == NULL:
             raise MemoryError
         try:
@@ -66,12 +66,12 @@ cdef class Network:
                 layer.n_out = self.sizes[l]
                 layer.activation, _, layer.derivative_reads_z = (
                     activation_table[self.activations[l - 1]])
-                layer.W = offset
-                layer.b = offset + layer.n_in * layer.n_out
-                offset = layer.b + layer.n_out
                 self.model.widest = max(self.model.widest, layer.n_out)
-            self.model.n_parameters = offset
-            self.vector = zeros_with_slack((offset,), dtype)
+            self.model.layers = layers
+            self.model.n_parameters = place_layers(&self.model, layers, False)
+            self.model.n_in_panels = place_layers(&self.model, layers + self.model.L + 1, True)
+            self.model.layers = NULL    # until the network is whole
+            self.vector = zeros_with_slack((self.model.n_parameters,), dtype)
         except BaseException:
             free(layers)
             raise
@@ -295,6 +295,7 @@ cdef class Network:
     ) except -1:
         """Run a call over arrays: once over all of them, or batch by batch with its update."""
         cdef Workspace ws
+        cdef Moved moved
         cdef int threads
         self.describe(X, y, sample_weight, &call.data)
         call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
@@ -307,8 +308,15 @@ cdef class Network:
         if call.model == NULL:
             call.model = &self.model
         choose_inputs(call, &ws)
-        open_workspace(&self.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
-                       call.options.dropout, threads)
+        moved.count = vectors_in_panels(call)
+        if moved.count > 0:
+            moved.model = seen_in_panels(call.model)
+            call.model = &moved.model
+        open_workspace(call.model, &ws, call.batch_size, backward, call.trace[0] != NULL,
+                       call.options.dropout, threads, moved.count)
+        if moved.count > 0:
+            with nogil:
+                begin_in_panels(call, &ws, &moved)
         try:
             call.workspace = &ws
             call.backward = backward
@@ -317,6 +325,9 @@ cdef class Network:
                 call.out = NULL
             run(call, threads)
         finally:
+            if moved.count > 0:
+                with nogil:
+                    end_in_panels(call, &ws, &moved)
             free(ws.memory)
         return 0
 

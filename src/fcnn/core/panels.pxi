@@ -30,7 +30,7 @@ cdef inline Py_ssize_t row_of(const Samples* samples, Py_ssize_t i) noexcept nog
 
 cdef inline bint row_by_row(const Call* call, Py_ssize_t rows) noexcept nogil:
     """Whether a block's samples are computed one after the other."""
-    return rows <= FEW_ROWS and call.options.dropout == NULL
+    return rows <= FEW_ROWS and call.options.dropout == NULL and not call.model.in_panels
 
 
 cdef double total_weight(const Samples* samples, const real* tag) noexcept nogil:
@@ -88,14 +88,16 @@ cdef void deltas_to_rows(
     cdef Py_ssize_t rows = min(lanes, block_rows - i * lanes)
     cdef const real* nodes[NR]
     cdef const real* delta
+    cdef real zeros[NR]         # of nodes that are not there: their weights in panels stay 0
     cdef double a_squares = 0, delta_squares = 0
+    memset(zeros, 0, sizeof(zeros))
     for l in range(1, model.L + 1):
         n = model.layers[l].n_out
         delta = <const real*> ws.delta[l] + i * n * lanes
         k = 0
         while k < n:
             for c in range(lanes):
-                nodes[c] = delta + min(k + c, n - 1) * lanes
+                nodes[c] = delta + (k + c) * lanes if k + c < n else &zeros[0]
             transpose_panel(nodes, rows,
                             <real*> ws.delta_rows[l] + k * ws.rows + i * lanes * lanes)
             k += lanes
@@ -104,8 +106,7 @@ cdef void deltas_to_rows(
             n_in = (rows * n_in + lanes - 1) // lanes
         if l == 1 and ws.inputs != PANELS:
             for c in range(rows):
-                a_squares += norm(<const real*> ws.lists[i * lanes + c].values,
-                                  ws.lists[i * lanes + c].count, False)
+                a_squares += list_squares(&ws.lists[i * lanes + c], tag)
         else:
             a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
         delta_squares += sum_of_squares(delta, n)

@@ -24,15 +24,15 @@ cdef void forward_rows(
             z = <real*> ws.z[l] + s
             a = <real*> ws.a[l] + s
             if l == 1 and ahead:
-                receiving = <real*> scratch.ahead
+                receiving = <real*> scratch.ahead[0]
             else:
                 receiving = <real*> scratch.row[l % 2]
                 if l == 1 and ws.inputs != PANELS:
                     list_sample(ws, block, s, layer.n_in, <Scratch*> scratch, tag)
                     list_row_product(layer, &ws.lists[s], parameters, receiving, tag)
                 else:
-                    row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
-                                layer.n_in)
+                    row_product(emitting, parameters + layer.W, parameters + layer.b, receiving,
+                                <real*> scratch.before, n, layer.n_in)
             if ws.z[l] != ws.a[l] or layer.activation == SOFTMAX:
                 for k in range(n):
                     z[k * lanes] = receiving[k]
@@ -63,7 +63,8 @@ cdef void predict_row(
         if l == 1 and mostly_zero(x, layer.n_in, 1):
             row_product_without_zeros(layer, x, parameters, receiving)
         else:
-            row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
+            row_product(x, parameters + layer.W, parameters + layer.b, receiving,
+                        buffer + 2 * (model.widest + SLACK), n, layer.n_in)
         if layer.activation == SOFTMAX:
             softmax_row(receiving, n, whole)
         else:
@@ -80,16 +81,16 @@ cdef void outer_products(
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
     real* parameters, const RuleConstants* constants, real* gradient, bint add,     # as there
-    const real* next, real* sums,       # see below
+    const real* next, real* sums, real* before,     # see below
     real* scratch,              # (rows + 1, widest + SLACK)
 ) noexcept nogil:
     """gradient_tiles for a few samples: a tile's sums would be of a few numbers.
 
     Of one sample the update is all reading and writing, and so is the forward pass of the next one:
     where its inputs are given as `next`, the new weights are multiplied with them as they appear,
-    and `sums` (n_l,) become its z.
+    and `sums` (n_l,) become its z; `before` are those of earlier blocks of terms.
     """
-    cdef Py_ssize_t n_out = layer.n_out, k, s, at = layer.W + j * n_out
+    cdef Py_ssize_t n_out = layer.n_out, k, s, some, at = layer.W + j * n_out
     cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
     a_previous += j * node_stride
     for s in range(rows):       # from panels of nodes to rows
@@ -113,8 +114,13 @@ cdef void outer_products(
                 add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
                              gradient + at + k * n_out, n_out, add or s > 0)
     elif next != NULL:
-        update_ahead_alone(
-            constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+        k = 0
+        while k < count:
+            some = min(count - k, BLOCK_TERMS - (j + k) % BLOCK_TERMS)
+            update_ahead_alone(constants, parameters, at + k * n_out, a_previous + k, scratch,
+                               next + j + k, sums, some, n_out)
+            k += some
+            end_of_block(j + k, layer.n_in, sums, before, n_out)
     elif not SPECIALIZED:
         update_outer(constants, parameters, at, n_out, rows, a_previous, node_stride, row_stride,
                      scratch, stride, count, n_out)

@@ -139,19 +139,37 @@ cdef void list_sample(
     scratch.values = <real*> scratch.values + entries.count
 
 
+cdef double list_squares(const List* entries, const real* tag) noexcept nogil:
+    """sum x_j^2 of a sample."""
+    cdef const real* values = <const real*> entries.values
+    cdef double sums[SUMS_OF_NORM]
+    cdef Py_ssize_t i, j, full = entries.count // SUMS_OF_NORM
+    for j in range(SUMS_OF_NORM):
+        sums[j] = 0
+    for i in range(full):
+        for j in range(SUMS_OF_NORM):
+            sums[j] += (<double> values[j]) * (<double> values[j])
+        values += SUMS_OF_NORM
+    for j in range(entries.count - full * SUMS_OF_NORM):
+        sums[j] += (<double> values[j]) * (<double> values[j])
+    for j in range(1, SUMS_OF_NORM):
+        sums[0] += sums[j]
+    return sums[0]
+
+
 cdef void list_row_product(
     const Layer* layer, const List* entries, const real* parameters, real* z, const real* tag,
 ) noexcept nogil:
     """z^1 of one sample, with SLACK entries behind it."""
-    list_product(entries, 0, parameters + layer.W, NR, layer.n_out, layer.n_out,
-                 parameters + layer.b, z, False)
+    list_product(entries, 0, parameters + layer.W, layer.panel_stride, layer.row_stride,
+                 layer.n_out, parameters + layer.b, z, False)
 
 
 cdef void row_product_without_zeros(
     const Layer* layer, const real* x, const real* parameters, real* z,
 ) noexcept nogil:
-    product_without_zeros(x, layer.n_in, parameters + layer.W, NR, layer.n_out, layer.n_out,
-                          parameters + layer.b, z)
+    product_without_zeros(x, layer.n_in, parameters + layer.W, layer.panel_stride, layer.row_stride,
+                          layer.n_out, parameters + layer.b, z)
 
 
 cdef void rows_to_panel(
@@ -245,6 +263,7 @@ cdef void list_gradient(
     cdef const Model* model = w.call.model
     cdef const Layer* layer = &model.layers[1]
     cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, k = 0, s, columns, r, last
+    cdef Py_ssize_t c, some
     cdef Py_ssize_t width = LIST_VECTORS * BYTES // <Py_ssize_t> sizeof(real), e = 0
     cdef real* parameters = <real*> model.parameters
     cdef real* sums = <real*> scratch.list_sums
@@ -256,9 +275,9 @@ cdef void list_gradient(
         while scratch.begun[s] < ws.lists[s].count and ws.lists[s].nodes[scratch.begun[s]] < j:
             scratch.begun[s] += 1
     if rows == 1 and not every and constants != NULL:
-        descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W, NR,
-                       n_out, n_out, delta, ws.rows * lanes, <real> constants.c[DESCENT],
-                       <real> constants.c[DECAY])
+        descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W,
+                       layer.panel_stride, layer.row_stride, n_out, delta, ws.rows * lanes,
+                       <real> constants.c[DESCENT], <real> constants.c[DECAY])
         k = n_out               # the biases are left
     while k < n_out:
         columns = min(width, n_out - k)
@@ -275,9 +294,13 @@ cdef void list_gradient(
             last = r
             while last < count and (every or scratch.touched[last]):
                 last += 1
-            apply_or_accumulate(
-                layer.W + (j + r) * n_out + k, n_out, sums + r * width, last - r, columns, width,
-                parameters, constants, <real*> ws.gradient, add)
+            c = 0               # in rows of W at once, in panels one after the other
+            while c < columns:
+                some = min(columns - c, <Py_ssize_t> NR) if layer.row_stride == NR else columns
+                apply_or_accumulate(
+                    weight_at(layer, j + r, k + c), layer.row_stride, sums + r * width + c,
+                    last - r, some, width, parameters, constants, <real*> ws.gradient, add)
+                c += some
             memset(sums + r * width, 0, (last - r) * width * sizeof(real))
             r = last
         k += columns

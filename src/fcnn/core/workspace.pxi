@@ -13,17 +13,24 @@ cdef inline void* aligned(void* memory) noexcept nogil:
     return place(&position, 0)
 
 
+cdef inline Py_ssize_t packed_entries(const Model* model) noexcept nogil:
+    """What copy_strips writes, a little past the last strip."""
+    return PACKED_NODES * (model.deepest + 1) + MR
+
+
 cdef Py_ssize_t lay_out_scratch(
     const Workspace* ws, const Model* model, void* memory, Scratch* s,
 ) noexcept nogil:
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
-    s.packed = place(&position, 2 * PACK_BYTES * model.deepest)
+    s.packed = place(&position, packed_entries(model) * size)
     s.y = place(&position, model.layers[model.L].n_out * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
-    s.ahead = place(&position, row)
+    s.before = <char*> s.row[1] + row
+    s.ahead[0] = place(&position, 2 * row)
+    s.ahead[1] = <char*> s.ahead[0] + row
     if ws.inputs != PANELS:
         s.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
         s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
@@ -47,7 +54,8 @@ cdef Py_ssize_t lay_out(
     const Model* model, Workspace* ws,
     void* memory,               # NULL to count its bytes alone
     bint backward, bint every_z, const double* dropout, int threads,
-    int vectors,                # as long as the parameters: the gradient, and copies of three
+    int in_panels,              # vectors as long as the parameters: what the call moves there,
+    int vectors,                # and the gradient, and copies of three
 ) noexcept nogil:
     """Give a workspace, whose rows and inputs are known, its memory; return how many bytes."""
     cdef uintptr_t position = <uintptr_t> memory
@@ -96,6 +104,7 @@ cdef Py_ssize_t lay_out(
         ws.nodes = <int32_t*> place(&position, rows * model.layers[1].n_in * sizeof(int32_t))
     ws.scratch_bytes = lay_out_scratch(ws, model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
+    ws.weights = place(&position, in_panels * vector_bytes(model)) if in_panels > 0 else NULL
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
     ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL
@@ -113,26 +122,27 @@ cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows, bint backward) n
 
 cdef int open_workspace(
     const Model* model, Workspace* ws, Py_ssize_t rows, bint backward, bint every_z,
-    const double* dropout, int threads,
+    const double* dropout, int threads, int in_panels,
 ) except -1:
     """Allocate what the blocks of a batch write."""
     cdef Py_ssize_t size
     ws.rows = block_rows(model, rows, backward)
-    size = lay_out(model, ws, NULL, backward, every_z, dropout, threads, backward)
+    size = lay_out(model, ws, NULL, backward, every_z, dropout, threads, in_panels,
+                   backward)
     # Zeros, because half a panel may be computed with and never written: a rare bit pattern there
     # would be a slow denormal.
     ws.memory = calloc(size, 1)
     if ws.memory == NULL:
         raise MemoryError(f"cannot allocate {size} bytes of workspace")
-    lay_out(model, ws, ws.memory, backward, every_z, dropout, threads, backward)
+    lay_out(model, ws, ws.memory, backward, every_z, dropout, threads, in_panels, backward)
     return 0
 
 
 # --- Of predictions --------------------------------------------------------------------------
 
 cdef inline Py_ssize_t few_entries(const Model* model) noexcept nogil:
-    """What predict_row writes: two layers in turn."""
-    return 2 * (model.widest + SLACK)
+    """What predict_row writes: two layers in turn, and sums of earlier blocks of terms."""
+    return 3 * (model.widest + SLACK)
 
 
 cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
@@ -153,7 +163,7 @@ cdef Py_ssize_t lay_out_prediction(
     # A last block of few rows goes row by row, in the same place.
     p.a[0] = place(&position, max(2 * rows * model.widest, few_entries(model)) * size)
     p.a[1] = <char*> p.a[0] + rows * model.widest * size
-    p.packed = place(&position, 2 * PACK_BYTES * model.deepest)
+    p.packed = place(&position, packed_entries(model) * size)
     p.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
