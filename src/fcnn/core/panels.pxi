@@ -104,8 +104,7 @@ cdef void deltas_to_rows(
             n_in = (rows * n_in + lanes - 1) // lanes
         if l == 1 and ws.inputs != PANELS:
             for c in range(rows):
-                a_squares += norm(<const real*> ws.lists[i * lanes + c].values,
-                                  ws.lists[i * lanes + c].count, False)
+                a_squares += list_squares(&ws.lists[i * lanes + c], tag)
         else:
             a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
         delta_squares += sum_of_squares(delta, n)

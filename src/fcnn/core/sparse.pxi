@@ -139,6 +139,24 @@ cdef void list_sample(
     scratch.values = <real*> scratch.values + entries.count
 
 
+cdef double list_squares(const List* entries, const real* tag) noexcept nogil:
+    """sum x_j^2 of a sample."""
+    cdef const real* values = <const real*> entries.values
+    cdef double sums[SUMS_OF_NORM]
+    cdef Py_ssize_t i, j, full = entries.count // SUMS_OF_NORM
+    for j in range(SUMS_OF_NORM):
+        sums[j] = 0
+    for i in range(full):
+        for j in range(SUMS_OF_NORM):
+            sums[j] += (<double> values[j]) * (<double> values[j])
+        values += SUMS_OF_NORM
+    for j in range(entries.count - full * SUMS_OF_NORM):
+        sums[j] += (<double> values[j]) * (<double> values[j])
+    for j in range(1, SUMS_OF_NORM):
+        sums[0] += sums[j]
+    return sums[0]
+
+
 cdef void list_row_product(
     const Layer* layer, const List* entries, const real* parameters, real* z, const real* tag,
 ) noexcept nogil:
