@@ -136,8 +136,8 @@ cdef void forward_layer(
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
-    cdef Py_ssize_t most = NR if stride == NR else <Py_ssize_t> PACKED_NODES
     cdef bint copied = is_copied(layer, panels, sizeof(real))
+    cdef Py_ssize_t most = NR if stride == NR and not copied else PACKED_NODES
     cdef Tiles tiles
     cdef const real* W
     cdef const real* A
@@ -146,7 +146,7 @@ cdef void forward_layer(
         tiles = shared_by_tiles(size)
         W = parameters + weight_at(layer, 0, first)
         if copied:
-            copy_strips(W, stride, n_in, &tiles, packed)
+            copy_strips(layer, W, &tiles, packed)
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0

@@ -71,8 +71,8 @@ cdef enum:
     # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
     # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
     PACKED_NODES = 48
-    # Panels of samples from which on the copy pays, too, where W is in panels.
-    WORTH_STRIPS = 8
+    # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
+    WORTH_STRIPS = 64
     # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
     # samples go by.
     NODES_OF_DELTA = 24
