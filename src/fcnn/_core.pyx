@@ -13,8 +13,9 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
-(n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
+b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the
+network by panels (kernels/products.pxd): z, a and delta of a layer are (n_l, lanes) for each panel
+of `lanes` samples, so that one register holds one node of many samples.
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
 the loss and the delta recursion. Then the weights: each thread takes some tiles of the weight
@@ -245,6 +246,7 @@ cdef void delta_layer(
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height
+    cdef Py_ssize_t run = BLOCK_TERMS if layer.panel_stride == NR else NR
     cdef Tiles tiles
     while first < n_in:
         size = min(<Py_ssize_t> NODES_OF_DELTA, n_in - first)
@@ -256,8 +258,7 @@ cdef void delta_layer(
                 height = tiles.low + 1 if t < tiles.more else tiles.low
                 micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
                            parameters + weight_at(layer, first + i, 0), layer.row_stride,
-                           NR, layer.panel_stride - NR,
-                           delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
+                           run, layer.panel_stride - NR, delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
                            n_out, <const real*> NULL, STORE, 0, 0)
                 i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,

@@ -108,8 +108,9 @@ cdef struct Layer:
 
 cdef struct Model:
     Py_ssize_t L
-    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas; behind
-                                # them the same once more, as they stand in panels
+    # layers[1..L]; layers[0] is not used, as in the formulas. Behind them all once more, as they
+    # stand in panels.
+    Layer* layers
     bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets

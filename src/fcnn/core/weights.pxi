@@ -8,8 +8,8 @@
 #     b^l      (panels, NR)
 #
 # so that the forward pass needs no copy, tiles of the gradient are whole whatever n_l is, and both
-# go through memory in order. Zeros stay zeros: their delta is 0, and of no gradient every rule makes
-# no update. What treats all parameters alike takes the padding for more of them.
+# go through memory in order. Zeros stay zeros: their delta is 0, and without a gradient every rule
+# leaves a zero. What treats all parameters alike takes the padding for more of them.
 
 cdef inline Py_ssize_t weight_at(const Layer* layer, Py_ssize_t j, Py_ssize_t k) noexcept nogil:
     """Where W^l_kj stands in the vector of parameters."""
@@ -33,7 +33,7 @@ cdef inline bint is_copied(
 
 cdef void copy_strips(
     const Layer* layer, const real* W, const Tiles* tiles,
-    real* packed,               # OUT (n_in, height) for each tile, and as much as a row between them
+    real* packed,               # OUT (n_in, height) for each tile, and a row's length between
 ) noexcept nogil:
     cdef Py_ssize_t j, k, t, height, n_in = layer.n_in
     cdef real nodes[PACKED_NODES + NR]
