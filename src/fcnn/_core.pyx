@@ -258,8 +258,9 @@ cdef void delta_layer(
                 height = tiles.low + 1 if t < tiles.more else tiles.low
                 micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
                            parameters + weight_at(layer, first + i, 0), layer.row_stride,
-                           run, layer.panel_stride - NR, delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
-                           n_out, <const real*> NULL, STORE, 0, 0)
+                           run, layer.panel_stride - NR, delta + p * n_out * lanes,
+                           delta_previous + at + i * lanes, lanes, n_out, <const real*> NULL,
+                           STORE, 0, 0)
                 i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)
