@@ -1,4 +1,4 @@
-"""Weights in panels for the time of a call, and long sums in blocks: no path has bits of its own."""
+"""Weights in panels for a call, and long sums in blocks: no path has bits of its own."""
 
 import itertools
 
@@ -92,13 +92,11 @@ def test_a_risky_step_is_made_or_taken_back_in_panels_too(core, make, dtype):
     other, another = core_twin(core, twin), OPTIMIZERS[make]()
     with pytest.raises(fcnn.DivergenceError) as in_panels:
         network.train_epoch(X, y, optimizer, 10, lr_curve=rates)
-    with pytest.raises(fcnn.DivergenceError) as in_rows:
-        for i in range(12):
-            part = slice(10 * i, 10 * i + 10)
-            other.train_epoch(X[part], y[part], another, 10, lr_curve=rates[i : i + 1].copy())
     assert f"in step {optimizer.steps + 1};" in str(in_panels.value)
-    assert "in step 1;" in str(in_rows.value)
     assert optimizer.steps > 6
+    for i in range(optimizer.steps):
+        part = slice(10 * i, 10 * i + 10)
+        other.train_epoch(X[part], y[part], another, 10, lr_curve=rates[i : i + 1].copy())
     assert state_of(network, optimizer) == state_of(other, another)
 
 
@@ -126,7 +124,7 @@ def test_a_sum_is_added_up_by_blocks(core):
     network.parameters[: 600 * 20] = 1
     network.parameters[600 * 20 :] = 3
     expected = blocked(x[0], 3)
-    assert expected == 2**24 + 4 + (600 - 256)      # the first block's ones are lost
+    assert expected == 2**24 + 4 + (600 - 256)  # the first block's ones are lost
     for rows in (1, 2, 5, 16, 40):
         np.testing.assert_array_equal(network.predict(x[:rows]), expected)
     assert network.predict(x[0])[0] == expected
@@ -166,4 +164,4 @@ def test_sums_of_100_000_terms_are_accurate(core):
     W = network.parameters[:-2].reshape(-1, 2).astype(np.float64)
     exact = X.astype(np.float64) @ W + network.parameters[-2:]
     errors = np.abs(network.predict(X) / exact - 1)
-    assert errors.max() < 3e-6      # one sum after the other: 1e-4
+    assert errors.max() < 3e-6  # one sum after the other: 1e-4

@@ -13,8 +13,9 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
-(n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
+b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the
+network by panels (kernels/products.pxd): z, a and delta of a layer are (n_l, lanes) for each panel
+of `lanes` samples, so that one register holds one node of many samples.
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
 the loss and the delta recursion. Then the weights: each thread takes some tiles of the weight
@@ -142,8 +143,8 @@ cdef void forward_layer(
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
-    cdef Py_ssize_t most = NR if stride == NR else <Py_ssize_t> PACKED_NODES
     cdef bint copied = is_copied(layer, panels, sizeof(real))
+    cdef Py_ssize_t most = NR if stride == NR and not copied else PACKED_NODES
     cdef Tiles tiles
     cdef const real* W
     cdef const real* A
@@ -152,7 +153,7 @@ cdef void forward_layer(
         tiles = shared_by_tiles(size)
         W = parameters + weight_at(layer, 0, first)
         if copied:
-            copy_strips(W, stride, n_in, &tiles, packed)
+            copy_strips(layer, W, &tiles, packed)
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0
@@ -251,6 +252,7 @@ cdef void delta_layer(
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height
+    cdef Py_ssize_t run = BLOCK_TERMS if layer.panel_stride == NR else NR
     cdef Tiles tiles
     while first < n_in:
         size = min(<Py_ssize_t> NODES_OF_DELTA, n_in - first)
@@ -262,9 +264,9 @@ cdef void delta_layer(
                 height = tiles.low + 1 if t < tiles.more else tiles.low
                 micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
                            parameters + weight_at(layer, first + i, 0), layer.row_stride,
-                           NR, layer.panel_stride - NR,
-                           delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
-                           n_out, <const real*> NULL, STORE, 0, 0)
+                           run, layer.panel_stride - NR, delta + p * n_out * lanes,
+                           delta_previous + at + i * lanes, lanes, n_out, <const real*> NULL,
+                           STORE, 0, 0)
                 i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)

@@ -75,8 +75,8 @@ cdef enum:
     # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
     # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
     PACKED_NODES = 48
-    # Panels of samples from which on the copy pays, too, where W is in panels.
-    WORTH_STRIPS = 8
+    # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
+    WORTH_STRIPS = 64
     # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
     # samples go by.
     NODES_OF_DELTA = 24
@@ -112,8 +112,9 @@ cdef struct Layer:
 
 cdef struct Model:
     Py_ssize_t L
-    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas; behind
-                                # them the same once more, as they stand in panels
+    # layers[1..L]; layers[0] is not used, as in the formulas. Behind them all once more, as they
+    # stand in panels.
+    Layer* layers
     bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets

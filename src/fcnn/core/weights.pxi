@@ -8,8 +8,8 @@
 #     b^l      (panels, NR)
 #
 # so that the forward pass needs no copy, tiles of the gradient are whole whatever n_l is, and both
-# go through memory in order. Zeros stay zeros: their delta is 0, and of no gradient every rule makes
-# no update. What treats all parameters alike takes the padding for more of them.
+# go through memory in order. Zeros stay zeros: their delta is 0, and without a gradient every rule
+# leaves a zero. What treats all parameters alike takes the padding for more of them.
 
 cdef inline Py_ssize_t weight_at(const Layer* layer, Py_ssize_t j, Py_ssize_t k) noexcept nogil:
     """Where W^l_kj stands in the vector of parameters."""
@@ -22,24 +22,29 @@ cdef inline bint is_copied(
     """Whether the forward pass copies W^l into strips, one for each tile, before it multiplies.
 
     In rows a node's weights are a row apart, and where that is a power of two they push each other
-    out of the cache (784-1024, 256 samples, AVX2: 39 GFLOP/s in place, 94 copied). In panels they
-    are read as they are, unless a tile takes less than half of what is read with it: float64, of
-    128 bytes (784-128, AVX2: 128 samples 9 % faster copied, 32 samples 5 % slower).
+    out of the cache (784-1024, 256 samples, AVX2: 39 GFLOP/s in place, 94 copied). In panels the
+    copy pays where enough panels of samples share it, since all tiles are then of MR nodes and read
+    nothing beside them (784-128, float64, AVX2: 128 samples 9 % faster, 32 samples 5 % slower).
     """
     if layer.row_stride == NR:
-        return panels >= WORTH_STRIPS and NR * itemsize > 64
+        return panels * itemsize >= WORTH_STRIPS
     return panels > 1 and layer.n_out > PACKED_NODES
 
 
 cdef void copy_strips(
-    const real* W, Py_ssize_t stride, Py_ssize_t n_in, const Tiles* tiles,
-    real* packed,               # OUT (n_in, height) for each tile, and as much as a row between them
+    const Layer* layer, const real* W, const Tiles* tiles,
+    real* packed,               # OUT (n_in, height) for each tile, and a row's length between
 ) noexcept nogil:
-    cdef Py_ssize_t j, t, height
+    cdef Py_ssize_t j, k, t, height, n_in = layer.n_in
+    cdef real nodes[PACKED_NODES + NR]
     cdef const real* row
     cdef real* strip
     for j in range(n_in):
-        row = W + j * stride
+        row = W + j * layer.row_stride
+        if layer.panel_stride != NR:
+            for k in range((tiles.count * tiles.low + tiles.more + NR - 1) // NR):
+                memcpy(&nodes[k * NR], row + k * layer.panel_stride, NR * sizeof(real))
+            row = &nodes[0]
         strip = packed
         for t in range(tiles.count):
             height = tiles.low + 1 if t < tiles.more else tiles.low

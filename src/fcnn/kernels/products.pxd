@@ -134,13 +134,13 @@ cdef inline void micro_kernel(
 cdef inline void micro_tile_rows(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
     const real* A, Py_ssize_t stride, Py_ssize_t run, Py_ssize_t jump, const real* B,
-    real* C, Py_ssize_t C_stride, Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
-    const vector* tag,
+    real* C, Py_ssize_t C_stride, Py_ssize_t depth, const real* bias,
+    Finish finish, real descent, real decay, const vector* tag,
 ) noexcept nogil:
     """Name the number of rows, which makes it a constant."""
     if not SPECIALIZED:
-        micro_kernel(layout, rows, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
-                     descent, decay, tag)
+        micro_kernel(layout, rows, vectors, A, stride, run, jump, B, C, C_stride, depth, bias,
+                     finish, descent, decay, tag)
     elif rows == MR:
         micro_kernel(layout, MR, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
                      descent, decay, tag)
