@@ -54,6 +54,8 @@ def problems():
             network.parameters += 0.05 * rng.standard_normal(network.num_parameters)
             X, y, weight = make_data(rng, sizes, loss, rows)
             y = np.eye(sizes[-1])[y] if loss == "cross_entropy" else y
+            if i >= len(SIZES):  # the same sizes again: layer 1 by lists of the nonzero inputs
+                X[np.random.default_rng(i).random(X.shape) < 0.8] = 0
             batch = X.astype(dtype), y.astype(dtype), weight.astype(dtype) if i % 2 else None
             yield f"{'-'.join(map(str, sizes))} {output}, {loss}", network, batch
 

@@ -13,8 +13,9 @@ the number of samples in a batch; C is the loss, summed over outputs and average
     update             W <- W - eta dC/dW,  b <- b - eta dC/db
 
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
-b^l. Samples go through the network by panels (kernels/products.pxd): z, a and delta of a layer are
-(n_l, lanes) for each panel of `lanes` samples, so that one register holds one node of many samples.
+b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the
+network by panels (kernels/products.pxd): z, a and delta of a layer are (n_l, lanes) for each panel
+of `lanes` samples, so that one register holds one node of many samples.
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
 the loss and the delta recursion. Then the weights: each thread takes some tiles of the weight
@@ -34,12 +35,14 @@ Who calls whom, from the outside in:
           tiny_block                        core/tiny.pxi       all that follows, of a tiny network
           sample_phase                      here
             forward_layer                   or forward_rows     core/rows.pxi
+                                            or forward_lists    core/sparse.pxi
             output_panel
             delta_layer
           weight_phase                      here
             gradient_tiles                  or outer_products   core/rows.pxi
+                                            or list_gradient    core/sparse.pxi
               apply_or_accumulate
-          finish_gradient, update_all       here: updates that need the whole gradient first
+          finish_gradient, update_all       core/whole_gradient.pxi
     fcnn_api (include/fcnn.h)               core/c_interface.pxi, by the same ways
 
 This file holds what the lecture derives; its includes hold the rest, all in one module: they are
@@ -83,10 +86,14 @@ from fcnn.kernels.losses cimport (
     GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
 )
 from fcnn.kernels.products cimport (
-    A_COLUMNS, A_PANELS, A_ROWS, PACK_BYTES, SGD_UPDATE, STORE, Tiles, micro_tile, row_product,
-    shared_by_tiles, sum_of_squares,
+    A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
+    row_product, shared_by_tiles, sum_of_squares,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
+from fcnn.kernels.sparse cimport (
+    LIST_VECTORS, List, add_outer, compress, count_nonzero, descend_listed, list_product,
+    product_without_zeros,
+)
 from fcnn.kernels.threads cimport (
     BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, request_stop, run_team,
     stop_requested,
@@ -110,8 +117,10 @@ ISA = ISA_NAME.decode()
 include "core/model.pxi"
 include "core/signals.pxi"
 include "core/panels.pxi"
-include "core/norms.pxi"
 include "core/workspace.pxi"
+include "core/weights.pxi"
+include "core/norms.pxi"
+include "core/arrays.pxi"
 
 # --- Activations: a = sigma(z) ---------------------------------------------------------------
 #
@@ -141,35 +150,31 @@ cdef void forward_layer(
     Py_ssize_t rows, Py_ssize_t lanes, real* packed, Worker* w,
 ) noexcept nogil:
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
-    cdef Py_ssize_t most = PACK_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, k, at, stride, height
+    cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
+    cdef bint copied = is_copied(layer, panels, sizeof(real))
+    cdef Py_ssize_t most = NR if stride == NR and not copied else PACKED_NODES
     cdef Tiles tiles
-    cdef bint second = False    # of two groups that were copied together
     cdef const real* W
+    cdef const real* A
     while first < n_out:
         size = min(most, n_out - first)
         tiles = shared_by_tiles(size)
-        W = parameters + layer.W + first
-        stride = n_out
-        if panels > 1 and n_out > 2 * most:
-            # Two groups at a time: every visit to a row of W costs a page of the address table.
-            # Whole groups, whatever is left: moves of constant size.
-            if not second:
-                for k in range(n_in):
-                    memcpy(packed + k * most, W + k * n_out, most * sizeof(real))
-                    memcpy(packed + (n_in + k) * most, W + k * n_out + most, most * sizeof(real))
-            W = packed + most * n_in if second else packed
-            stride = most
-            second = not second
+        W = parameters + weight_at(layer, 0, first)
+        if copied:
+            copy_strips(layer, W, &tiles, packed)
         for p in range(panels):
             at = (p * n_out + first) * lanes
             i = 0
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
-                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, W + i, stride,
-                           a_previous + p * n_in * lanes, z + at + i * lanes, lanes, n_in,
-                           parameters + layer.b + first + i, STORE, 0, 0)
+                A = W + i
+                if copied:
+                    A = packed + i * (n_in + 1)
+                micro_tile(A_COLUMNS, height, rows - p * lanes <= lanes // 2, A,
+                           height if copied else stride, 0, 0, a_previous + p * n_in * lanes,
+                           z + at + i * lanes, lanes, n_in, parameters + layer.b + first + i,
+                           STORE, 0, 0)
                 i += height
             if layer.activation != SOFTMAX:
                 activate(layer.activation, <const real*> z + at, a + at, size * lanes)
@@ -256,12 +261,12 @@ cdef void delta_layer(
     Py_ssize_t rows, Py_ssize_t lanes, Worker* w,
 ) noexcept nogil:
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
-    cdef Py_ssize_t most = 2 * PACK_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
     cdef Py_ssize_t first = 0, size, p, t, i, at, height
+    cdef Py_ssize_t run = BLOCK_TERMS if layer.panel_stride == NR else NR
     cdef Tiles tiles
     while first < n_in:
-        size = min(most, n_in - first)
+        size = min(<Py_ssize_t> NODES_OF_DELTA, n_in - first)
         tiles = shared_by_tiles(size)
         for p in range(panels):
             at = (p * n_in + first) * lanes
@@ -269,9 +274,10 @@ cdef void delta_layer(
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
                 micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
-                           parameters + layer.W + (first + i) * n_out, n_out,
-                           delta + p * n_out * lanes, delta_previous + at + i * lanes, lanes,
-                           n_out, <const real*> NULL, STORE, 0, 0)
+                           parameters + weight_at(layer, first + i, 0), layer.row_stride,
+                           run, layer.panel_stride - NR, delta + p * n_out * lanes,
+                           delta_previous + at + i * lanes, lanes, n_out, <const real*> NULL,
+                           STORE, 0, 0)
                 i += height
             multiply_by_derivative(activation, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)
@@ -296,55 +302,71 @@ cdef void gradient_tiles(
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k;  and their update."""
     cdef real sums[MR * NR]
-    cdef real some[NR]
-    cdef Py_ssize_t columns = min(lanes, layer.n_out - k), n_out = layer.n_out
-    cdef Py_ssize_t t, i, first = j, height, s, c, at
+    cdef Py_ssize_t columns = min(lanes, layer.n_out - k), stride = layer.row_stride
+    cdef Py_ssize_t t, i, first = j, height, at
+    cdef Py_ssize_t from_panel = (layer.n_in - 1) * lanes
     cdef Tiles tiles = shared_by_tiles(count)
     cdef const real* delta = delta_rows + k * block
-    cdef bint whole = columns == lanes or columns == lanes // 2
     cdef const Rule* rule = constants.rule if constants != NULL else NULL
     cdef real descent = <real> constants.c[DESCENT] if constants != NULL else 0
     cdef real decay = <real> constants.c[DECAY] if constants != NULL else 0
+    cdef bint plain
+    if stride == NR:            # in panels the padding makes whole tiles
+        columns = lanes // 2 if columns <= lanes // 2 else lanes
+    plain = (constants != NULL and form_of(rule) == PLAIN
+             and (columns == lanes or columns == lanes // 2))
     for t in range(tiles.count):
         height = tiles.low + 1 if t < tiles.more else tiles.low
-        at = layer.W + first * n_out + k
+        at = weight_at(layer, first, k)
         prefetch_rows(ahead)
-        if constants != NULL:
+        if stride != NR and constants != NULL:
             # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
             # CPU foresees; they come from memory while the sums are computed.
             for i in range(height):
-                prefetch(parameters + at + i * n_out)
+                prefetch(parameters + at + i * stride)
                 if rule.first != NULL:
-                    prefetch(<real*> rule.first + at + i * n_out)
+                    prefetch(<real*> rule.first + at + i * stride)
                 if rule.second != NULL:
-                    prefetch(<real*> rule.second + at + i * n_out)
-        if whole and constants != NULL and form_of(rule) == PLAIN:
-            micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes,
-                       layer.n_in * lanes, delta, parameters + at, n_out, rows, <const real*> NULL,
+                    prefetch(<real*> rule.second + at + i * stride)
+        if plain:
+            micro_tile(A_PANELS, height, columns < lanes, a_previous + first * lanes, lanes, lanes,
+                       from_panel, delta, parameters + at, stride, rows, <const real*> NULL,
                        SGD_UPDATE, descent, decay)
         else:
-            micro_tile(A_PANELS, height, columns <= lanes // 2, a_previous + first * lanes,
-                       layer.n_in * lanes, delta, &sums[0], lanes, rows, <const real*> NULL,
+            micro_tile(A_PANELS, height, columns <= lanes // 2, a_previous + first * lanes, lanes,
+                       lanes, from_panel, delta, &sums[0], lanes, rows, <const real*> NULL,
                        STORE, 0, 0)
-            apply_or_accumulate(at, n_out, &sums[0], height, columns, lanes, parameters,
+            apply_or_accumulate(at, stride, &sums[0], height, columns, lanes, parameters,
                                 constants, gradient, add)
         first += height
     if j == 0:
-        # Panel by panel: one running sum over all rows loses a digit for every ten-fold of them.
+        bias_gradient(layer, delta_rows, rows, block, lanes, k, parameters, constants, gradient,
+                      add)
+
+
+cdef void bias_gradient(
+    const Layer* layer, const real* delta_rows, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
+    Py_ssize_t k, real* parameters, const RuleConstants* constants, real* gradient, bint add,
+) noexcept nogil:
+    """db^l_k = sum_s delta^l_k of a panel of nodes, and its update: see gradient_tiles."""
+    cdef real sums[NR]
+    cdef real some[NR]
+    cdef Py_ssize_t i = 0, s, c
+    cdef const real* delta = delta_rows + k * block
+    # Panel by panel: one running sum over all rows loses a digit for every ten-fold of them.
+    for c in range(lanes):
+        sums[c] = 0
+    while i < rows:
         for c in range(lanes):
-            sums[c] = 0
-        i = 0
-        while i < rows:
+            some[c] = delta[i * lanes + c]
+        for s in range(i + 1, min(i + lanes, rows)):
             for c in range(lanes):
-                some[c] = delta[i * lanes + c]
-            for s in range(i + 1, min(i + lanes, rows)):
-                for c in range(lanes):
-                    some[c] += delta[s * lanes + c]
-            for c in range(lanes):
-                sums[c] += some[c]
-            i += lanes
-        apply_or_accumulate(layer.b + k, n_out, &sums[0], 1, columns, lanes, parameters,
-                            constants + 1 if constants != NULL else NULL, gradient, add)
+                some[c] += delta[s * lanes + c]
+        for c in range(lanes):
+            sums[c] += some[c]
+        i += lanes
+    apply_or_accumulate(layer.b + k, 0, &sums[0], 1, min(lanes, layer.n_out - k), lanes,
+                        parameters, constants + 1 if constants != NULL else NULL, gradient, add)
 
 
 cdef void apply_or_accumulate(
@@ -386,15 +408,21 @@ cdef void sample_phase(
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     if rows <= 0:
         return
+    if ws.inputs != PANELS:
+        begin_lists(ws, &scratch, model.layers[1].n_in, first * lanes, tag)
     if row_by_row(w.call, block.rows):
         forward_rows(model, block, ws, &scratch, ahead, tag)
     else:
-        for i in range(first, last):
-            ws.squares[2 * i] = panel_of(
-                <const real*> block.x, model.layers[1].n_in, block, i * lanes,
-                <real*> ws.a[0] + i * model.layers[1].n_in * lanes, lanes)
-        drop_layer(w, 0, first, last, tag)
-        for l in range(1, L + 1):
+        if ws.inputs == PANELS:
+            panels_of_inputs(model, block, ws, first, last, tag)
+            drop_layer(w, 0, first, last, tag)
+        else:
+            forward_lists(w, block, &scratch, first, last, tag)
+            if L > 1:
+                drop_layer(w, 1, first, last, tag)
+            if w.stop:
+                return
+        for l in range(1 if ws.inputs == PANELS else 2, L + 1):
             layer = &model.layers[l]
             forward_layer(
                 layer, parameters, <const real*> ws.a[l - 1] + first * layer.n_in * lanes,
@@ -447,12 +475,24 @@ cdef void weight_phase(
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     if row_by_row(w.call, rows):
         prefetch_rows(ahead)
+    if ws.inputs != PANELS:
+        memset(scratch.begun, 0, rows * sizeof(int64_t))
     for l in range(model.L, 0, -1):
         layer = &model.layers[l]
         j = 0
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
+            if l == 1 and ws.inputs != PANELS:
+                count = min(ws.nodes_per_item, layer.n_in - j)
+                if index == mine:
+                    list_gradient(w, &scratch, rows, j, count, constants, add, tag)
+                    mine = next_item(w.team)
+                    if constants == NULL and should_stop(w, rows * count * lanes):
+                        return
+                index += 1
+                j += count
+                continue
             if row_by_row(w.call, rows):
                 if index == mine:
                     outer_products(
@@ -460,7 +500,8 @@ cdef void weight_phase(
                         1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows, ws.rows,
                         lanes, j, count, <real*> model.parameters, constants,
                         <real*> ws.gradient, add, next if l == 1 else <const real*> NULL,
-                        <real*> scratch.ahead, <real*> scratch.row[0])
+                        <real*> scratch.ahead[0], <real*> scratch.ahead[1],
+                        <real*> scratch.row[0])
                     mine = next_item(w.team)
                 index += 1
                 j += count
@@ -479,79 +520,9 @@ cdef void weight_phase(
             j += count
 
 
-# --- Updates that need the whole gradient first ----------------------------------------------
-
-cdef bint finish_gradient(
-    const Model* model, real* gradient, double l1, double l2, double clip_norm,
-) noexcept nogil:
-    """Add the derivative of the penalty and shorten what is too long; False if it is not finite."""
-    cdef const real* W
-    cdef real* dW
-    cdef real size, decay
-    cdef double length
-    cdef Py_ssize_t l, i
-    if l1 != 0 or l2 != 0:
-        size = <real> l1
-        decay = <real> l2
-        for l in range(1, model.L + 1):
-            W = <const real*> model.parameters + model.layers[l].W
-            dW = gradient + model.layers[l].W
-            for i in range(model.layers[l].n_in * model.layers[l].n_out):
-                dW[i] += decay * W[i] + (size if W[i] > 0 else (-size if W[i] < 0 else 0))
-    if clip_norm > 0:
-        length = sqrt(norm(gradient, model.n_parameters, False))
-        if not isfinite(length):
-            return False
-        if length > clip_norm:
-            size = <real> (clip_norm / length)
-            for i in range(model.n_parameters):
-                gradient[i] *= size
-    return True
-
-
-cdef Outcome update_all(
-    const Model* model, Rule* rule, const real* gradient, bint checked,
-    void* memory,               # for copies of parameters and state, or NULL to allocate it
-) noexcept nogil:
-    """Update with the whole gradient; if numbers overflow, nothing is changed."""
-    cdef Py_ssize_t n = model.n_parameters, i
-    cdef RuleConstants constants = rule_constants(rule, 0)
-    cdef void* changed[3]
-    cdef real* copies = <real*> memory
-    cdef bint fine = True
-    # The state, too: from an infinite second moment Adam would never move a weight again.
-    changed[0] = model.parameters
-    changed[1] = rule.first
-    changed[2] = rule.second
-    if checked:
-        if not finite(gradient, n):
-            return OVERFLOW
-        if memory == NULL:
-            copies = <real*> malloc(
-                (1 + (rule.first != NULL) + (rule.second != NULL)) * n * sizeof(real))
-        if copies == NULL:
-            return NO_MEMORY
-        for i in range(3):
-            if changed[i] != NULL:
-                memcpy(copies + i * n, changed[i], n * sizeof(real))
-    apply_or_accumulate(
-        0, 0, gradient, 1, n, 0, <real*> model.parameters, &constants, <real*> NULL, False)
-    if checked:
-        for i in range(3):
-            fine = fine and (changed[i] == NULL or finite(<const real*> changed[i], n))
-        if not fine:
-            for i in range(3):
-                if changed[i] != NULL:
-                    memcpy(changed[i], copies + i * n, n * sizeof(real))
-        if memory == NULL:
-            free(copies)
-    if not fine:
-        return OVERFLOW
-    rule.step += 1
-    return FINE
-
-
+include "core/sparse.pxi"
 include "core/rows.pxi"
+include "core/whole_gradient.pxi"
 include "core/dropout.pxi"
 include "core/in_place.pxi"
 include "core/run.pxi"

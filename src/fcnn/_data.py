@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._memmap import Rows, is_mapped
+from fcnn._sparse import SparseRows, is_sparse
 from fcnn.metrics import score
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ BLOCK_BYTES = 32 << 20
 class Block(NamedTuple):
     """Samples in memory, checked, for one call of the core."""
 
-    X: Array
+    X: Any  # an array or SparseRows
     y: Array
     weight: Array | None
     order: Array | None  # None: as they come
@@ -74,12 +75,12 @@ class Arrays:
         # The same whatever is mapped: validation and dropout see the blocks.
         self._rows = max(BLOCK_BYTES // ((n_in + n_out) * dtype.itemsize), 1)
         self._is_large = False
-        if in_blocks or X_is_mapped or y_is_mapped:
+        if (in_blocks or X_is_mapped or y_is_mapped) and not is_sparse(X):
             X = check.as_numeric(self._names[0], X)
             self._is_large = X.ndim == 2 and len(X) > self._rows
         self._y_is_mapped = self._is_large and y_is_mapped
         if self._is_large and X_is_mapped:
-            self.X = _stored(self._names[0], X, n_in)
+            self.X: Any = _stored(self._names[0], X, n_in)
         else:
             self.X = self._inputs(X)
         self.samples = len(self.X)
@@ -96,9 +97,9 @@ class Arrays:
             sample_weight, self.samples, dtype, f"{whose}sample_weight"
         )
 
-    def _inputs(self, X: Any) -> Array:
+    def _inputs(self, X: Any) -> Array | SparseRows:
         name, n_in = self._names[0], self._network.sizes[0]
-        inputs = check.as_inputs(name, X, n_in, self._network.dtype)
+        inputs = check.as_any_inputs(name, X, n_in, self._network.dtype)
         if inputs.ndim == 1:
             raise ValueError(
                 f"{name}: expected shape (samples, {n_in}), got {inputs.shape}; X[None] makes it "
@@ -326,7 +327,7 @@ class Batches:
             )
         name, network = f"X{which}", self._network
         X, y, weight = (*batch, None)[:3]
-        X = check.as_inputs(name, X, network.sizes[0], network.dtype)
+        X = check.as_any_inputs(name, X, network.sizes[0], network.dtype)
         if X.ndim == 1:
             raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")
         check.refuse_nonfinite(name, X)
@@ -351,7 +352,7 @@ def as_samples(
     if y is not None:
         return Arrays(network, X, y, sample_weight, own_loss=own_loss, in_blocks=in_blocks)
     # A data frame, too, can be gone through.
-    if hasattr(X, "__array__") or hasattr(X, "__array_interface__"):
+    if hasattr(X, "__array__") or hasattr(X, "__array_interface__") or is_sparse(X):
         raise TypeError(
             "y: expected targets, got None; without y, X is an iterable of batches (X, y)"
         )

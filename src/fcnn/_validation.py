@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
+from fcnn._sparse import SparseRows, canonical, is_sparse
 
 Array = NDArray[Any]
 
@@ -263,11 +264,29 @@ def as_inputs(name: str, X: Any, n_in: int, dtype: np.dtype[Any]) -> Array:
     return cast(name, array, dtype)
 
 
-def refuse_nonfinite(name: str, array: Array, rows: Array | None = None) -> None:
+def as_any_inputs(name: str, X: Any, n_in: int, dtype: np.dtype[Any]) -> Array | SparseRows:
+    """Return inputs like `as_inputs`, or a sparse matrix of shape (s, n_in) by its rows."""
+    if not is_sparse(X):
+        return as_inputs(name, X, n_in, dtype)
+    values, columns, begins, shape = canonical(name, X)
+    if values.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got dtype {values.dtype}")
+    if shape[1] != n_in:
+        raise ValueError(f"{name}: expected shape (samples, {n_in}), got {shape}")
+    if shape[0] == 0:
+        raise ValueError(f"{name}: expected at least one sample, got shape {shape}")
+    return SparseRows(cast(name, values, dtype), columns, begins, n_in)
+
+
+def refuse_nonfinite(name: str, array: Array | SparseRows, rows: Array | None = None) -> None:
     """Raise ValueError naming the first NaN or infinity.
 
     `rows` are the indices that the rows of the array have for the user, if not 0, 1, 2, ...
     """
+    if isinstance(array, SparseRows):
+        if not core.all_finite(array.values):
+            array.refuse_nonfinite(name)
+        return
     if not core.all_finite(array):
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         named = first if rows is None else (int(rows[first[0]]), *first[1:])
@@ -277,14 +296,14 @@ def refuse_nonfinite(name: str, array: Array, rows: Array | None = None) -> None
 
 def as_batch(
     X: Any, y: Any, sample_weight: Any, sizes: Sequence[int], loss: str, dtype: np.dtype[Any]
-) -> tuple[Array, Array, Array | None]:
+) -> tuple[Any, Array, Array | None]:
     """Return (X, y, sample_weight) of one call, as the core takes them: see `as_targets`.
 
     A single sample, X of shape (n_0,), may have a y without its dimension of samples, too.
     """
-    inputs, n_out = as_inputs("X", X, sizes[0], dtype), sizes[-1]
+    inputs, n_out = as_any_inputs("X", X, sizes[0], dtype), sizes[-1]
     targets = _numeric_targets("y", y, loss)
-    if inputs.ndim == 1:
+    if not isinstance(inputs, SparseRows) and inputs.ndim == 1:
         inputs = inputs[np.newaxis]
         if targets.ndim == 0 or (targets.ndim == 1 and targets.shape == (n_out,) and n_out > 1):
             targets = targets[np.newaxis]

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._sparse import SparseRows
 from fcnn._views import Views, layer_views
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
@@ -164,9 +165,9 @@ class Network(core.CheckedNetwork):
 
     # --- Passes ----------------------------------------------------------------------------------
 
-    def _as_inputs(self, X: ArrayLike) -> Array:
+    def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""
-        return check.as_inputs("X", X, self.sizes[0], self.dtype)
+        return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
 
     def _threads(self, n_threads: int | None) -> int:
         """Return how many threads the core may take."""
@@ -187,8 +188,8 @@ class Network(core.CheckedNetwork):
         raise ValueError(f"{wanted}, got {state}")
 
     def _as_batch(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Array, Array, Array | None]:
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Array, Array | None]:
         """Return samples that are not plain arrays of the right types already."""
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
 
@@ -216,7 +217,7 @@ class Network(core.CheckedNetwork):
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
             Targets, shape (s, n_L), (s,) for labels or a single output.
         sample_weight : array-like, shape (s,), optional
@@ -227,6 +228,8 @@ class Network(core.CheckedNetwork):
             Its lists are indexed by l = 1..L; ``a[0]`` is the input.
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
+        if isinstance(inputs, SparseRows):
+            inputs = inputs.toarray()
         z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
         a[0] = inputs.copy()  # it may be the caller's own array
         dW, db = layer_views(gradient, self.sizes)
@@ -294,7 +297,8 @@ class Network(core.CheckedNetwork):
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0); or iterable of batches
+        X : array-like or sparse matrix of SciPy's, shape (s, n_0); or iterable of batches
+            A sparse matrix is used by its nonzero entries and never becomes dense.
             A `numpy.memmap` may be larger than memory: its samples, which must be stored one after
             the other, are read from its file in blocks of about 32 MB (at least a batch), and
             checked then, which may be after the first updates. Labels, weights and the shuffled

@@ -4,8 +4,10 @@ cdef Py_ssize_t lay_out_for(
     const Model* model, Workspace* ws, void* memory, int purpose, Py_ssize_t rows,
 ) noexcept nogil:
     ws.rows = block_rows(model, rows, True)
+    ws.inputs = PANELS          # whose memory does not depend on the data
     # Of a gradient alone the caller has the place.
-    return lay_out(model, ws, memory, True, False, NULL, 1, 4 if purpose == FCNN_TRAIN else 0)
+    return lay_out(model, ws, memory, True, False, NULL, 1, is_tiny(model), 0,
+                   4 if purpose == FCNN_TRAIN else 0)
 
 
 cdef size_t workspace_bytes(

@@ -8,18 +8,6 @@ cdef enum:
     SURELY_1 = 90
 
 
-cdef inline bint is_array(
-    array, int kind, int ndim, Py_ssize_t rows, Py_ssize_t columns,
-) noexcept:
-    """Whether the core can read it: a plain array of this dtype and shape."""
-    if not cnp.PyArray_CheckExact(array):
-        return False
-    cdef cnp.ndarray a = array
-    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISCARRAY_RO(a)
-            and cnp.PyArray_NDIM(a) == ndim and cnp.PyArray_DIM(a, 0) == rows
-            and (ndim == 1 or cnp.PyArray_DIM(a, 1) == columns))
-
-
 cdef bint all_within(const real* x, Py_ssize_t n, double low, double high) noexcept nogil:
     """Whether low <= x <= high for each x; NaN is not, and no infinity is within real's range."""
     cdef Py_ssize_t i
@@ -117,7 +105,7 @@ cdef class CheckedNetwork(Network):
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
             Targets, shape (s, n_L), (s,) for labels or a single output.
         sample_weight : array-like, shape (s,), optional
@@ -167,7 +155,7 @@ cdef class CheckedNetwork(Network):
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
             Targets, shape (s, n_L), (s,) for labels or a single output.
         optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW

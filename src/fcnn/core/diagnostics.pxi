@@ -112,6 +112,15 @@ def count_tiny(counted):
     return before
 
 
+def force_lists(force):
+    """Make lists of nonzero inputs never (0), always (1), or again where it is faster (-1).
+
+    Of dense inputs, by all calls of the process: so tests compare the two ways.
+    """
+    global listing
+    listing = force
+
+
 def micro_tile_shape():
     """Return what kernels/isa.h says of this build: bytes of a register, MR, and NR of float32."""
     return BYTES, MR, NR

@@ -82,9 +82,9 @@ cdef void predict_rows(
             i = 0
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
-                micro_tile(A_ROWS, height, n_out - k <= lanes // 2, x + i * stride, stride, panel,
-                           receiving + i * width + k, width, n_in, parameters + layer.b + k,
-                           STORE, 0, 0)
+                micro_tile(A_ROWS, height, n_out - k <= lanes // 2, x + i * stride, stride,
+                           BLOCK_TERMS, 0, panel, receiving + i * width + k, width, n_in,
+                           parameters + layer.b + k, STORE, 0, 0)
                 i += height
             panel += n_in * lanes
             k += lanes

@@ -76,6 +76,22 @@ cdef enum:
     MOST_NODES_IN_PLACE = 512
     # ... and by blocks of so many rows. Fewer read a large W more often.
     IN_PLACE_ROWS = 96
+    # By lists: so many that a sample has some entries in an item, but that their sums fit in the
+    # cache.
+    ENTRIES_PER_ITEM = 8
+    MOST_NODES_PER_ITEM = 2048
+    # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
+    # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
+    PACKED_NODES = 48
+    # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
+    WORTH_STRIPS = 64
+    # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
+    # samples go by.
+    NODES_OF_DELTA = 24
+    # Steps of a call that make up for moving its weights into panels and back ...
+    WORTH_PANELS = 8
+    # ... which are memory for parameters and state once more: not above so many bytes each.
+    MOST_PANEL_BYTES = 268435456
     # What fits here is on the stack: one row then needs no allocation.
     STACK_ENTRIES = 2048
     # Workspaces that a network keeps between calls, as many as calls at the same time had, and how
@@ -118,26 +134,34 @@ cdef enum:
 cdef struct Layer:
     Py_ssize_t n_in             # n_(l-1)
     Py_ssize_t n_out            # n_l
-    Py_ssize_t W                # where W^l begins in the flat vector
-    Py_ssize_t b                # where b^l begins
+    Py_ssize_t W                # where W^l begins in the vector of parameters
+    Py_ssize_t b                # where b^l begins, behind it
+    # W_kj stands k // NR * panel_stride + j * row_stride + k % NR behind: see core/weights.pxi.
+    Py_ssize_t row_stride
+    Py_ssize_t panel_stride
     Activation activation
     bint derivative_reads_z
 
 cdef struct Model:
     Py_ssize_t L
-    Layer* layers               # layers[1..L]; layers[0] is not used, as in the formulas
+    # layers[1..L]; layers[0] is not used, as in the formulas. Behind them all once more, as they
+    # stand in panels.
+    Layer* layers
+    bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets
     Py_ssize_t n_parameters
+    Py_ssize_t n_in_panels      # entries of a vector in panels
     Py_ssize_t widest           # the largest of n_1..n_L
-    Py_ssize_t deepest          # the largest of n_0..n_(L-1)
     Py_ssize_t lanes            # samples of a panel
     Py_ssize_t itemsize
     void* parameters
     PyObject* owner             # the Network that holds all this
 
 cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 1, ...
-    const void* x               # (., n_0)
+    const void* x               # (., n_0); or, of CSR, the entries that are stored:
+    const int64_t* begins       # those of row i are begins[i] to begins[i + 1] - 1,
+    const int32_t* nodes        # of these columns, ascending in a row; or NULL
     const void* y               # (., n_L), or NULL where labels are given
     const int64_t* labels       # (.,), or NULL
     const void* weight          # (.,), or NULL for 1
@@ -178,8 +202,18 @@ cdef struct Tiny:               # what a tiny network's steps write: see core/ti
     bint changed                # or something newer
     Rule rule                   # with its state in the vectors
 
+cdef enum Inputs:               # how layer 1 of a block reads them
+    PANELS                      # a[0], by panels of samples
+    LISTS                       # the nonzero entries of each sample, in a[0] and `nodes`; or
+    STORED                      # where they are stored, of CSR: core/sparse.pxi
+
 cdef struct Workspace:          # what one block of samples writes, by panels
     Py_ssize_t rows             # of a block, at most
+    Inputs inputs
+    double share                # of the inputs that are not zero, where they are STORED
+    List* lists                 # (rows,) unless inputs are PANELS
+    int32_t* nodes              # (rows, n_0) where they are LISTS
+    Py_ssize_t nodes_per_item   # of layer 0, in an item of the gradient by lists
     void** z                    # z[1..L]; a[l] itself where z is not needed later
     void** a                    # a[0..L]
     void** delta                # delta[1..L]
@@ -193,19 +227,28 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
     Tiny* tiny                  # NULL where the network is not tiny
-    void* weights               # in panels, for predictions that read inputs in place, or NULL
+    void* weights               # in panels, with the optimizer's state; or, of predictions that read
+                                # inputs in place, theirs; or NULL
     void* memory                # the one allocation behind all of them: see Kept
 
 cdef struct Scratch:            # of one thread
-    void* packed                # weights of a group of nodes
+    void* packed                # weights of PACKED_NODES nodes, in strips
     void* y                     # (n_L + 1, lanes)
-    void* row[2]                # a layer of one sample; the second is followed by two more
-    void* ahead                 # z^1 of the next sample
+    void* row[2]                # a layer of one sample; the second is followed by two more,
+    void* before                # of which one takes sums of earlier blocks of terms
+    void* ahead[2]              # z^1 of the next sample, and its sums of earlier blocks
+    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
+    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full),
+    char* touched               # and which of them have terms; both are 0 between two items
+    int64_t* begun              # (rows,) of each sample's list, where the next item begins
+    int32_t* nodes              # where the next list is put
+    void* values
 
 cdef struct Prediction:         # what one thread writes to predict a block of rows
     void* x                     # panels (rows, n_0)
     void* a[2]                  # panels (rows, widest) of two layers in turn
     void* packed
+    void* list_z                # see Scratch
 
 cdef enum Outcome:
     FINE

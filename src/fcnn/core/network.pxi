@@ -1,42 +1,5 @@
 # The extension type: arrays that have been checked in, the core's calls, arrays out.
 
-cdef void* data_of(object array, int kind, Py_ssize_t size, name, bint write=False) except? NULL:
-    """The address of a C-contiguous, aligned, native array of `size` entries; nothing else passes.
-
-    Users' arrays were made so before they came here: this is the core's own guard against reading
-    memory that is not theirs.
-    """
-    if not cnp.PyArray_Check(array):
-        raise TypeError(f"{name}: expected an array, got {type(array).__name__}")
-    cdef cnp.ndarray a = array
-    if (not cnp.PyArray_EquivTypenums(cnp.PyArray_TYPE(a), kind)
-            or not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_SIZE(a) != size
-            or (write and not cnp.PyArray_ISCARRAY(a))):
-        raise ValueError(f"{name}: the core expects {size} contiguous entries of its dtype")
-    return cnp.PyArray_DATA(a)
-
-
-cdef int most_threads(Py_ssize_t allowed, bint chosen, Py_ssize_t gaining) noexcept:
-    """As many as are allowed, but no more than gain where the number is for us to choose."""
-    if chosen:
-        allowed = min(allowed, gaining)
-    return <int> max(<Py_ssize_t> 1, min(allowed, <Py_ssize_t> 1024))
-
-
-cdef bint are_indices(const int64_t* numbers, Py_ssize_t n, Py_ssize_t end) noexcept nogil:
-    """Whether each number is at least 0 and less than `end`."""
-    cdef Py_ssize_t i
-    cdef bint fine = True
-    for i in range(n):
-        fine &= <uint64_t> numbers[i] < <uint64_t> end  # a negative number is a large one
-    return fine
-
-
-cdef inline bint is_1(n_threads) noexcept:
-    """Whether it is 1 itself, which needs no look at the CPUs."""
-    return PyLong_CheckExact(n_threads) and n_threads == 1
-
-
 @cython.no_gc_clear             # model.parameters points into `vector` until the end
 cdef class Network:
     """The arithmetic of a network, on arrays that have been checked: the base of fcnn.Network.
@@ -65,7 +28,7 @@ cdef class Network:
     cdef void* kept[MOST_KEPT]  # memory for its next calls: core/workspace.pxi
 
     def __init__(self, sizes, activations, loss, dtype):
-        cdef Py_ssize_t l, offset = 0
+        cdef Py_ssize_t l
         cdef Layer* layer
         cdef Layer* layers
         if self.model.layers != NULL:
@@ -78,7 +41,7 @@ cdef class Network:
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
         self.model.loss, _, self.model.targets = loss_table[loss]
-        layers = <Layer*> calloc(self.model.L + 1, sizeof(Layer))
+        layers = <Layer*> calloc(2 * (self.model.L + 1), sizeof(Layer))
         if layers == NULL:
             raise MemoryError
         try:
@@ -88,16 +51,15 @@ cdef class Network:
                 layer.n_out = self.sizes[l]
                 layer.activation, _, layer.derivative_reads_z = (
                     activation_table[self.activations[l - 1]])
-                layer.W = offset
-                layer.b = offset + layer.n_in * layer.n_out
-                offset = layer.b + layer.n_out
                 self.model.widest = max(self.model.widest, layer.n_out)
-            self.model.n_parameters = offset
-            self.vector = zeros_with_slack((offset,), dtype)
+            self.model.layers = layers
+            self.model.n_parameters = place_layers(&self.model, layers, False)
+            self.model.n_in_panels = place_layers(&self.model, layers + self.model.L + 1, True)
+            self.model.layers = NULL    # until the network is whole
+            self.vector = zeros_with_slack((self.model.n_parameters,), dtype)
         except BaseException:
             free(layers)
             raise
-        self.model.deepest = max(self.sizes[:self.model.L])
         self.model.lanes = NR if self.model.itemsize == 4 else NR // 2
         self.model.parameters = cnp.PyArray_DATA(self.vector)
         self.model.layers = layers  # last: it marks the network as whole
@@ -133,7 +95,12 @@ cdef class Network:
         n_in = self.model.layers[1].n_in
         n_out = self.model.layers[self.model.L].n_out
         samples.rows = len(X)
-        samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
+        if cnp.PyArray_Check(X):
+            samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
+            samples.begins = NULL
+            samples.nodes = NULL
+        else:
+            describe_stored(X, self.kind, n_in, samples)
         samples.y = NULL
         samples.labels = NULL
         samples.weight = NULL
@@ -163,7 +130,7 @@ cdef class Network:
 
         Parameters
         ----------
-        X : array-like, shape (s, n_0) or (n_0,)
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
             Inputs. NaN flows through.
         out : numpy.ndarray, optional
             Where to write: the network's dtype, C-contiguous, the shape of the answer.
@@ -189,7 +156,13 @@ cdef class Network:
         cdef char* begin
         if self.model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
-        inputs = X if self.is_direct(X) else self._as_inputs(X)
+        if self.is_direct(X):
+            inputs = X
+        else:
+            X = self._as_inputs(X)
+            if not cnp.PyArray_Check(X):
+                return self.predict_stored(X, out, n_threads)
+            inputs = X
         ndim = cnp.PyArray_NDIM(inputs)
         rows = cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1
         shape[0] = rows
@@ -197,12 +170,7 @@ cdef class Network:
         if out is None:
             outputs = cnp.PyArray_SimpleNew(ndim, shape, self.kind)
         else:
-            if not (cnp.PyArray_Check(out)
-                    and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
-                    and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
-                    and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
-                    and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
-                    and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]):
+            if not self.takes(out, ndim, shape):
                 self._refuse_out(out, (*np.shape(inputs)[:ndim - 1], self.sizes[self.model.L]))
             outputs = out
             begin = <char*> cnp.PyArray_DATA(inputs)
@@ -220,6 +188,27 @@ cdef class Network:
         else:
             self.predict_many(inputs, outputs, rows, n_threads)
         return outputs
+
+    cdef bint takes(self, out, int ndim, const cnp.npy_intp* shape) noexcept:
+        """Whether predict can write outputs of this shape to out."""
+        return (cnp.PyArray_Check(out)
+                and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
+                and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
+                and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
+                and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
+                and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1])
+
+    cdef predict_stored(self, X, out, n_threads):
+        """Return a^L for rows of CSR: predict's answer by the passes of a training."""
+        cdef cnp.npy_intp shape[2]
+        shape[0] = len(X)
+        shape[1] = self.model.layers[self.model.L].n_out
+        if out is None:
+            return self.outputs(X, n_threads)
+        if not self.takes(out, 2, shape):
+            self._refuse_out(out, (shape[0], shape[1]))
+        out[...] = self.outputs(X, n_threads)
+        return out
 
     cdef void predict_few(
         self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows,
@@ -245,10 +234,12 @@ cdef class Network:
         cdef Workspace ws
         cdef Prediction parts
         cdef int threads = 1
-        cdef bint in_place = reads_in_place(&self.model, rows)
+        cdef bint in_place
         cdef Py_ssize_t size
         begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
                          cnp.PyArray_DATA(outputs))
+        choose_inputs(&call, &ws, False)
+        in_place = ws.inputs == PANELS and reads_in_place(&self.model, rows)
         # Blocks need no barrier between them.
         if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
             threads = most_threads(
@@ -309,6 +300,7 @@ cdef class Network:
         """Run a call over arrays: once over all of them, or batch by batch with its update."""
         cdef Workspace ws
         cdef Needs needs
+        cdef Moved moved
         self.describe(X, y, sample_weight, &call.data)
         call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
         if order is not None:
@@ -316,19 +308,29 @@ cdef class Network:
                 order, cnp.NPY_INT64, call.data.rows, "order")
             if not are_indices(call.data.order, call.data.rows, call.data.rows):
                 raise ValueError("order: expected indices of samples")
+        if call.model == NULL:
+            call.model = &self.model
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
         needs.threads = self.team_size(
             n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward))
-        if (backward and takes_tiny(call, &self.model)
-                and self.multiplications(call.batch_size) < WORTH_LEAVING_TINY):
+        needs.tiny = backward and takes_tiny(call, &self.model) and (
+            needs.threads == 1 or self.multiplications(call.batch_size) < WORTH_LEAVING_TINY)
+        if needs.tiny:
             needs.threads = 1
         needs.backward = backward
         needs.every_z = call.trace[0] != NULL
-        open_workspace(&self.model, self.kept, &ws, &needs, call.options.dropout)
+        choose_inputs(call, &ws, needs.tiny)
+        moved.count = 0 if needs.tiny else vectors_in_panels(call)
+        if moved.count > 0:
+            moved.model = seen_in_panels(call.model)
+            call.model = &moved.model
+        needs.in_panels = moved.count
+        open_workspace(call.model, self.kept, &ws, &needs, call.options.dropout)
+        if moved.count > 0:
+            with nogil:
+                begin_in_panels(call, &ws, &moved)
         try:
-            if call.model == NULL:
-                call.model = &self.model
             call.workspace = &ws
             call.backward = backward
             if call.rule == NULL and call.out != NULL and backward:
@@ -336,6 +338,9 @@ cdef class Network:
                 call.out = NULL
             run(call, needs.threads, (3 if backward else 1) * self.multiplications(needs.rows))
         finally:
+            if moved.count > 0:
+                with nogil:
+                    end_in_panels(call, &ws, &moved)
             keep(self.kept, ws.memory)
         return 0
 

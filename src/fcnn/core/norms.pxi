@@ -4,6 +4,8 @@ cdef enum:
     # Sums that one pass keeps: with a single one each addition would wait for the one before.
     SUMS_OF_FINITE = 32
     SUMS_OF_NORM = 16
+    # Entries of panels that are put in order at a time.
+    NORM_ENTRIES = 512
 
 
 cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
@@ -22,12 +24,14 @@ cdef bint finite(const real* values, Py_ssize_t n) noexcept nogil:
     return sums[0] == 0
 
 
-cdef double norm(const real* x, Py_ssize_t n, bint of_magnitudes) noexcept nogil:
-    """sum |x| or sum x^2."""
+cdef void add_magnitudes(
+    const real* x, Py_ssize_t full,     # IN so many times SUMS_OF_NORM entries
+    bint of_magnitudes, double* total,  # IN, OUT (SUMS_OF_NORM,)
+) noexcept nogil:
     cdef double sums[SUMS_OF_NORM]
-    cdef Py_ssize_t i, j, full = n // SUMS_OF_NORM
+    cdef Py_ssize_t i, j
     for j in range(SUMS_OF_NORM):
-        sums[j] = 0
+        sums[j] = total[j]
     for i in range(full):
         if of_magnitudes:
             for j in range(SUMS_OF_NORM):
@@ -35,23 +39,68 @@ cdef double norm(const real* x, Py_ssize_t n, bint of_magnitudes) noexcept nogil
         else:
             for j in range(SUMS_OF_NORM):
                 sums[j] += (<double> x[i * SUMS_OF_NORM + j]) * (<double> x[i * SUMS_OF_NORM + j])
-    for i in range(full * SUMS_OF_NORM, n):
+    for j in range(SUMS_OF_NORM):
+        total[j] = sums[j]
+
+
+cdef double all_magnitudes(
+    const real* x, Py_ssize_t n, bint of_magnitudes, double* sums,
+) noexcept nogil:
+    """Add what is left, x of n entries, to the first sum, and that to the others."""
+    cdef Py_ssize_t i
+    for i in range(n):
         sums[0] += fabs(<double> x[i]) if of_magnitudes else <double> x[i] * <double> x[i]
-    for j in range(1, SUMS_OF_NORM):
-        sums[0] += sums[j]
+    for i in range(1, SUMS_OF_NORM):
+        sums[0] += sums[i]
     return sums[0]
+
+
+cdef double norm(
+    const Model* model, const real* x,  # IN as long as the parameters
+    Py_ssize_t from_layer, Py_ssize_t to_layer, bint biases,    # what of it
+    bint of_magnitudes,
+) noexcept nogil:
+    """sum |x| or sum x^2, the entries in the order in which Python sees them."""
+    cdef double sums[SUMS_OF_NORM]
+    cdef real row[NORM_ENTRIES + NR]
+    cdef Py_ssize_t l, j, k, n = 0, full
+    cdef const Layer* layer = &model.layers[from_layer]
+    memset(sums, 0, sizeof(sums))
+    if not model.in_panels:
+        x += layer.W
+        n = ((model.layers[to_layer].b + model.layers[to_layer].n_out if biases
+              else model.layers[to_layer].b) - layer.W)
+        full = n // SUMS_OF_NORM
+        add_magnitudes(x, full, of_magnitudes, sums)
+        return all_magnitudes(
+            x + full * SUMS_OF_NORM, n - full * SUMS_OF_NORM, of_magnitudes, sums)
+    for l in range(from_layer, to_layer + 1):
+        layer = &model.layers[l]
+        for j in range(layer.n_in + biases):
+            k = 0
+            while k < layer.n_out:
+                memcpy(row + n, x + (weight_at(layer, j, k) if j < layer.n_in else layer.b + k),
+                       NR * sizeof(real))
+                n += min(<Py_ssize_t> NR, layer.n_out - k)
+                k += NR
+                if n >= NORM_ENTRIES:
+                    add_magnitudes(row, NORM_ENTRIES // SUMS_OF_NORM, of_magnitudes, sums)
+                    n -= NORM_ENTRIES
+                    memcpy(row, &row[NORM_ENTRIES], NR * sizeof(real))
+    full = n // SUMS_OF_NORM
+    add_magnitudes(row, full, of_magnitudes, sums)
+    return all_magnitudes(
+        row + full * SUMS_OF_NORM, n - full * SUMS_OF_NORM, of_magnitudes, sums)
 
 
 cdef double penalty(const Model* model, double l1, double l2, const real* tag) noexcept nogil:
     """l1 sum |W| + l2 / 2 sum W^2."""
     cdef double total = 0
-    cdef const real* W
-    cdef Py_ssize_t l, n
+    cdef const real* W = <const real*> model.parameters
+    cdef Py_ssize_t l
     for l in range(1, model.L + 1):
-        W = <const real*> model.parameters + model.layers[l].W
-        n = model.layers[l].n_in * model.layers[l].n_out
         if l1 != 0:
-            total += l1 * norm(W, n, True)
+            total += l1 * norm(model, W, l, l, False, True)
         if l2 != 0:
-            total += l2 / 2 * norm(W, n, False)
+            total += l2 / 2 * norm(model, W, l, l, False, False)
     return total

@@ -9,7 +9,10 @@ cdef Samples subset(
     if samples.order != NULL:
         some.order = samples.order + first
         return some
-    some.x = <const real*> samples.x + first * model.layers[1].n_in
+    if samples.begins != NULL:
+        some.begins = samples.begins + first
+    else:
+        some.x = <const real*> samples.x + first * model.layers[1].n_in
     if samples.y != NULL:
         some.y = <const real*> samples.y + first * model.layers[model.L].n_out
     if samples.labels != NULL:
@@ -27,7 +30,7 @@ cdef inline Py_ssize_t row_of(const Samples* samples, Py_ssize_t i) noexcept nog
 
 cdef inline bint row_by_row(const Call* call, Py_ssize_t rows) noexcept nogil:
     """Whether a block's samples are computed one after the other."""
-    return rows <= FEW_ROWS and call.options.dropout == NULL
+    return rows <= FEW_ROWS and call.options.dropout == NULL and not call.model.in_panels
 
 
 cdef double total_weight(const Samples* samples, const real* tag) noexcept nogil:
@@ -61,6 +64,20 @@ cdef double transpose_panel(const real** rows, Py_ssize_t n, real* panel) noexce
     return transpose(rows, lanes, n, panel, lanes)
 
 
+cdef void panels_of_inputs(
+    const Model* model, const Samples* block, Workspace* ws, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """a^0, panels first .. last - 1 of a block."""
+    cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, i
+    for i in range(first, last):
+        if block.begins == NULL:
+            ws.squares[2 * i] = panel_of(<const real*> block.x, n_in, block, i * lanes,
+                                         <real*> ws.a[0] + i * n_in * lanes, lanes)
+        else:
+            stored_panel(block, n_in, i * lanes, <real*> ws.a[0] + i * n_in * lanes)
+
+
 cdef void rows_of(
     const real* panel, Py_ssize_t n,    # IN (n, lanes)
     real* data, Py_ssize_t rows,        # OUT (rows, n)
@@ -79,25 +96,26 @@ cdef void rows_of(
 cdef void deltas_to_rows(
     const Call* call, Py_ssize_t block_rows, Py_ssize_t i, const real* tag,
 ) noexcept nogil:
-    """Panel i of the deltas by panels of nodes, and how large its numbers are, or more: the last
-    node is counted for each that is missing in its panel.
-    """
+    """Panel i of the deltas by panels of nodes, and how large its numbers are."""
     cdef const Model* model = call.model
     cdef Workspace* ws = call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c
     cdef Py_ssize_t rows = min(lanes, block_rows - i * lanes)
     cdef const real* nodes[NR]
     cdef const real* delta
-    cdef bint known = not row_by_row(call, block_rows) and ws.mask[0] == NULL
+    cdef bint known = (not row_by_row(call, block_rows) and ws.inputs == PANELS
+                       and ws.mask[0] == NULL)
     # Those of the inputs are known from their transposition, if they are still the same.
     cdef double a_squares = ws.squares[2 * i] if known else 0, delta_squares = 0
+    cdef real zeros[NR]         # of nodes that are not there: their weights in panels stay 0
+    memset(zeros, 0, sizeof(zeros))
     for l in range(1, model.L + 1):
         n = model.layers[l].n_out
         delta = <const real*> ws.delta[l] + i * n * lanes
         k = 0
         while k < n:
             for c in range(lanes):
-                nodes[c] = delta + min(k + c, n - 1) * lanes
+                nodes[c] = delta + (k + c) * lanes if k + c < n else &zeros[0]
             delta_squares += transpose_panel(
                 nodes, rows, <real*> ws.delta_rows[l] + k * ws.rows + i * lanes * lanes)
             k += lanes
@@ -106,7 +124,11 @@ cdef void deltas_to_rows(
         n_in = model.layers[l].n_in
         if l == 1 and row_by_row(call, block_rows):
             n_in = (rows * n_in + lanes - 1) // lanes
-        a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
+        if l == 1 and ws.inputs != PANELS:
+            for c in range(rows):
+                a_squares += list_squares(&ws.lists[i * lanes + c], tag)
+        else:
+            a_squares += sum_of_squares(<const real*> ws.a[l - 1] + i * n_in * lanes, n_in)
     ws.squares[2 * i] = a_squares
     ws.squares[2 * i + 1] = delta_squares
 
@@ -132,7 +154,8 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
     ahead.x = ahead.x_end = NULL
     ahead.row_bytes = model.layers[1].n_in * model.itemsize
     rows = min(w.call.workspace.rows, w.call.batch_size, ahead.data.rows - first)
-    if rows <= 0 or ahead.data.rows * ahead.row_bytes < WORTH_PREFETCHING:
+    if (rows <= 0 or ahead.data.begins != NULL
+            or ahead.data.rows * ahead.row_bytes < WORTH_PREFETCHING):
         return
     panels = (rows + lanes - 1) // lanes
     ahead.row = first + panels * w.index // w.team.size * lanes

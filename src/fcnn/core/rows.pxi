@@ -8,26 +8,31 @@ cdef void forward_rows(
     """The forward pass of a few samples, row by row: a^0 as rows, the rest into a panel."""
     cdef const real* parameters = <const real*> model.parameters
     cdef Py_ssize_t lanes = model.lanes, n_in = model.layers[1].n_in, l, s, k, n
-    cdef const real* emitting
+    cdef const real* emitting = NULL
     cdef real* receiving
     cdef const Layer* layer
     cdef real* z
     cdef real* a
     for s in range(block.rows):
-        emitting = <const real*> block.x + row_of(block, s) * n_in
-        # A panel of the inputs would be mostly empty and fill the cache.
-        memcpy(<real*> ws.a[0] + s * n_in, emitting, n_in * sizeof(real))
+        if ws.inputs == PANELS:
+            emitting = <const real*> block.x + row_of(block, s) * n_in
+            # A panel of the inputs would be mostly empty and fill the cache.
+            memcpy(<real*> ws.a[0] + s * n_in, emitting, n_in * sizeof(real))
         for l in range(1, model.L + 1):
             layer = &model.layers[l]
             n = layer.n_out
             z = <real*> ws.z[l] + s
             a = <real*> ws.a[l] + s
             if l == 1 and ahead:
-                receiving = <real*> scratch.ahead
+                receiving = <real*> scratch.ahead[0]
             else:
                 receiving = <real*> scratch.row[l % 2]
-                row_product(emitting, parameters + layer.W, parameters + layer.b, receiving, n,
-                            layer.n_in)
+                if l == 1 and ws.inputs != PANELS:
+                    list_sample(ws, block, s, layer.n_in, <Scratch*> scratch, tag)
+                    list_row_product(layer, &ws.lists[s], parameters, receiving, tag)
+                else:
+                    row_product(emitting, parameters + layer.W, parameters + layer.b, receiving,
+                                <real*> scratch.before, n, layer.n_in)
             if ws.z[l] != ws.a[l] or layer.activation == SOFTMAX:
                 for k in range(n):
                     z[k * lanes] = receiving[k]
@@ -55,7 +60,11 @@ cdef void predict_row(
         # Whole registers: what is left over would be computed one by one.
         whole = (n + FLOATS - 1) // FLOATS * FLOATS
         receiving = buffer + (l % 2) * (model.widest + SLACK)
-        row_product(x, parameters + layer.W, parameters + layer.b, receiving, n, layer.n_in)
+        if l == 1 and mostly_zero(x, layer.n_in, 1):
+            row_product_without_zeros(layer, x, parameters, receiving)
+        else:
+            row_product(x, parameters + layer.W, parameters + layer.b, receiving,
+                        buffer + 2 * (model.widest + SLACK), n, layer.n_in)
         if layer.activation == SOFTMAX:
             softmax_row(receiving, n, whole)
         else:
@@ -72,16 +81,16 @@ cdef void outer_products(
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
     real* parameters, const RuleConstants* constants, real* gradient, bint add,     # as there
-    const real* next, real* sums,       # see below
+    const real* next, real* sums, real* before,     # see below
     real* scratch,              # (rows + 1, widest + SLACK)
 ) noexcept nogil:
     """gradient_tiles for a few samples: a tile's sums would be of a few numbers.
 
     Of one sample the update is all reading and writing, and so is the forward pass of the next one:
     where its inputs are given as `next`, the new weights are multiplied with them as they appear,
-    and `sums` (n_l,) become its z.
+    and `sums` (n_l,) become its z; `before` are those of earlier blocks of terms.
     """
-    cdef Py_ssize_t n_out = layer.n_out, k, s, at = layer.W + j * n_out
+    cdef Py_ssize_t n_out = layer.n_out, k, s, some, at = layer.W + j * n_out
     cdef Py_ssize_t stride = (n_out + SLACK) // lanes * lanes
     a_previous += j * node_stride
     for s in range(rows):       # from panels of nodes to rows
@@ -105,8 +114,13 @@ cdef void outer_products(
                 add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
                              gradient + at + k * n_out, n_out, add or s > 0)
     elif next != NULL:
-        update_ahead_alone(
-            constants, parameters, at, a_previous, scratch, next + j, sums, count, n_out)
+        k = 0
+        while k < count:
+            some = min(count - k, BLOCK_TERMS - (j + k) % BLOCK_TERMS)
+            update_ahead_alone(constants, parameters, at + k * n_out, a_previous + k, scratch,
+                               next + j + k, sums, some, n_out)
+            k += some
+            end_of_block(j + k, layer.n_in, sums, before, n_out)
     elif not SPECIALIZED:
         update_outer(constants, parameters, at, n_out, rows, a_previous, node_stride, row_stride,
                      scratch, stride, count, n_out)

@@ -49,14 +49,14 @@ cdef void choose_update(
     b.cannot_overflow = cannot_overflow(call.rule, b.l1, b.l2, b.a_squares, b.delta_squares)
     b.fused = (b.cannot_overflow and isfinite(b.costs) and block_rows == b.samples.rows
                and b.l1 == 0 and call.options.clip_norm == 0
-               and model.n_parameters * b.samples.rows // (BYTES // model.itemsize)
+               and gradient_work(call, b.samples.rows) // (BYTES // model.itemsize)
                <= MOST_FUSED_WORK)
     if b.fused:
         b.constants[0] = rule_constants(call.rule, b.l2)
         b.constants[1] = rule_constants(call.rule, 0) if b.l2 != 0 else b.constants[0]
     b.next = NULL
     if (b.fused and call.batch_size == 1 and row_by_row(call, 1) and w.team.size == 1
-            and first + 1 < call.data.rows):
+            and call.workspace.inputs == PANELS and first + 1 < call.data.rows):
         b.next = (<const real*> call.data.x
                   + row_of(&call.data, first + 1) * model.layers[1].n_in)
 
@@ -118,6 +118,7 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     cdef BatchState b
     cdef Tiny* t = begin_tiny(w, tag)
     b.next = NULL
+    clear_list_sums(call.workspace, call.model, w.index)
     while first < call.data.rows:
         if call.options.l1 != 0 or call.options.l2 != 0:
             put_back(call, t, tag)      # the penalty reads the flat vector
@@ -147,6 +148,16 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     if w.index == 0:
         call.loss = ((total / all_weight if all_weight != 0 else 0)
                      + (penalties / w.batch if w.batch > 0 else 0))
+
+
+cdef inline Py_ssize_t gradient_work(const Call* call, Py_ssize_t rows) noexcept nogil:
+    """Multiplications of the gradients and their updates, near enough."""
+    cdef Py_ssize_t n_parameters = call.model.n_parameters, listed
+    if call.workspace.inputs != STORED:
+        return n_parameters * rows
+    listed = call.model.layers[1].n_in * call.model.layers[1].n_out
+    return (n_parameters - listed) * rows + <Py_ssize_t> (
+        listed * (1 + rows * call.workspace.share))
 
 
 # --- Predictions -----------------------------------------------------------------------------
@@ -186,11 +197,16 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
                 predict_row(model, <const real*> block.x + i * n_in,
                             <real*> call.out + (first + i) * n_out, <real*> p.a[0])
             continue
-        for i in range((block.rows + lanes - 1) // lanes):
-            panel_of(<const real*> block.x, n_in, &block, i * lanes,
-                     <real*> p.x + i * n_in * lanes, lanes)
         emitting = <const real*> p.x
-        for l in range(1, model.L + 1):
+        if call.workspace.inputs == PANELS:
+            for i in range((block.rows + lanes - 1) // lanes):
+                panel_of(<const real*> block.x, n_in, &block, i * lanes,
+                         <real*> p.x + i * n_in * lanes, lanes)
+        else:
+            emitting = <const real*> p.a[1]
+            if predict_lists(w, &block, <real*> p.list_z, <real*> p.a[1]):
+                return
+        for l in range(1 if call.workspace.inputs == PANELS else 2, model.L + 1):
             receiving = <real*> p.a[l % 2]
             if (block.rows - 1) % lanes < lanes // 2:   # see clear_empty_lanes
                 n = model.layers[l].n_out * lanes
@@ -207,6 +223,18 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
 
 
 # --- Threads ---------------------------------------------------------------------------------
+
+cdef int most_threads(Py_ssize_t allowed, bint chosen, Py_ssize_t gaining) noexcept:
+    """As many as are allowed, but no more than gain where the number is for us to choose."""
+    if chosen:
+        allowed = min(allowed, gaining)
+    return <int> max(<Py_ssize_t> 1, min(allowed, <Py_ssize_t> 1024))
+
+
+cdef inline bint is_1(n_threads) noexcept:
+    """Whether it is 1 itself, which needs no look at the CPUs."""
+    return PyLong_CheckExact(n_threads) and n_threads == 1
+
 
 cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
     """What each thread of a call runs."""

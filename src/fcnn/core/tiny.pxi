@@ -27,7 +27,8 @@ cdef bint takes_tiny(const Call* call, const Model* model) noexcept nogil:
     Dropout has its masks by panels; of a few samples loading would take longer than the rest.
     """
     return (tiny_allowed and is_tiny(model) and call.data.rows > FEW_ROWS
-            and call.options.dropout == NULL and call.trace[0] == NULL)
+            and call.data.begins == NULL and call.options.dropout == NULL
+            and call.trace[0] == NULL)
 
 
 cdef Py_ssize_t padded(const Model* model, Py_ssize_t n) noexcept nogil:

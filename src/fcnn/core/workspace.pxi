@@ -13,21 +13,39 @@ cdef inline void* aligned(void* memory) noexcept nogil:
     return place(&position, 0)
 
 
-cdef Py_ssize_t lay_out_scratch(const Model* model, void* memory, Scratch* s) noexcept nogil:
+cdef inline Py_ssize_t packed_entries(const Model* model) noexcept nogil:
+    """What copy_strips writes, a little past the last strip, if is_copied ever says so."""
+    cdef Py_ssize_t l, deepest = 0
+    for l in range(1, model.L + 1):
+        if model.layers[l].row_stride == NR or model.layers[l].n_out > PACKED_NODES:
+            deepest = max(deepest, model.layers[l].n_in)
+    return PACKED_NODES * (deepest + 1) + MR
+
+
+cdef Py_ssize_t lay_out_scratch(
+    const Workspace* ws, const Model* model, void* memory, Scratch* s,
+) noexcept nogil:
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
-    s.packed = place(&position, 2 * PACK_BYTES * model.deepest)
+    s.packed = place(&position, packed_entries(model) * size)
     s.y = place(&position, (model.layers[model.L].n_out + 1) * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
-    s.ahead = place(&position, row)
+    s.before = <char*> s.row[1] + row
+    s.ahead[0] = place(&position, 2 * row)
+    s.ahead[1] = <char*> s.ahead[0] + row
+    if ws.inputs != PANELS:
+        s.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
+        s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
+        s.touched = <char*> place(&position, ws.nodes_per_item)
+        s.begun = <int64_t*> place(&position, ws.rows * sizeof(int64_t))
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 
 cdef Scratch scratch_of(const Workspace* ws, const Model* model, int index) noexcept nogil:
     cdef Scratch s
-    lay_out_scratch(model, <char*> ws.scratch + index * ws.scratch_bytes, &s)
+    lay_out_scratch(ws, model, <char*> ws.scratch + index * ws.scratch_bytes, &s)
     return s
 
 
@@ -40,9 +58,11 @@ cdef Py_ssize_t lay_out(
     const Model* model, Workspace* ws,
     void* memory,               # NULL to count its bytes alone
     bint backward, bint every_z, const double* dropout, int threads,
-    int vectors,                # as long as the parameters: the gradient, and copies of three
+    bint tiny,                  # whether its steps go that way
+    int in_panels,              # vectors as long as the parameters: what the call moves there,
+    int vectors,                # and the gradient, and copies of three
 ) noexcept nogil:
-    """Give a workspace, whose rows are known, its memory; return how many bytes."""
+    """Give a workspace, whose rows and inputs are known, its memory; return how many bytes."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, n, L = model.L, rows = ws.rows, lanes = model.lanes, size = model.itemsize
     cdef void** a = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
@@ -58,7 +78,8 @@ cdef Py_ssize_t lay_out(
         memset(part, 0, sizeof(part))
         if l < L and dropout != NULL and dropout[l] > 0:
             part[4] = place(&position, rows * n * size)
-        part[0] = part[1] = place(&position, rows * n * size)
+        part[0] = part[1] = place(
+            &position, rows * n * size if l > 0 or ws.inputs != STORED else 0)
         if l > 0:
             # The loss is computed from the output's z; a hidden z is kept where sigma' reads it.
             own_z = l == L or every_z or part[4] != NULL or (
@@ -82,11 +103,14 @@ cdef Py_ssize_t lay_out(
     ws.normalizer = place(&position, rows * size)
     ws.costs = <double*> place(&position, rows // lanes * sizeof(double))
     ws.squares = <double*> place(&position, 2 * (rows // lanes) * sizeof(double))
-    ws.scratch_bytes = lay_out_scratch(model, NULL, &scratch)
+    if ws.inputs != PANELS:
+        ws.lists = <List*> place(&position, rows * sizeof(List))
+    if ws.inputs == LISTS:
+        ws.nodes = <int32_t*> place(&position, rows * model.layers[1].n_in * sizeof(int32_t))
+    ws.scratch_bytes = lay_out_scratch(ws, model, NULL, &scratch)
     ws.scratch = place(&position, threads * ws.scratch_bytes)
-    ws.tiny = NULL
-    if backward and is_tiny(model):
-        ws.tiny = lay_out_tiny(model, rows, &position, memory != NULL)
+    ws.tiny = lay_out_tiny(model, rows, &position, memory != NULL) if tiny else NULL
+    ws.weights = place(&position, in_panels * vector_bytes(model)) if in_panels > 0 else NULL
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
     ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL
@@ -134,6 +158,8 @@ cdef struct Needs:              # of a call, to its workspace
     int threads
     bint backward
     bint every_z
+    bint tiny
+    int in_panels               # vectors that it moves there
 
 cdef struct Kept:               # before a workspace, in the same memory
     Py_ssize_t size             # of all of it
@@ -187,18 +213,24 @@ cdef int open_workspace(
     """Give a call its workspace; `keep` takes back its memory."""
     cdef Kept* k = <Kept*> take_kept(kept)
     cdef Py_ssize_t size
+    cdef double share = ws.share
     if (k != NULL and dropout == NULL and k.needs.rows == needs.rows
             and k.needs.batch_size == needs.batch_size and k.needs.threads == needs.threads
-            and k.needs.backward == needs.backward and k.needs.every_z == needs.every_z):
+            and k.needs.backward == needs.backward and k.needs.every_z == needs.every_z
+            and k.needs.tiny == needs.tiny and k.needs.in_panels == needs.in_panels
+            and k.workspace.inputs == ws.inputs
+            and k.workspace.nodes_per_item == ws.nodes_per_item):
         # As the call before left it: what that never wrote, and cleared, is not written now.
         ws[0] = k.workspace
+        ws.share = share
         return 0
     ws.rows = block_rows(model, needs.batch_size, needs.backward)
-    size = sizeof(Kept) + lay_out(model, ws, NULL, needs.backward, needs.every_z, dropout,
-                                  needs.threads, needs.backward)
+    size = sizeof(Kept) + lay_out(
+        model, ws, NULL, needs.backward, needs.every_z, dropout, needs.threads, needs.tiny,
+        needs.in_panels, needs.backward)
     k = <Kept*> enlarged(k, size)
-    lay_out(model, ws, k + 1, needs.backward, needs.every_z, dropout, needs.threads,
-            needs.backward)
+    lay_out(model, ws, k + 1, needs.backward, needs.every_z, dropout, needs.threads, needs.tiny,
+            needs.in_panels, needs.backward)
     clear_empty_lanes(model, ws, needs.rows, needs.batch_size)
     ws.memory = k
     if dropout == NULL:         # which has masks in some layers
@@ -210,8 +242,8 @@ cdef int open_workspace(
 # --- Of predictions --------------------------------------------------------------------------
 
 cdef inline Py_ssize_t few_entries(const Model* model) noexcept nogil:
-    """What predict_row writes: two layers in turn."""
-    return 2 * (model.widest + SLACK)
+    """What predict_row writes: two layers in turn, and sums of earlier blocks of terms."""
+    return 3 * (model.widest + SLACK)
 
 
 cdef Py_ssize_t prediction_rows(const Model* model, Py_ssize_t rows) noexcept nogil:
@@ -232,7 +264,8 @@ cdef Py_ssize_t lay_out_prediction(
     # A last block of few rows goes row by row, in the same place.
     p.a[0] = place(&position, max(2 * rows * model.widest, few_entries(model)) * size)
     p.a[1] = <char*> p.a[0] + rows * model.widest * size
-    p.packed = place(&position, 2 * PACK_BYTES * model.deepest)
+    p.packed = place(&position, packed_entries(model) * size)
+    p.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 

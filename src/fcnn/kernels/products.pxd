@@ -28,25 +28,51 @@ from fcnn.kernels.vector cimport (
 
 
 cdef enum:
-    # Nodes whose weights are copied together before the forward pass multiplies with them: read in
-    # place, a node's weights are a row of W apart, and where that is a power of two they push each
-    # other out of the cache (784-1024, 256 samples, Zen 3, AVX2: 39 GFLOP/s in place, 94 copied).
-    PACK_BYTES = 96
+    # After so many terms a sum is added to those before and starts anew: its error grows with the
+    # length of a block and the number of blocks, instead of their product (n_0 = 100,000, float32:
+    # 6e-6 of the sum instead of 2e-4). Panels of nodes and of samples divide it.
+    BLOCK_TERMS = 256
 
 
 cdef enum Layout:               # of A
     A_COLUMNS                   # A[k * stride + i]: W in the forward pass
-    A_ROWS                      # A[i * stride + k]: W in the delta recursion, samples in place
-    A_PANELS                    # A[panel * stride + i * lanes + k]: a in the gradient
+    A_ROWS                      # A[k + k / run * jump + i * stride]: W in the delta recursion, and
+                                # samples in place
+    A_PANELS                    # the same with a stride of `lanes`: a in the gradient
 
 cdef enum Finish:
     STORE                       # C = the sums
     SGD_UPDATE                  # C <- C + descent (sums + decay C): the plain update of weights
 
 
+cdef inline void add_products(
+    Layout layout, Py_ssize_t rows, Py_ssize_t vectors, const real* A, Py_ssize_t stride,
+    const real* B, vector (*total)[VECTORS], const vector* tag,
+) noexcept nogil:
+    """One turn of micro_kernel: the products of one k."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    cdef Py_ssize_t one = lanes // VECTORS, i, j
+    cdef vector b[VECTORS]
+    cdef vector a
+    for j in range(vectors):
+        b[j] = load(B + j * one, tag)
+    for i in range(rows):
+        if layout == A_COLUMNS:
+            a = spread(A[i], tag)
+        elif layout == A_ROWS:
+            a = spread(A[i * stride], tag)
+        elif layout == A_PANELS:
+            a = spread(A[i * lanes], tag)
+        else:
+            trap()
+        for j in range(vectors):
+            total[i][j] = vector_multiply_add(a, b[j], total[i][j])
+
+
 cdef inline void micro_kernel(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,   # constant at every call
     const real* A, Py_ssize_t stride,                   # IN
+    Py_ssize_t run, Py_ssize_t jump,    # see Layout; they do not matter to A_COLUMNS
     const real* B,              # IN (depth, lanes)
     real* C, Py_ssize_t C_stride,       # OUT (rows, lanes)
     Py_ssize_t depth, const real* bias,
@@ -54,40 +80,54 @@ cdef inline void micro_kernel(
 ) noexcept nogil:
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
     cdef Py_ssize_t one = lanes // VECTORS
-    cdef Py_ssize_t i, j, _k, span, most = lanes
+    cdef Py_ssize_t i, j, block, span, _k
+    cdef bint later = False     # whether there were blocks before
     cdef vector total[MR][VECTORS]
-    cdef vector b[VECTORS]
-    cdef vector a
+    cdef vector before[MR][VECTORS]
     for i in range(rows):
         for j in range(vectors):
             if layout == A_ROWS and bias != NULL:
                 total[i][j] = load(bias + j * one, tag)
             else:
                 total[i][j] = spread(bias[i] if layout == A_COLUMNS else <real> 0, tag)
-    opaque(most)        # of a loop of at most 8 turns GCC would make 8 copies that spill
-    while depth > 0:
-        span = min(depth, most) if layout == A_PANELS else depth
-        for _k in range(span):
+    while True:
+        block = min(depth, <Py_ssize_t> BLOCK_TERMS)
+        depth -= block
+        if layout == A_COLUMNS:
+            for _k in range(block // 2):
+                # Two terms in a turn; four would spill. The stride is hidden from GCC, which would
+                # keep its multiples, too.
+                add_products(layout, rows, vectors, A, stride, B, total, tag)
+                opaque(stride)
+                A += stride
+                add_products(layout, rows, vectors, A, stride, B + lanes, total, tag)
+                A += stride
+                B += 2 * lanes
+            if block % 2 == 1:
+                add_products(layout, rows, vectors, A, stride, B, total, tag)
+                A += stride
+                B += lanes
+        else:
+            while block > 0:
+                span = min(block, run)
+                opaque(span)    # of a loop of at most 8 turns GCC would make 8 copies that spill
+                for _k in range(span):
+                    add_products(layout, rows, vectors, A, stride, B, total, tag)
+                    A += 1
+                    B += lanes
+                A += jump
+                block -= span
+        if depth == 0:
+            break
+        for i in range(rows):
             for j in range(vectors):
-                b[j] = load(B + j * one, tag)
-            for i in range(rows):
-                if layout == A_COLUMNS:
-                    a = spread(A[i], tag)
-                elif layout == A_ROWS:
-                    a = spread(A[i * stride], tag)
-                elif layout == A_PANELS:
-                    a = spread(A[i * lanes], tag)
-                else:
-                    trap()
-                for j in range(vectors):
-                    total[i][j] = vector_multiply_add(a, b[j], total[i][j])
-            A += stride if layout == A_COLUMNS else 1
-            B += lanes
-        if layout == A_PANELS:
-            A += stride - lanes
-        depth -= span
+                before[i][j] = total[i][j] + (before[i][j] if later else spread(<real> 0, tag))
+                total[i][j] = spread(<real> 0, tag)
+        later = True
     for i in range(rows):
         for j in range(vectors):
+            if later:
+                total[i][j] = before[i][j] + total[i][j]
             if finish == SGD_UPDATE:
                 total[i][j] = descended(load(C + j * one, tag), total[i][j],
                                         spread(descent, tag), spread(decay, tag))
@@ -97,62 +137,63 @@ cdef inline void micro_kernel(
 
 cdef inline void micro_tile_rows(
     Layout layout, Py_ssize_t rows, Py_ssize_t vectors,
-    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
-    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
-    const vector* tag,
+    const real* A, Py_ssize_t stride, Py_ssize_t run, Py_ssize_t jump, const real* B,
+    real* C, Py_ssize_t C_stride, Py_ssize_t depth, const real* bias,
+    Finish finish, real descent, real decay, const vector* tag,
 ) noexcept nogil:
     """Name the number of rows, which makes it a constant."""
     if not SPECIALIZED:
-        micro_kernel(layout, rows, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, rows, vectors, A, stride, run, jump, B, C, C_stride, depth, bias,
+                     finish, descent, decay, tag)
     elif rows == MR:
-        micro_kernel(layout, MR, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, MR, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif rows == 1:
-        micro_kernel(layout, 1, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 1, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 2 and rows == 2:
-        micro_kernel(layout, 2, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 2, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 3 and rows == 3:
-        micro_kernel(layout, 3, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 3, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 4 and rows == 4:
-        micro_kernel(layout, 4, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 4, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 5 and rows == 5:
-        micro_kernel(layout, 5, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 5, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 6 and rows == 6:
-        micro_kernel(layout, 6, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 6, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     elif MR > 7 and rows == 7:
-        micro_kernel(layout, 7, vectors, A, stride, B, C, C_stride, depth, bias, finish, descent,
-                     decay, tag)
+        micro_kernel(layout, 7, vectors, A, stride, run, jump, B, C, C_stride, depth, bias, finish,
+                     descent, decay, tag)
     else:
         trap()
 
 
 cdef inline void micro_tile(
     Layout layout, Py_ssize_t rows, bint narrow,
-    const real* A, Py_ssize_t stride, const real* B, real* C, Py_ssize_t C_stride,
-    Py_ssize_t depth, const real* bias, Finish finish, real descent, real decay,
+    const real* A, Py_ssize_t stride, Py_ssize_t run, Py_ssize_t jump, const real* B,
+    real* C, Py_ssize_t C_stride, Py_ssize_t depth, const real* bias,
+    Finish finish, real descent, real decay,
 ) noexcept nogil:
     """A tile of up to MR rows; a narrow one computes the first half of the lanes."""
     if real is float:
         if narrow:
-            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias,
-                            finish, descent, decay, <float_vector*> NULL)
+            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, run, jump, B, C, C_stride, depth,
+                            bias, finish, descent, decay, <float_vector*> NULL)
         else:
-            micro_tile_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias,
-                            finish, descent, decay, <float_vector*> NULL)
+            micro_tile_rows(layout, rows, VECTORS, A, stride, run, jump, B, C, C_stride, depth,
+                            bias, finish, descent, decay, <float_vector*> NULL)
     else:
         if narrow:
-            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, B, C, C_stride, depth, bias,
-                            finish, descent, decay, <double_vector*> NULL)
+            micro_tile_rows(layout, rows, VECTORS // 2, A, stride, run, jump, B, C, C_stride, depth,
+                            bias, finish, descent, decay, <double_vector*> NULL)
         else:
-            micro_tile_rows(layout, rows, VECTORS, A, stride, B, C, C_stride, depth, bias,
-                            finish, descent, decay, <double_vector*> NULL)
+            micro_tile_rows(layout, rows, VECTORS, A, stride, run, jump, B, C, C_stride, depth,
+                            bias, finish, descent, decay, <double_vector*> NULL)
 
 
 cdef struct Tiles:              # how rows are shared among tiles
@@ -182,18 +223,30 @@ cdef inline void row_kernel(
     real* C,                    # OUT
     Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, k
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, _k, block
+    cdef bint later = False     # as in micro_kernel
     cdef vector total[8]
+    cdef vector before[8]
     cdef vector a
     for j in range(vectors):
         total[j] = load(bias + j * one, tag)
-    for k in range(depth):
-        a = spread(A[k], tag)
+    while True:
+        block = min(depth, <Py_ssize_t> BLOCK_TERMS)
+        depth -= block
+        for _k in range(block):
+            a = spread(A[0], tag)
+            for j in range(vectors):
+                total[j] = vector_multiply_add(a, load(B + j * one, tag), total[j])
+            A += 1
+            B += stride
+        if depth == 0:
+            break
         for j in range(vectors):
-            total[j] = vector_multiply_add(a, load(B + j * one, tag), total[j])
-        B += stride
+            before[j] = total[j] + (before[j] if later else spread(<real> 0, tag))
+            total[j] = spread(<real> 0, tag)
+        later = True
     for j in range(vectors):
-        store(C + j * one, total[j])
+        store(C + j * one, before[j] + total[j] if later else total[j])
 
 
 cdef inline void narrow_row_product(
@@ -231,17 +284,38 @@ cdef inline void narrow_row_product(
         width = min(width, vectors - width)
 
 
+cdef inline void end_of_block(
+    Py_ssize_t done, Py_ssize_t depth,  # terms in the sums so far, and in all
+    real* sums, real* before,   # IN, OUT (n,)
+    Py_ssize_t n,
+) noexcept nogil:
+    """Where a block of terms is at its end: sums that are kept in memory, see BLOCK_TERMS."""
+    cdef Py_ssize_t j
+    if depth <= BLOCK_TERMS:
+        return
+    if done == depth:
+        for j in range(n):
+            sums[j] += before[j]
+    elif done == BLOCK_TERMS:
+        for j in range(n):
+            before[j] = sums[j] + 0     # as in a tile: not -0
+            sums[j] = 0
+    elif done % BLOCK_TERMS == 0:
+        for j in range(n):
+            before[j] += sums[j]
+            sums[j] = 0
+
+
 cdef inline void row_product(
     const real* A,              # IN (depth,)
     const real* B,              # IN (depth, columns), followed by SLACK entries
     const real* bias,           # IN (columns,), followed by SLACK entries
     real* C,                    # OUT (columns,), followed by SLACK entries
+    real* before,               # (columns,) for sums of earlier blocks
     Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
     """C_j = bias_j + sum_k A_k B_kj, the lanes over j."""
-    cdef Py_ssize_t j, k, quads = depth // 4
-    cdef const real* row
-    cdef real total, a_0, a_1, a_2, a_3
+    cdef Py_ssize_t first = 0, last
     if columns * <Py_ssize_t> sizeof(real) <= 16 * BYTES:
         if real is float:
             narrow_row_product(A, B, bias, C, columns, depth, <float_vector*> NULL)
@@ -251,6 +325,20 @@ cdef inline void row_product(
     # Wide rows are read from end to end: parts would read some of each and come back later for
     # the rest (1 x 1024 x 1024, Zen 3: 6 GFLOP/s by parts, 31 so).
     memcpy(C, bias, columns * sizeof(real))
+    while first < depth:
+        last = min(first + BLOCK_TERMS, depth)
+        add_wide_rows(A + first, B + first * columns, C, columns, last - first)
+        end_of_block(last, depth, C, before, columns)
+        first = last
+
+
+cdef inline void add_wide_rows(
+    const real* A, const real* B, real* C, Py_ssize_t columns, Py_ssize_t depth,
+) noexcept nogil:
+    """C_j <- C_j + sum_k A_k B_kj."""
+    cdef Py_ssize_t j, k, quads = depth // 4
+    cdef const real* row
+    cdef real total, a_0, a_1, a_2, a_3
     for k in range(quads):
         row = B + 4 * k * columns
         a_0 = A[4 * k]

@@ -295,6 +295,26 @@ cdef inline void update_block(
             second += stride
 
 
+cdef inline void update_and_multiply_vector(
+    Form form, Py_ssize_t height, bint whole,   # constant at every call
+    const vector* c, real* parameter, real* first, real* second, Py_ssize_t stride,
+    const vector* emitted, const vector* emitting, const real* delta, real* sums, Py_ssize_t n,
+    const vector* tag,
+) noexcept nogil:
+    """See update_ahead: n columns, which are a register full where `whole`."""
+    cdef Py_ssize_t i, at = 0
+    cdef vector d = load(delta, tag)
+    cdef vector total = load(sums, tag)
+    for i in range(height):
+        total = vector_multiply_add(
+            emitting[i],
+            update_vector(form, c, parameter + at, emitted[i] * d, first + at, second + at, n,
+                          whole, tag),
+            total)
+        at += stride
+    store(sums, total)
+
+
 cdef inline void update_and_multiply(
     Form form, Py_ssize_t height,       # constant at every call
     const vector* c, real* parameter, real* first, real* second, Py_ssize_t stride,
@@ -302,25 +322,19 @@ cdef inline void update_and_multiply(
     const vector* tag,
 ) noexcept nogil:
     """See update_ahead."""
-    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), i, j = 0, at
+    cdef Py_ssize_t lanes = BYTES // <Py_ssize_t> sizeof(real), i, j = 0
     cdef vector emitted[ROWS_AHEAD]
     cdef vector emitting[ROWS_AHEAD]
-    cdef vector d, total
     for i in range(height):
         emitted[i] = spread(a[i], tag)
         emitting[i] = spread(next[i], tag)
-    while j < columns:
-        d = load(delta + j, tag)
-        total = load(sums + j, tag)
-        for i in range(height):
-            at = i * stride + j
-            total = vector_multiply_add(
-                emitting[i],
-                update_vector(form, c, parameter + at, emitted[i] * d, first + at, second + at,
-                              columns - j, j + lanes <= columns, tag),
-                total)
-        store(sums + j, total)
+    while j + lanes <= columns:
+        update_and_multiply_vector(form, height, True, c, parameter + j, first + j, second + j,
+                                   stride, emitted, emitting, delta + j, sums + j, lanes, tag)
         j += lanes
+    if j < columns:
+        update_and_multiply_vector(form, height, False, c, parameter + j, first + j, second + j,
+                                   stride, emitted, emitting, delta + j, sums + j, columns - j, tag)
 
 
 cdef inline void update_block_ahead(

@@ -13,7 +13,6 @@ from sklearn.utils.optimize import _check_optimize_result
 
 from fcnn._dispatch import core
 from fcnn._views import layer_views
-from fcnn.sklearn._samples import dense, parts
 
 if TYPE_CHECKING:
     from fcnn.sklearn._monitor import Monitor
@@ -70,25 +69,13 @@ def minimize(
 def _gradients(
     estimator: Perceptron, X: Any, y: Array, weight: Array | None
 ) -> tuple[float, Array]:
-    """Return the core's mean loss and its gradient, part by part."""
-    network, threads, loss, total = estimator.network_, estimator._threads(), 0.0, 0.0
-    gradient = np.zeros(network.num_parameters)
-    own = estimator._own_loss()
-    for part in parts(X, network.dtype):
-        rows = dense(X[part], network.dtype)
-        some = None if weight is None else weight[part]
-        share = float(len(rows) if some is None else some.sum())
-        if own is not None:
-            outputs = network.predict(rows, n_threads=threads)
-            mean, dCda = own(outputs, y[part], some)
-            # The squared error's derivative with respect to a is a - y, over the samples.
-            pseudo = outputs - len(rows) * dCda
-            _, slope = core.Network.gradients(network, rows, pseudo, None, threads)
-        else:
-            mean, slope = core.Network.gradients(network, rows, y[part], some, threads)
-        if len(rows) == X.shape[0]:
-            return mean, slope
-        loss += share * mean
-        gradient += share * slope
-        total += share
-    return loss / total, gradient / total
+    """Return the core's mean loss and its gradient."""
+    network, threads, own = estimator.network_, estimator._threads(), estimator._own_loss()
+    if own is None:
+        return core.Network.gradients(network, X, y, weight, threads)
+    outputs = network.outputs(X, threads)
+    mean, dCda = own(outputs, y, weight)
+    # The squared error's derivative with respect to a is a - y, over the samples.
+    pseudo = outputs - len(X) * dCda
+    _, slope = core.Network.gradients(network, X, pseudo, None, threads)
+    return mean, slope

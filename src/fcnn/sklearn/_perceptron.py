@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import check_random_state
@@ -30,7 +29,6 @@ from fcnn.network import Network
 from fcnn.sklearn._lbfgs import minimize
 from fcnn.sklearn._losses import Loss, OwnLoss
 from fcnn.sklearn._monitor import Monitor
-from fcnn.sklearn._samples import dense, inputs, parts
 from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, train
 
 Array = NDArray[Any]
@@ -221,24 +219,22 @@ class Perceptron(BaseEstimator):
     def _prepared(
         self, X: Any, y: Array, weight: Array | None, smoothing: float = 0.0
     ) -> tuple[Any, Array, Array | None]:
-        """Return samples, targets and sample weights as `parts` and the core take them."""
+        """Return samples, targets and sample weights as the core takes them."""
         dtype = self.network_.dtype
         if weight is not None:
             weight = check.cast("sample_weight", weight, dtype)
-        return inputs(X, dtype), self._targets(y, smoothing), weight
+        return (
+            check.as_any_inputs("X", X, self.network_.sizes[0], dtype),
+            self._targets(y, smoothing),
+            weight,
+        )
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> Array:
         """Return the activations of the output layer, shape (n_samples, n_outputs)."""
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         network, threads = self.network_, self._threads()
-        if not issparse(X):
-            return network.predict(X, n_threads=threads)
-        outputs = np.empty((X.shape[0], network.sizes[-1]), network.dtype)
-        X = X.tocsr()
-        for part in parts(X, network.dtype):
-            outputs[part] = network.predict(dense(X[part], network.dtype), n_threads=threads)
-        return outputs
+        return network.predict(X, n_threads=threads)
 
     # --- The loss --------------------------------------------------------------------------------
 
@@ -268,18 +264,10 @@ class Perceptron(BaseEstimator):
 
     def _mean_loss(self, X: Any, y: Array, weight: Array | None) -> float:
         """Return the loss without its penalty, as scikit-learn defines it."""
-        network, threads, total, loss = self.network_, self._threads(), 0.0, 0.0
-        own = self._own_loss()
-        for part in parts(X, network.dtype):
-            rows = dense(X[part], network.dtype)
-            some = None if weight is None else weight[part]
-            share = float(len(rows) if some is None else some.sum())
-            mean, outputs = network.loss_and_outputs(rows, y[part], some, threads)
-            if own is not None:
-                mean, _ = own(outputs, y[part], some)
-            loss += share * mean
-            total += share
-        return float(loss / total * self._scale() + self._mean_constant(y, weight))
+        mean, outputs = self.network_.loss_and_outputs(X, y, weight, self._threads())
+        if (own := self._own_loss()) is not None:
+            mean, _ = own(outputs, y, weight)
+        return float(mean * self._scale() + self._mean_constant(y, weight))
 
     # --- Training --------------------------------------------------------------------------------
 

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -19,7 +18,6 @@ from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOpti
 from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
-from fcnn.sklearn._samples import dense, parts
 
 if TYPE_CHECKING:
     from fcnn.network import Network
@@ -208,37 +206,9 @@ def _epoch(
             _step_of_own_loss(estimator, own, X, y, weight, rows, losses[i], seed + i, options)
         return
     options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
-    calls = _calls(X, y, weight, order, size, losses, network.dtype)
-    for i, (some_X, some_y, some_order, some_weight, some_losses) in enumerate(calls):
-        network.train_epoch(
-            some_X, some_y, rule, size, some_order, some_weight, threads, options,
-            batch_losses=some_losses, seed=seed + i,
-        )  # fmt: skip
-
-
-def _calls(
-    X: Any,
-    y: Array,
-    weight: Array | None,
-    order: Array,
-    size: int,
-    losses: Array,
-    dtype: np.dtype[Any],
-) -> Iterator[tuple[Array, Array, Array | None, Array | None, Array]]:
-    """Yield (X, y, order, weight, losses) for each call of the core: one for dense samples."""
-    if not issparse(X):
-        yield X, y, order, weight, losses
-        return
-    for part in parts(X, dtype, size):
-        rows = order[part]
-        some = None if weight is None else weight[rows]
-        yield (
-            dense(X[rows], dtype),
-            y[rows],
-            None,
-            some,
-            losses[part.start // size : -(-part.stop // size)],
-        )
+    network.train_epoch(
+        X, y, rule, size, order, weight, threads, options, batch_losses=losses, seed=seed
+    )
 
 
 def _step_of_own_loss(
@@ -254,7 +224,7 @@ def _step_of_own_loss(
 ) -> None:
     """Make the update of one batch with a loss that the core does not know."""
     network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
-    X = dense(X[rows], network.dtype)
+    X = X[rows]
     some = None if weight is None else weight[rows]
     l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
     outputs = network.outputs(X, threads, options.dropout, seed)
