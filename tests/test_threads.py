@@ -339,6 +339,10 @@ def test_as_many_as_gain(core, sizes, rows, batch_size, count):
     network = Network(sizes, activations, "cross_entropy", "float32")
     panels = max(1, batch_size // core.micro_tile_shape()[2])
     assert core.chosen_threads(network, rows, batch_size) == min(count, panels)
+    chosen = core.chosen_threads(network, rows, batch_size, in_panels=True)
+    assert chosen >= min(count, panels)
+    if sizes[1] == 1024:  # in panels little is exchanged
+        assert chosen == min(8, panels)
 
 
 # --- The environment variable --------------------------------------------------------------------

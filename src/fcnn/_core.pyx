@@ -147,17 +147,19 @@ cdef void forward_layer(
     const real* a_previous,     # IN a^(l-1): panels (n_(l-1), lanes)
     real* z, real* a,           # OUT panels (n_l, lanes); may be the same
     real* normalizer,           # OUT (rows,) of the softmax, or NULL
-    Py_ssize_t rows, Py_ssize_t lanes, real* packed, Worker* w,
+    Py_ssize_t rows, Py_ssize_t lanes,
+    Py_ssize_t first, Py_ssize_t end,   # nodes of l; all of them for a softmax
+    real* packed, Worker* w,
 ) noexcept nogil:
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
+    cdef Py_ssize_t size, p, t, i, at, height, stride = layer.row_stride
     cdef bint copied = is_copied(layer, panels, sizeof(real))
     cdef Py_ssize_t most = NR if stride == NR and not copied else PACKED_NODES
     cdef Tiles tiles
     cdef const real* W
     cdef const real* A
-    while first < n_out:
+    while first < end:
         size = min(most, n_out - first)
         tiles = shared_by_tiles(size)
         W = parameters + weight_at(layer, 0, first)
@@ -391,6 +393,21 @@ cdef void apply_or_accumulate(
 
 # --- The two phases of a step ----------------------------------------------------------------
 
+cdef bint first_layer_by_nodes(const Worker* w, Py_ssize_t rows) noexcept nogil:
+    """Whether each thread has nodes of layer 1 of its own, instead of samples."""
+    cdef const Model* model = w.call.model
+    cdef Py_ssize_t panels = (model.layers[1].n_out + NR - 1) // NR
+    return (w.team.size > 1 and model.L > 1 and model.in_panels and rows > FEW_ROWS
+            and w.call.workspace.inputs == PANELS
+            and (panels % w.team.size == 0 or panels >= 4 * w.team.size))
+
+
+cdef Py_ssize_t nodes_from(const Worker* w, int index) noexcept nogil:
+    """The first node of layer 1 that a thread has."""
+    cdef const Layer* layer = &w.call.model.layers[1]
+    return min((layer.n_out + NR - 1) // NR * index // w.team.size * NR, layer.n_out)
+
+
 cdef void sample_phase(
     Worker* w, const Samples* block, double scale,
     Py_ssize_t done,            # rows of the call before the block
@@ -406,7 +423,8 @@ cdef void sample_phase(
     cdef const real* parameters = <const real*> model.parameters
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
-    if rows <= 0:
+    cdef bint by_nodes = first_layer_by_nodes(w, block.rows), begun     # with layer 1
+    if rows <= 0 and not by_nodes:
         return
     if ws.inputs != PANELS:
         begin_lists(ws, &scratch, model.layers[1].n_in, first * lanes, tag)
@@ -416,19 +434,31 @@ cdef void sample_phase(
         if ws.inputs == PANELS:
             panels_of_inputs(model, block, ws, first, last, tag)
             drop_layer(w, 0, first, last, tag)
+            if by_nodes:
+                if stop_at_barrier(w):
+                    return
+                layer = &model.layers[1]
+                forward_layer(
+                    layer, parameters, <const real*> ws.a[0], <real*> ws.z[1], <real*> ws.a[1],
+                    <real*> NULL, block.rows, lanes, nodes_from(w, w.index),
+                    nodes_from(w, w.index + 1), <real*> scratch.packed, w)
+                if stop_at_barrier(w) or rows <= 0:
+                    return
         else:
             forward_lists(w, block, &scratch, first, last, tag)
-            if L > 1:
-                drop_layer(w, 1, first, last, tag)
             if w.stop:
                 return
-        for l in range(1 if ws.inputs == PANELS else 2, L + 1):
+        begun = ws.inputs != PANELS or by_nodes
+        if begun and L > 1:
+            drop_layer(w, 1, first, last, tag)
+        for l in range(2 if begun else 1, L + 1):
             layer = &model.layers[l]
             forward_layer(
                 layer, parameters, <const real*> ws.a[l - 1] + first * layer.n_in * lanes,
                 <real*> ws.z[l] + first * layer.n_out * lanes,
                 <real*> ws.a[l] + first * layer.n_out * lanes,
-                <real*> ws.normalizer + first * lanes, rows, lanes, <real*> scratch.packed, w)
+                <real*> ws.normalizer + first * lanes, rows, lanes, 0, layer.n_out,
+                <real*> scratch.packed, w)
             if l < L:
                 drop_layer(w, l, first, last, tag)
             if w.stop:
@@ -473,11 +503,27 @@ cdef void weight_phase(
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = next_item(w.team), count
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
+    cdef bint by_nodes = first_layer_by_nodes(w, rows)
     if row_by_row(w.call, rows):
         prefetch_rows(ahead)
     if ws.inputs != PANELS:
         memset(scratch.begun, 0, rows * sizeof(int64_t))
-    for l in range(model.L, 0, -1):
+    if by_nodes:
+        layer = &model.layers[1]
+        j = 0
+        while j < layer.n_in:
+            count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
+            k = nodes_from(w, w.index)
+            while k < nodes_from(w, w.index + 1):
+                gradient_tiles(
+                    layer, <const real*> ws.a[0], <const real*> ws.delta_rows[1], rows,
+                    ws.rows, lanes, j, count, k, <real*> model.parameters,
+                    constants, <real*> ws.gradient, add, ahead)
+                if constants == NULL and should_stop(w, rows * count * lanes):
+                    return
+                k += lanes
+            j += count
+    for l in range(model.L, 1 if by_nodes else 0, -1):
         layer = &model.layers[l]
         j = 0
         while j < layer.n_in:

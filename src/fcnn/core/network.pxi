@@ -268,13 +268,16 @@ cdef class Network:
         """Multiplications of a forward pass, near enough; without overflow."""
         return min(rows, <Py_ssize_t> 1 << 30) * min(self.model.n_parameters, <Py_ssize_t> 1 << 30)
 
-    cdef int team_size(self, n_threads, Py_ssize_t rows, Py_ssize_t block) except -1:
+    cdef int team_size(
+        self, n_threads, Py_ssize_t rows, Py_ssize_t block, bint in_panels,
+    ) except -1:
         """How many threads: as many as were asked for, or as many as gain by it."""
         cdef Py_ssize_t gaining = min(
             self.multiplications(block) // WORTH_WAITING, block // self.model.lanes)
         if is_1(n_threads) or n_threads is None and self.multiplications(rows) < WORTH_THREADS:
             return 1
-        if self.model.n_parameters > EXCHANGED_AT_LEISURE:
+        # In panels no two threads write to one cache line, and layer 1 stays where it is.
+        if not in_panels and self.model.n_parameters > EXCHANGED_AT_LEISURE:
             gaining = min(gaining, block // WORTH_EXCHANGING)
         return most_threads(self._threads(n_threads), n_threads is None, gaining)
 
@@ -312,16 +315,18 @@ cdef class Network:
             call.model = &self.model
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
+        moved.count = vectors_in_panels(call)
         needs.threads = self.team_size(
-            n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward))
+            n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward),
+            moved.count > 0)
         needs.tiny = backward and takes_tiny(call, &self.model) and (
             needs.threads == 1 or self.multiplications(call.batch_size) < WORTH_LEAVING_TINY)
         if needs.tiny:
             needs.threads = 1
+            moved.count = 0
         needs.backward = backward
         needs.every_z = call.trace[0] != NULL
         choose_inputs(call, &ws, needs.tiny)
-        moved.count = 0 if needs.tiny else vectors_in_panels(call)
         if moved.count > 0:
             moved.model = seen_in_panels(call.model)
             call.model = &moved.model

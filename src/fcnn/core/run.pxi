@@ -212,7 +212,8 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
                 n = model.layers[l].n_out * lanes
                 memset(receiving + (block.rows - 1) // lanes * n, 0, n * sizeof(real))
             forward_layer(&model.layers[l], <const real*> model.parameters, emitting, receiving,
-                          receiving, <real*> NULL, block.rows, lanes, <real*> p.packed, w)
+                          receiving, <real*> NULL, block.rows, lanes, 0, model.layers[l].n_out,
+                          <real*> p.packed, w)
             if w.stop:
                 return
             emitting = receiving
