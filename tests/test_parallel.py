@@ -8,6 +8,7 @@ import pytest
 from conftest import TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
+from fcnn._validation import StepOptions
 
 THREADS = (2, 3, 4, 8)
 
@@ -44,6 +45,22 @@ def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_
             twin.train_epoch(X, y, optimizer, batch_size, order, weight, threads) for _ in range(2)
         ]
         results.append((losses, twin.parameters.tobytes(), [v.tobytes() for v in optimizer._state]))
+    assert all(result == results[0] for result in results[1:])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dropout", [None, (0.1, 0.2, 0.0)])
+@pytest.mark.parametrize("batch_size", [20, 150])
+def test_a_thread_with_nodes_of_its_own(core, dtype, dropout, batch_size):
+    # Weights in panels, several of samples, and a first layer of 4 panels: two threads and four
+    # share it out by nodes, three by samples; with 20 rows some threads have no samples at all.
+    network, (X, y, weight) = problem(dtype, sizes=(70, 64, 33, 5), rows=12 * batch_size)
+    options = StepOptions(dropout=dropout)
+    results = []
+    for threads in (1, 2, 3, 4):
+        twin, optimizer = core_twin(core, network), fcnn.Adam(0.01)
+        loss = twin.train_epoch(X, y, optimizer, batch_size, None, weight, threads, options)
+        results.append((loss, twin.parameters.tobytes()))
     assert all(result == results[0] for result in results[1:])
 
 
