@@ -63,22 +63,23 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 def rows_of(dtype: str) -> dict[str, Callable[[], tuple[Callable[[], object], int]]]:
     """Return for each row what makes its call, and the steps of one call."""
-    from peers import workloads
+    from peers import images, workloads
     from peers.contestants.fcnn import Fcnn
 
     from fcnn import bench
 
     peer = Fcnn(threads=1)
+    stand_in = images.stand_in(dtype)  # as many zeros as MNIST has
 
     def core(workload: Any) -> tuple[Callable[[], object], int]:
-        task = workloads.make_task(workload, dtype)
+        task = workloads.make_task(workload, dtype, stand_in)
         optimizer = workloads.make_optimizer(workload.optimizer, bench.TIMING_LR)
         epoch = task.network.train_epoch
         call = partial(epoch, task.X, task.y, optimizer, workload.batch, n_threads=1)
         return call, workload.steps
 
     def training(workload: Any) -> tuple[Callable[[], object], int]:
-        task = workloads.make_task(workload, dtype)
+        task = workloads.make_task(workload, dtype, stand_in)
         return peer.trainer(task, bench.TIMING_LR).epoch, workload.steps
 
     def prediction(sizes: tuple[int, ...], rows: int) -> tuple[Callable[[], object], int]:
