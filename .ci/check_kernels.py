@@ -67,6 +67,7 @@ DTYPES = {"s": "float32", "d": "float64"}
 LINE = re.compile(r"\s*([0-9a-f]+):\s+(?:(?:bnd|notrack)\s+)?([a-z]\S*)\s*(.*)")
 COMMENT = re.compile(r"\s+(?:#\s|//|<).*")
 JUMP = re.compile(r"j[a-z]+|b|b\.[a-z]+|cbn?z|tbn?z")
+LEAVES = re.compile(r"jmp[ql]?|ret[ql]?|br?")  # and never goes on to the next one
 TARGET = re.compile(r"(?:^|[\s,])(?:0x)?([0-9a-f]+)$")
 # rbp and x29 point to the stack where they were last set from its pointer; elsewhere they are plain
 # registers. Their restoring in one of a function's epilogues says nothing about the code behind it.
@@ -145,16 +146,41 @@ def regions(path, machine):
     yield region
 
 
+def reaches(region, targets, start, end):
+    """Whether the instructions from `start` on lead to the one at `end`, all of them in between."""
+    seen, waiting = set(), [start]
+    while waiting:
+        at = waiting.pop()
+        if at == end:
+            return True
+        if not start <= at < end or at in seen:
+            continue
+        seen.add(at)
+        name = region[at][1].partition(" ")[0]
+        if at in targets:
+            waiting.append(targets[at])
+        if not LEAVES.fullmatch(name):
+            waiting.append(at + 1)
+    return False
+
+
 def inner_loops(region):
-    """Yield what backward jumps span, where no other backward jump's span lies inside."""
+    """Yield what backward jumps span, where no other backward jump's span lies inside.
+
+    A jump back that its own target does not lead to closes no loop: compilers put what is rarely
+    done behind the function's end, and jump from there.
+    """
     index = {address: i for i, (address, _, _) in enumerate(region)}
-    spans = []
-    for end, (_, instruction, _) in enumerate(region):
+    targets = {}
+    for i, (_, instruction, _) in enumerate(region):
         name, _, operands = instruction.partition(" ")
         if JUMP.fullmatch(name) and (target := TARGET.search(operands)):
-            start = index.get(int(target[1], 16), len(region))
-            if start <= end:
-                spans.append((start, end))
+            targets[i] = index.get(int(target[1], 16), len(region))
+    spans = [
+        (start, end)
+        for end, start in targets.items()
+        if start <= end and reaches(region, targets, start, end)
+    ]
     first_end = len(region)  # of the spans that start here or later
     for start, end in sorted(spans, key=lambda span: (-span[0], span[1])):
         if end < first_end:

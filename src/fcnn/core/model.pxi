@@ -227,8 +227,8 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each
     Tiny* tiny                  # NULL where the network is not tiny
-    void* weights               # in panels, with the optimizer's state; or, of predictions that read
-                                # inputs in place, theirs; or NULL
+    # Parameters and state in panels; of a prediction that reads inputs in place, weights; or NULL.
+    void* weights
     void* memory                # the one allocation behind all of them: see Kept
 
 cdef struct Scratch:            # of one thread

@@ -36,8 +36,8 @@ cdef enum:
 
 cdef enum Layout:               # of A
     A_COLUMNS                   # A[k * stride + i]: W in the forward pass
-    A_ROWS                      # A[k + k / run * jump + i * stride]: W in the delta recursion, and
-                                # samples in place
+    # A[k + k / run * jump + i * stride]: W in the delta recursion, and samples in place
+    A_ROWS
     A_PANELS                    # the same with a stride of `lanes`: a in the gradient
 
 cdef enum Finish:
