@@ -298,6 +298,9 @@ cdef inline void bias_sums(
 
 
 # --- Transposes --------------------------------------------------------------------------------
+#
+# By blocks in a fixed stride: by kernels/vector.pxd's transpose, which takes rows from anywhere, a
+# step of 4-16-3 would take 0.57 us instead of 0.47.
 
 cdef inline void to_columns(
     const real* rows, Py_ssize_t width,     # IN (count, width), width a multiple of 4
