@@ -160,7 +160,7 @@ cdef void forward_layer(
     cdef const real* W
     cdef const real* A
     while first < end:
-        size = min(most, n_out - first)
+        size = min(most, end - first)
         tiles = shared_by_tiles(size)
         W = parameters + weight_at(layer, 0, first)
         if copied:
