@@ -8,6 +8,7 @@ cdef extern from "isa.h" nogil:
         MR "FCNN_MR"            # rows of the register tile, and
         VECTORS "FCNN_VECTORS"  # registers of one of its rows,
         NR "FCNN_NR"            # which are so many lanes of float32, half as many of float64
+        HAS_FMA "FCNN_HAS_FMA"  # whether it has multiply-add instructions
         SLACK "FCNN_SLACK"      # readable entries behind the parameters
         LIMIT_ROWS "FCNN_LIMIT_ROWS"
         LIMIT_COLUMNS "FCNN_LIMIT_COLUMNS"

@@ -19,7 +19,7 @@ in a batch, and on any number of threads.
 
 from libc.string cimport memcpy
 
-from fcnn.kernels.isa cimport BYTES, FLOATS, MR, NR, VECTORS
+from fcnn.kernels.isa cimport BYTES, FLOATS, HAS_FMA, MR, NR, VECTORS
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.updates cimport descended
 from fcnn.kernels.vector cimport (
@@ -93,10 +93,10 @@ cdef inline void micro_kernel(
     while True:
         block = min(depth, <Py_ssize_t> BLOCK_TERMS)
         depth -= block
-        if layout == A_COLUMNS:
+        if layout == A_COLUMNS and HAS_FMA:
             for _k in range(block // 2):
-                # Two terms in a turn; four would spill. The stride is hidden from GCC, which would
-                # keep its multiples, too.
+                # Two terms in a turn; four would spill, and so would two products of their own
+                # register. The stride is hidden from GCC, which would keep its multiples, too.
                 add_products(layout, rows, vectors, A, stride, B, total, tag)
                 opaque(stride)
                 A += stride
@@ -104,6 +104,11 @@ cdef inline void micro_kernel(
                 A += stride
                 B += 2 * lanes
             if block % 2 == 1:
+                add_products(layout, rows, vectors, A, stride, B, total, tag)
+                A += stride
+                B += lanes
+        elif layout == A_COLUMNS:
+            for _k in range(block):
                 add_products(layout, rows, vectors, A, stride, B, total, tag)
                 A += stride
                 B += lanes
