@@ -68,6 +68,20 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("isa", names, indirect=True)
 
 
+@pytest.fixture
+def general_way():
+    """Keep tiny networks, such as most of the tests', from the way of their own: test_tiny.py.
+
+    Tests of threads, panels or lists would else pass without any.
+    """
+    cores = [importlib.import_module(f"fcnn.{VARIANTS[isa]}") for isa in _dispatch.available()]
+    for core in cores:
+        core.allow_tiny(False)
+    yield
+    for core in cores:
+        core.allow_tiny(True)
+
+
 def pytest_terminal_summary(terminalreporter, config):
     for isa in VARIANTS:
         if isa not in builds(config):

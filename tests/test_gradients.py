@@ -10,6 +10,8 @@ from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, random_probl
 import fcnn
 from fcnn import reference
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 SIZES = (5, 7, 6, 4)
 # Looked for once: a failing import takes longer than most of the 342 tests.
 needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")

@@ -10,6 +10,8 @@ import pytest
 import fcnn
 from fcnn import reference
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 # Of the norm of what 50 updates moved: a wrong bias correction or a dropped decay misses it by far.
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 

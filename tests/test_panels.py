@@ -9,6 +9,8 @@ from conftest import TOLERANCE, core_twin, distance, random_problem
 import fcnn
 from fcnn._validation import StepOptions
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 OPTIMIZERS = {
     "plain": lambda: fcnn.SGD(0.05),
     "decay": lambda: fcnn.SGD(0.05, weight_decay=0.01),

@@ -10,6 +10,8 @@ from conftest import TOLERANCE, core_twin, distance, random_problem
 import fcnn
 from fcnn._validation import StepOptions
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 THREADS = (2, 3, 4, 8)
 
 
@@ -189,3 +191,17 @@ def test_a_forked_child_trains_like_its_parent():
     child.join(60)
     assert child.exitcode == 0
     assert answer == expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [255, 256, 257, 258, 259, 260, 513])
+def test_a_few_rows_behind_a_block_of_a_batch(core, dtype, rows):
+    # What is left behind blocks of 256 is too little for a panel, and no batch of its own.
+    network, (X, y, weight) = problem(dtype, sizes=(70, 64, 33, 5), rows=rows)
+    results = []
+    for threads in (1, 2, 3):
+        twin = core_twin(core, network)
+        loss, gradient = twin.gradients(X, y, weight, threads)
+        twin.train_step(X, y, fcnn.SGD(0.1), weight, threads)
+        results.append((loss, gradient.tobytes(), twin.parameters.tobytes()))
+    assert all(result == results[0] for result in results[1:])

@@ -14,6 +14,8 @@ from fcnn import reference
 from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 SIZES = (7, 33, 18, 4)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 

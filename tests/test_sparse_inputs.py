@@ -9,6 +9,8 @@ import fcnn
 from fcnn._dispatch import core
 from fcnn._validation import StepOptions
 
+pytestmark = pytest.mark.usefixtures("general_way")
+
 DTYPES = ["float32", "float64"]
 OPTIMIZERS = {
     "sgd": lambda: fcnn.SGD(0.05),
@@ -140,7 +142,7 @@ def test_threads(batch, optimizer):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(300, 5), (300, 33, 5), (40, 130, 20, 5)])
-@pytest.mark.parametrize("rows", [1, 2, 3, 17, 300])
+@pytest.mark.parametrize("rows", [1, 2, 3, 17, 257, 300])
 def test_outputs_and_gradients(rows, sizes, dtype):
     X, y = sparse_rows(rows, sizes[0], dtype), targets(rows, 5, "cross_entropy", dtype)
     net = fcnn.Network(sizes, loss="cross_entropy", dtype=dtype, rng=0)
@@ -301,6 +303,14 @@ def test_what_is_wrong_with_a_sparse_matrix_is_said(sparse, method):
     refused(sparse.csr_array(np.full((4, 6), 1j)), TypeError, "X: expected real numbers")
     refused(sparse.csr_array(np.full((4, 6), 1e60)), ValueError, "X: holds numbers too large")
     refused(sparse.coo_array(np.ones(6)), ValueError, "X: expected a sparse matrix of two dim")
+    for begins in ([0, 1, 10**6, 3, 4], [0, 1, 2, 3, 10**6], [0, 3, 1, 3, 4], [1, 1, 2, 3, 4]):
+        X = sparse.csr_array(np.eye(4, 6))
+        X.indptr[:] = begins
+        refused(X, ValueError, "X: expected a sparse matrix whose rows are parts of its entries")
+    for column in (6, -1):
+        X = sparse.csr_array(np.eye(4, 6))
+        X.indices[2] = column
+        refused(X, ValueError, "X: expected columns of 0 to 5, got ")
     if method in ("train_step", "fit"):
         X = np.eye(4, 6)
         X[2, 5] = np.nan

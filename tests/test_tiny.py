@@ -27,11 +27,11 @@ BATCHES = (1, 2, 3, 7, 8, 16, 33, 300)  # 300: more than a block
 def the_way(core, *, tiny, calls):
     """Allow tiny networks their own way, or not; so many of the block's calls must take it."""
     before = core.allow_tiny(tiny)
-    core.count_tiny(True)
+    core.count_ways(True)
     try:
         yield
     finally:
-        made = core.count_tiny(False)
+        made = core.count_ways(False)["tiny"]
         core.allow_tiny(before)
     assert made == (calls if tiny else 0)
 
@@ -165,10 +165,10 @@ def test_which_calls_take_it(core):
                                np.dtype(dtype))  # fmt: skip
         X = rng.normal(size=(rows, sizes[0])).astype(dtype)
         y = targets(rng, "squared_error", rows, sizes[-1], dtype)
-        core.count_tiny(True)
+        core.count_ways(True)
         network.train_epoch(X, y, fcnn.SGD(0.01), batch, None, None, threads,
                             StepOptions(**options))  # fmt: skip
-        return core.count_tiny(False)
+        return core.count_ways(False)["tiny"]
 
     assert calls((4, 16, 3)) == calls((1, 1)) == calls((64, 100, 10)) == 1
     assert calls((4, 128, 3)) == calls((256, 8, 2)) == calls((2, 9, 8, 7, 2)) == 1

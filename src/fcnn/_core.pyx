@@ -428,7 +428,7 @@ cdef void sample_phase(
         return
     if ws.inputs != PANELS:
         begin_lists(ws, &scratch, model.layers[1].n_in, first * lanes, tag)
-    if row_by_row(w.call, block.rows):
+    if row_by_row(w, block.rows):
         forward_rows(model, block, ws, &scratch, ahead, tag)
     else:
         if ws.inputs == PANELS:
@@ -487,7 +487,7 @@ cdef void sample_phase(
             if w.stop:
                 return
         for i in range(first, last):
-            deltas_to_rows(w.call, block.rows, i, tag)
+            deltas_to_rows(w, block.rows, i, tag)
     copy_out(w.call, block, done, first, last, tag)
 
 
@@ -504,7 +504,7 @@ cdef void weight_phase(
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     cdef bint by_nodes = first_layer_by_nodes(w, rows)
-    if row_by_row(w.call, rows):
+    if row_by_row(w, rows):
         prefetch_rows(ahead)
     if ws.inputs != PANELS:
         memset(scratch.begun, 0, rows * sizeof(int64_t))
@@ -539,13 +539,13 @@ cdef void weight_phase(
                 index += 1
                 j += count
                 continue
-            if row_by_row(w.call, rows):
+            if row_by_row(w, rows):
                 if index == mine:
                     outer_products(
                         layer, <const real*> ws.a[l - 1], lanes if l > 1 else 1,
                         1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows, ws.rows,
                         lanes, j, count, <real*> model.parameters, constants,
-                        <real*> ws.gradient, add, next if l == 1 else <const real*> NULL,
+                        <real*> ws.gradient, next if l == 1 else <const real*> NULL,
                         <real*> scratch.ahead[0], <real*> scratch.ahead[1],
                         <real*> scratch.row[0])
                     mine = next_item(w.team)

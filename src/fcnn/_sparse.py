@@ -41,9 +41,11 @@ class SparseRows:
         return self.values.dtype
 
     def __getitem__(self, rows: slice | Array) -> SparseRows:
-        """Return some rows, by a slice without a step or an array of indices."""
+        """Return some rows, by a slice or an array of indices."""
         if isinstance(rows, slice):
-            first, last, _ = rows.indices(len(self))
+            first, last, step = rows.indices(len(self))
+            if step != 1:
+                return self[np.arange(first, last, step)]
             begins = self.begins[first : max(first, last) + 1]
             part = slice(int(begins[0]), int(begins[-1]))
             return SparseRows(
@@ -75,15 +77,35 @@ def is_sparse(X: Any) -> bool:
     return hasattr(X, "tocsr") and hasattr(X, "nnz")
 
 
+def _refuse_unsound(name: str, csr: Any) -> None:
+    """Raise ValueError unless a CSR matrix's rows are parts of its entries."""
+    begins, columns = csr.indptr, csr.indices
+    if (
+        len(begins) != csr.shape[0] + 1
+        or begins[0] != 0
+        or begins[-1] > min(len(columns), len(csr.data))
+        or (np.diff(begins) < 0).any()
+    ):
+        raise ValueError(f"{name}: expected a sparse matrix whose rows are parts of its entries")
+    used = columns[: begins[-1]]
+    if used.size and not (used.min() >= 0 and used.max() < csr.shape[1]):
+        raise ValueError(
+            f"{name}: expected columns of 0 to {csr.shape[1] - 1}, got {used.min()} to {used.max()}"
+        )
+
+
 def canonical(name: str, X: Any) -> tuple[Array, Array, Array, tuple[int, ...]]:
     """Return values, columns and begins of a sparse matrix, each row ascending; and its shape."""
     if len(X.shape) != 2:
         raise ValueError(f"{name}: expected a sparse matrix of two dimensions, got shape {X.shape}")
     csr = X.tocsr()
+    _refuse_unsound(name, csr)  # SciPy's own C code would trust it
     if csr.shape[1] > np.iinfo(np.int32).max:
         raise ValueError(f"{name}: expected less than 2^31 columns, got {csr.shape[1]}")
     if not csr.has_canonical_format:
         csr = csr.copy()
         csr.sum_duplicates()  # which sorts, too
     # Copies of the indices: whoever writes to his own while the core reads spoils nothing.
-    return csr.data, csr.indices.astype(np.int32), csr.indptr.astype(np.int64), csr.shape
+    end = csr.indptr[-1]
+    columns = csr.indices[:end].astype(np.int32)
+    return csr.data[:end], columns, csr.indptr.astype(np.int64), csr.shape

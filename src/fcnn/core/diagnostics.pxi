@@ -103,12 +103,15 @@ def allow_tiny(allowed):
     return bool(before)
 
 
-def count_tiny(counted):
-    """Count the calls that take it from now on, or no longer; return how many did before."""
-    global tiny_counted, tiny_calls
-    before = tiny_calls
-    tiny_counted = bool(counted)
-    tiny_calls = 0
+def count_ways(counted):
+    """Count from now on the calls that take each way, or no longer; return what was counted before.
+
+    "tiny": core/tiny.pxi; "panels": with the weights in panels; "lists": of the nonzero inputs.
+    """
+    global ways_counted
+    before = {"tiny": ways[0], "panels": ways[1], "lists": ways[2]}
+    ways_counted = bool(counted)
+    memset(ways, 0, sizeof(ways))
     return before
 
 

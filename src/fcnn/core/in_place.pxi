@@ -18,7 +18,7 @@ cdef inline Py_ssize_t whole_panels(const Model* model, Py_ssize_t n) noexcept n
     return (n + model.lanes - 1) // model.lanes * model.lanes
 
 
-cdef inline Py_ssize_t row_stride(const Model* model) noexcept nogil:
+cdef inline Py_ssize_t layer_stride(const Model* model) noexcept nogil:
     """Of a layer's rows: a panel more, lest they be a power of two apart."""
     return whole_panels(model, model.widest) + model.lanes
 
@@ -63,13 +63,13 @@ cdef void copy_weights(
 cdef void predict_rows(
     Worker* w, const real* x, Py_ssize_t rows,
     const real* panel,          # IN copy_weights
-    real* receiving, real* other,       # two layers in turn, (rows, row_stride)
+    real* receiving, real* other,       # two layers in turn, (rows, layer_stride)
     real* out,                  # OUT (rows, n_L)
 ) noexcept nogil:
     """a^L of a block of rows."""
     cdef const Model* model = w.call.model
     cdef const real* parameters = <const real*> model.parameters
-    cdef Py_ssize_t lanes = model.lanes, stride = model.layers[1].n_in, width = row_stride(model)
+    cdef Py_ssize_t lanes = model.lanes, stride = model.layers[1].n_in, width = layer_stride(model)
     cdef Py_ssize_t l, k, t, i, n_in, n_out = 0, height, whole
     cdef Tiles tiles = shared_by_tiles(rows)
     cdef const Layer* layer
@@ -121,7 +121,7 @@ cdef void predict_in_place(Worker* w, const real* tag) noexcept nogil:
             return
         predict_rows(w, <const real*> call.data.x + first * model.layers[1].n_in,
                      min(most, call.data.rows - first), <const real*> ws.weights,
-                     a, a + most * row_stride(model),
+                     a, a + most * layer_stride(model),
                      <real*> call.out + first * model.layers[model.L].n_out)
 
 
@@ -130,7 +130,7 @@ cdef Py_ssize_t lay_out_in_place(
 ) noexcept nogil:
     """Place what a call writes, or count its bytes alone."""
     cdef uintptr_t position = <uintptr_t> memory
-    ws.scratch_bytes = (2 * IN_PLACE_ROWS * row_stride(model) * model.itemsize + 63) // 64 * 64
+    ws.scratch_bytes = (2 * IN_PLACE_ROWS * layer_stride(model) * model.itemsize + 63) // 64 * 64
     ws.weights = place(&position, weights_in_panels_bytes(model))
     ws.scratch = place(&position, threads * ws.scratch_bytes)
     return <Py_ssize_t> (position - <uintptr_t> memory) + 64

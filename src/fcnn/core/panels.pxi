@@ -28,9 +28,14 @@ cdef inline Py_ssize_t row_of(const Samples* samples, Py_ssize_t i) noexcept nog
     return samples.order[i] if samples.order != NULL else i
 
 
-cdef inline bint row_by_row(const Call* call, Py_ssize_t rows) noexcept nogil:
-    """Whether a block's samples are computed one after the other."""
-    return rows <= FEW_ROWS and call.options.dropout == NULL and not call.model.in_panels
+cdef inline bint row_by_row(const Worker* w, Py_ssize_t rows) noexcept nogil:
+    """Whether a block's samples are computed one after the other.
+
+    Not what is left of a batch behind other blocks: their gradients would go on with the sums of
+    those, where a block by panels makes sums of its own and adds them.
+    """
+    return (rows <= FEW_ROWS and w.begun == 0 and w.call.options.dropout == NULL
+            and not w.call.model.in_panels)
 
 
 cdef double total_weight(const Samples* samples, const real* tag) noexcept nogil:
@@ -94,16 +99,16 @@ cdef void rows_of(
 
 
 cdef void deltas_to_rows(
-    const Call* call, Py_ssize_t block_rows, Py_ssize_t i, const real* tag,
+    const Worker* w, Py_ssize_t block_rows, Py_ssize_t i, const real* tag,
 ) noexcept nogil:
     """Panel i of the deltas by panels of nodes, and how large its numbers are."""
-    cdef const Model* model = call.model
-    cdef Workspace* ws = call.workspace
+    cdef const Model* model = w.call.model
+    cdef Workspace* ws = w.call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c
     cdef Py_ssize_t rows = min(lanes, block_rows - i * lanes)
     cdef const real* nodes[NR]
     cdef const real* delta
-    cdef bint known = (not row_by_row(call, block_rows) and ws.inputs == PANELS
+    cdef bint known = (not row_by_row(w, block_rows) and ws.inputs == PANELS
                        and ws.mask[0] == NULL)
     # Those of the inputs are known from their transposition, if they are still the same.
     cdef double a_squares = ws.squares[2 * i] if known else 0, delta_squares = 0
@@ -122,7 +127,7 @@ cdef void deltas_to_rows(
         if l == 1 and known:
             continue
         n_in = model.layers[l].n_in
-        if l == 1 and row_by_row(call, block_rows):
+        if l == 1 and row_by_row(w, block_rows):
             n_in = (rows * n_in + lanes - 1) // lanes
         if l == 1 and ws.inputs != PANELS:
             for c in range(rows):
@@ -160,7 +165,7 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
     panels = (rows + lanes - 1) // lanes
     ahead.row = first + panels * w.index // w.team.size * lanes
     ahead.end = first + min(rows, panels * (w.index + 1) // w.team.size * lanes)
-    if row_by_row(w.call, rows):
+    if row_by_row(w, rows):
         tiles = 1
     else:
         for l in range(1, model.L + 1):

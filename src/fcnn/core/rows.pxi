@@ -80,7 +80,7 @@ cdef void outer_products(
     const real* delta_rows,     # IN delta^l: panels of nodes (block, lanes)
     Py_ssize_t rows, Py_ssize_t block, Py_ssize_t lanes,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer l - 1
-    real* parameters, const RuleConstants* constants, real* gradient, bint add,     # as there
+    real* parameters, const RuleConstants* constants, real* gradient,   # as there
     const real* next, real* sums, real* before,     # see below
     real* scratch,              # (rows + 1, widest + SLACK)
 ) noexcept nogil:
@@ -105,14 +105,14 @@ cdef void outer_products(
             for k in range(n_out):
                 scratch[rows * stride + k] += scratch[s * stride + k]
         apply_or_accumulate(layer.b, 0, scratch + rows * stride, 1, n_out, 0, parameters,
-                            constants + 1 if constants != NULL else NULL, gradient, add)
+                            constants + 1 if constants != NULL else NULL, gradient, False)
         if next != NULL:
             memcpy(sums, parameters + layer.b, n_out * sizeof(real))
     if constants == NULL:
         for k in range(count):
             for s in range(rows):
                 add_multiple(a_previous[k * node_stride + s * row_stride], scratch + s * stride,
-                             gradient + at + k * n_out, n_out, add or s > 0)
+                             gradient + at + k * n_out, n_out, s > 0)
     elif next != NULL:
         k = 0
         while k < count:

@@ -55,7 +55,7 @@ cdef void choose_update(
         b.constants[0] = rule_constants(call.rule, b.l2)
         b.constants[1] = rule_constants(call.rule, 0) if b.l2 != 0 else b.constants[0]
     b.next = NULL
-    if (b.fused and call.batch_size == 1 and row_by_row(call, 1) and w.team.size == 1
+    if (b.fused and call.batch_size == 1 and row_by_row(w, 1) and w.team.size == 1
             and call.workspace.inputs == PANELS and first + 1 < call.data.rows):
         b.next = (<const real*> call.data.x
                   + row_of(&call.data, first + 1) * model.layers[1].n_in)
@@ -110,6 +110,17 @@ cdef bint finish_update(Worker* w, BatchState* b, const real* tag) noexcept nogi
     return stop_at_barrier(w)
 
 
+# How many calls went which way, while that is counted: see diagnostics.pxi.
+cdef bint ways_counted = False
+cdef Py_ssize_t ways[3]
+
+cdef void count_way(const Worker* w, bint is_tiny) noexcept nogil:
+    if ways_counted and w.index == 0:
+        ways[0] += is_tiny
+        ways[1] += w.call.model.in_panels
+        ways[2] += w.call.workspace.inputs != PANELS
+
+
 cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     """Every batch: samples, then weights. All threads of the call go through this together."""
     cdef Call* call = w.call
@@ -117,8 +128,8 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     cdef Py_ssize_t first = 0
     cdef BatchState b
     cdef Tiny* t = begin_tiny(w, tag)
+    count_way(w, t != NULL)
     b.next = NULL
-    clear_list_sums(call.workspace, call.model, w.index)
     while first < call.data.rows:
         if call.options.l1 != 0 or call.options.l2 != 0:
             put_back(call, t, tag)      # the penalty reads the flat vector

@@ -117,6 +117,8 @@ cdef void begin_lists(
     const Workspace* ws, Scratch* scratch, Py_ssize_t n_in, Py_ssize_t first, const real* tag,
 ) noexcept nogil:
     """Where a thread's lists are put: one after the other, so that they stay in the cache."""
+    if ws.inputs == STORED:
+        return
     scratch.nodes = ws.nodes + first * n_in
     scratch.values = <real*> ws.a[0] + first * n_in
 
@@ -238,12 +240,14 @@ cdef bint predict_lists(
     return False
 
 
-cdef void clear_list_sums(
-    const Workspace* ws, const Model* model, int index,
-) noexcept nogil:
-    """What list_gradient expects of its thread's memory."""
-    cdef Scratch scratch = scratch_of(ws, model, index)
-    if ws.inputs != PANELS:
+cdef void clear_list_sums(const Model* model, const Workspace* ws, int threads) noexcept nogil:
+    """What list_gradient expects of its thread's memory, and leaves behind."""
+    cdef Scratch scratch
+    cdef int index
+    if ws.inputs == PANELS:
+        return
+    for index in range(threads):
+        scratch = scratch_of(ws, model, index)
         memset(scratch.list_sums, 0, ws.nodes_per_item * LIST_VECTORS * BYTES)
         memset(scratch.touched, 0, ws.nodes_per_item)
 

@@ -10,9 +10,10 @@
 
 # Whether calls may take this way; off, tests compare the general one with it.
 cdef bint tiny_allowed = True
-# How many did, while that is counted.
-cdef bint tiny_counted = False
-cdef Py_ssize_t tiny_calls = 0
+
+
+if TINY_INPUTS > BLOCK_TERMS or TINY_NODES > BLOCK_TERMS:
+    raise ImportError("core/tiny.pxi: its sums have no blocks of terms")
 
 
 cdef bint is_tiny(const Model* model) noexcept nogil:
@@ -91,11 +92,8 @@ cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
     cdef Tiny* t = call.workspace.tiny
     cdef const Model* model = call.model
     cdef Py_ssize_t l, rows
-    global tiny_calls
     if t == NULL or w.team.size > 1 or not call.backward or not takes_tiny(call, model):
         return NULL
-    if tiny_counted:
-        tiny_calls += 1
     t.loaded = t.changed = False
     # What pads rows and is never written: all sums over it stay 0.
     for l in range(2, model.L):

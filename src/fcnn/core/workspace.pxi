@@ -13,10 +13,10 @@ cdef inline void* aligned(void* memory) noexcept nogil:
     return place(&position, 0)
 
 
-cdef inline Py_ssize_t packed_entries(const Model* model) noexcept nogil:
+cdef inline Py_ssize_t packed_entries(const Model* model, bint from_inputs) noexcept nogil:
     """What copy_strips writes, a little past the last strip, if is_copied ever says so."""
     cdef Py_ssize_t l, deepest = 0
-    for l in range(1, model.L + 1):
+    for l in range(1 if from_inputs else 2, model.L + 1):
         if model.layers[l].row_stride == NR or model.layers[l].n_out > PACKED_NODES:
             deepest = max(deepest, model.layers[l].n_in)
     return PACKED_NODES * (deepest + 1) + MR
@@ -28,7 +28,7 @@ cdef Py_ssize_t lay_out_scratch(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
-    s.packed = place(&position, packed_entries(model) * size)
+    s.packed = place(&position, packed_entries(model, ws.inputs == PANELS) * size)
     s.y = place(&position, (model.layers[model.L].n_out + 1) * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
     s.row[1] = <char*> s.row[0] + row
@@ -232,6 +232,7 @@ cdef int open_workspace(
     lay_out(model, ws, k + 1, needs.backward, needs.every_z, dropout, needs.threads, needs.tiny,
             needs.in_panels, needs.backward)
     clear_empty_lanes(model, ws, needs.rows, needs.batch_size)
+    clear_list_sums(model, ws, needs.threads)
     ws.memory = k
     if dropout == NULL:         # which has masks in some layers
         k.workspace = ws[0]
@@ -264,7 +265,7 @@ cdef Py_ssize_t lay_out_prediction(
     # A last block of few rows goes row by row, in the same place.
     p.a[0] = place(&position, max(2 * rows * model.widest, few_entries(model)) * size)
     p.a[1] = <char*> p.a[0] + rows * model.widest * size
-    p.packed = place(&position, packed_entries(model) * size)
+    p.packed = place(&position, packed_entries(model, True) * size)
     p.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 

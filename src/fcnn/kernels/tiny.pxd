@@ -5,8 +5,8 @@
     bias_sums   C_k  = sum_i B_ik
 
 Rows have whole registers, so there are no narrow tiles; a last tile that would be short begins
-earlier instead and computes some rows again. Each sum adds its terms in the order, and in the
-blocks, of kernels/products.pxd.
+earlier instead and computes some rows again. Each sum adds its terms in the order of
+kernels/products.pxd; there are no more of them than a block has there.
 """
 
 from libc.stdint cimport int64_t
