@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn._memmap import Rows, is_mapped
 from fcnn.metrics import score
 
@@ -67,19 +68,20 @@ class Arrays:
         self._loss = None if own_loss else network.loss
         self._shares: Array | None = None  # if they are the same in all epochs
         self._names = f"{whose}X", f"{whose}y"
-        n_in, n_out, dtype = network.sizes[0], network.sizes[-1], network.dtype
         X_is_mapped = is_mapped(X)
         # Labels are small beside their inputs.
         y_is_mapped = is_mapped(y) and np.ndim(y) > 1
-        # The same whatever is mapped: validation and dropout see the blocks.
-        self._rows = max(BLOCK_BYTES // ((n_in + n_out) * dtype.itemsize), 1)
         self._is_large = False
         if in_blocks or X_is_mapped or y_is_mapped:
             X = check.as_numeric(self._names[0], X)
             self._is_large = X.ndim == 2 and len(X) > self._rows
         self._y_is_mapped = self._is_large and y_is_mapped
+        if not (own_loss or self._is_large) and core.are_samples(network, X, y, sample_weight):
+            self.X, self.y, self.weight = X, y, sample_weight
+            self.samples = len(X)
+            return
         if self._is_large and X_is_mapped:
-            self.X = _stored(self._names[0], X, n_in)
+            self.X = _stored(self._names[0], X, network.sizes[0])
         else:
             self.X = self._inputs(X)
         self.samples = len(self.X)
@@ -93,8 +95,14 @@ class Arrays:
                 )
             self._targets(1, self.y[:1])  # refuses other wrong shapes and dtypes
         self.weight = check.as_sample_weight(
-            sample_weight, self.samples, dtype, f"{whose}sample_weight"
+            sample_weight, self.samples, network.dtype, f"{whose}sample_weight"
         )
+
+    @property
+    def _rows(self) -> int:
+        """Rows of a block, the same whatever is mapped: validation and dropout see the blocks."""
+        sizes, dtype = self._network.sizes, self._network.dtype
+        return max(BLOCK_BYTES // ((sizes[0] + sizes[-1]) * dtype.itemsize), 1)
 
     def _inputs(self, X: Any) -> Array:
         name, n_in = self._names[0], self._network.sizes[0]
@@ -143,11 +151,13 @@ class Arrays:
         shares: Array = np.add.reduceat(weight, starts, dtype=np.float64)
         return shares / shares.sum()
 
-    def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
-        """Yield the samples of an epoch; a block holds whole batches."""
-        if not self._is_large:
-            yield Block(self.X, self.y, self.weight, order, batch_size)
-            return
+    def blocks(self, order: Array | None, batch_size: int) -> Iterable[Block]:
+        """Return the samples of an epoch; a block holds whole batches."""
+        if self._is_large:
+            return self._copied_blocks(order, batch_size)
+        return (Block(self.X, self.y, self.weight, order, batch_size),)
+
+    def _copied_blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         rows = max(self._rows // batch_size, 1) * batch_size
         X = np.empty((min(rows, self.samples), self.X.shape[1]), self._network.dtype)
         with Rows(self._names[0], self.X) as source, self._stored_targets() as stored_y:

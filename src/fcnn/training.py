@@ -17,7 +17,7 @@ from fcnn._data import Arrays, Batches, Block, value_of
 from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
-from fcnn.history import CURVES, History, Progress
+from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
 from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
 from fcnn.schedules import as_schedules, learning_rates
 from fcnn.threads import resolve
@@ -92,11 +92,11 @@ class TrainingState:
                 f"resume: {self._path} is not a sound checkpoint ({error!r})"
             ) from None
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self, state_now: Callable[[], Progress]) -> None:
         """Tell schedules and callbacks, then go on from the checkpoint, if there is one."""
         for one in (*self.schedules, *self.callbacks):
             if hasattr(one, "on_begin"):
-                one.on_begin(progress)
+                one.on_begin(state_now())
         self.optimizer.state(self.network)  # which refuses an optimizer that is another network's
         if self._saved is not None:
             with self._refusals():
@@ -217,7 +217,7 @@ def run(
         )
 
     new_bar = _bar(training.epoch, epochs, progress)
-    training.begin(state_now())
+    training.begin(state_now)
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
@@ -228,17 +228,15 @@ def run(
                 raise
             history.seconds.append(time.perf_counter() - began)
             training.epoch += 1
-            shown = {"loss": f"{history.loss[-1]:.4g}"}
             if held_out is not None:
                 value, score = held_out.evaluate(runner.loss, runner.threads)
                 history.validation_loss.append(value)
-                shown["validation"] = f"{value:.4g}"
                 if score is not None:
                     history.score_name, value = score
                     history.validation_score.append(value)
-                    shown[history.score_name] = f"{value:.4f}"
-            bar.set_postfix(shown, refresh=False)
-            bar.update(training.epoch - bar.n)
+            if bar is not None:
+                bar.set_postfix(_shown(history, curves), refresh=False)
+                bar.update(training.epoch - bar.n)
             for schedule in training.schedules:
                 schedule.on_epoch(state_now())
             for callback in training.callbacks:
@@ -305,7 +303,7 @@ class EpochRunner:
                     error.add_note(f"counted after the first {made} steps of the epoch")
                 raise
             made += count
-            if batches and made < batches:
+            if bar is not None and batches and made < batches:
                 bar.update(training.epoch + made / batches - bar.n)
         # Of all batches at once: the same bits whatever the blocks.
         pairs = losses[0] if len(losses) == 1 else np.concatenate(losses)
@@ -398,26 +396,23 @@ def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
     return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
 
 
-class _NoBar:
-    n = 0
+_NO_BAR = contextlib.nullcontext()  # of None: to show nothing takes no time
 
-    def __enter__(self) -> "_NoBar":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def set_postfix(self, *_: object, **__: object) -> None:
-        pass
-
-    def update(self, epochs: float) -> None:
-        pass
+def _shown(history: History, curves: tuple[str, ...]) -> dict[str, str]:
+    """Return what the progress bar says of the last epoch."""
+    shown = {"loss": f"{history.loss[-1]:.4g}"}
+    if VALIDATION_LOSS in curves:
+        shown["validation"] = f"{history.validation_loss[-1]:.4g}"
+    if VALIDATION_SCORE in curves:
+        shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
+    return shown
 
 
 def _bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
     """Return what opens the progress bar, or refuse it: one that is open must be closed."""
     if not wanted:
-        return _NoBar
+        return lambda: _NO_BAR
     try:
         from tqdm.auto import tqdm
     except ImportError:
