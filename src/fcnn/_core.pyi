@@ -113,6 +113,7 @@ class Network:
         *,
         lr_curve: NDArray[Any] | None = None,
         batch_losses: NDArray[Any] | None = None,
+        totals: NDArray[Any] | None = None,
         seed: int = 0,
     ) -> float: ...
     def free_workspace(self) -> None: ...

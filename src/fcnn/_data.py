@@ -66,7 +66,6 @@ class Arrays:
     ) -> None:
         self._network = network
         self._loss = None if own_loss else network.loss
-        self._shares: Array | None = None  # if they are the same in all epochs
         self._names = f"{whose}X", f"{whose}y"
         X_is_mapped = is_mapped(X)
         # Labels are small beside their inputs.
@@ -136,20 +135,6 @@ class Arrays:
     def batches(self, batch_size: int) -> int:
         """Return how many batches an epoch has."""
         return -(-self.samples // batch_size)
-
-    def shares(self, order: Array | None, batch_size: int) -> Array:
-        """Return the share of each batch in the weight of all samples, shape (batches,)."""
-        if self.weight is None:
-            if self._shares is None:
-                others = self.batches(batch_size) - 1
-                self._shares = np.empty(others + 1)
-                self._shares[:-1] = batch_size / self.samples
-                self._shares[-1] = (self.samples - others * batch_size) / self.samples
-            return self._shares
-        weight = self.weight if order is None else self.weight[order]
-        starts = np.arange(0, self.samples, batch_size)
-        shares: Array = np.add.reduceat(weight, starts, dtype=np.float64)
-        return shares / shares.sum()
 
     def blocks(self, order: Array | None, batch_size: int) -> Iterable[Block]:
         """Return the samples of an epoch; a block holds whole batches."""
@@ -262,7 +247,6 @@ class Batches:
         self._network = network
         self._loss = None if own_loss else network.loss
         self._class_weight: Array | None = None
-        self._weights: list[float] = []
         try:
             length: int | None = len(source)
         except TypeError:
@@ -300,26 +284,16 @@ class Batches:
         """Return how many batches an epoch has, None if that is not known."""
         return self._length
 
-    def shares(self, order: Array | None, batch_size: int) -> Array:
-        """Return the share of each batch in the weight of the last epoch, shape (batches,)."""
-        total = sum(self._weights)
-        return np.array(self._weights) / (total or 1)
-
     def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         """Yield the batches of an epoch."""
         number = 0
-        self._weights = []
         batches = self._source()
         if not isinstance(batches, Iterable):
             raise TypeError(
                 f"X: expected a function that returns an iterator, got one that returns {batches!r}"
             )
         for number, batch in enumerate(batches, start=1):
-            block = self._block(batch, f" of batch {number}")
-            yield block
-            self._weights.append(
-                float(len(block.X) if block.weight is None else block.weight.sum(dtype=np.float64))
-            )
+            yield self._block(batch, f" of batch {number}")
         if number == 0:
             raise ValueError(
                 "X: expected an iterable of batches, got one without any; one that is spent after "

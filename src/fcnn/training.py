@@ -290,14 +290,15 @@ class EpochRunner:
                 # only the first.
                 order = core.shuffled(training.generator, data.samples)
         batches, made = data.batches(size), 0
-        losses = []
-        rates = None
+        # Of costs, weights, penalties and batches, over the blocks: the same bits as of one block.
+        totals = np.zeros(4)
+        rates, loss = None, 0.0
         for block in data.blocks(order, size):
             count = -(-len(block.X) // block.batch_size)
             if training.schedules:
                 rates = self._rates(made, count, batches, epochs)
             try:
-                losses.append(self._make_block(block, count, rates))
+                loss = self._make_block(block, count, rates, totals)
             except DivergenceError as error:
                 if made:
                     error.add_note(f"counted after the first {made} steps of the epoch")
@@ -305,13 +306,9 @@ class EpochRunner:
             made += count
             if bar is not None and batches and made < batches:
                 bar.update(training.epoch + made / batches - bar.n)
-        # Of all batches at once: the same bits whatever the blocks.
-        pairs = losses[0] if len(losses) == 1 else np.concatenate(losses)
-        loss = float(data.shares(order, size) @ pairs[:, 0])
         history = training.history
         if self.options.l1 or self.options.l2:
-            history.penalty.append(float(pairs[:, 1].mean()))
-            loss += history.penalty[-1]
+            history.penalty.append(float(totals[2] / totals[3]))
         history.loss.append(loss)
         history.learning_rate.append(training.optimizer.lr if rates is None else float(rates[-1]))
 
@@ -326,27 +323,32 @@ class EpochRunner:
         return learning_rates(training.schedules, training.optimizer.lr, times, epochs)
 
     def _make_block(
-        self, block: Block, count: int, rates: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        """Make the updates of a block; return [mean cost, penalty] of each batch, (count, 2)."""
+        self,
+        block: Block,
+        count: int,
+        rates: NDArray[np.float64] | None,
+        totals: NDArray[np.float64],
+    ) -> float:
+        """Make the updates of a block; return the loss of the epoch so far."""
         if self.loss is not None:
-            return self._make_given(block, count, rates)
-        losses = np.zeros((count, 2))
+            return self._make_given(block, count, rates, totals)
         training = self.training
-        training.network.train_epoch(
+        return training.network.train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
-            self.threads, self.options, lr_curve=rates, batch_losses=losses, seed=self._seed(),
+            self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
         )  # fmt: skip
-        return losses
 
     def _make_given(
-        self, block: Block, count: int, rates: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+        self,
+        block: Block,
+        count: int,
+        rates: NDArray[np.float64] | None,
+        totals: NDArray[np.float64],
+    ) -> float:
         """Make the updates of a block with the user's own loss."""
         assert self.loss is not None
         training, options = self.training, self.options
         network, optimizer = training.network, training.optimizer
-        losses = np.zeros((count, 2))
         lr = optimizer.lr
         try:
             for i in range(count):
@@ -374,10 +376,11 @@ class EpochRunner:
                     raise DivergenceError(
                         str(error).replace("in step 1;", f"in step {i + 1};")
                     ) from None
-                losses[i] = value, penalty
+                share = len(X) if weight is None else weight.sum(dtype=np.float64)
+                totals += value * share, share, penalty, 1
         finally:
             optimizer.lr = lr
-        return losses
+        return float(totals[0] / (totals[1] or 1) + totals[2] / totals[3])
 
     def _seed(self) -> int:
         """Return the seed of a call's dropout; drawn only where something is dropped."""
