@@ -198,6 +198,39 @@ def test_what_is_checked_in_c_is_what_python_checks(loss, n_out, labelled, dtype
     assert refused > 30
 
 
+@dtypes
+@kinds
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+def test_samples_of_a_fit_that_are_checked_in_c_are_what_python_checks(
+    loss, n_out, labelled, dtype, monkeypatch
+):
+    net, X, y, weight = problem(loss, n_out, labelled, dtype)
+    before, taken = net.parameters.copy(), []
+    in_c = core.are_samples
+
+    def fit(X, y, weight):
+        net.parameters = before
+        history = net.fit(X, y, sample_weight=weight, validation=(X, y, weight), epochs=1,
+                          batch_size=4, optimizer=fcnn.SGD(0.1), rng=0)  # fmt: skip
+        assert history.seconds.pop() >= 0
+        return [history, *net.parameters]
+
+    for batch in neighbours(net, X, y, weight):
+        outcomes = []
+        for are_samples in (in_c, lambda *_: False):
+            monkeypatch.setattr(core, "are_samples", are_samples)
+            outcomes.append(outcome(lambda b=batch: fit(*b)))
+        assert outcomes[0] == outcomes[1], batch
+        taken.append(in_c(net, *batch))
+    assert taken[0]
+    assert 5 < sum(taken) < len(taken) - 30
+
+
+def test_a_network_that_is_not_whole_has_no_samples():
+    net = fcnn.Network.__new__(fcnn.Network)
+    assert not core.are_samples(net, np.zeros((3, 4), np.float32), np.zeros(3, np.int64), None)
+
+
 def test_a_signalling_nan_is_a_nan():
     net, X, y, _ = problem("squared_error", 1, False, "float32")
     y[2] = np.uint32(0x7F800001).view(np.float32)

@@ -384,6 +384,31 @@ def test_outputs_are_those_of_the_update_with_the_same_seed(core, dtype):
     assert losses[0, 0] == pytest.approx(((a - y) ** 2 / 2).sum(axis=1).mean(), rel=1e-5)
 
 
+@dtypes
+@pytest.mark.parametrize("weighted", [False, True])
+def test_parts_of_an_epoch_have_the_loss_of_the_whole(core, dtype, weighted):
+    """Bit for bit, since what a large file's history says must not depend on its blocks."""
+    network, (X, y, weight) = problem(dtype, "cross_entropy")
+    weight = weight if weighted else None
+    options = StepOptions(l1=0.01, l2=0.02)
+    losses, ends = [], []
+    for parts in ([slice(None)], [slice(14), slice(14, 42), slice(42, None)]):
+        twin, optimizer, totals = core_twin(core, network), fcnn.Adam(0.01), np.zeros(4)
+        for part in parts:
+            loss = twin.train_epoch(
+                X[part], y[part], optimizer, 7, None, None if weight is None else weight[part],
+                options=options, totals=totals,
+            )  # fmt: skip
+        losses.append(loss)
+        ends.append([*totals, *twin.parameters])
+    assert losses[0] == losses[1] == totals[0] / totals[1] + totals[2] / totals[3]
+    assert ends[0] == ends[1]
+    assert totals[1] == pytest.approx(len(X) if weight is None else weight.sum(), rel=1e-6)
+    assert totals[3] == -(-len(X) // 7)
+    alone = core_twin(core, network)
+    assert alone.train_epoch(X, y, fcnn.Adam(0.01), 7, None, weight, options=options) == losses[0]
+
+
 # --- Refusals --------------------------------------------------------------------------------
 
 
@@ -400,6 +425,8 @@ def test_outputs_are_those_of_the_update_with_the_same_seed(core, dtype):
         ({"lr_curve": np.full(3, 0.1)}, ValueError),
         ({"lr_curve": np.full(4, 0.1, np.float32)}, ValueError),
         ({"batch_losses": np.zeros((3, 2))}, ValueError),
+        ({"totals": np.zeros(3)}, ValueError),
+        ({"totals": np.zeros(4, np.float32)}, ValueError),
         ({"seed": -1}, OverflowError),
         ({"dropuot": (0.1, 0.5, 0.1)}, TypeError),
     ],

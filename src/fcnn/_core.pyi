@@ -120,9 +120,12 @@ class Network:
         *,
         lr_curve: NDArray[Any] | None = None,
         batch_losses: NDArray[Any] | None = None,
+        totals: NDArray[Any] | None = None,
         seed: int = 0,
     ) -> float: ...
     def free_workspace(self) -> None: ...
+
+def are_samples(network: CheckedNetwork, X: object, y: object, sample_weight: object) -> bool: ...
 
 class CheckedNetwork(Network):
     def gradients(

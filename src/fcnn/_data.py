@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn._memmap import Rows, is_mapped
 from fcnn._sparse import SparseRows, is_sparse
 from fcnn.metrics import score
@@ -64,23 +65,24 @@ class Arrays:
         in_blocks: bool = False,
         whose: str = "",
     ) -> None:
+        self.X: Any
         self._network = network
         self._loss = None if own_loss else network.loss
-        self._shares: Array | None = None  # if they are the same in all epochs
         self._names = f"{whose}X", f"{whose}y"
-        n_in, n_out, dtype = network.sizes[0], network.sizes[-1], network.dtype
         X_is_mapped = is_mapped(X)
         # Labels are small beside their inputs.
         y_is_mapped = is_mapped(y) and np.ndim(y) > 1
-        # The same whatever is mapped: validation and dropout see the blocks.
-        self._rows = max(BLOCK_BYTES // ((n_in + n_out) * dtype.itemsize), 1)
         self._is_large = False
         if (in_blocks or X_is_mapped or y_is_mapped) and not is_sparse(X):
             X = check.as_numeric(self._names[0], X)
             self._is_large = X.ndim == 2 and len(X) > self._rows
         self._y_is_mapped = self._is_large and y_is_mapped
+        if not (own_loss or self._is_large) and core.are_samples(network, X, y, sample_weight):
+            self.X, self.y, self.weight = X, y, sample_weight
+            self.samples = len(X)
+            return
         if self._is_large and X_is_mapped:
-            self.X: Any = _stored(self._names[0], X, n_in)
+            self.X = _stored(self._names[0], X, network.sizes[0])
         else:
             self.X = self._inputs(X)
         self.samples = len(self.X)
@@ -94,8 +96,14 @@ class Arrays:
                 )
             self._targets(1, self.y[:1])  # refuses other wrong shapes and dtypes
         self.weight = check.as_sample_weight(
-            sample_weight, self.samples, dtype, f"{whose}sample_weight"
+            sample_weight, self.samples, network.dtype, f"{whose}sample_weight"
         )
+
+    @property
+    def _rows(self) -> int:
+        """Rows of a block, the same whatever is mapped: validation and dropout see the blocks."""
+        sizes, dtype = self._network.sizes, self._network.dtype
+        return max(BLOCK_BYTES // ((sizes[0] + sizes[-1]) * dtype.itemsize), 1)
 
     def _inputs(self, X: Any) -> Array | SparseRows:
         name, n_in = self._names[0], self._network.sizes[0]
@@ -130,25 +138,13 @@ class Arrays:
         """Return how many batches an epoch has."""
         return -(-self.samples // batch_size)
 
-    def shares(self, order: Array | None, batch_size: int) -> Array:
-        """Return the share of each batch in the weight of all samples, shape (batches,)."""
-        if self.weight is None:
-            if self._shares is None:
-                others = self.batches(batch_size) - 1
-                self._shares = np.empty(others + 1)
-                self._shares[:-1] = batch_size / self.samples
-                self._shares[-1] = (self.samples - others * batch_size) / self.samples
-            return self._shares
-        weight = self.weight if order is None else self.weight[order]
-        starts = np.arange(0, self.samples, batch_size)
-        shares: Array = np.add.reduceat(weight, starts, dtype=np.float64)
-        return shares / shares.sum()
+    def blocks(self, order: Array | None, batch_size: int) -> Iterable[Block]:
+        """Return the samples of an epoch; a block holds whole batches."""
+        if self._is_large:
+            return self._copied_blocks(order, batch_size)
+        return (Block(self.X, self.y, self.weight, order, batch_size),)
 
-    def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
-        """Yield the samples of an epoch; a block holds whole batches."""
-        if not self._is_large:
-            yield Block(self.X, self.y, self.weight, order, batch_size)
-            return
+    def _copied_blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         rows = max(self._rows // batch_size, 1) * batch_size
         X = np.empty((min(rows, self.samples), self.X.shape[1]), self._network.dtype)
         with Rows(self._names[0], self.X) as source, self._stored_targets() as stored_y:
@@ -253,7 +249,6 @@ class Batches:
         self._network = network
         self._loss = None if own_loss else network.loss
         self._class_weight: Array | None = None
-        self._weights: list[float] = []
         try:
             length: int | None = len(source)
         except TypeError:
@@ -291,26 +286,16 @@ class Batches:
         """Return how many batches an epoch has, None if that is not known."""
         return self._length
 
-    def shares(self, order: Array | None, batch_size: int) -> Array:
-        """Return the share of each batch in the weight of the last epoch, shape (batches,)."""
-        total = sum(self._weights)
-        return np.array(self._weights) / (total or 1)
-
     def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         """Yield the batches of an epoch."""
         number = 0
-        self._weights = []
         batches = self._source()
         if not isinstance(batches, Iterable):
             raise TypeError(
                 f"X: expected a function that returns an iterator, got one that returns {batches!r}"
             )
         for number, batch in enumerate(batches, start=1):
-            block = self._block(batch, f" of batch {number}")
-            yield block
-            self._weights.append(
-                float(len(block.X) if block.weight is None else block.weight.sum(dtype=np.float64))
-            )
+            yield self._block(batch, f" of batch {number}")
         if number == 0:
             raise ValueError(
                 "X: expected an iterable of batches, got one without any; one that is spent after "

@@ -44,6 +44,8 @@ def as_choice(name: str, value: Any, choices: Sequence[str]) -> str:
 
 def as_count(name: str, value: Any, least: int = 1) -> int:
     """Return a value as an int."""
+    if type(value) is int and value >= least:
+        return value
     try:
         count = operator.index(value)
     except TypeError:
@@ -73,24 +75,25 @@ def as_number(
         number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected a number, got {value!r}") from None
-    bounds = []
-    if least is not None:
-        bounds.append((number >= least, f"at least {least:g}"))
-    if above is not None:
-        bounds.append((number > above, f"greater than {above:g}"))
-    if below is not None:
-        bounds.append((number < below, f"less than {below:g}"))
-    if most is not None:
-        bounds.append((number <= most, f"at most {most:g}"))
-    if not math.isfinite(number) or not all(met for met, _ in bounds):
-        wanted = " ".join(["a finite number", " and ".join(text for _, text in bounds)]).strip()
-        raise ValueError(f"{name}: expected {wanted}, got {value!r}")
-    return number
+    if (
+        math.isfinite(number)
+        and (least is None or number >= least)
+        and (above is None or number > above)
+        and (below is None or number < below)
+        and (most is None or number <= most)
+    ):
+        return number
+    bounds = (("at least", least), ("greater than", above), ("less than", below), ("at most", most))
+    texts = " and ".join(f"{text} {bound:g}" for text, bound in bounds if bound is not None)
+    wanted = f"a finite number {texts}".strip()
+    raise ValueError(f"{name}: expected {wanted}, got {value!r}")
 
 
 def as_flag(name: str, value: Any) -> bool:
     """Return a value that is True or False; a text like "no" would count as True."""
-    if not isinstance(value, (bool, np.bool_)):
+    if value is True or value is False:
+        return value
+    if not isinstance(value, np.bool_):
         raise TypeError(f"{name}: expected True or False, got {value!r}")
     return bool(value)
 

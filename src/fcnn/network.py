@@ -25,10 +25,12 @@ from fcnn.trace import Trace
 # Imported where they are used, for a quick start: dataclasses take milliseconds to make. `fcnn` is
 # for annotations alone: one that is evaluated finds them as its attributes.
 if TYPE_CHECKING:
+    import fcnn._data
     import fcnn.gradient_check
     import fcnn.history
     import fcnn.preprocessing
     import fcnn.schedules
+    import fcnn.training
 
 Array = NDArray[Any]
 
@@ -381,9 +383,9 @@ class Network(core.CheckedNetwork):
         KeyboardInterrupt
             On Ctrl-C; the parameters are those of the last completed update.
         """
-        from fcnn._data import as_samples, as_validation
-        from fcnn.training import EpochRunner, TrainingState, run
-
+        # Imported by the first call, the second by the first; `from ... import` would take 4 us of
+        # every call, as long as ten small steps.
+        loop, data = fcnn.training, fcnn._data
         epochs = check.as_count("epochs", epochs)
         check.as_flag("shuffle", shuffle)
         check.as_flag("progress", progress)
@@ -393,16 +395,18 @@ class Network(core.CheckedNetwork):
             label_smoothing,
         )  # fmt: skip
         size = None if batch_size is None else check.as_count("batch_size", batch_size)
-        samples = as_samples(
+        samples = data.as_samples(
             self, X, y, sample_weight, epochs, own_loss=loss is not None,
             in_blocks=options.dropout is not None,
         )  # fmt: skip
         if class_weight is not None:
             samples.weigh_classes(class_weight)
-        held_out = as_validation(self, validation, own_loss=loss is not None)
-        training = TrainingState(self, optimizer, schedule, callbacks, rng, samples.samples, resume)
-        runner = EpochRunner(training, samples, size, shuffle, options, loss, n_threads)
-        return run(training, runner, held_out, epochs, progress)
+        held_out = data.as_validation(self, validation, own_loss=loss is not None)
+        training = loop.TrainingState(
+            self, optimizer, schedule, callbacks, rng, samples.samples, resume
+        )
+        runner = loop.EpochRunner(training, samples, size, shuffle, options, loss, n_threads)
+        return loop.run(training, runner, held_out, epochs, progress)
 
     # --- Around it -------------------------------------------------------------------------------
 

@@ -70,9 +70,9 @@ class Optimizer:
             If the state is that of another network.
         """
         count = self._num_states()
-        parameters = network.parameters
         if count == 0:
             return ()
+        parameters = network.parameters
         if not self._state:
             self._state = tuple(
                 core.zeros_with_slack(parameters.shape, parameters.dtype) for _ in range(count)

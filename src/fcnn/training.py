@@ -17,7 +17,7 @@ from fcnn._data import Arrays, Batches, Block, value_of
 from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
-from fcnn.history import CURVES, History, Progress
+from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
 from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
 from fcnn.schedules import as_schedules, learning_rates
 from fcnn.threads import resolve
@@ -92,11 +92,11 @@ class TrainingState:
                 f"resume: {self._path} is not a sound checkpoint ({error!r})"
             ) from None
 
-    def begin(self, progress: Progress) -> None:
+    def begin(self, state_now: Callable[[], Progress]) -> None:
         """Tell schedules and callbacks, then go on from the checkpoint, if there is one."""
         for one in (*self.schedules, *self.callbacks):
             if hasattr(one, "on_begin"):
-                one.on_begin(progress)
+                one.on_begin(state_now())
         self.optimizer.state(self.network)  # which refuses an optimizer that is another network's
         if self._saved is not None:
             with self._refusals():
@@ -217,7 +217,7 @@ def run(
         )
 
     new_bar = _bar(training.epoch, epochs, progress)
-    training.begin(state_now())
+    training.begin(state_now)
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
@@ -228,17 +228,15 @@ def run(
                 raise
             history.seconds.append(time.perf_counter() - began)
             training.epoch += 1
-            shown = {"loss": f"{history.loss[-1]:.4g}"}
             if held_out is not None:
                 value, score = held_out.evaluate(runner.loss, runner.threads)
                 history.validation_loss.append(value)
-                shown["validation"] = f"{value:.4g}"
                 if score is not None:
                     history.score_name, value = score
                     history.validation_score.append(value)
-                    shown[history.score_name] = f"{value:.4f}"
-            bar.set_postfix(shown, refresh=False)
-            bar.update(training.epoch - bar.n)
+            if bar is not None:
+                bar.set_postfix(_shown(history, curves), refresh=False)
+                bar.update(training.epoch - bar.n)
             for schedule in training.schedules:
                 schedule.on_epoch(state_now())
             for callback in training.callbacks:
@@ -292,28 +290,25 @@ class EpochRunner:
                 # only the first.
                 order = core.shuffled(training.generator, data.samples)
         batches, made = data.batches(size), 0
-        losses = []
-        rates = None
+        # Of costs, weights, penalties and batches, over the blocks: the same bits as of one block.
+        totals = np.zeros(4)
+        rates, loss = None, 0.0
         for block in data.blocks(order, size):
             count = -(-len(block.X) // block.batch_size)
             if training.schedules:
                 rates = self._rates(made, count, batches, epochs)
             try:
-                losses.append(self._make_block(block, count, rates))
+                loss = self._make_block(block, count, rates, totals)
             except DivergenceError as error:
                 if made:
                     error.add_note(f"counted after the first {made} steps of the epoch")
                 raise
             made += count
-            if batches and made < batches:
+            if bar is not None and batches and made < batches:
                 bar.update(training.epoch + made / batches - bar.n)
-        # Of all batches at once: the same bits whatever the blocks.
-        pairs = losses[0] if len(losses) == 1 else np.concatenate(losses)
-        loss = float(data.shares(order, size) @ pairs[:, 0])
         history = training.history
         if self.options.l1 or self.options.l2:
-            history.penalty.append(float(pairs[:, 1].mean()))
-            loss += history.penalty[-1]
+            history.penalty.append(float(totals[2] / totals[3]))
         history.loss.append(loss)
         history.learning_rate.append(training.optimizer.lr if rates is None else float(rates[-1]))
 
@@ -328,27 +323,32 @@ class EpochRunner:
         return learning_rates(training.schedules, training.optimizer.lr, times, epochs)
 
     def _make_block(
-        self, block: Block, count: int, rates: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
-        """Make the updates of a block; return [mean cost, penalty] of each batch, (count, 2)."""
+        self,
+        block: Block,
+        count: int,
+        rates: NDArray[np.float64] | None,
+        totals: NDArray[np.float64],
+    ) -> float:
+        """Make the updates of a block; return the loss of the epoch so far."""
         if self.loss is not None:
-            return self._make_given(block, count, rates)
-        losses = np.zeros((count, 2))
+            return self._make_given(block, count, rates, totals)
         training = self.training
-        training.network.train_epoch(
+        return training.network.train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
-            self.threads, self.options, lr_curve=rates, batch_losses=losses, seed=self._seed(),
+            self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
         )  # fmt: skip
-        return losses
 
     def _make_given(
-        self, block: Block, count: int, rates: NDArray[np.float64] | None
-    ) -> NDArray[np.float64]:
+        self,
+        block: Block,
+        count: int,
+        rates: NDArray[np.float64] | None,
+        totals: NDArray[np.float64],
+    ) -> float:
         """Make the updates of a block with the user's own loss."""
         assert self.loss is not None
         training, options = self.training, self.options
         network, optimizer = training.network, training.optimizer
-        losses = np.zeros((count, 2))
         lr = optimizer.lr
         try:
             for i in range(count):
@@ -376,10 +376,11 @@ class EpochRunner:
                     raise DivergenceError(
                         str(error).replace("in step 1;", f"in step {i + 1};")
                     ) from None
-                losses[i] = value, penalty
+                share = len(X) if weight is None else weight.sum(dtype=np.float64)
+                totals += value * share, share, penalty, 1
         finally:
             optimizer.lr = lr
-        return losses
+        return float(totals[0] / (totals[1] or 1) + totals[2] / totals[3])
 
     def _seed(self) -> int:
         """Return the seed of a call's dropout; drawn only where something is dropped."""
@@ -398,26 +399,23 @@ def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
     return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
 
 
-class _NoBar:
-    n = 0
+_NO_BAR = contextlib.nullcontext()  # of None: to show nothing takes no time
 
-    def __enter__(self) -> "_NoBar":
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def set_postfix(self, *_: object, **__: object) -> None:
-        pass
-
-    def update(self, epochs: float) -> None:
-        pass
+def _shown(history: History, curves: tuple[str, ...]) -> dict[str, str]:
+    """Return what the progress bar says of the last epoch."""
+    shown = {"loss": f"{history.loss[-1]:.4g}"}
+    if VALIDATION_LOSS in curves:
+        shown["validation"] = f"{history.validation_loss[-1]:.4g}"
+    if VALIDATION_SCORE in curves:
+        shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
+    return shown
 
 
 def _bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
     """Return what opens the progress bar, or refuse it: one that is open must be closed."""
     if not wanted:
-        return _NoBar
+        return lambda: _NO_BAR
     try:
         from tqdm.auto import tqdm
     except ImportError:

@@ -191,3 +191,25 @@ cdef class CheckedNetwork(Network):
             # small step.
             self._refuse_nonfinite(X)
             raise
+
+
+def are_samples(CheckedNetwork network not None, X, y, sample_weight):
+    """Return whether the core can read samples as they are, X is finite and y has a row for each.
+
+    With one output y may also have the shape (s,) elsewhere: here it is to be labels then.
+    """
+    cdef bint finite_inputs
+    cdef Py_ssize_t size
+    cdef void* data
+    if network.model.layers == NULL or not network.is_batch(X, y, sample_weight) or (
+            cnp.PyArray_NDIM(<cnp.ndarray> y) == 1
+            and cnp.PyArray_TYPE(<cnp.ndarray> y) != cnp.NPY_INT64):
+        return False
+    data = cnp.PyArray_DATA(<cnp.ndarray> X)
+    size = cnp.PyArray_SIZE(<cnp.ndarray> X)
+    with nogil:
+        if network.model.itemsize == 4:
+            finite_inputs = finite(<const float*> data, size)
+        else:
+            finite_inputs = finite(<const double*> data, size)
+    return finite_inputs

@@ -171,6 +171,7 @@ cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 
 cdef struct Options:            # of a training call; see train_epoch
     const double* lr_curve      # (batches,), or NULL
     double* batch_losses        # (batches, 2), or NULL
+    double* totals              # costs, weights, penalties, batches before and after, or NULL
     double l1
     double l2
     bint penalty_per_sample

@@ -436,7 +436,7 @@ cdef class Network:
 
     def train_epoch(
         self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
-        options=None, *, lr_curve=None, batch_losses=None, seed=0,
+        options=None, *, lr_curve=None, batch_losses=None, totals=None, seed=0,
     ):
         """Make one update for every `batch_size` samples; return the mean loss.
 
@@ -456,6 +456,10 @@ cdef class Network:
             Learning rate of each update, in place of the optimizer's.
         batch_losses : numpy.ndarray of float64, shape (batches, 2), optional
             Written: mean cost and penalty of each batch, before its update.
+        totals : numpy.ndarray of float64, shape (4,), optional
+            Costs and weights of all samples, penalties and number of all batches, to which this
+            call adds its own: the loss is then that of all of them. Zeros at first. So the parts of
+            an epoch, one call each, come to the loss of the whole, bit for bit.
         seed : int
             Of the dropout of this call, 0 to 2^63 - 1.
 
@@ -469,6 +473,9 @@ cdef class Network:
         """
         cdef Call call
         memset(&call, 0, sizeof(Call))
+        if totals is not None:
+            call.options.totals = <double*> data_of(
+                totals, cnp.NPY_FLOAT64, 4, "totals", write=True)
         return self.train(X, y, optimizer, batch_size, order, sample_weight, n_threads, &call,
                           options, lr_curve, batch_losses, seed)
 

@@ -126,10 +126,14 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     cdef Call* call = w.call
     cdef double total = 0, all_weight = 0, penalties = 0
     cdef Py_ssize_t first = 0
+    cdef double batches = 0
+    cdef double* before = call.options.totals if w.index == 0 else NULL
     cdef BatchState b
     cdef Tiny* t = begin_tiny(w, tag)
     count_way(w, t != NULL)
     b.next = NULL
+    if before != NULL:
+        total, all_weight, penalties, batches = before[0], before[1], before[2], before[3]
     while first < call.data.rows:
         if call.options.l1 != 0 or call.options.l2 != 0:
             put_back(call, t, tag)      # the penalty reads the flat vector
@@ -156,9 +160,12 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
         if should_stop(w, call.model.n_parameters) and w.team.size == 1:
             break
     put_back(call, t, tag)
+    batches += w.batch
+    if before != NULL:
+        before[0], before[1], before[2], before[3] = total, all_weight, penalties, batches
     if w.index == 0:
         call.loss = ((total / all_weight if all_weight != 0 else 0)
-                     + (penalties / w.batch if w.batch > 0 else 0))
+                     + (penalties / batches if batches > 0 else 0))
 
 
 cdef inline Py_ssize_t gradient_work(const Call* call, Py_ssize_t rows) noexcept nogil:

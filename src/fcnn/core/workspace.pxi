@@ -272,7 +272,9 @@ cdef Py_ssize_t lay_out_prediction(
 
 def zeros_with_slack(shape, dtype):
     """Return zeros that kernels may read a little past their end."""
-    size = int(np.prod(shape, dtype=np.int64))
+    cdef Py_ssize_t size = 1, n
+    for n in shape:
+        size *= n
     storage = np.zeros(size + SLACK + 64, dtype)
     # On a cache line, as far as the layers' widths allow.
     begin = (64 - <uintptr_t> cnp.PyArray_DATA(<cnp.ndarray> storage) % 64) // storage.itemsize
