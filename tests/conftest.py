@@ -76,10 +76,10 @@ def general_way():
     """
     cores = [importlib.import_module(f"fcnn.{VARIANTS[isa]}") for isa in _dispatch.available()]
     for core in cores:
-        core.allow_tiny(False)
+        core.force_tiny(0)
     yield
     for core in cores:
-        core.allow_tiny(True)
+        core.force_tiny(-1)
 
 
 def pytest_terminal_summary(terminalreporter, config):

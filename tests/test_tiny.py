@@ -26,13 +26,13 @@ BATCHES = (1, 2, 3, 7, 8, 16, 33, 300)  # 300: more than a block
 @contextlib.contextmanager
 def the_way(core, *, tiny, calls):
     """Allow tiny networks their own way, or not; so many of the block's calls must take it."""
-    before = core.allow_tiny(tiny)
+    core.force_tiny(int(tiny))
     core.count_ways(True)
     try:
         yield
     finally:
         made = core.count_ways(False)["tiny"]
-        core.allow_tiny(before)
+        core.force_tiny(-1)
     assert made == (calls if tiny else 0)
 
 
@@ -127,11 +127,11 @@ def test_the_bits_are_those_of_the_general_way(core, dtype):
     for c in configurations(dtype, 150):
         found = []
         for tiny in (True, False):
-            core.allow_tiny(tiny)
+            core.force_tiny(int(tiny))
             try:
                 found.append(outcome(core, c, dtype))
             finally:
-                core.allow_tiny(True)
+                core.force_tiny(-1)
         (arrays, message), (others, expected) = found
         assert message == expected, c
         diverged += message is not None
@@ -159,7 +159,7 @@ def test_against_the_reference(core, dtype, sizes):
 def test_which_calls_take_it(core):
     """And which do not: a gate that has closed would leave nothing to compare."""
 
-    def calls(sizes, rows=40, batch=8, threads=None, dtype="float32", **options):
+    def calls(sizes, rows=400, batch=8, threads=None, dtype="float32", **options):
         rng = np.random.default_rng(0)
         network = core.Network(sizes, ["relu"] * (len(sizes) - 2) + ["identity"], "squared_error",
                                np.dtype(dtype))  # fmt: skip
@@ -177,6 +177,9 @@ def test_which_calls_take_it(core):
     assert calls((4, 129, 3)) == calls((257, 8, 2)) == calls((2, 9, 8, 7, 6, 2)) == 0
     assert calls((100, 100, 65, 3)) == calls((100, 100, 3), dtype="float64") == 0
     assert calls((4, 16, 3), rows=3) == calls((4, 16, 3), dropout=(0.5, 0)) == 0
+    # Few samples do not pay for moving parameters and state.
+    assert calls((64, 100, 10), rows=51) == 1
+    assert calls((64, 100, 10), rows=50) == 0
     # Many threads have more to gain by panels than one has without.
     assert calls((2, 32, 2), rows=40_000, batch=40_000, threads=4) == 0
     assert calls((2, 32, 2), rows=40_000, batch=40_000, threads=1) == 1

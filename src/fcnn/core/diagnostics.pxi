@@ -95,12 +95,10 @@ def all_indices(array, end):
     return answer
 
 
-def allow_tiny(allowed):
-    """Let calls of tiny networks take their own way, or none; return whether they might before."""
-    global tiny_allowed
-    before = tiny_allowed
-    tiny_allowed = bool(allowed)
-    return bool(before)
+def force_tiny(force):
+    """Let tiny networks take their own way never (0), always (1), or where it is faster (-1)."""
+    global tiny_forced
+    tiny_forced = force
 
 
 def count_ways(counted):

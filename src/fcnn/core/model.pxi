@@ -117,6 +117,10 @@ cdef enum:
     TINY_NODES = 128
     TINY_INPUTS = 256
     TINY_BYTES = 65536
+    # Numbers that are moved for each sample of the call, at most: a move takes 0.7 ns, there and
+    # back, and 64-100-10 gains 0.1 us with a sample (a single step with Adam of 32: 63 us so, 32 by
+    # panels; of 160: as fast).
+    WORTH_MOVING = 150
     # Multiplications of a step from which on several threads take it by panels, if a call has them:
     # by calculation (one thread is twice as fast as a tiny network), not measured.
     WORTH_LEAVING_TINY = 1000000

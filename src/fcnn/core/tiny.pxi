@@ -8,8 +8,9 @@
 #
 # The same bits as by panels: each sum adds the same terms in the same order, by the same kernels.
 
-# Whether calls may take this way; off, tests compare the general one with it.
-cdef bint tiny_allowed = True
+# Whether calls take this way: 0 never, 1 always, -1 where it is faster. For tests: see
+# diagnostics.pxi.
+cdef int tiny_forced = -1
 
 
 if TINY_INPUTS > BLOCK_TERMS or TINY_NODES > BLOCK_TERMS:
@@ -25,9 +26,14 @@ cdef bint is_tiny(const Model* model) noexcept nogil:
 cdef bint takes_tiny(const Call* call, const Model* model) noexcept nogil:
     """Whether a call of one thread, which is backward, goes this way.
 
-    Dropout has its masks by panels; of a few samples loading would take longer than the rest.
+    Dropout has its masks by panels. Few samples do not make up for moving parameters and state into
+    memory of the call's own and back: see WORTH_MOVING.
     """
-    return (tiny_allowed and is_tiny(model) and call.data.rows > FEW_ROWS
+    cdef Py_ssize_t moved = model.n_parameters
+    if call.rule != NULL:
+        moved *= 1 + state_vectors(call.rule)
+    return (tiny_forced != 0 and is_tiny(model) and call.data.rows > FEW_ROWS
+            and (tiny_forced == 1 or moved <= WORTH_MOVING * call.data.rows)
             and call.data.begins == NULL and call.options.dropout == NULL
             and call.trace[0] == NULL)
 
