@@ -20,7 +20,7 @@ LAYERS = {
     "arguments": ("_validation", "threads"),
     "parts": (
         "_views", "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
-        "optimizers", "reference",
+        "optimizers", "reference", "tables",
     ),
     "parts of a training": ("callbacks", "schedules", "_format"),
     "data": ("_memmap", "_data"),

@@ -22,6 +22,7 @@ HEAVY = {
     "fcnn.plot",
     "fcnn.preprocessing",
     "fcnn.reference",
+    "fcnn.tables",
     "fcnn.training",
     "gzip",
     "importlib.resources",
@@ -37,7 +38,7 @@ HEAVY = {
 }
 LATE = [
     "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
-    "preprocessing", "reference", "schedules", "training",
+    "preprocessing", "reference", "schedules", "tables", "training",
 ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "tables",
 ]
 
 
@@ -41,7 +42,7 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, convert, datasets, plot, reference, schedules
+    from fcnn import callbacks, convert, datasets, plot, reference, schedules, tables
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
 else:
@@ -49,7 +50,7 @@ else:
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
-        "preprocessing", "reference", "schedules", "sklearn", "training",
+        "preprocessing", "reference", "schedules", "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
 
