@@ -19,7 +19,7 @@ LAYERS = {
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "threads"),
     "parts": (
-        "_views", "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
+        "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables",
     ),
     "parts of a training": ("callbacks", "schedules", "_format"),
@@ -27,7 +27,7 @@ LAYERS = {
     "training": ("training",),
     "network": ("network",),
     "public names": ("fcnn",),  # __init__.py
-    "around the network": ("files", "datasets", "convert", "plot", "sklearn", "bench"),
+    "around the network": ("files", "model", "datasets", "convert", "plot", "sklearn", "bench"),
     "commands": ("cli", "__main__"),
 }  # fmt: skip
 

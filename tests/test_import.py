@@ -19,8 +19,8 @@ HEAVY = {
     "fcnn.datasets",
     "fcnn.files",
     "fcnn.gradient_check",
+    "fcnn.model",
     "fcnn.plot",
-    "fcnn.preprocessing",
     "fcnn.reference",
     "fcnn.tables",
     "fcnn.training",
@@ -37,8 +37,8 @@ HEAVY = {
     "zipfile",
 }
 LATE = [
-    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
-    "preprocessing", "reference", "schedules", "tables", "training",
+    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model", "plot",
+    "reference", "schedules", "tables", "training",
 ]  # fmt: skip
 
 

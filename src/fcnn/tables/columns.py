@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, MOST_CATEGORIES, NO_NUMBERS, TRUE, ColumnKind
 from fcnn.tables.numbers import PLAIN, NumberRule, example
-from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted
+from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, described, quoted
 
 Array = NDArray[Any]
 
@@ -114,6 +114,10 @@ class _Encoder:
         """Return a column as numbers, shape (s, width)."""
         raise NotImplementedError
 
+    def told(self, mean: Array, scale: Array) -> str:
+        """Return what becomes of the column, as a text; mean and scale are those of its numbers."""
+        raise NotImplementedError
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields, without those that have their default."""
         value: dict[str, Any] = {"name": self.name, "kind": self.kind}
@@ -144,6 +148,11 @@ class _Filled(_Encoder):
                 values = np.where(missing, self.fill, values)
                 report.notes.append(f"{named}: {len(rows):,} missing, filled with {told}")
         return values, flags
+
+    def _told_missing(self, fill: str) -> str:
+        if self.fill is None:
+            return ""
+        return f"; missing: {fill}{' and a flag' * self.flag}"
 
     def _flag_name(self) -> list[str]:
         return [f"{self.name} missing"] if self.flag else []
@@ -191,6 +200,11 @@ class NumberColumn(_Filled):
     def is_quantity(self) -> Array:  # noqa: D102
         return np.array([True, False][: 1 + self.flag])
 
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        as_written = "" if self.rule == PLAIN else f", written like {example(self.rule)}"
+        fill = "" if self.fill is None else f"{self.fill:.6g}"
+        return f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{as_written}{self._told_missing(fill)}"
+
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         values = numbers_of(column, self.rule, (*NO_NUMBERS, *self.stray), named, report)
         if report._count:
@@ -221,6 +235,9 @@ class BooleanColumn(_Filled):
     @property
     def is_quantity(self) -> Array:  # noqa: D102
         return np.zeros(1 + self.flag, bool)
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        return f"1 or 0{self._told_missing('true' if self.fill else 'false')}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         values = _booleans(column, named, report)
@@ -296,6 +313,11 @@ class CategoryColumn(_Encoder):
     def is_quantity(self) -> Array:  # noqa: D102
         return np.zeros(len(self.categories) + self.other + self.missing, bool)
 
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        some = ", ".join(self.categories[:5]) + ", ..." * (len(self.categories) > 5)
+        more = [text for text in ("other", "missing") if getattr(self, text)]
+        return f"1 or 0 for each of {', and for '.join([some, *more])}"
+
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         codes, texts = column.factorize()
         place = {text: k for k, text in enumerate(self.categories)}
@@ -369,6 +391,10 @@ class DateColumn(_Filled):
         cyclic = [bool(dates.PERIODS[p]) for p in self.parts for _ in dates.part_names([p])]
         return np.array([not c for c in cyclic] + [False] * self.flag)
 
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        fill = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
+        return f"{', '.join(dates.part_names(self.parts))}{self._told_missing(fill)}"
+
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         seconds = _seconds(column, self.form, named, report)
         if report._count:
@@ -411,9 +437,7 @@ def from_json(value: Any) -> Any:
     cls = ENCODERS[value.pop("kind")]
     for key in ("stray", "categories", "parts"):
         if key in value:
-            value[key] = tuple(value[key])
-            if not all(isinstance(text, str) for text in value[key]):
-                raise ValueError(f"expected {key} as texts, found {value[key]!r}")
+            value[key] = tuple(described(value[key], key, str))
     if "rule" in value:
         value["rule"] = NumberRule.from_json(value["rule"])
     fill = value.get("fill")

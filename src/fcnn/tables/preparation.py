@@ -13,7 +13,7 @@ from fcnn.tables.columns import ENCODERS, NumberColumn, Report, from_json
 from fcnn.tables.conversion import as_table
 from fcnn.tables.kinds import ColumnKind
 from fcnn.tables.numbers import PLAIN
-from fcnn.tables.table import Column, Table, TableError, some
+from fcnn.tables.table import Column, Table, TableError, described, some
 
 Array = NDArray[Any]
 
@@ -35,6 +35,8 @@ class Preparation:
         A number v becomes (v - mean) / scale; of indicators and flags these are 0 and 1.
     is_named : bool
         False if columns are known by their position only.
+    starts : list of int
+        Column j becomes the numbers starts[j] to starts[j + 1] - 1.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Preparation:
                 f"expected {sum(widths)} means and scales, got shapes {self.mean.shape} and "
                 f"{self.scale.shape}"
             )
-        self._starts = np.cumsum([0, *widths]).tolist()
+        self.starts = np.cumsum([0, *widths]).tolist()
         # Then an array is standardized as it is, in blocks of rows.
         self._is_plain = all(
             isinstance(c, NumberColumn) and not c.flag and c.fill is None for c in self.columns
@@ -188,7 +190,7 @@ class Preparation:
         columns = self._columns(table)
         X = np.empty((table.rows, self.width), kind)
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
-            part = slice(self._starts[j], self._starts[j + 1])
+            part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
             values = (encoder.encode(column, named, report) - self.mean[part]) / self.scale[part]
             X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
@@ -265,14 +267,19 @@ class Preparation:
         """Return the preparation of `to_json`, checked."""
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError("expected finite means and positive scales of the inputs")
-        columns = [from_json(one) for one in value["columns"]]
+        columns = [from_json(one) for one in described(value["columns"], "columns", dict)]
         named = value["named"]
         if not isinstance(named, bool) or not columns:
             raise ValueError("expected columns, named or not")
         names = [column.name for column in columns]
         if named and len({*names}) != len(names):
             raise ValueError("expected columns of different names")
-        left_out = [(str(name), str(why)) for name, why in value.get("left_out", ())]
+        left_out = [
+            tuple(described(pair, "a name and a reason", str))
+            for pair in described(value["left_out"], "left_out", list)
+        ]
+        if not all(len(pair) == 2 for pair in left_out):
+            raise ValueError(f"expected names and reasons, found {value['left_out']!r}")
         return cls(columns, mean, scale, left_out, is_named=named)
 
     @classmethod

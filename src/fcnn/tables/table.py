@@ -219,3 +219,10 @@ def quoted(cell: object, most: int = 40) -> str:
     """Return a cell for a message, shortened."""
     text = str(cell)
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def described(value: Any, what: str, *kinds: type) -> list[Any]:
+    """Return a list of a file's JSON, all of whose entries are of some types (bool is no int)."""
+    if not isinstance(value, list) or not all(type(one) in kinds for one in value):
+        raise ValueError(f"expected {what} as a list of {kinds[0].__name__}, found {value!r}")
+    return value

@@ -19,6 +19,7 @@ from fcnn.tables.table import (
     Column,
     Table,
     TableError,
+    described,
     quoted,
     some,
 )
@@ -173,24 +174,33 @@ class Target:
             "names": list(self.names),
             "classes": list(self.classes),
             "rules": [rule.to_json() for rule in self.rules],
+            "scaled": self.mean is not None,
         }
 
     @classmethod
     def from_json(cls, value: Any, mean: Array | None, scale: Array | None) -> Target:
         """Return the target of `to_json`, checked."""
-        names, classes = list(value["names"]), list(value["classes"])
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"expected names of targets, found {names!r}")
-        if not all(isinstance(c, (str, int, float)) for c in classes):
-            raise ValueError(f"expected classes as texts or numbers, found {classes!r}")
-        if mean is not None and scale is not None:
-            sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
-            if not sound:
-                raise ValueError("expected finite means and positive scales of the targets")
-        rules = [NumberRule.from_json(rule) for rule in value.get("rules", ())]
+        names = described(value["names"], "names of targets", str)
+        classes = described(value["classes"], "classes", str, int, float, bool)
+        rules = [NumberRule.from_json(rule) for rule in described(value["rules"], "rules", dict)]
+        if type(value["scaled"]) is not bool or value["scaled"] != (mean is not None):
+            raise ValueError(f"expected scaled as true or false, found {value['scaled']!r}")
         if rules and len(rules) != len(names or rules):
             raise ValueError(f"expected a rule for each of {names!r}, found {len(rules)}")
+        if mean is not None and scale is not None:
+            sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
+            if not sound or classes:
+                raise ValueError("expected finite means and positive scales of numbers")
         return cls(names, classes, mean, scale, rules)
+
+
+def classes_of(texts: Sequence[str]) -> list[Any]:
+    """Return class texts as integers or booleans where all of them are written as such."""
+    if all(_is_integer(text) for text in texts):
+        return [int(text) for text in texts]
+    if {*texts} == {"False", "True"}:
+        return [text == "True" for text in texts]
+    return list(texts)
 
 
 def class_text(value: Any) -> str:
@@ -436,13 +446,9 @@ def _texts_as_classes(
     if odd:
         what = f"{', '.join(map(quoted, odd))} {_is(len(odd))} taken for a class, as the others"
         notes = (*notes, f"target {column.name!r}: {what}")
-    if all(_is_integer(text) for text in found):
-        numbers = np.array([int(text) for text in cells.tolist()], np.int64)
-        classes = np.unique(numbers).tolist()
-        return _as_classes(whose, names, numbers, classes, rows, reason, notes)
-    if found == ["False", "True"]:
-        return _as_classes(whose, names, cells == "True", [False, True], rows, reason, notes)
-    return _as_classes(whose, names, cells, found, rows, reason, notes)
+    value = dict(zip(found, classes_of(found), strict=True))
+    values = np.array([value[text] for text in cells.tolist()], object)
+    return _as_classes(whose, names, values, sorted(value.values()), rows, reason, notes)
 
 
 def _is_integer(text: str) -> bool:
