@@ -276,11 +276,16 @@ def _as_category(position: int, column: Column, cells: _Cells, rows: int, said: 
         return ColumnKind(
             position, name, "", why=f"text, {distinct:,} different ones in {count:,} cells"
         )
-    shown = ", ".join(quoted(text, 15) for text in sorted(cells.texts)[:3])
-    what = f"{distinct:,}: {shown}{', ...' * (distinct > 3)}"
-    if distinct > MOST_CATEGORIES:
+    return _category(position, cells, said)
+
+
+def _category(position: int, cells: _Cells, said: str) -> ColumnKind:
+    texts = sorted(cells.texts)
+    shown = ", ".join(quoted(text, 15) for text in texts[:3]) + ", ..." * (len(texts) > 3)
+    what = f"{len(texts):,}: {shown}"
+    if len(texts) > MOST_CATEGORIES:
         what += f"; the {MOST_CATEGORIES} most frequent, the others together"
-    return ColumnKind(position, name, "category", said=_joined(what, said))
+    return ColumnKind(position, cells.column.name, "category", said=_joined(what, said))
 
 
 def _constant(position: int, name: str, text: str) -> ColumnKind:
@@ -294,7 +299,7 @@ def _as_given(table: Table, position: int, column: Column, wanted: str, decimal:
     cells = _Cells.of(column)
     said = _missing_said(cells.missing)
     if kind == "category":
-        return ColumnKind(position, name, kind, said=_joined(f"{len(cells.texts):,}", said))
+        return _category(position, cells, said)
     problems: list[str]
     if kind == "number":
         if column.values.dtype.kind in "biuf":

@@ -131,6 +131,8 @@ class Table:
         What reading left out or decided.
     decimal : str
         The decimal mark that the source's form speaks for, if any: "," where ";" separates cells.
+    where_line : callable or None
+        From the number of a row to its line of the file.
     """
 
     def __init__(
@@ -156,7 +158,7 @@ class Table:
         self.is_single = is_single
         self.notes = list(notes)
         self.decimal = decimal
-        self._line = line
+        self.where_line = line
 
     @property
     def columns(self) -> list[Column]:
@@ -192,12 +194,12 @@ class Table:
 
     def where(self, row: int) -> str:
         """Return how messages name a row: by its line of the file, or by its number from 0."""
-        return f"row {row}" if self._line is None else f"line {self._line(row)}"
+        return f"row {row}" if self.where_line is None else f"line {self.where_line(row)}"
 
     def take(self, rows: Any) -> Table:
         """Return some of the rows."""
         numbers = np.arange(self.rows)[rows]
-        line, before = self._line, self.where
+        line, before = self.where_line, self.where
         taken = Table(
             [] if self.matrix is not None else [column.take(rows) for column in self.columns],
             self.source, matrix=None if self.matrix is None else self.matrix[rows],

@@ -81,7 +81,8 @@ class Target:
 
     def scaled(self, y: Array) -> Target:
         """Return the target of numbers whose mean and deviation, of y (s, n_L), are taken out."""
-        mean, deviation = y.mean(axis=0), y.std(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = y.mean(axis=0), y.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise ValueError("y: expected numbers whose squares can be added up, got larger ones")
         varies = (y.max(axis=0) > y.min(axis=0)) & (deviation > 0)
@@ -129,6 +130,12 @@ class Target:
                 f"{f' named {some(self.names)}' if self.names else ''}, got {len(table.columns)}"
             )
         return table.columns, table
+
+    def has_value(self, column: Column) -> Array:
+        """Return where a column of the target has a value; a class may be called NA."""
+        if not column.is_text or self.is_classes:
+            return ~column.is_missing() | np.isin(column.texts(), self.class_texts)
+        return np.array([text not in _NO_VALUE for text in column.values.tolist()], bool)
 
     def encode_columns(self, given: tuple[list[Column], Table]) -> Array:
         """Return columns of a table as `encode` does."""
@@ -343,7 +350,7 @@ def _read_one(table: Table, column: Column, names: tuple[str, ...], task: str) -
         classes = np.unique(values).tolist()
         return _as_classes(whose, names, values, classes, rows, _reason(task, "true or false"),
                            notes)  # fmt: skip
-    guessed, reason = _guess(values, task)
+    guessed, reason = _guess(whose, values, task)
     if guessed == "classification":
         unique = np.unique(values)
         classes = [int(v) if float(v).is_integer() else float(v) for v in unique.tolist()]
@@ -397,7 +404,7 @@ def _read_texts(table: Table, column: Column, names: tuple[str, ...], task: str)
         rows, notes = _present(table, column, absent)
         values = np.full(len(texts), np.nan)
         values[given] = reading.values
-        guessed, reason = _guess(values[codes[rows]], task, reading.rule)
+        guessed, reason = _guess(_whose(table, column), values[codes[rows]], task, reading.rule)
         if guessed == "regression":
             target = Target(names, rules=[reading.rule])
             said = _how_read(column.name, reading)
@@ -481,17 +488,17 @@ def _count(distinct: int) -> str:
     return f"{distinct:,} distinct value{'s' * (distinct != 1)}"
 
 
-def _guess(values: Array, task: str, rule: NumberRule = PLAIN) -> tuple[str, str]:
+def _guess(whose: str, values: Array, task: str, rule: NumberRule = PLAIN) -> tuple[str, str]:
     """Return whether numbers are classes or quantities, and why."""
     if task != "auto":
         return task, f"--task {task}"
+    distinct = len(np.unique(values))
+    if distinct == 1:
+        raise TableError(f"{whose} is {values[0]:g} in all rows; there is nothing to learn")
     if rule != PLAIN:
         return "regression", f"the targets are numbers like {example(rule)}"
     if values.dtype.kind == "f" and not (values == np.floor(values)).all():
         return "regression", "the targets are decimal numbers"
-    distinct = len(np.unique(values))
-    if distinct == 1:
-        return "regression", f"the targets are all {values[0]:g}"
     # Whole numbers most of which occur once are measurements: a class has several samples.
     if distinct > MOST_NUMBERS or 2 * distinct > len(values):
         return "regression", f"the targets are whole numbers with {_count(distinct)}"
