@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fcnn.tables import TableError, read_table
+from fcnn.tables.numbers import NumberRule
 from fcnn.tables.text import read_cells
 
 CASES = Path(__file__).parent / "cases"
@@ -186,3 +187,26 @@ def test_empty_rows_of_a_sheet_are_no_samples(tmp_path):
     assert contents(table) == {"a": ["1", "2"], "b": ["x", "y"]}
     assert table.where(1) == "line 3"
     np.testing.assert_array_equal(table["a"].values, [1, 2])
+
+
+def test_numbers_are_exact(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-300, 300, 500), [0.1]])
+    path = written(tmp_path / "t.csv", "a,b\n" + "".join(f"{v!r},1\n" for v in values.tolist()))
+    column = read_table(path)["a"]
+    assert NumberRule().numbers(column.values.tolist()).tobytes() == values.tobytes()
+
+
+def test_a_cell_beyond_the_reader_is_refused_by_its_line(tmp_path):
+    path = written(tmp_path / "t.csv", "a,b\n1,2\n" + "x" * 200_000 + ",3\n")
+    with pytest.raises(TableError, match="line 3: field larger than field limit") as error:
+        read_table(path)
+    assert len(str(error.value)) < 300
+
+
+def test_a_wide_header(tmp_path):
+    names = [f"a rather long name, number {j}" for j in range(20_000)]
+    text = ";".join(names) + "\n" + ";".join(["1"] * len(names))
+    table = read_table(written(tmp_path / "t.csv", text))
+    assert table.names == names
+    assert table.rows == 1
