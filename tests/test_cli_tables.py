@@ -221,7 +221,7 @@ def test_what_prediction_fills_is_said(run, trained, tmp_path):
     ]
 
 
-def test_every_form_gives_the_same_answers(run, tmp_path):
+def test_every_form_of_a_dataframe_gives_the_same_answers(run, tmp_path):
     """Raw rows of all kinds: from the file, permuted, from Parquet, from Python."""
     pd = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")

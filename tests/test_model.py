@@ -131,7 +131,7 @@ def test_a_model_comes_back(way, classifier, regressor, tmp_path):
         assert other.target.to_json() == model.target.to_json()
 
 
-def test_every_form_of_the_same_data(classifier, tmp_path):
+def test_every_form_of_a_dataframe(classifier, tmp_path):
     pd = pytest.importorskip("pandas")
     data = flowers(40, 1)
     expected = classifier.predict(data)
@@ -147,7 +147,7 @@ def test_every_form_of_the_same_data(classifier, tmp_path):
         classifier.predict(frame[["a", "b", "kind"]])
 
 
-def test_one_row_has_one_answer(classifier, regressor):
+def test_one_row_of_a_dataframe_has_one_answer(classifier, regressor):
     pd = pytest.importorskip("pandas")
     data = flowers(5, 1)
     row = {key: values[2] for key, values in data.items()}

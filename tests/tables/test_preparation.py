@@ -58,7 +58,7 @@ def test_by_hand():
         np.testing.assert_allclose(X[row, 9:], [math.sin(phase), math.cos(phase)], atol=1e-9)
 
 
-def test_against_scikit_learn():
+def test_a_dataframe_against_scikit_learn():
     pytest.importorskip("sklearn")
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -95,7 +95,7 @@ def test_against_scikit_learn():
     np.testing.assert_array_equal(fitted(frame, rows=train).mean, preparation.mean)
 
 
-def test_every_form_of_the_same_data_gives_the_same(tmp_path):
+def test_every_form_of_a_dataframe_gives_the_same(tmp_path):
     pd, pl, pa = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
     preparation = fitted()
     expected = preparation.transform(DATA)
@@ -204,7 +204,7 @@ def test_numbers_beyond_float32_are_refused():
 # --- What is refused, filled and unseen ----------------------------------------------------------
 
 
-def test_columns_that_lack_are_named():
+def test_columns_that_a_dataframe_lacks_are_named():
     with pytest.raises(TableError, match="X: lacks the columns 'i', 'd'; it has n, ok, c"):
         fitted().transform({key: DATA[key] for key in ("n", "ok", "c")})
     pd = pytest.importorskip("pandas")
@@ -333,3 +333,28 @@ def test_forged_descriptions_are_refused(change):
     value = {"named": True, "columns": [{"name": "a", "kind": "number", **change}]}
     with pytest.raises((ValueError, TypeError, KeyError)):
         Preparation.from_json(value, np.zeros(1), np.ones(1))
+
+
+def test_numbers_for_categories_that_are_written_otherwise():
+    """As pandas reads 00501 and 1.0: as numbers."""
+    codes = fitted({"zip": ["00501", "10001"] * 4, "n": [1.5, 2.0, 4.0, 3.0] * 2})
+    expected = codes.transform({"zip": ["10001", "00501"], "n": [1, 2]})
+    for values in ([10001, 501], [10001.0, 501.0], np.array([10001, 501], np.uint16)):
+        np.testing.assert_array_equal(codes.transform({"zip": values, "n": [1, 2]}), expected)
+    both = fitted({"zip": ["0123", "123"] * 4, "n": [1.5, 2.0, 4.0, 3.0] * 2})
+    with pytest.raises(TableError, match="'zip': expected texts, got numbers, and of 0123, 123"):
+        both.transform({"zip": [123], "n": [1]})
+
+
+def test_numbers_among_texts_are_not_read_by_the_rule_of_texts():
+    """1.234 as a number is not the text 1.234, which is 1234 there."""
+    table = as_table({"a": ["1.234", "2,5", "1.000,5", "7"], "n": [1.5, 2.0, 4.0, 3.0]})
+    preparation = Preparation.fit(table, infer_columns(table))
+    assert preparation.columns[0].rule.thousands == "."
+    with pytest.raises(TableError, match="'a': has texts and numbers"):
+        preparation.transform({"a": [1.234, "2,5"], "n": [1, 2]})
+    plain = fitted({"a": ["1.234", 2.5, 7, "NA"], "n": [1.5, 2.0, 4.0, 3.0]})
+    np.testing.assert_array_equal(
+        plain.transform({"a": ["1.5", 2.5], "n": [1, 2]}),
+        plain.transform({"a": [1.5, 2.5], "n": [1, 2]}),
+    )

@@ -175,3 +175,26 @@ def test_values_that_are_no_classes(y, said):
 def test_one_output_above_a_half_is_yes():
     target = Target((), ("no", "yes"))
     assert target.decode(np.array([[0.4], [0.6], [0.5]])).tolist() == ["no", "yes", "no"]
+
+
+def test_numbers_for_classes_that_are_written_otherwise():
+    target = Target((), ("00", "01"))
+    assert target.encode([1, 0, 1]).tolist() == [1, 0, 1]
+    with pytest.raises(TableError, match="several are the same number"):
+        Target((), ("0123", "123")).encode([123])
+
+
+def test_classes_of_other_types_are_refused():
+    assert Target((), np.array([3, 5])).classes == (3, 5)
+    assert json.loads(json.dumps(Target((), np.array(["a", "b"])).to_json()))["classes"] == [
+        "a",
+        "b",
+    ]
+    for classes in ([None, "a"], [float("nan"), 1.0], [(1,), (2,)]):
+        with pytest.raises(TypeError, match="classes: expected texts or numbers"):
+            Target((), classes)
+
+
+def test_outputs_that_are_no_numbers_are_no_class():
+    with pytest.raises(ValueError, match="outputs for row 1"):
+        Target((), ("a", "b")).decode(np.array([[0.0, 1.0], [np.nan, np.nan]]))

@@ -64,13 +64,12 @@ def predict(options: argparse.Namespace) -> int:
 
     header: list[str]
     columns: list[Any]
-    labels = most_probable(outputs)
     if options.probabilities:
         header = list(classes)
         shares = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
         columns = list(shares.T)
     elif classes:
-        header, columns = ["prediction"], [np.array(classes)[labels]]
+        header, columns = ["prediction"], [_texts(model, outputs)]
     else:
         n = outputs.shape[1]
         names = model.targets or tuple(map(str, range(1, n + 1)))
@@ -83,6 +82,12 @@ def predict(options: argparse.Namespace) -> int:
             _write_csv(file, header, columns)
     _report_score(model, outputs, table, y, part)
     return 0
+
+
+def _texts(model: fcnn.Model, outputs: Array) -> Array:
+    """Return the class of each row as a text."""
+    with refusals():
+        return np.array(model.target.class_texts)[most_probable(outputs)]
 
 
 def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
@@ -113,7 +118,7 @@ def _report_score(
         if not {*texts} & {*target.class_texts}:
             say(f"no score: targets like {texts[0]!r} are not among the model's classes")
             return
-        answers = np.array(target.class_texts)[most_probable(outputs)[rows]]
+        answers = _texts(model, outputs[rows])
         right = int(np.count_nonzero(answers == np.array(texts)))
         say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
         return

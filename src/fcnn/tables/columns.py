@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, MOST_CATEGORIES, NO_NUMBERS, TRUE, ColumnKind
 from fcnn.tables.numbers import PLAIN, NumberRule, example
-from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, described, quoted
+from fcnn.tables.table import (
+    MISSING,
+    MOST_PROBLEMS,
+    Column,
+    Table,
+    TableError,
+    described,
+    places,
+    quoted,
+    some,
+)
 
 Array = NDArray[Any]
 
@@ -70,6 +80,12 @@ def numbers_of(
     column: Column, rule: NumberRule, stray: Sequence[str], named: str, report: Report
 ) -> Array:
     """Return a column as float64, NaN where a cell is missing."""
+    if column.is_mixed and rule != PLAIN:
+        report.refuse_column(
+            f"{named}: has texts and numbers; expected one or the other, since texts are read like "
+            f"{example(rule)}"
+        )
+        return np.zeros(len(column))
     if column.is_text:
         texts = column.values.tolist()
         none = MISSING.union(stray)
@@ -320,20 +336,26 @@ class CategoryColumn(_Encoder):
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         codes, texts = column.factorize()
-        place = {text: k for k, text in enumerate(self.categories)}
-        n = len(place)
-        unseen = [t for t in texts if t not in place and t not in MISSING]
+        n = len(self.categories)
+        found = places(column, texts, self.categories)
+        if found is None:
+            report.refuse_column(
+                f"{named}: expected texts, got numbers, and of {some(self.categories, 5)} several "
+                "are the same number"
+            )
+            return np.zeros((len(codes), len(self.is_quantity)))
+        unseen = [t for t, k in zip(texts, found, strict=True) if k < 0 and t not in MISSING]
         if not column.is_text and unseen and len(unseen) == len(texts) and not self._has_numbers():
             report.refuse_column(
-                f"{named}: expected texts like {quoted(self.categories[0])}, got {column.kind} "
-                f"like {unseen[0]}"
+                f"{named}: expected texts like {', '.join(map(quoted, self.categories[:1]))}, got "
+                f"{column.kind} like {unseen[0]}"
             )
         other = n if self.other else -1
+        none = n + self.other if self.missing else other
         where = [
-            place.get(text, (n + self.other if self.missing else other) if text in MISSING
-                      else other)
-            for text in texts
-        ]  # fmt: skip
+            k if k >= 0 else none if t in MISSING else other
+            for t, k in zip(texts, found, strict=True)
+        ]
         if unseen and not self.other:
             rows = int(np.isin(codes, [i for i, t in enumerate(texts) if t in {*unseen}]).sum())
             what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)

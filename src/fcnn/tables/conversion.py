@@ -274,7 +274,7 @@ def _of_objects(array: Array, name: str, whose: str) -> Column:
     texts = np.empty(len(cells), object)
     for i, cell in enumerate(cells):
         texts[i] = "" if missing[i] else _as_text(cell, whose)
-    return Column(name, texts, missing)
+    return Column(name, texts, missing, any(map(_is_number, kinds)))
 
 
 def _is_nothing(cell: Any) -> bool:

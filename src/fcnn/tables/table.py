@@ -52,14 +52,19 @@ class Column:
     missing : numpy.ndarray of bool, shape (rows,), or None
         Where there is no value; None if there is one everywhere. Of texts only what was given as
         missing (None, NaN): whether "NA" is a value depends on the column.
+    is_mixed : bool
+        Some of the texts were numbers, which are written with a decimal point.
     """
 
-    __slots__ = ("missing", "name", "values")
+    __slots__ = ("is_mixed", "missing", "name", "values")
 
-    def __init__(self, name: str, values: Array, missing: Array | None = None) -> None:
+    def __init__(
+        self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False
+    ) -> None:
         self.name = name
         self.values = values
         self.missing = missing if missing is not None and missing.any() else None
+        self.is_mixed = is_mixed
 
     def __len__(self) -> int:
         return len(self.values)
@@ -77,7 +82,7 @@ class Column:
     def take(self, rows: Any) -> Column:
         """Return some of its rows."""
         missing = None if self.missing is None else self.missing[rows]
-        return Column(self.name, self.values[rows], missing)
+        return Column(self.name, self.values[rows], missing, self.is_mixed)
 
     def is_missing(self) -> Array:
         """Return where there is no value; of texts also where one stands for none."""
@@ -221,6 +226,30 @@ def quoted(cell: object, most: int = 40) -> str:
     """Return a cell for a message, shortened."""
     text = str(cell)
     return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def places(column: Column, texts: Sequence[str], known: Sequence[str]) -> list[int] | None:
+    """Return where each text of a column stands among known ones, -1 if it is none of them.
+
+    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0"; None if several
+    of the known ones are the same number.
+    """
+    if column.values.dtype.kind not in "iuf":
+        index = {text: k for k, text in enumerate(known)}
+        return [index.get(text, -1) for text in texts]
+    numbers = [_number(text) for text in known]
+    index_of = {number: k for k, number in enumerate(numbers)}
+    index_of.pop(None, None)
+    if len(index_of) < len(numbers) - numbers.count(None):
+        return None
+    return [index_of.get(_number(text), -1) for text in texts]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        return None
 
 
 def described(value: Any, what: str, *kinds: type) -> list[Any]:

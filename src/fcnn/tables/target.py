@@ -20,6 +20,7 @@ from fcnn.tables.table import (
     Table,
     TableError,
     described,
+    places,
     quoted,
     some,
 )
@@ -60,7 +61,10 @@ class Target:
         rules: Sequence[NumberRule] = (),
     ) -> None:
         self.names = tuple(names)
-        self.classes = tuple(classes)
+        self.classes = tuple(v.item() if isinstance(v, np.generic) else v for v in classes)
+        for value in self.classes:
+            if not isinstance(value, (str, int, float)) or value != value:
+                raise TypeError(f"classes: expected texts or numbers, got {value!r}")
         self.mean = None if mean is None else np.array(mean, np.float64)
         self.scale = None if scale is None else np.array(scale, np.float64)
         self.rules = tuple(rules)
@@ -144,8 +148,13 @@ class Target:
             codes, texts = columns[0].factorize()
             if columns[0].missing is not None:
                 _refuse(table, columns[0], np.flatnonzero(columns[0].missing), "expected a class")
-            index = {text: k for k, text in enumerate(self.class_texts)}
-            labels = np.array([index.get(text, -1) for text in texts], np.int64)[codes]
+            found = places(columns[0], texts, self.class_texts)
+            if found is None:
+                raise TableError(
+                    f"{table.source}: expected texts, got numbers, and of the classes "
+                    f"{some(self.class_texts, 5)} several are the same number"
+                )
+            labels = np.array(found, np.int64)[codes]
             expected = f"expected one of the classes {some(self.class_texts, 10)}"
             _refuse(table, columns[0], np.flatnonzero(labels < 0), expected)
             return labels
@@ -218,7 +227,13 @@ def class_text(value: Any) -> str:
 
 
 def most_probable(outputs: Array) -> Array:
-    """Return the label of each row: of one output, whether it is above 1/2."""
+    """Return the label of each row: of one output, whether it is above 1/2; NaN is refused."""
+    unsound = np.flatnonzero(np.isnan(outputs).any(axis=1))
+    if len(unsound):
+        raise ValueError(
+            f"X: the network's outputs for row {unsound[0]} are {outputs[unsound[0]].tolist()}, no "
+            "class; expected inputs nearer to those of the training"
+        )
     if outputs.shape[1] == 1:
         return np.asarray(outputs[:, 0] > 0.5, dtype=np.int64)
     return np.asarray(outputs.argmax(axis=1))
