@@ -113,6 +113,7 @@ def test_classes(values, classes):
         ([None] * 9, "empty in all rows"),
         ([""] * 9, "empty in all rows"),
         (["2026-01-01", "2026-01-02"] * 5, "has dates like"),
+        (["NA", "2026-01-01", "2026-01-02"] * 5, "has dates like '2026-01-01'"),
         (np.array(["2026-01-01"] * 5, "datetime64[D]"), "has dates"),
         ([0.5, np.inf, 1.0], "row 1, column 'y': 'inf'"),
         ([2**53 + 1, 5, 7], "float64 cannot represent"),

@@ -456,8 +456,9 @@ def _texts_as_classes(
     cells = column.values[rows]
     found = sorted({*cells.tolist()})
     if not reason:
-        if dates.find_dates(found).form:
-            raise TableError(f"{whose} has dates like {found[0]!r}; expected numbers or classes")
+        named = [text for text in found if text not in _NO_VALUE]
+        if dates.find_dates(named).form:
+            raise TableError(f"{whose} has dates like {named[0]!r}; expected numbers or classes")
         if len(found) > MOST_CLASSES:
             raise TableError(
                 f"{whose} is text with {len(found):,} distinct values; is it the right column? "
