@@ -19,15 +19,15 @@ LAYERS = {
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "_sparse", "threads"),
     "parts": (
-        "_views", "metrics", "initializers", "preprocessing", "trace", "gradient_check", "history",
-        "optimizers", "reference",
+        "_views", "metrics", "initializers", "trace", "gradient_check", "history",
+        "optimizers", "reference", "tables",
     ),
     "parts of a training": ("callbacks", "schedules", "_format"),
     "data": ("_memmap", "_data"),
     "training": ("training",),
     "network": ("network",),
     "public names": ("fcnn",),  # __init__.py
-    "around the network": ("files", "datasets", "convert", "plot", "sklearn", "bench"),
+    "around the network": ("files", "model", "datasets", "convert", "plot", "sklearn", "bench"),
     "commands": ("cli", "__main__"),
 }  # fmt: skip
 

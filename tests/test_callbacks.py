@@ -148,12 +148,10 @@ def test_a_checkpoint_is_a_model(tmp_path):
     X, y = data()
     path = tmp_path / "net.safetensors"
     net = network()
-    net.preprocessing = fcnn.preprocessing.Preprocessing.of(X)
     net.fit(X, y, epochs=3, callbacks=[fcnn.ModelCheckpoint(path)])
     assert os.listdir(tmp_path) == ["net.safetensors"]
     loaded = fcnn.load(path)
     assert loaded.predict(X).tobytes() == net.predict(X).tobytes()
-    np.testing.assert_array_equal(loaded.preprocessing.mean, net.preprocessing.mean)
 
 
 def test_when_a_checkpoint_is_written(tmp_path, monkeypatch):

@@ -16,7 +16,6 @@ from conftest import HIDDEN, PAIRS
 
 import fcnn
 from fcnn import convert, reference
-from fcnn.preprocessing import Preprocessing
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 COMPILERS = {
@@ -234,24 +233,6 @@ def test_threads(any_compiler, tmp_path):
         thread.join()
     for answer in got:
         np.testing.assert_array_equal(answer, wanted)
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_preprocessing_is_a_function_of_its_own(compiler, dtype, tmp_path):
-    rng = np.random.default_rng(0)
-    raw = rng.normal(100, 30, size=(20, 6))
-    net = random_network(rng, dtype, ["relu"])
-    net = fcnn.Network((6, 5, 2), dtype=dtype)
-    net.preprocessing = Preprocessing.of(raw)
-    library = compiled(compiler, tmp_path, convert.to_c(net, "net"))
-    library.net_prepare.restype = None
-    X = np.empty((20, 6), dtype)
-    for row, x in zip(raw, X, strict=True):
-        library.net_prepare(pointer(row), pointer(x))
-    np.testing.assert_array_equal(X, net.preprocessing(raw).astype(dtype))
-    check_outputs(net, X, predicted(library, "net", net, X))
-    net.preprocessing = None
-    assert "prepare" not in convert.to_c(net, "net")
 
 
 def test_the_program_of_the_readme(any_compiler, tmp_path):

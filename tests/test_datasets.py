@@ -174,7 +174,7 @@ def test_idx_refuses_damaged_gzip(tmp_path, damage):
 # --- Any reader of one file -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reader", [datasets.load_idx, datasets.load_csv, datasets.load_npz])
+@pytest.mark.parametrize("reader", [datasets.load_idx, datasets.load_npz])
 def test_file_must_exist(tmp_path, reader):
     message = refusal(FileNotFoundError, reader, tmp_path / "none.dat")
     assert str(tmp_path / "none.dat") in message
@@ -186,7 +186,7 @@ def test_file_must_exist(tmp_path, reader):
 
 @pytest.mark.parametrize(
     "reader",
-    [datasets.load_idx, datasets.load_csv, datasets.load_npz, datasets.load_idx_folder],
+    [datasets.load_idx, datasets.load_npz, datasets.load_idx_folder],
 )
 def test_path_must_be_a_path(reader):
     message = refusal(TypeError, reader, 3)
@@ -330,144 +330,6 @@ def test_folder_refuses_content(tmp_path, name, content, parts):
         assert part in message
 
 
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("mark", [",", ";", "\t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
-@pytest.mark.parametrize("bom", ["", "\ufeff"], ids=["", "bom"])
-def test_csv_dialects(tmp_path, mark, end, bom):
-    rows = [["a", '"b, c; d"', "kind"], ["1", "-2.5e-3", "é"], ['"3"', " 4 ", '"x"']]
-    path = write(tmp_path / "t.csv", bom + "".join(mark.join(row) + end for row in rows))
-    table = datasets.load_csv(path, target="kind")
-    assert table.features == ["a", "b, c; d"]
-    assert (table.X.dtype, table.X.tolist()) == (np.float64, [[1, -0.0025], [3, 4]])
-    assert table.X.flags.c_contiguous
-    assert table.X.flags.writeable
-    assert table.y.tolist() == ["é", "x"]
-
-
-def test_csv_without_target(tmp_path):
-    path = write(tmp_path / "t.csv", "a, b\n1,2\n\n3,4\n\n")
-    table = datasets.load_csv(str(path))
-    assert (table.features, table.X.tolist(), table.y) == (["a", "b"], [[1, 2], [3, 4]], None)
-
-
-def test_csv_numbers_are_exact(tmp_path):
-    values = np.random.default_rng(0).standard_normal((50, 3)) * 10.0 ** np.arange(-200, 201, 200)
-    lines = ["a,b,c", *(",".join(map(repr, row)) for row in values.tolist())]
-    table = datasets.load_csv(write(tmp_path / "t.csv", "\n".join(lines)))
-    np.testing.assert_array_equal(table.X, values)
-
-
-def test_csv_large_finite_numbers(tmp_path):
-    # Their sum overflows; each is finite.
-    table = datasets.load_csv(write(tmp_path / "t.csv", "a,b\n1e308,1e308\n"))
-    assert table.X.tolist() == [[1e308, 1e308]]
-
-
-def test_csv_wide_header(tmp_path):
-    names = [f"gene{n:06}" for n in range(20_000)]
-    path = write(tmp_path / "t.csv", ",".join(names) + "\n" + ",".join(["1"] * len(names)))
-    table = datasets.load_csv(path, target=names[-1])
-    assert table.features == names[:-1]
-    assert table.X.shape == (1, 19_999)
-
-
-@pytest.mark.parametrize(
-    ("cells", "dtype", "values"),
-    [
-        (["3", "-1", "+2"], np.int64, [3, -1, 2]),
-        (["3", ' "4"', " 5 "], np.int64, [3, 4, 5]),
-        (["9223372036854775807", "-9223372036854775808", "0"], np.int64, [2**63 - 1, -(2**63), 0]),
-        (["3", "1.0", "2e1"], np.float64, [3.0, 1.0, 20.0]),
-        (["3", "cat", "nan"], np.str_, ["3", "cat", "nan"]),
-        (["1_0", "1_1", "2_0"], np.str_, ["1_0", "1_1", "2_0"]),
-        (['"a\nb"', '"c ""d"""', " e "], np.str_, ["a\nb", 'c "d"', "e"]),
-    ],
-)
-def test_csv_target_types(tmp_path, cells, dtype, values):
-    lines = ["a,t,b", *(f"{n},{cell},{-n}" for n, cell in enumerate(cells))]
-    table = datasets.load_csv(write(tmp_path / "t.csv", "\n".join(lines)), "t")
-    assert table.features == ["a", "b"]
-    assert table.X.tolist() == [[0, 0], [1, -1], [2, -2]]
-    assert np.issubdtype(table.y.dtype, dtype)
-    assert table.y.dtype != object
-    assert table.y.tolist() == values
-
-
-ROWS = "".join(f"{n},{n},{n % 3}\n" for n in range(15))  # lines 2 to 16
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("a,b,t\n" + ROWS + "1,x9,0\n", ["line 17", "column 'b'", "'x9'", "finite number"]),
-        ("a,b,t\n" + ROWS + "1,,0\n", ["line 17", "column 'b'", "empty cell"]),
-        ("a,b,t\n" + ROWS + "  ,1,0\n", ["line 17", "column 'a'", "empty cell"]),
-        ("a,b,t\n" + ROWS + "1,NaN,0\n", ["line 17", "column 'b'", "'NaN'", "finite"]),
-        ("a,b,t\n" + ROWS + "-inf,1,0\n", ["line 17", "column 'a'", "'-inf'", "finite"]),
-        ("a,b,t\n" + ROWS + "1e999,1,0\n", ["line 17", "column 'a'", "'1e999'", "finite"]),
-        ("a,b,t\n" + ROWS + "1_000,1,0\n", ["line 17", "column 'a'", "'1_000'"]),
-        ("a;b;t\n1;1,5;0\n", ["line 2", "column 'b'", "'1,5'"]),
-        ("t,a,b\n0,1,x\n", ["line 2", "column 'b'", "'x'"]),
-        ("a,b,t\n\n\n1,x,0\n", ["line 4", "column 'b'", "'x'"]),
-        ('a,b,t\n1,2,"two\nlines"\n1,x,0\n', ["line 4", "column 'b'", "'x'"]),
-        ('a,b,t\n1,2,0\n1,"x\n\n",0\n', ["line 3", "column 'b'"]),
-        ('a,"b\n",t\n1,x,0\n', ["line 3", "column 'b'"]),
-        ('a,"b,t\n1,2,0\n', ["line 1", "well-formed CSV"]),
-        ("a,b,t\n" + ROWS + "1,2\n", ["line 17", "2 cells", "expected 3"]),
-        ("a,b,t\n" + ROWS + "1,2,3,4\n", ["line 17", "4 cells", "expected 3"]),
-        ("a,b,t\n" + ROWS + "1,2,\n", ["line 17", "column 't'", "empty cell", "target"]),
-        ("a,b,t\n" + ROWS + "1,2,nan\n", ["line 17", "column 't'", "'nan'", "finite number"]),
-        ("a,b,t\n" + ROWS + "1,2,9223372036854775808\n", ["line 17", "'t'", "922", "int64"]),
-        ("a,b,t\n1,2,0\n3,\0,0\n", ["line 3", "NUL"]),
-        ('a,b,t\n1,2,3\n1,"2,0\n3,4,0\n', ["line 3", "well-formed CSV"]),
-        ('a,b,t\n1,2,3\n1,"2"0,0\n', ["line 3", "well-formed CSV"]),
-        ("a,b,t\n", ["no data rows"]),
-        ("a,b,t", ["no data rows"]),
-        ("", ["line 1", "no column names"]),
-        ("\na,b,t\n1,2,3\n", ["line 1", "no column names"]),
-        (",a,b,t\n0,1,2,3\n", ["line 1", "column 1 has no name"]),
-        ("a,b,t,\n0,1,2,3\n", ["line 1", "column 4 has no name"]),
-        ("a,b,t,b\n0,1,2,3\n", ["line 1", "columns 2 and 4", "'b'"]),
-        ("a,b\n1,2\n", ["target", "'t'", "['a', 'b']"]),
-        ("t\n1\n", ["no column besides the target 't'"]),
-        ("a,b,t\n1,2,0\n".encode("utf-16"), ["line 1", "0xff", "UTF-8"]),
-        ("a,b,t\n1,2,0\n".encode("utf-16-le"), ["line 1", "NUL"]),
-        (f"a,b,t\n{ROWS * 999}1,2,".encode() + "é\n".encode("latin-1"), ["line 14987", "0xe9"]),
-        ("a,b,é\n".encode("latin-1"), ["line 1", "0xe9", "UTF-8"]),
-    ],
-)
-def test_csv_refuses(tmp_path, text, parts):
-    path = write(tmp_path / "t.csv", text)
-    message = refusal(ValueError, datasets.load_csv, path, "t")
-    for part in [str(path), *parts]:
-        assert part in message
-
-
-def test_csv_is_closed_when_the_call_ends(tmp_path, monkeypatch):
-    path, opened = write(tmp_path / "t.csv", "a,b\n1,2\nx,3\n4,5\n"), []
-
-    def recorded(*arguments, **settings):
-        opened.append(open(*arguments, **settings))  # noqa: SIM115
-        return opened[-1]
-
-    monkeypatch.setattr(datasets, "open", recorded, raising=False)
-    with pytest.raises(ValueError, match="line 3") as caught:
-        datasets.load_csv(path)
-    assert [file.closed for file in opened] == [True]  # while the error and its frames are alive
-    del caught
-    datasets.csv_columns(path)
-    datasets.load_csv(path, features=["b"])
-    assert [file.closed for file in opened] == [True] * 3
-
-
-def test_csv_refusal_of_a_long_cell_is_short(tmp_path):
-    path = write(tmp_path / "t.csv", "a\n" + "x" * 100_000 + "\n")
-    assert len(refusal(ValueError, datasets.load_csv, path)) < 200 + len(str(path))
-
-
 # --- NumPy archives -------------------------------------------------------------------------------
 
 X4, Y4 = np.arange(24.0).reshape(4, 2, 3), np.array([1, 0, 2, 1])
@@ -592,17 +454,3 @@ def test_npz_with_inputs_alone(tmp_path):
     X, *rest = datasets.load_npz(tmp_path / "a.npz")
     np.testing.assert_array_equal(X, X4.reshape(4, 6))
     assert rest == [None, None, None]
-
-
-def test_csv_columns_by_name(tmp_path):
-    path = write(tmp_path / "t.csv", "id;b;note;a;y\nx7;1;?;2;yes\n\nx8;3;;4;no\n")
-    assert datasets.csv_columns(path) == ["id", "b", "note", "a", "y"]
-    table = datasets.load_csv(path, "y", features=["a", "b"])
-    assert table.features == ["a", "b"]
-    np.testing.assert_array_equal(table.X, [[2, 1], [4, 3]])
-    assert table.y.tolist() == ["yes", "no"]
-    message = refusal(ValueError, datasets.load_csv, path, "y", ["a", "c"])
-    assert "features" in message
-    assert "no column 'c'" in message
-    message = refusal(ValueError, datasets.load_csv, path, "y", ["a", "note"])
-    assert "line 2, column 'note'" in message

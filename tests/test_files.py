@@ -14,7 +14,7 @@ import pytest
 import safetensors.numpy
 
 import fcnn
-from fcnn.preprocessing import Preprocessing
+from fcnn.tables import Preparation, Target
 
 
 class Labelled(fcnn.Network):
@@ -107,33 +107,9 @@ def test_nan_and_infinite_parameters_survive(way, tmp_path):
 
 
 @ways
-def test_preprocessing_comes_along(way, tmp_path):
-    net = fcnn.Network((3, 4, 2))
-    net.preprocessing = Preprocessing(
-        np.array([1.0, -2.0, 1 / 3]), np.array([1.0, 0.5, 1e-3]),
-        ("length", "Breite", "δ ☃"), "kind", ("yes", "no"),
-    )  # fmt: skip
-    other = way(net, tmp_path).preprocessing
-    assert other.mean.dtype == other.scale.dtype == np.float64
-    assert other.mean.tolist() == net.preprocessing.mean.tolist()
-    assert other.scale.tolist() == net.preprocessing.scale.tolist()
-    assert (other.features, other.target, other.classes) == (
-        ("length", "Breite", "δ ☃"), "kind", ("yes", "no")
-    )  # fmt: skip
-    X = np.random.default_rng(0).normal(size=(4, 3))
-    np.testing.assert_array_equal(other(X), net.preprocessing(X))
-
-
-@ways
-def test_no_preprocessing_stays_none(way, tmp_path):
-    assert way(fcnn.Network((3, 2)), tmp_path).preprocessing is None
-
-
-@ways
 def test_a_copy_is_independent(way, tmp_path):
     net = trained(ARCHITECTURES[1], "float64")
     net.parameters[2] = 0.5  # so that it can be trained
-    net.preprocessing = Preprocessing(np.zeros(4), np.ones(4))
     before = net.parameters.tobytes()
     other = way(net, tmp_path)
     X, y = np.random.default_rng(0).normal(size=(8, 4)), np.arange(8) % 3
@@ -141,10 +117,8 @@ def test_a_copy_is_independent(way, tmp_path):
     other.fit(X, y, epochs=2)
     other.parameters[:] = 0
     other.weights[0][:] = 1
-    other.preprocessing.mean[:] = 5
     assert net.parameters.tobytes() == before
     assert net.rng.bit_generator.state == rng
-    assert net.preprocessing.mean.tolist() == [0] * 4
 
 
 @copies
@@ -427,14 +401,23 @@ def safetensors_bytes(header, data):
     return struct.pack("<Q", len(text)) + text + data
 
 
+def with_preprocessing(content, n_in, features, target, classes):
+    """Return a network's file as the command line wrote it before there were models."""
+    header, _ = parts(content)
+    description = json.loads(header["__metadata__"]["fcnn"])
+    description["preprocessing"] = {"features": features, "target": target, "classes": classes}
+    tensors = safetensors.numpy.load(content)
+    tensors["mean"], tensors["scale"] = np.zeros(n_in), np.ones(n_in)
+    return safetensors.numpy.save(tensors, {"fcnn": json.dumps(description)})
+
+
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """Header and data of a sound file with preprocessing."""
     path = tmp_path_factory.mktemp("sound") / "m"
-    net = fcnn.Network((4, 5, 3), "tanh", rng=1)
-    net.preprocessing = Preprocessing(np.zeros(4), np.ones(4), tuple("abcd"), "t", tuple("xyz"))
-    net.save(path)
-    header, data = parts(path.read_bytes())
+    fcnn.Network((4, 5, 3), "tanh", rng=1).save(path)
+    content = with_preprocessing(path.read_bytes(), 4, list("abcd"), "t", list("xyz"))
+    header, data = parts(content)
     assert safetensors_bytes(header, data)  # what the tests below change
     return header, data
 
@@ -453,7 +436,7 @@ def described(sound, **changes):
 
 def test_the_forgeries_start_from_a_sound_file(sound, tmp_path):
     (tmp_path / "m").write_bytes(described(sound))
-    assert fcnn.load(tmp_path / "m").sizes == (4, 5, 3)
+    assert fcnn.load(tmp_path / "m").network.sizes == (4, 5, 3)
 
 
 def test_every_truncation_is_refused(sound, tmp_path):
@@ -540,7 +523,7 @@ def test_null_entries_are_refused(key, sound, tmp_path):
     refuse(tmp_path, described(sound, **{key: None}))
 
 
-@pytest.mark.parametrize("version", [2, 99, "2"])
+@pytest.mark.parametrize("version", [3, 99, "2"])
 def test_a_newer_format_is_named(version, sound, tmp_path):
     message = refuse(tmp_path, described(sound, format=version))
     assert repr(version) in message
@@ -581,6 +564,58 @@ def test_preprocessing_without_its_tensors_is_refused(tmp_path):
     description["preprocessing"] = {"features": [], "target": "", "classes": []}
     header["__metadata__"]["fcnn"] = json.dumps(description)
     assert "mean" in refuse(tmp_path, safetensors_bytes(header, data))
+
+
+# --- Models ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sound_model(tmp_path_factory):
+    """Header and data of a sound file of a model of numbers."""
+    path = tmp_path_factory.mktemp("sound") / "m"
+    data = {"a": [1.0, 2.0, None, 4.0], "c": ["x", "y", "x", "y"]}
+    target = Target(["t", "u"]).scaled(np.array([[1.0, 5.0], [2.0, 7.0]]))
+    network = fcnn.Network((3, 2), loss="squared_error")
+    fcnn.Model(network, Preparation.fit(data), target).save(path)
+    return parts(path.read_bytes())
+
+
+def test_a_model_is_of_a_format_of_its_own(sound_model, tmp_path):
+    """So that an fcnn without models refuses it rather than takes the network for all of it."""
+    description = json.loads(sound_model[0]["__metadata__"]["fcnn"])
+    assert description["format"] == 2
+    refuse(tmp_path, described(sound_model, format=1))
+    refuse(tmp_path, described(sound_model, model=...))
+    (tmp_path / "m").write_bytes(described(sound_model))
+    assert fcnn.load(tmp_path / "m").targets == ("t", "u")
+
+
+@pytest.mark.parametrize("value", ANYTHING)
+@pytest.mark.parametrize("key", ["columns", "named", "left_out", "target"])
+def test_forged_models_are_refused(key, value, sound_model, tmp_path):
+    if (key, value) in [("named", True), ("left_out", [])]:
+        return  # as it is
+    model = json.loads(sound_model[0]["__metadata__"]["fcnn"])["model"]
+    model[key] = value
+    if value is ...:
+        del model[key]
+    refuse(tmp_path, described(sound_model, model=model))
+
+
+@pytest.mark.parametrize("value", ANYTHING)
+@pytest.mark.parametrize("key", ["names", "classes", "rules", "scaled"])
+def test_forged_targets_are_refused(key, value, sound_model, tmp_path):
+    if (key, value) in [("scaled", True), ("names", []), ("classes", []), ("rules", [])]:
+        return  # sound
+    if key == "names" and value == ["softmax", "softmax"]:
+        value = ["softmax", 3]
+    if key == "names" and isinstance(value, list) and {*map(type, value)} == {str}:
+        value = [*value, "one", "more"]
+    model = json.loads(sound_model[0]["__metadata__"]["fcnn"])["model"]
+    model["target"][key] = value
+    if value is ...:
+        del model["target"][key]
+    refuse(tmp_path, described(sound_model, model=model))
 
 
 def rebuilt(sound, tensors):
@@ -688,10 +723,10 @@ def test_single_flipped_bytes_are_refused_or_harmless(sound, tmp_path):
         path.write_bytes(content)
         content[at] = kept
         try:
-            net = fcnn.load(path)
+            loaded = fcnn.load(path)
         except ValueError as error:
             assert str(error).startswith(str(path))  # noqa: PT017
             refused += 1
         else:
-            assert net.sizes == (4, 5, 3)
+            assert getattr(loaded, "network", loaded).sizes == (4, 5, 3)
     assert refused > 400

@@ -19,9 +19,10 @@ HEAVY = {
     "fcnn.datasets",
     "fcnn.files",
     "fcnn.gradient_check",
+    "fcnn.model",
     "fcnn.plot",
-    "fcnn.preprocessing",
     "fcnn.reference",
+    "fcnn.tables",
     "fcnn.training",
     "gzip",
     "importlib.resources",
@@ -36,8 +37,8 @@ HEAVY = {
     "zipfile",
 }
 LATE = [
-    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
-    "preprocessing", "reference", "schedules", "training",
+    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model", "plot",
+    "reference", "schedules", "tables", "training",
 ]  # fmt: skip
 
 

@@ -69,7 +69,7 @@ def program(file: str) -> None:
     assert_type(net.parameters, NDArray[Any])
 
     net.save(file)
-    assert_type(fcnn.load(file), fcnn.Network)
+    assert_type(fcnn.load(file), fcnn.Network | fcnn.Model)
     assert_type(net.copy(), fcnn.Network)
     assert_type(fcnn.convert.to_c(net, "model"), str)
     assert_type(fcnn.get_include(), str)

@@ -16,6 +16,7 @@ __all__ = [
     "AdamW",
     "DivergenceError",
     "EarlyStopping",
+    "Model",
     "ModelCheckpoint",
     "Network",
     "__version__",
@@ -30,6 +31,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "tables",
 ]
 
 
@@ -41,23 +43,29 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, convert, datasets, plot, reference, schedules
+    from fcnn import callbacks, convert, datasets, plot, reference, schedules, tables
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
+    from fcnn.model import Model
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "plot",
-        "preprocessing", "reference", "schedules", "sklearn", "training",
+        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
+        "plot", "reference", "schedules", "sklearn", "tables", "training",
     )  # fmt: skip
-    _HOMES = {"EarlyStopping": "callbacks", "ModelCheckpoint": "callbacks", "load": "files"}
+    _HOMES = {
+        "EarlyStopping": "callbacks",
+        "ModelCheckpoint": "callbacks",
+        "Model": "model",
+        "load": "files",
+    }
 
     def __getattr__(name):
         if name == "_C_API":  # what fcnn_import() of fcnn.h asks for
             from fcnn._dispatch import core
 
-            return core.c_api(lambda path: __getattr__("load")(path))
+            return core.c_api(lambda path: __getattr__("files").load_network(path))
         if name in _SUBMODULES or name in _HOMES:
             import importlib
 

@@ -1,7 +1,8 @@
 """The format of files: a network's description and tensors, and its training's state, as bytes.
 
 The container is that of safetensors: tensors W1, b1, ..., WL, bL, the architecture as JSON in the
-metadata, and in a checkpoint the state of a training beside it. Nothing here needs a Network.
+metadata; of a Model also its columns and target, with mean and scale of both in float64, which is
+format 2; in a checkpoint the state of a training. Nothing here needs a Network.
 """
 
 import contextlib
@@ -17,9 +18,13 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._views import layer_views
-from fcnn.preprocessing import Preprocessing
+from fcnn.tables import Preparation, Target
+from fcnn.tables.table import described as json_list
+from fcnn.tables.target import classes_of
 
-FORMAT_VERSION = 1
+# 1 is a network, before 2 also one with "preprocessing": names and scaling of its inputs. An fcnn
+# that knows 1 alone must refuse a model rather than take its network for all of it.
+FORMATS = (1, 2)
 
 # Key of the metadata and beginning of the tensors' names that hold the state of a training.
 _METADATA = "fcnn_training"
@@ -38,15 +43,21 @@ class Stored(NamedTuple):
     loss: str
     dtype: np.dtype[Any]
     parameters: NDArray[Any]  # in the order of fcnn.Network.parameters
-    preprocessing: Preprocessing | None
+    preparation: Preparation | None  # of a Model, like the target
+    target: Target | None
 
 
 # --- Writing -------------------------------------------------------------------------------------
 
 
-def save_model(network: Any, path: str | os.PathLike[str]) -> None:
-    """Write a network to a file: see `fcnn.Network.save`."""
-    _write(as_path(path), *_described(network))
+def save_model(
+    network: Any,
+    path: str | os.PathLike[str],
+    preparation: Preparation | None = None,
+    target: Target | None = None,
+) -> None:
+    """Write a network, or a model, to a file: see `fcnn.Network.save` and `fcnn.Model.save`."""
+    _write(as_path(path), *_described(network, preparation, target))
 
 
 def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -87,32 +98,27 @@ def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
     )
 
 
-def _described(network: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the tensors and the metadata of a network's file."""
+def _described(
+    network: Any, preparation: Preparation | None = None, target: Target | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the tensors and the metadata of a file."""
     tensors: dict[str, Any] = {}
     for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
         tensors[f"W{l}"] = np.ascontiguousarray(W)
         tensors[f"b{l}"] = b
     description: dict[str, Any] = {
-        "format": FORMAT_VERSION,
+        "format": 1,
         "sizes": network.sizes,
         "activations": network.activations,
         "loss": network.loss,
         "dtype": network.dtype.name,
     }
-    preparation = network.preprocessing
-    if preparation is not None and not isinstance(preparation, Preprocessing):
-        raise TypeError(
-            f"preprocessing: expected a fcnn.preprocessing.Preprocessing, got {preparation!r}"
-        )
-    if preparation is not None:
-        tensors["mean"] = np.ascontiguousarray(preparation.mean, dtype=np.float64)
-        tensors["scale"] = np.ascontiguousarray(preparation.scale, dtype=np.float64)
-        description["preprocessing"] = {
-            "features": preparation.features,
-            "target": preparation.target,
-            "classes": preparation.classes,
-        }
+    if preparation is not None and target is not None:
+        description["format"] = 2
+        description["model"] = {**preparation.to_json(), "target": target.to_json()}
+        tensors["mean"], tensors["scale"] = preparation.mean, preparation.scale
+        if target.mean is not None and target.scale is not None:
+            tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
     return tensors, {"fcnn": json.dumps(description)}
 
 
@@ -232,9 +238,10 @@ def _read(file: Any, path: str) -> Stored:
         version = description["format"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
-    if version != FORMAT_VERSION:
+    if version not in FORMATS:
         raise ValueError(
-            f"{path}: format {version!r}, this fcnn reads {FORMAT_VERSION}; a newer one may read it"
+            f"{path}: format {version!r}, this fcnn reads {check.listed([*map(str, FORMATS)])}; a "
+            "newer one may read it"
         )
     try:
         sizes = check.as_sizes(description["sizes"])
@@ -255,15 +262,15 @@ def _read(file: Any, path: str) -> Stored:
                 raise ValueError(f"expected {name} as float32 or float64, found {kind}")
         tensors = {name: file.get_tensor(name) for name in expected}
         for name, tensor in tensors.items():
-            wanted = np.dtype(np.float64) if name in ("mean", "scale") else dtype
+            wanted = np.dtype(np.float64) if name in _SCALING else dtype
             if tensor.dtype != wanted:
                 raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
-        preprocessing = _preprocessing(description.get("preprocessing"), tensors, sizes)
-    except (ValueError, TypeError, KeyError) as error:
+        preparation, target = _around(description, tensors, sizes)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
     return Stored(
         sizes, activations, description["loss"], dtype, _parameters(tensors, sizes, dtype),
-        preprocessing,
+        preparation, target,
     )  # fmt: skip
 
 
@@ -278,21 +285,63 @@ def _parameters(
     return flat
 
 
-def _preprocessing(
-    names: Any, tensors: dict[str, Any], sizes: tuple[int, ...]
-) -> Preprocessing | None:
-    if names is None:
-        return None
-    features, classes = tuple(names["features"]), tuple(names["classes"])
+def _around(
+    description: dict[str, Any], tensors: dict[str, Any], sizes: tuple[int, ...]
+) -> tuple[Preparation | None, Target | None]:
+    """Return what stands before and behind the network of a model."""
+    described = _model_of(description)
+    if described is None:
+        return None, None
     mean, scale = tensors["mean"], tensors["scale"]
-    if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-        raise ValueError("expected finite means and positive scales of the inputs")
-    if features and len(features) != sizes[0]:
-        raise ValueError(f"expected {sizes[0]} features, found {len(features)}")
+    if description["format"] == 1:
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise ValueError("expected finite means and positive scales of the inputs")
+        features, name, texts = (described[key] for key in ("features", "target", "classes"))
+        for texts_of in ("features", "classes"):
+            json_list(described[texts_of], texts_of, str)
+        if not isinstance(name, str):
+            raise ValueError(f"expected target as text, found {name!r}")
+        if features and len({*features}) != sizes[0]:
+            raise ValueError(f"expected {sizes[0]} different features, found {len(features)}")
+        preparation = Preparation.of_numbers(mean, scale, features)
+        target = Target([name] if name else [], classes_of(texts))
+    else:
+        preparation = Preparation.from_json(described, mean, scale)
+        target = Target.from_json(
+            described["target"], tensors.get("target_mean"), tensors.get("target_scale")
+        )
+    check_model(sizes, preparation, target)
+    return preparation, target
+
+
+def check_model(sizes: tuple[int, ...], preparation: Preparation, target: Target) -> None:
+    """Refuse a preparation or a target that does not fit a network."""
+    if preparation.width != sizes[0]:
+        raise ValueError(
+            f"preparation: expected {sizes[0]} numbers, the inputs of the network, got "
+            f"{preparation.width}"
+        )
     # One output of a binary classifier stands for two classes.
-    if classes and len(classes) != sizes[-1] and (len(classes), sizes[-1]) != (2, 1):
-        raise ValueError(f"names {len(classes)} classes for {sizes[-1]} outputs")
-    return Preprocessing(mean, scale, features, names["target"], classes)
+    classes = len(target.classes)
+    if classes and classes != sizes[-1] and (classes, sizes[-1]) != (2, 1):
+        raise ValueError(f"target: names {classes} classes for {sizes[-1]} outputs of the network")
+    if target.mean is not None and target.mean.shape != sizes[-1:]:
+        raise ValueError(f"target: expected {sizes[-1]} numbers, got {target.mean.shape}")
+    if not classes and len(target.names) not in (0, sizes[-1]):
+        raise ValueError(f"target: names {len(target.names)} numbers for {sizes[-1]} outputs")
+
+
+_SCALING = ("mean", "scale", "target_mean", "target_scale")
+
+
+def _model_of(description: dict[str, Any]) -> Any:
+    """Return what the description of a file says of a model, None of a network alone."""
+    if description["format"] == 2:
+        return description["model"]
+    described = description.get("preprocessing")
+    if described is not None and not isinstance(described, dict):
+        raise ValueError(f"expected preprocessing as names, found {described!r}")
+    return described
 
 
 def _expected_shapes(sizes: tuple[int, ...], description: dict[str, Any]) -> dict[str, Any]:
@@ -300,6 +349,9 @@ def _expected_shapes(sizes: tuple[int, ...], description: dict[str, Any]) -> dic
     for l in range(1, len(sizes)):
         shapes[f"W{l}"] = (sizes[l], sizes[l - 1])
         shapes[f"b{l}"] = (sizes[l],)
-    if description.get("preprocessing") is not None:
+    described = _model_of(description)
+    if described is not None:
         shapes["mean"] = shapes["scale"] = (sizes[0],)
+    if description["format"] == 2 and described["target"].get("scaled"):
+        shapes["target_mean"] = shapes["target_scale"] = (sizes[-1],)
     return shapes

@@ -1,25 +1,22 @@
-"""Data sets: the digits shipped with fcnn, and readers for IDX, CSV and NumPy archives.
+"""Data sets: the digits shipped with fcnn, and readers for IDX and NumPy archives.
 
 Every reader returns arrays with one sample per row, ready for ``Network.fit``. A file that is not
 what its reader expects is refused with a ``ValueError`` that names the file, what it holds and what
 was expected; a file that is not there, with a ``FileNotFoundError``.
 """
 
-# csv, gzip, zipfile and importlib.resources are imported where they are used: together they take
+# gzip, zipfile and importlib.resources are imported where they are used: together they take
 # longer than all of fcnn's own modules, and most programs never read a data set.
 from __future__ import annotations
 
 import math
 import os
 import re
-import reprlib
 import zlib
-from array import array
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
     import gzip
 
 __all__ = [
-    "Table",
-    "csv_columns",
-    "load_csv",
     "load_digits",
     "load_idx",
     "load_idx_folder",
@@ -236,239 +230,6 @@ def _read(stream: BinaryIO | gzip.GzipFile, count: int) -> bytearray:
     while piece := stream.read(min(count - len(data), 1 << 20)):
         data += piece
     return data
-
-
-# --- CSV ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Table:
-    """Numbers read from a CSV file.
-
-    Attributes
-    ----------
-    features : list of str
-        Names of the columns of `X`.
-    X : float64 array of shape (rows, len(features))
-    y : array of shape (rows,), or None
-        The target column: int64, float64 or, for names of classes, a NumPy string array.
-    """
-
-    features: list[str]
-    X: NDArray[np.float64]
-    y: Array | None
-
-
-def load_csv(
-    path: PathArgument, target: str | None = None, features: Sequence[str] | None = None
-) -> Table:
-    """Read a table of numbers from a CSV file with a header.
-
-    Parameters
-    ----------
-    path : str or os.PathLike
-        A UTF-8 file, with or without byte order mark. The first line names the columns; commas,
-        semicolons or tabs separate the cells, which may be quoted. Empty lines are skipped, blanks
-        around a cell ignored.
-    target : str, optional
-        Name of the column to return as `y`.
-    features : sequence of str, optional
-        Names of the columns of `X`, in this order; what other columns hold does not matter. None
-        takes all but the target.
-
-    Returns
-    -------
-    Table
-        `features`, `X` of shape (rows, features) in float64, and `y` of shape (rows,): int64 if
-        every target is an integer, else float64 if every target is a number, else strings; None
-        without `target`.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file, or `path` is a directory.
-    ValueError
-        A feature that is empty, not a number, NaN or infinite; a target that is empty, or NaN or
-        infinite among numbers, or beyond int64 among integers; a row with too few or too many
-        cells; a header with an empty or repeated name; no data rows; no features; a `target` or one
-        of the `features` that is not in the header; text that is not UTF-8 or holds NUL. The
-        message names the file and, where it applies, the line (the header is line 1) and the
-        column.
-    """
-    path = _file(path)
-    with closing(_csv_rows(path)) as rows:
-        names = _header(path, next(rows)[1])
-        if target is not None and target not in names:
-            raise ValueError(f"target: {path} has no column {target!r}; expected one of {names}")
-        column = {name: i for i, name in enumerate(names)}  # a list's index takes 10 s for 20,000
-        wanted = [name for name in names if name != target] if features is None else list(features)
-        missing = [name for name in wanted if not isinstance(name, str) or name not in column]
-        if missing:
-            what = f"features: {path} has no column {missing[0]!r}"
-            raise ValueError(f"{what}; expected some of {names}")
-        if not wanted:
-            raise ValueError(f"{path} has no column besides the target {target!r}")
-        taken = [column[name] for name in wanted]
-        target_at = None if target is None else column[target]
-
-        values = array("d")
-        targets: list[str] = []
-        target_lines = array("q")
-        for line, row in rows:
-            if not row:
-                continue
-            if len(row) != len(names):
-                raise ValueError(
-                    f"{path}, line {line}: {len(row)} cells; "
-                    f"expected {len(names)}, as in the header"
-                )
-            if target_at is not None:
-                targets.append(row[target_at].strip())
-                target_lines.append(line)
-            cells = [row[i] for i in taken]
-            try:
-                values.extend(_finite(cells))
-            except ValueError:
-                _refuse_row(path, line, wanted, cells)
-    if not values:
-        raise ValueError(f"{path} has a header but no data rows; expected at least one")
-    return Table(
-        wanted,
-        X=np.frombuffer(values).reshape(-1, len(wanted)),
-        y=None if target is None else _target(path, target, targets, target_lines),
-    )
-
-
-def csv_columns(path: PathArgument) -> list[str]:
-    """Return the names of a CSV file's columns; the file and the errors as for `load_csv`."""
-    path = _file(path)
-    with closing(_csv_rows(path)) as rows:
-        return _header(path, next(rows)[1])
-
-
-def _csv_rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
-    """Yield the line where each row begins and its cells; the header first, empty rows too."""
-    import csv
-
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as stream:
-            first_line = stream.readline()
-            stream.seek(0)
-            lines = (_without_nul(path, number, text) for number, text in enumerate(stream, 1))
-            # strict: an unclosed quote is an error, not one cell up to the end of the file.
-            reader = csv.reader(
-                lines, delimiter=_delimiter(first_line), skipinitialspace=True, strict=True
-            )
-            line = 1
-            try:
-                yield line, next(reader, [])
-                line = reader.line_num + 1
-                for row in reader:
-                    yield line, row
-                    line = reader.line_num + 1
-            except csv.Error as error:
-                raise ValueError(
-                    f"{path}, line {line}: {error}; expected well-formed CSV"
-                ) from error
-    except UnicodeDecodeError:
-        _refuse_encoding(path)
-
-
-def _delimiter(header: str) -> str:
-    import csv
-
-    # The CSV reader counts the cells because separators inside quotes must not count. Cut, because
-    # it refuses cells beyond 131,072 characters, and with a wrong separator all is one cell.
-    start = [header[:100_000]]
-    return max(",;\t", key=lambda mark: len(next(csv.reader(start, delimiter=mark), [])))
-
-
-def _without_nul(path: Path, number: int, text: str) -> str:
-    if "\0" in text:
-        raise ValueError(f"{path}, line {number}: a NUL byte; expected a text file in UTF-8")
-    return text
-
-
-def _header(path: Path, cells: list[str]) -> list[str]:
-    names = [cell.strip() for cell in cells]
-    if not names:
-        raise ValueError(f"{path}, line 1: no column names; expected a header")
-    first: dict[str, int] = {}
-    for column, name in enumerate(names, 1):
-        if not name:
-            raise ValueError(f"{path}, line 1: column {column} has no name; expected one")
-        if first.setdefault(name, column) != column:
-            raise ValueError(
-                f"{path}, line 1: columns {first[name]} and {column} are both named {name!r}; "
-                "expected different names"
-            )
-    return names
-
-
-def _numbers(kind: Callable[[str], float], cells: Sequence[str]) -> list[float]:
-    # Python's int and float also read 1_000; in a data file that is a code, not a number.
-    if "_" in "".join(cells):
-        raise ValueError("underscore")
-    return list(map(kind, cells))
-
-
-def _finite(cells: Sequence[str]) -> list[float]:
-    numbers = _numbers(float, cells)
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("not finite")
-    return numbers
-
-
-def _refuse_row(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> NoReturn:
-    # Rows are converted whole, for speed; only a row that failed is searched for the cell.
-    for column, cell in zip(columns, cells, strict=True):
-        try:
-            _finite([cell])
-        except ValueError:
-            _refuse_cell(path, line, column, cell, "a finite number")
-    raise AssertionError("a refused row has a refused cell")
-
-
-def _refuse_cell(path: Path, line: int, column: str, cell: str, expected: str) -> NoReturn:
-    came = reprlib.repr(cell) if cell.strip() else "an empty cell"
-    raise ValueError(f"{path}, line {line}, column {column!r}: {came}; expected {expected}")
-
-
-def _target(path: Path, column: str, cells: list[str], lines: Sequence[int]) -> Array:
-    def refuse(is_bad: Callable[[str], bool], expected: str) -> None:
-        for cell, line in zip(cells, lines, strict=True):
-            if is_bad(cell):
-                _refuse_cell(path, line, column, cell, expected)
-
-    refuse(lambda cell: not cell, "a target in every row")
-    try:
-        integers = _numbers(int, cells)
-    except ValueError:
-        pass
-    else:
-        bounds = np.iinfo(np.int64)
-        refuse(lambda cell: not bounds.min <= int(cell) <= bounds.max, "integers that fit int64")
-        return np.array(integers, dtype=np.int64)
-    try:
-        numbers = _numbers(float, cells)
-    except ValueError:
-        return np.array(cells, dtype=np.str_)
-    refuse(lambda cell: not math.isfinite(float(cell)), "a finite number")
-    return np.array(numbers, dtype=np.float64)
-
-
-def _refuse_encoding(path: Path) -> NoReturn:
-    # Read again, as the error of a text stream counts from the start of a block, not of the file.
-    content = path.read_bytes()
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line = len((content[: error.start] + b".").splitlines())
-        raise ValueError(
-            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; "
-            "expected a text file in UTF-8"
-        ) from error
-    raise ValueError(f"{path} changed while it was read")
 
 
 # --- NumPy archives -------------------------------------------------------------------------------

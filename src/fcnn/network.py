@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import fcnn._data
     import fcnn.gradient_check
     import fcnn.history
-    import fcnn.preprocessing
     import fcnn.schedules
     import fcnn.training
 
@@ -75,9 +74,6 @@ class Network(core.CheckedNetwork):
     loss : str
     dtype : numpy.dtype
     rng : numpy.random.Generator
-    preprocessing : fcnn.preprocessing.Preprocessing or None
-        How the inputs were prepared, if the file that the network came from says so. `predict`
-        does not apply it.
 
     Raises
     ------
@@ -93,7 +89,6 @@ class Network(core.CheckedNetwork):
     """
 
     rng: np.random.Generator
-    preprocessing: fcnn.preprocessing.Preprocessing | None
 
     def __init__(
         self,
@@ -111,7 +106,6 @@ class Network(core.CheckedNetwork):
         generator = check.as_generator(rng)
         super().__init__(sizes, activations, loss, given_dtype)
         self.rng = generator
-        self.preprocessing = None
         for W, name in zip(self.weights, activations, strict=True):
             W[...] = initial_weights(init, name, W.shape[1], W.shape[0], generator)
 
@@ -427,8 +421,6 @@ class Network(core.CheckedNetwork):
                 row[i].rjust(wide[i]) if i in (1, 4) else row[i].ljust(wide[i]) for i in range(5)
             ]
             lines.append("  ".join(cells).rstrip())
-        if self.preprocessing is not None:
-            lines.append("inputs go through net.preprocessing first")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

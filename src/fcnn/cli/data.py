@@ -1,4 +1,4 @@
-"""What the commands share: refusals; data sets by name or path, their targets and their parts."""
+"""What the commands share: refusals; data by name or path, their targets and their parts."""
 
 import contextlib
 import os
@@ -11,13 +11,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn import _validation as check
 from fcnn import datasets
-from fcnn.preprocessing import Preprocessing
+from fcnn.tables import (
+    ColumnKind,
+    Table,
+    TableError,
+    TargetReading,
+    as_table,
+    infer_columns,
+    read_table,
+    read_target,
+)
 
 Array = NDArray[Any]
 
-KINDS = "digits, a CSV file with a header, an .npz file or a folder of IDX files"
+KINDS = (
+    "digits, a table (CSV, TSV, Parquet, JSON lines, Excel; - for standard input), an .npz file or "
+    "a folder of IDX files"
+)
 
 # Exit codes.
 FAILED = 1  # of what was asked for: training diverged, bench found two different answers
@@ -28,9 +39,10 @@ BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 # The tasks, and the loss of each unless --loss names another.
 DEFAULT_LOSSES = {"classification": "cross_entropy", "regression": "squared_error"}
 
-# Errors that grow with the unit of the target: a network for the standardized target becomes one
-# for the target itself by scaling its last layer.
+# Errors that grow with the unit of the target: networks are trained on the standardized one. The
+# unit of an error of huber's is that of its bend, so there the mean alone is taken out.
 SCALABLE_LOSSES = ("squared_error", "absolute_error")
+SHIFTABLE_LOSSES = ("huber",)
 
 # What can be done with the inputs, and how that is told.
 STANDARDIZATIONS = {
@@ -39,13 +51,9 @@ STANDARDIZATIONS = {
     "none": "as they are",
 }
 
-# Beyond, texts are taken for names and whole numbers for quantities, not for classes.
-MOST_CLASSES = 100
-MOST_NUMBERS = 20
-
 
 class CommandError(Exception):
-    """A refusal: its message is the one line that the user sees."""
+    """A refusal: its message is what the user sees, one line, or one and a list."""
 
     def __init__(self, message: str, code: int = REFUSED) -> None:
         super().__init__(message)
@@ -62,7 +70,8 @@ def refusals(**renamed: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, FileNotFoundError, IsADirectoryError) as error:
-        name, colon, rest = " ".join(str(error).split()).partition(":")
+        text = str(error) if isinstance(error, TableError) else " ".join(str(error).split())
+        name, colon, rest = text.partition(":")
         # "activation[0]" is about activation.
         argument, bracket, index = name.partition("[")
         known = renamed.get(argument.replace(" ", "_"))
@@ -103,86 +112,115 @@ def check_writable(option: str, path: Path, *inputs: str) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class DataSet:
-    """Samples and targets; the test part is None if the data have none of their own."""
+class Data:
+    """Samples and their targets, to train on.
+
+    Attributes
+    ----------
+    source : str
+    table : Table
+        All but the samples of `test`.
+    kinds : list of ColumnKind
+        Of its columns, without those of the targets.
+    targets : TargetReading
+        Of `table` and, behind it, of `test`.
+    test : Table or None
+        The samples to test with, where the data have some of their own.
+    is_images : bool
+    """
 
     source: str
-    X: Array
-    y: Array
-    X_test: Array | None = None
-    y_test: Array | None = None
-    features: tuple[str, ...] = ()
-    target: str = ""
+    table: Table
+    kinds: list[ColumnKind]
+    targets: TargetReading
+    test: Table | None = None
     is_images: bool = False
 
     @property
     def whose(self) -> str:
         """How messages call the targets."""
-        return (
-            f"{self.source}, column {self.target!r}" if self.target else f"{self.source}, targets"
-        )
+        names = self.targets.target.names
+        if not names:
+            return f"{self.source}, targets"
+        return f"{self.source}, column{'s' * (len(names) > 1)} {', '.join(map(repr, names))}"
 
 
 def _kind(source: str) -> str:
     path = Path(source)
     if source == "digits":
         return "digits"
+    if source == "-":
+        return "table"
     if path.is_dir():
         return "idx"
     if not path.exists():
         raise CommandError(f"DATA: there is no file or folder {source!r}; expected {KINDS}")
     if path.suffix.lower() == ".npz":
         return "npz"
-    if path.suffix.lower() in (".gz", ".npy", ".safetensors") or path.name.endswith("-ubyte"):
+    if path.suffix.lower() in (".npy", ".safetensors") or "-ubyte" in path.name:
         raise CommandError(f"DATA: {source!r} is not a kind of file that is read; expected {KINDS}")
-    return "csv"
+    return "table"
 
 
-def read_for_training(source: str, target: str | None, ignored: Sequence[str] = ()) -> DataSet:
-    """Read a data set with its targets, a table without its ignored columns."""
+def read_for_training(
+    source: str,
+    target: str | None,
+    task: str = "auto",
+    *,
+    ignored: Sequence[str] = (),
+    given: Sequence[str] = (),
+    header: bool = True,
+) -> Data:
+    """Read data with their targets.
+
+    Parameters
+    ----------
+    source, target, task
+        What DATA, --target and --task say.
+    ignored, given : sequence of str
+        The texts of each --ignore and --columns.
+    header : bool
+        The first line of a text file names the columns.
+    """
     kind = _kind(source)
-    with refusals(path="DATA", target="--target"):
-        if kind == "csv":
-            return _read_table(source, target, ignored)
-        if target is not None:
-            raise CommandError(
-                f"--target: is for CSV files; {source} has targets of its own, without a name"
-            )
-        if ignored:
-            raise CommandError(f"--ignore: is for CSV files; {source} has no named columns")
+    with refusals(path="DATA", target="--target", columns="--columns", ignore="--ignore"):
+        if kind == "table":
+            return _read_table(source, target, task, ignored, given, header)
+        for option, value in (("--target", target), ("--ignore", ignored), ("--columns", given)):
+            if value:
+                raise CommandError(f"{option}: is for tables; {source} has no named columns")
         X, y, X_test, y_test = _read_arrays(source, kind)
         if y is None:
             raise CommandError(f"{source}: holds no y; expected targets to train on")
-        return DataSet(source, X, y, X_test, y_test, is_images=kind in ("digits", "idx"))
+        is_images = kind in ("digits", "idx")
+        table = as_table(X, source)
+        targets = _read_targets(source, y, y_test, task, is_images)
+        test = None if X_test is None else as_table(X_test, source)
+        return Data(source, table, infer_columns(table), targets, test, is_images)
 
 
-def read_for_prediction(
-    source: str, model: str, n_in: int, preparation: Preprocessing | None
-) -> tuple[Array, Array | None, str]:
-    """Read inputs, in the order that a model expects.
+def read_for_prediction(source: str, header: bool = True) -> tuple[Table, Table | None, str]:
+    """Read inputs, and where they are apart from them, targets.
 
     Returns
     -------
-    X : numpy.ndarray, shape (s, n_in)
-    y : numpy.ndarray or None
-        Targets, if the data have them.
+    table : Table
+    y : Table or None
+        Targets that are not columns of the table.
     part : str
         Which samples these are.
     """
     kind = _kind(source)
     part = ""
     with refusals(path="DATA"):
-        if kind == "csv":
-            X, y = _read_columns(source, model, n_in, preparation)
-        else:
-            X, y, X_test, y_test = _read_arrays(source, kind)
-            if X_test is not None:
-                X, y, part = X_test, y_test, "the test part"
-            elif kind == "digits":
-                part = "all of digits, those the model was trained on among them"
-    if X.shape[1] != n_in:
-        raise CommandError(f"{source}: {X.shape[1]} features; {model} expects {n_in}")
-    return X, y, part
+        if kind == "table":
+            return _table(source, header), None, ""
+        X, y, X_test, y_test = _read_arrays(source, kind)
+        if X_test is not None:
+            X, y, part = X_test, y_test, "the test part"
+        elif kind == "digits":
+            part = "all of digits, those the model was trained on among them"
+        return as_table(X, source), None if y is None else _as_targets(source, y), part
 
 
 def _read_arrays(source: str, kind: str) -> datasets.Split:
@@ -219,172 +257,114 @@ def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
         )
 
 
-# --- CSV columns by name --------------------------------------------------------------------------
-
-
-def _read_table(source: str, target: str | None, ignored: Sequence[str]) -> DataSet:
-    columns = datasets.csv_columns(source)
-    if target is None:
-        raise CommandError(
-            f"--target: a CSV file needs it; the columns of {source} are: {', '.join(columns)}"
-        )
-    # A name may hold a comma; a list of names has them between.
-    ignored = [
-        name for text in ignored for name in ([text] if text in columns else text.split(","))
-    ]
-    for name in ignored:
-        if name not in columns or name == target:
-            others = ", ".join(c for c in columns if c != target)
-            raise CommandError(f"--ignore: got {name!r}, expected columns out of {others}")
-    features = [name for name in columns if name != target and name not in ignored]
-    try:
-        table = datasets.load_csv(source, target, features)
-    except ValueError as error:
-        if ", column " in str(error):
-            raise CommandError(f"{error} (--ignore leaves out a column)") from None
-        raise
-    assert table.y is not None
-    return DataSet(source, table.X, table.y, features=tuple(table.features), target=target)
-
-
-def _read_columns(
-    source: str, model: str, n_in: int, preparation: Preprocessing | None
-) -> tuple[Array, Array | None]:
-    columns = datasets.csv_columns(source)
-    features = preparation.features if preparation is not None else ()
-    target = preparation.target if preparation is not None else ""
-    missing = [name for name in features if name not in columns]
-    if missing:
-        raise CommandError(
-            f"{source}: lacks the column{'s' * (len(missing) > 1)} "
-            f"{', '.join(map(repr, missing))}; {model} was trained on {', '.join(features)}"
-        )
-    if target in columns:
-        # Targets that are not known yet must not be in the way of predicting them.
-        with contextlib.suppress(ValueError):
-            table = datasets.load_csv(source, target, features or None)
-            return table.X, table.y
-    others = [name for name in columns if name != target]
-    return datasets.load_csv(source, features=features or others).X, None
-
-
-# --- Targets --------------------------------------------------------------------------------------
-
-
-def class_names(values: Array) -> NDArray[np.str_]:
-    """Return labels as text: 3, 3.0 and "3" are the same class."""
-    if values.dtype.kind == "f":
-        texts = [str(int(v)) if v.is_integer() else repr(v) for v in values.tolist()]
-        return np.array(texts, dtype=np.str_)
-    return np.asarray(values, dtype=np.str_)
-
-
-def as_labels(y: Array) -> Array:
-    """Return targets with one label or number for each sample in one dimension, if they allow it.
-
-    Columns of one-hot rows become the labels 0, 1, ...; other rows are returned as they are.
-    """
-    if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0]
-    if y.ndim == 2 and y.dtype.kind in "biuf":
+def _as_targets(source: str, y: Array) -> Table:
+    """Return targets as a table; columns of one-hot rows become the labels 0, 1, ..."""
+    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
         is_one_hot = ((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all()
         if is_one_hot:
-            return np.asarray(y.argmax(axis=1))
-    return y
+            y = y.argmax(axis=1)
+    return as_table(y[:, np.newaxis] if y.ndim == 1 else y, source)
 
 
-@dataclass(frozen=True, eq=False)
-class Targets:
-    """Targets of a task: labels 0..n-1 and what they stand for, or numbers and no classes."""
-
-    y: Array
-    y_test: Array | None
-    classes: tuple[str, ...]
-    reason: str
-
-    @property
-    def task(self) -> str:
-        """The word that ``--task`` takes."""
-        return "classification" if self.classes else "regression"
-
-
-def choose_task(data: DataSet, task: str) -> Targets:
-    """Make a data set's targets labels or numbers, as the task says or as they look like."""
-    whose = data.whose
-    parts = [as_labels(part) for part in (data.y, data.y_test) if part is not None]
-    if len({part.shape[1:] for part in parts}) != 1:
+def _read_targets(
+    source: str, y: Array, y_test: Array | None, task: str, is_images: bool
+) -> TargetReading:
+    """Return targets of arrays, those of training and behind them those of testing."""
+    parts = [_as_targets(source, part) for part in (y, y_test) if part is not None]
+    if len({len(part.columns) for part in parts}) != 1:
+        assert y_test is not None
         raise CommandError(
-            f"{whose}: shape {data.y.shape} for training but {parts[1].shape} for testing"
+            f"{source}, targets: shape {y.shape} for training but {y_test.shape} for testing"
         )
+    if len({part.columns[0].is_text for part in parts}) != 1:
+        assert y_test is not None
+        raise CommandError(
+            f"{source}, targets: {y.dtype} for training but {y_test.dtype} for testing"
+        )
+    columns = [
+        np.concatenate([part.columns[j].values for part in parts])
+        for j in range(len(parts[0].columns))
+    ]
+    table = as_table(np.stack(columns, axis=1), source)
+    # An image is of something, however many things there are.
+    whole = len(columns) == 1 and columns[0].dtype.kind in "iu"
+    if is_images and whole and task == "auto":
+        found = read_target(table, (), "classification")
+        return found._replace(
+            reason=f"the targets are whole numbers with {len(found.target.classes):,} distinct "
+            "values (--task regression takes them for quantities)"
+        )
+    return read_target(table, (), task)
+
+
+# --- Tables: columns by name ----------------------------------------------------------------------
+
+
+def _table(source: str, header: bool) -> Table:
     try:
-        everything = np.concatenate([class_names(p) if _has_text(p) else p for p in parts])
-    except (TypeError, ValueError):
-        raise CommandError(
-            f"{whose}: {data.y.dtype} for training but {parts[1].dtype} for testing"
-        ) from None
-    reason = f"--task {task}"
-    if task == "auto":
-        task, reason = _guess_task(data, everything)
-    convert = {"classification": _as_classes, "regression": _as_numbers}[task]
-    return convert(whose, parts, everything, reason)
+        return read_table(source, header=header)
+    except ImportError as error:  # of polars, or of what it needs
+        raise CommandError(" ".join(str(error).split())) from None
 
 
-def _as_numbers(whose: str, parts: list[Array], everything: Array, reason: str) -> Targets:
-    if _has_text(everything):
+def _read_table(
+    source: str,
+    target: str | None,
+    task: str,
+    ignored: Sequence[str],
+    given: Sequence[str],
+    header: bool,
+) -> Data:
+    table = _table(source, header)
+    names = table.names
+    for note in table.notes:
+        say(f"note: {note}")
+    if target is None:
         raise CommandError(
-            f"{whose}: {str(everything[0])!r} is text; --task regression expects numbers"
+            f"--target: a table needs it; the columns of {source} are: {', '.join(names)}"
         )
-    y, *test = (np.asarray(p, dtype=np.float64 if p.dtype.kind == "b" else None) for p in parts)
-    return Targets(y, test[0] if test else None, (), reason)
-
-
-def _as_classes(whose: str, parts: list[Array], everything: Array, reason: str) -> Targets:
-    if everything.ndim == 2:
+    targets = _listed_names(names, target)
+    missing = [name for name in targets if name not in names]
+    if missing:
         raise CommandError(
-            f"{whose}: rows of {everything.shape[1]} numbers that are not one-hot; "
-            "--task classification expects a label for each sample"
+            f"--target: {source} has no column {', '.join(map(repr, missing))}; expected "
+            f"{', '.join(names)}"
         )
-    values, labels = np.unique(everything, return_inverse=True)
-    names = tuple(class_names(values).tolist())
-    if len(names) < 2:
-        raise CommandError(
-            f"{whose}: only {names[0]!r}; classification expects two classes or more"
-        )
-    labels = labels.astype(np.int64)
-    return Targets(
-        labels[: len(parts[0])],
-        labels[len(parts[0]) :] if len(parts) > 1 else None,
-        names,
-        reason,
-    )
+    ignore = [name for text in ignored for name in _unnamed(names, _listed_names(names, text))]
+    kinds = infer_columns(table, targets, _given_kinds(names, given), ignore)
+    reading = read_target(table, targets, task)
+    for note in reading.notes:
+        say(f"note: {note}")
+    return Data(source, table, kinds, reading)
 
 
-def _has_text(y: Array) -> bool:
-    return y.dtype.kind in "US"
+def _listed_names(names: Sequence[str], text: str) -> list[str]:
+    """Return names that a comma separates; a name may hold one itself."""
+    return [text] if text in names else [part.strip() for part in text.split(",")]
 
 
-def _guess_task(data: DataSet, y: Array) -> tuple[str, str]:
-    if y.ndim == 2:
-        return "regression", f"{y.shape[1]} numbers for each sample"
-    if y.dtype.kind == "f" and not (y == np.floor(y)).all():
-        return "regression", "the targets are decimal numbers"
-    distinct = len(np.unique(y))
-    count = f"{distinct:,} distinct value{'s' * (distinct != 1)}"
-    if _has_text(y):
-        if distinct > MOST_CLASSES:
-            raise CommandError(
-                f"{data.whose}: text with {count}; is it the right column? "
-                "--task classification takes each for a class"
-            )
-        return "classification", f"the targets are text with {count}"
-    if y.dtype.kind == "b":
-        return "classification", "the targets are true or false"
-    # Whole numbers most of which occur once are measurements: a class has several samples.
-    if not data.is_images and (distinct > MOST_NUMBERS or 2 * distinct > len(y)):
-        return "regression", f"the targets are whole numbers with {count}"
-    return "classification", (
-        f"the targets are whole numbers with {count} (--task regression takes them for quantities)"
-    )
+def _unnamed(names: Sequence[str], wanted: list[str]) -> list[str]:
+    """Return names, instead of an empty one those that columns without a name have."""
+    unnamed = [name for name in names if name.startswith("Unnamed: ")]
+    return [n for name in wanted for n in (unnamed if not name and unnamed else [name])]
+
+
+def _given_kinds(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
+    """Return the kinds that --columns gives, as in age=number,zip=category."""
+    kinds = {}
+    for text in texts:
+        whole = text.rpartition("=")[0] in names
+        for part in [text] if whole else text.split(","):
+            name, equals, kind = part.rpartition("=")
+            if not equals:
+                raise CommandError(
+                    f"--columns: expected NAME=KIND, as in zip=category, got {part!r}"
+                )
+            kinds[name if name in names else name.strip()] = kind.strip()
+    return kinds
+
+
+# --- Parts ----------------------------------------------------------------------------------------
 
 
 def split(
@@ -412,41 +392,3 @@ def split(
     is_held = np.zeros(rows, dtype=bool)
     is_held[held] = True
     return order[~is_held[order]], order[is_held[order]]
-
-
-def prepared(
-    preparation: Preprocessing | None, X: Array, dtype: np.dtype[Any], whose: str
-) -> Array:
-    """Return inputs as the network takes them, without a copy of all of them in float64."""
-    if preparation is None:
-        with refusals(X=whose):
-            return check.cast("X", X, dtype)
-    inputs = np.empty(X.shape, dtype)
-    for begin in range(0, len(X), 4096):
-        block = slice(begin, begin + 4096)
-        with refusals(X=whose):
-            inputs[block] = check.cast("X", preparation(X[block]), dtype)
-    return inputs
-
-
-def standardization(
-    X: Array,
-    how: str,
-    whose: str,
-    features: tuple[str, ...],
-    target: str,
-    classes: tuple[str, ...],
-) -> Preprocessing:
-    """Return the preprocessing that ``--standardize`` asks for."""
-    if how == "none":
-        n = X.shape[1]
-        return Preprocessing(np.zeros(n), np.ones(n), features, target, classes)
-    per_feature = {"features": True, "together": False}[how]
-    try:
-        with np.errstate(over="raise", invalid="raise"):
-            return Preprocessing.of(
-                X, per_feature=per_feature,
-                features=features, target=target, classes=classes,
-            )  # fmt: skip
-    except FloatingPointError:
-        raise CommandError(f"{whose}: holds numbers too large to be standardized") from None

@@ -19,7 +19,6 @@ from fcnn.cli.data import (
     FAILED,
     INTERRUPTED,
     KINDS,
-    MOST_NUMBERS,
     REFUSED,
     SCALABLE_LOSSES,
     STANDARDIZATIONS,
@@ -28,10 +27,12 @@ from fcnn.cli.data import (
 )
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
+from fcnn.tables import KINDS as COLUMN_KINDS
+from fcnn.tables.target import MOST_NUMBERS
 
 T = TypeVar("T")
 
-MODEL = "a file that fcnn train or net.save wrote"
+MODEL = "a file that fcnn train, model.save or net.save wrote"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -144,6 +145,13 @@ def _add_dtype(parser: Any) -> None:
     )  # fmt: skip
 
 
+def _add_no_header(parser: Any) -> None:
+    parser.add_argument(
+        "--no-header", action="store_true",
+        help="the first line of a text file is data; columns are called column_1, column_2, ...",
+    )  # fmt: skip
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fcnn",
@@ -180,16 +188,19 @@ def _add_train(commands: Any) -> None:
 
             DATA is one of
               digits       1,797 handwritten digits of 8 x 8 pixels that come with fcnn
-              FILE.csv     a table with a header, all numbers but for the --target column
+              FILE         a table: CSV (.gz), TSV, Parquet, JSON lines or Excel, columns of
+                           numbers, categories, dates, true and false, some cells missing
+              -            the same from standard input
               FILE.npz     a NumPy archive with X and y, or X_train, y_train, and optionally
                            X_test, y_test
               FOLDER       IDX files, as of MNIST: train-images-idx3-ubyte(.gz) and so on
 
             What is saved is the network of the epoch with the lowest validation loss (without
-            validation, the last), with the scaling of its inputs and the names of columns and
-            classes. Ctrl-C ends the training and saves the best completed epoch so far; during
-            the first epoch nothing is saved. Exit codes: 0 trained, 1 training diverged,
-            2 wrong usage or data, {INTERRUPTED} interrupted."""),
+            validation, the last), with all that raw data need to be answered: columns, their
+            kinds and scaling, classes or the scale of the target. Ctrl-C ends the training and
+            saves the best completed epoch so far; during the first epoch nothing is saved. Exit
+            codes: 0 trained, 1 training diverged, 2 wrong usage or data, {INTERRUPTED}
+            interrupted."""),
         epilog=textwrap.dedent("""\
             examples:
               fcnn train digits
@@ -202,11 +213,22 @@ def _add_train(commands: Any) -> None:
 
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--target", metavar="COLUMN", help="column of a CSV file to predict; all others are inputs")
+    add(
+        "--target", metavar="COLUMNS",
+        help="column of a table to predict, or several with numbers, as in a,b; all others are "
+        "inputs",
+    )  # fmt: skip
+    add(
+        "--columns", action="append", default=[], metavar="NAME=KIND",
+        help="what a column is, instead of what it looks like, as in zip=category; kinds are "
+        f"{', '.join(COLUMN_KINDS)}; may be repeated or separated by commas",
+    )  # fmt: skip
     add(
         "--ignore", action="append", default=[], metavar="COLUMNS",
-        help="columns of a CSV file that are not inputs, as in id or id,name; may be repeated",
+        help='columns of a table that are not inputs, as in id or id,name, "" for those without '
+        "a name; may be repeated",
     )  # fmt: skip
+    _add_no_header(group)
     add(
         "--task", type=_choice("auto", *DEFAULT_LOSSES), default="auto", metavar="TASK",
         help="classification, regression or auto (default): classification if the targets are "
@@ -250,7 +272,7 @@ def _add_train(commands: Any) -> None:
         help=f"{', '.join(check.OUTPUT_ACTIVATIONS)} (default: "
         f"{', '.join(f'{loss} for {task}' for task, loss in DEFAULT_LOSSES.items())}). With "
         f"{check.listed(SCALABLE_LOSSES)} and identity output, targets are standardized for "
-        "training; the saved network predicts in the original units",
+        "training; the saved model predicts in the original units",
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
@@ -309,8 +331,8 @@ def _add_predict(commands: Any) -> None:
         description=textwrap.dedent("""\
             Predict every row of DATA with a saved MODEL, as CSV with a header.
 
-            Of a CSV file the columns that the model was trained on are taken by name: their order
-            is free, further columns are ignored. Of an .npz file or a folder of IDX files the
+            Of a table the columns that the model was trained on are taken by name: their order is
+            free, further columns are ignored. Of an .npz file or a folder of IDX files the
             test part is taken, or all if there is none; of digits all. Where DATA has the targets,
             the score goes to stderr."""),
         epilog=textwrap.dedent("""\
@@ -324,6 +346,7 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="where to write (default: to the terminal)"
     )
+    _add_no_header(parser)
     parser.add_argument(
         "--probabilities", action="store_true",
         help="a column for each class instead of the most probable one: its probability (of a "

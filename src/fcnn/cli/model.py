@@ -1,9 +1,10 @@
-"""``fcnn predict`` and ``fcnn inspect``: what is done with a saved network."""
+"""``fcnn predict`` and ``fcnn inspect``: what is done with a saved model."""
 
 import argparse
 import csv
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,88 +13,81 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn._validation import TARGETS
-from fcnn.cli.data import (
-    CommandError,
-    as_labels,
-    check_writable,
-    class_names,
-    prepared,
-    read_for_prediction,
-    refusals,
-    say,
-)
-from fcnn.metrics import r2
+from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
+from fcnn.model import numbers_scores
+from fcnn.tables import ColumnKind, Preparation, Table, TableError, Target
+from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
 
 
-def most_probable(outputs: Array) -> Array:
-    """Return the label of each row: of one output, whether it is above 1/2."""
-    if outputs.shape[1] == 1:
-        return np.asarray(outputs[:, 0] > 0.5, dtype=np.int64)
-    return np.asarray(outputs.argmax(axis=1))
-
-
-def regression_score(outputs: Array, y: Array) -> str:
-    """Return the scores of a regression, in the units of y, as a line."""
-    rows = y.reshape(len(y), -1).astype(np.float64)
-    error = np.sqrt(np.mean((outputs - rows) ** 2, axis=0))
+def scores(answers: Array, y: Array) -> str:
+    """Return the scores of numbers, shape (s, n), in the units of y, as a line."""
+    found = numbers_scores(answers, y)
+    error = np.atleast_1d(found["rmse"])
     return (
-        f"r2 {r2(outputs, rows):.4f}, root mean square error "
+        f"r2 {found['r2']:.4f}, root mean square error "
         f"{', '.join(f'{e:.4g}' for e in error)} on {len(y):,} samples"
     )
 
 
-def _load(path: str) -> fcnn.Network:
+def _load(path: str) -> tuple[fcnn.Model, bool]:
+    """Return the model in a file, and whether it is more than a network."""
     with refusals():
-        return fcnn.load(path)
-
-
-def _classes(net: fcnn.Network) -> tuple[str, ...]:
-    """Return the names of the classes; none if the outputs are numbers."""
-    n_out = net.sizes[-1]
-    if net.preprocessing is None:
-        yes_or_no = TARGETS[net.loss] == "probabilities" and n_out == 1
-        n_classes = n_out if TARGETS[net.loss] == "classes" else 2 * yes_or_no
-        return tuple(str(k) for k in range(n_classes))
-    return net.preprocessing.classes
+        loaded = fcnn.load(path)
+    if isinstance(loaded, fcnn.Model):
+        return loaded, True
+    n_in, n_out = loaded.sizes[0], loaded.sizes[-1]
+    yes_or_no = TARGETS[loaded.loss] == "probabilities" and n_out == 1
+    n_classes = n_out if TARGETS[loaded.loss] == "classes" else 2 * yes_or_no
+    preparation = Preparation.of_numbers(np.zeros(n_in), np.ones(n_in))
+    return fcnn.Model(loaded, preparation, Target((), range(n_classes))), False
 
 
 def predict(options: argparse.Namespace) -> int:
     """Run ``fcnn predict`` and return its exit code."""
     if options.output is not None:
         check_writable("--output", Path(options.output), options.model, options.data)
-    net = _load(options.model)
-    classes = _classes(net)
+    model, is_whole = _load(options.model)
+    classes = model.target.class_texts
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")
-    X, y, part = read_for_prediction(options.data, options.model, net.sizes[0], net.preprocessing)
-    if net.preprocessing is None:
-        say(f"{options.model} holds no scaling: the inputs are taken as they are")
-    outputs = net.predict(prepared(net.preprocessing, X, net.dtype, f"{options.data}, inputs"))
+    table, y, part = read_for_prediction(options.data, header=not options.no_header)
+    notes = list(table.notes)
+    if not is_whole:
+        notes.append(f"{options.model} holds no scaling: the inputs are taken as they are")
+    with refusals():
+        X = model.prepare(table, notes)
+    for note in notes:
+        say(f"note: {note}")
+    outputs = model.network.predict(X)
 
     header: list[str]
     columns: list[Any]
-    answers = np.array(classes)[most_probable(outputs)] if classes else None
     if options.probabilities:
         header = list(classes)
-        if outputs.shape[1] == 1:
-            outputs = np.hstack([1 - outputs, outputs])
-        columns = list(outputs.T)
-    elif answers is not None:
-        header, columns = ["prediction"], [answers]
+        shares = np.hstack([1 - outputs, outputs]) if outputs.shape[1] == 1 else outputs
+        columns = list(shares.T)
+    elif classes:
+        header, columns = ["prediction"], [_texts(model, outputs)]
     else:
         n = outputs.shape[1]
-        header = ["prediction"] if n == 1 else [f"prediction_{k}" for k in range(1, n + 1)]
-        columns = list(outputs.T)
+        names = model.targets or tuple(map(str, range(1, n + 1)))
+        header = ["prediction"] if n == 1 else [f"prediction_{name}" for name in names]
+        columns = list(model.target.decode(outputs).reshape(len(outputs), n).T)
     if options.output is None:
         _write_csv(sys.stdout, header, columns)
     else:
         with open(options.output, "w", encoding="utf-8", newline="") as file:
             _write_csv(file, header, columns)
-    if y is not None:
-        _report_score(outputs, answers, classes, y, part)
+    _report_score(model, outputs, table, y, part)
     return 0
+
+
+def _texts(model: fcnn.Model, outputs: Array) -> Array:
+    """Return the class of each row as a text."""
+    with refusals():
+        return np.array(model.target.class_texts)[most_probable(outputs)]
 
 
 def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
@@ -105,40 +99,54 @@ def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
 
 
 def _report_score(
-    outputs: Array, answers: Array | None, classes: tuple[str, ...], y: Array, part: str
+    model: fcnn.Model, outputs: Array, table: Table, y: Table | None, part: str
 ) -> None:
-    y = as_labels(y) if answers is not None else y
-    where = f" ({part})" if part else ""
-    if answers is not None:
-        if y.ndim == 1:
-            names = class_names(y)
-            if not np.isin(names, classes).any():
-                say(f"no score: targets like {str(names[0])!r} are not among the model's classes")
-                return
-            right = int(np.count_nonzero(answers == names))
-            say(f"accuracy {right / len(y):.4f}, {right:,} of {len(y):,} samples{where}")
+    """Say how good the answers are, where targets are known."""
+    target = model.target
+    if y is None:
+        if not model.targets or not all(name in table for name in model.targets):
             return
-    elif y.dtype.kind in "biuf" and y.size == outputs.size:
-        say(f"{regression_score(outputs, y)}{where}")
+        y = Table([table[name] for name in model.targets], table.source, line=table.where_line)
+    known = np.all([target.has_value(column) for column in y.columns], axis=0)
+    rows = np.flatnonzero(known)
+    if not len(rows):
+        return  # not known yet
+    where = f" ({part})" if part else ""
+    some = y.take(rows)
+    if target.is_classes and len(some.columns) == 1:
+        texts = some.columns[0].texts().tolist()
+        if not {*texts} & {*target.class_texts}:
+            say(f"no score: targets like {texts[0]!r} are not among the model's classes")
+            return
+        answers = _texts(model, outputs[rows])
+        right = int(np.count_nonzero(answers == np.array(texts)))
+        say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
         return
-    say(f"no score: the targets are {y.dtype} of shape {y.shape}, not what the model predicts")
+    try:
+        values = target.encode_columns((some.columns, some))
+        if values.shape[1:] != outputs.shape[1:]:
+            raise TableError(f"{len(some.columns)} columns of targets")
+    except TableError as error:
+        say(f"no score: {error.heading}")
+        return
+    answers = target.decode(outputs[rows]).reshape(values.shape)
+    say(f"{scores(answers, values)}{where}")
 
 
 def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
-    net = _load(options.model)
-    classes = _classes(net)
+    model, is_whole = _load(options.model)
+    net = model.network
     print(f"{options.model}: {os.path.getsize(options.model):,} bytes")
     print(net.summary())
-    if classes:
-        print(f"\nclasses    {_some(classes)}")
-    preparation = net.preprocessing
-    if preparation is None:
+    if model.classes:
+        print(f"\nclasses    {_some(model.target.class_texts)}")
+    if model.targets:
+        print(f"target     {', '.join(model.targets)}")
+    if not is_whole:
         print("inputs     as they are: the file holds no scaling")
     else:
-        if preparation.target:
-            print(f"target     {preparation.target}")
-        _inspect_inputs(preparation.features, preparation.mean, preparation.scale)
+        _inspect_inputs(model)
     rows: list[tuple[str, ...]] = [
         ("weights", "mean", "deviation", "lowest", "highest", "biases", "lowest", "highest")
     ]
@@ -152,27 +160,38 @@ def inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _some(names: tuple[str, ...], most: int = 20) -> str:
+def _some(names: Sequence[str], most: int = 20) -> str:
     more = f", ... ({len(names):,} in all)" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def _inspect_inputs(features: tuple[str, ...], mean: Array, scale: Array, most: int = 50) -> None:
-    if (mean == mean[0]).all() and (scale == scale[0]).all():
-        print(f"inputs     (x - {mean[0]:.6g}) / {scale[0]:.6g}, the same for all {len(mean):,}")
-        if features:
-            print(f"features   {_some(features)}")
+def _inspect_inputs(model: fcnn.Model, most: int = 50) -> None:
+    mean, scale = model.preparation.mean, model.preparation.scale
+    if not model.features and (mean == mean[0]).all() and (scale == scale[0]).all():
+        print(f"inputs     (v - {mean[0]:.6g}) / {scale[0]:.6g}, the same for all {len(mean):,}")
         return
-    print("inputs     (x - mean) / scale, each by itself\n")
-    names = features or tuple(f"feature {j}" for j in range(1, len(mean) + 1))
-    rows: list[tuple[str, ...]] = [("feature", "mean", "scale")]
-    rows += [(n, f"{m:.6g}", f"{s:.6g}") for n, m, s in zip(names, mean, scale, strict=True)][:most]
-    _print_table(rows, left=(0,))
-    if len(names) > most:
-        print(f"... and {len(names) - most:,} more")
+    rows = [("column", "kind", "becomes"), *model.rows()]
+    print()
+    _print_table(rows[: most + 1], left=(0, 1, 2))
+    if len(rows) > most + 1:
+        print(f"... and {len(rows) - most - 1:,} more")
 
 
-def _print_table(rows: list[tuple[str, ...]], left: tuple[int, ...]) -> None:
+def print_columns(kinds: Sequence[ColumnKind], most: int = 40) -> None:
+    """Print what kind each column is, and what is left out and why; lines fit the terminal."""
+    width = max(os.get_terminal_size().columns, 40) if sys.stdout.isatty() else 100
+    wide = min(max(len(kind.name) for kind in kinds), 24)
+    for i, kind in enumerate(kinds[:most]):
+        name = kind.name if len(kind.name) <= wide else f"{kind.name[: wide - 3]}..."
+        line = f"{name:{wide}}  {kind.kind or 'left out':8}  {kind.said if kind.kind else kind.why}"
+        line = f"{'columns' if i == 0 else '':11}{line}".rstrip()
+        print(line if len(line) <= width else f"{line[: width - 3]}...")
+    if len(kinds) > most:
+        gone = sum(not kind.kind for kind in kinds[most:])
+        print(f"{'':11}... and {len(kinds) - most:,} more, {gone:,} of them left out")
+
+
+def _print_table(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> None:
     wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = [

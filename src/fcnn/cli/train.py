@@ -20,24 +20,22 @@ from fcnn.cli.data import (
     FAILED,
     INTERRUPTED,
     SCALABLE_LOSSES,
+    SHIFTABLE_LOSSES,
     STANDARDIZATIONS,
     CommandError,
-    DataSet,
-    Targets,
+    Data,
     check_writable,
-    choose_task,
-    prepared,
     read_for_training,
     refusals,
     say,
     split,
-    standardization,
 )
-from fcnn.cli.model import most_probable, regression_score
+from fcnn.cli.model import print_columns, scores
 from fcnn.history import History, Progress
 from fcnn.metrics import accuracy, r2
 from fcnn.optimizers import OPTIMIZERS, Optimizer
-from fcnn.preprocessing import Preprocessing
+from fcnn.tables import Preparation, Target
+from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
 
@@ -56,8 +54,11 @@ def _output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
     elif options.data == "digits":
         output = Path("digits.safetensors")
     else:
-        data = Path(options.data).resolve()
-        output = Path(f"{data.name if data.is_dir() else data.stem}.safetensors")
+        data = Path("stdin" if options.data == "-" else options.data).resolve()
+        name = data.name
+        if not data.is_dir():
+            name = Path(name.removesuffix(".gz")).stem
+        output = Path(f"{name}.safetensors")
     check_writable("--output", output, options.data)
     if options.no_plot:
         if options.plot is not None:
@@ -127,17 +128,6 @@ def _progress_bar(epochs: int, wanted: bool) -> Any:
     return contextlib.nullcontext()
 
 
-def _encoded(labels: Array, n_out: int, loss: str, dtype: str) -> Array:
-    """Return labels as the targets of a loss: themselves, 0 or 1, or one-hot rows."""
-    if check.TARGETS[loss] == "classes":
-        return labels
-    if n_out == 1:
-        return labels.astype(dtype)
-    rows = np.zeros((len(labels), n_out), dtype)
-    rows[np.arange(len(labels)), labels] = 1
-    return rows
-
-
 def _optimizer(options: argparse.Namespace) -> Optimizer:
     takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
     own = takes[options.optimizer]
@@ -157,14 +147,15 @@ def _optimizer(options: argparse.Namespace) -> Optimizer:
         )
 
 
-def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fcnn.Network:
+def _network(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Network:
+    targets = data.targets
     loss = options.loss or DEFAULT_LOSSES[targets.task]
-    if targets.classes:
-        n_out = len(targets.classes)
+    if targets.target.is_classes:
+        n_out = len(targets.target.classes)
         if check.TARGETS[loss] == "probabilities" and n_out == 2:
             n_out = 1
     else:
-        n_out = 1 if targets.y.ndim == 1 else targets.y.shape[1]
+        n_out = targets.y.shape[1]
         if check.TARGETS[loss] == "classes":
             others = [name for name, kind in check.TARGETS.items() if kind != "classes"]
             raise CommandError(
@@ -175,59 +166,67 @@ def _network(options: argparse.Namespace, data: DataSet, targets: Targets) -> fc
         activation="--activation", output_activation="--output-activation", sizes="--layers"
     ):
         return fcnn.Network(
-            (data.X.shape[1], *options.layers, n_out), options.activation,
+            (n_in, *options.layers, n_out), options.activation,
             options.output_activation, loss, options.dtype, options.init, options.seed,
         )  # fmt: skip
 
 
 class _Parts:
-    """Training, validation and test samples of a data set, split by an option's shares."""
+    """Rows and targets for training, validation and testing, split by an option's shares."""
 
-    def __init__(self, options: argparse.Namespace, data: DataSet, targets: Targets) -> None:
+    def __init__(self, options: argparse.Namespace, data: Data) -> None:
         # Not the stream of the initial weights.
         rng = np.random.default_rng((options.seed, 1))
-        labels = targets.y if targets.classes else None
-        every = np.arange(len(targets.y))
-        if data.X_test is not None:
+        targets = data.targets
+        n = data.table.rows
+        trained = np.flatnonzero(targets.rows < n)
+        labels = targets.y if targets.target.is_classes else None
+        if data.test is not None:
             if options.test is not None:
                 raise CommandError(f"--test: {data.source} has a test part of its own")
-            assert targets.y_test is not None
-            self.X_test, self.y_test = data.X_test, targets.y_test
+            stay, tested = trained, np.flatnonzero(targets.rows >= n)
+            self.test_table, self.test_rows = data.test, targets.rows[tested] - n
         else:
             share = 0.2 if options.test is None else options.test
-            every, held = split("--test", share, len(every), labels, rng)
-            self.X_test, self.y_test = data.X[held], targets.y[held]
-        left = None if labels is None else labels[every]
-        stay, held = split("--validation", options.validation, len(every), left, rng)
-        self.X, self.y = data.X[every[stay]], targets.y[every[stay]]
-        self.X_validation, self.y_validation = data.X[every[held]], targets.y[every[held]]
+            stay, tested = split("--test", share, len(trained), labels, rng)
+            self.test_table, self.test_rows = data.table, targets.rows[tested]
+        left = None if labels is None else labels[stay]
+        kept, held = split("--validation", options.validation, len(stay), left, rng)
+        self.rows, self.y = targets.rows[stay[kept]], targets.y[stay[kept]]
+        self.validation_rows, self.y_validation = targets.rows[stay[held]], targets.y[stay[held]]
+        self.y_test = targets.y[tested]
 
 
 def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
     output, picture, no_picture = _output_paths(options)
     optimizer = _optimizer(options)
-    data = read_for_training(options.data, options.target, options.ignore)
-    targets = choose_task(data, options.task)
-    net = _network(options, data, targets)
-    parts = _Parts(options, data, targets)
+    data = read_for_training(
+        options.data, options.target, options.task, ignored=options.ignore,
+        given=options.columns, header=not options.no_header,
+    )  # fmt: skip
+    parts = _Parts(options, data)
     how = options.standardize
     if how == "auto":
         how = "together" if data.is_images else "features"
-    net.preprocessing = standardization(
-        parts.X, how, data.source, data.features, data.target, targets.classes
-    )
-    X, X_validation, X_test = (
-        prepared(net.preprocessing, part, net.dtype, f"{data.source}, inputs")
-        for part in (parts.X, parts.X_validation, parts.X_test)
-    )
-    y, y_validation, scaling = _training_targets(parts, targets, net, data.whose)
+    with refusals():
+        preparation = Preparation.fit(data.table, data.kinds, parts.rows, how)
+    net = _network(options, data, preparation.width)
+    target = _scaled(data, parts, net)
+    model = fcnn.Model(net, preparation, target)
+    with refusals():
+        X, X_validation, X_test = (
+            model.prepare(table.take(rows)) if len(rows) else np.empty((0, net.sizes[0]), net.dtype)
+            for table, rows in (
+                (data.table, parts.rows), (data.table, parts.validation_rows),
+                (parts.test_table, parts.test_rows),
+            )
+        )  # fmt: skip
+    y, y_validation = model.scaled(parts.y), model.scaled(parts.y_validation)
     batch_size = options.batch_size or min(max(len(X) // 100, 16), 128)
     if not options.quiet:
-        _describe(
-            options, data, targets, parts, how, net, optimizer, batch_size, scaling is not None
-        )
-    score = _validation_score(net, targets, X_validation, parts.y_validation)
+        _describe(options, data, parts, how, model, optimizer, batch_size)
+    score = _validation_score(model, X_validation, parts.y_validation)
     began = time.perf_counter()
     with _progress_bar(options.epochs, not options.quiet) as bar:
         kept = _Kept(score, bar)
@@ -242,16 +241,14 @@ def train(options: argparse.Namespace) -> int:
         return code
     epoch, _, parameters = kept.best
     net.parameters = parameters
-    if scaling is not None:
-        _fold(net, *scaling)
-    net.save(output)
+    model.save(output)
     if code:
         best = "best model" if len(X_validation) else "model of the last completed epoch"
         say(f"{end}: saved the {best} so far (epoch {epoch}) to {output}")
         return code
 
     if len(X_test):
-        _report_test(net, targets, X_test, parts.y_test)
+        _report_test(model, X_test, parts.y_test)
     else:
         print("test       none (--test 0)")
     which = "the lowest validation loss" if len(X_validation) else "the last"
@@ -260,7 +257,11 @@ def train(options: argparse.Namespace) -> int:
     if picture is not None:
         from fcnn.plot import plot_history
 
-        on = " of the standardized target" if scaling is not None else ""
+        on = (
+            " of the standardized target"
+            if net.loss in SCALABLE_LOSSES and target.scale is not None
+            else ""
+        )
         loss = "half the squared error" if net.loss == "squared_error" else net.loss
         plot_history(
             kept.history, picture, title=f"{Path(data.source).name}, {_shape(net)}",
@@ -271,8 +272,12 @@ def train(options: argparse.Namespace) -> int:
         print(f"picture    {no_picture}")
     if not options.quiet:
         print(f"use it     fcnn predict {output} {_like(options.data)}")
-        print(f'in Python  net = fcnn.load("{output}"); net.predict(net.preprocessing(X))')
+        print(f'in Python  model = fcnn.load("{output}"); model.predict({_example(model)})')
     return 0
+
+
+def _example(model: fcnn.Model) -> str:
+    return "table" if model.features else "X"
 
 
 def _fit(
@@ -280,7 +285,7 @@ def _fit(
     X: Array,
     y: Array,
     kept: _Kept,
-    data: DataSet,
+    data: Data,
     *,
     epochs: int,
     batch_size: int,
@@ -307,52 +312,43 @@ def _fit(
 
 
 def _like(source: str) -> str:
-    return "DATA" if source == "digits" else source
+    return "DATA" if source in ("digits", "-") else source
 
 
-def _training_targets(
-    parts: _Parts, targets: Targets, net: fcnn.Network, whose: str
-) -> tuple[Array, Array, tuple[Array, Array] | None]:
-    """Return targets for training and validation, and mean and scale if they are standardized."""
-    if targets.classes:
-        n_out, dtype = net.sizes[-1], net.dtype.name
-        y = _encoded(parts.y, n_out, net.loss, dtype)
-        return y, _encoded(parts.y_validation, n_out, net.loss, dtype), None
-    scalable = net.loss in SCALABLE_LOSSES and net.activations[-1] == "identity"
-    for X, y in (
-        (parts.X, parts.y), (parts.X_validation, parts.y_validation), (parts.X_test, parts.y_test)
-    ):  # fmt: skip
-        if len(X):
-            # As the saved network is to predict them: in the original units.
-            numbers = y.astype(np.float64) if scalable else y
-            with refusals(y=whose):
-                check.as_targets("y", numbers, len(X), net.sizes[-1], net.loss, net.dtype)
-    if not scalable:
-        return parts.y, parts.y_validation, None
-    with refusals(X=whose):
-        standardize = Preprocessing.of(parts.y.reshape(len(parts.y), -1))
-    scaling = standardize.mean, standardize.scale
-    return standardize(parts.y), standardize(parts.y_validation), scaling
-
-
-def _fold(net: fcnn.Network, mean: Array, scale: Array) -> None:
-    """Make a network that predicts (y - mean) / scale one that predicts y."""
-    W, b = net.weights[-1], net.biases[-1]
-    W[...] = W.astype(np.float64) * scale.reshape(-1, 1)
-    b[...] = b.astype(np.float64) * scale + mean
+def _scaled(data: Data, parts: _Parts, net: fcnn.Network) -> Target:
+    """Return the target, of numbers with the scale that they are trained in."""
+    target = data.targets.target
+    if target.is_classes:
+        return target
+    if net.activations[-1] == "identity" and net.loss in (*SCALABLE_LOSSES, *SHIFTABLE_LOSSES):
+        with refusals(y=data.whose):
+            scaled = target.scaled(parts.y)
+        if net.loss in SCALABLE_LOSSES:
+            return scaled
+        return Target(target.names, (), scaled.mean, np.ones(parts.y.shape[1]), target.rules)
+    for y in (parts.y, parts.y_validation, parts.y_test):
+        if len(y):
+            with refusals(y=data.whose):
+                check.as_targets("y", y, len(y), net.sizes[-1], net.loss, net.dtype)
+    return target
 
 
 def _validation_score(
-    net: fcnn.Network, targets: Targets, X: Array, y: Array
+    model: fcnn.Model, X: Array, y: Array
 ) -> Callable[[fcnn.Network], tuple[str, float]] | None:
     """Return the score of the task where `Network.evaluate` has another one for the loss."""
-    if targets.classes:
+    net = model.network
+    if model.classes:
         if check.TARGETS[net.loss] == "classes" or net.sizes[-1] == 1:
             return None
         return lambda net: ("accuracy", accuracy(net.predict(X), y))
     if check.TARGETS[net.loss] == "probabilities":
-        return lambda net: ("r2", r2(net.predict(X), y.reshape(len(y), -1)))
+        return lambda net: ("r2", r2(net.predict(X), y))
     return None
+
+
+def _is_standardized(model: fcnn.Model) -> bool:
+    return model.network.loss in SCALABLE_LOSSES and model.target.scale is not None
 
 
 def _shape(net: fcnn.Network) -> str:
@@ -361,26 +357,27 @@ def _shape(net: fcnn.Network) -> str:
 
 def _describe(
     options: argparse.Namespace,
-    data: DataSet,
-    targets: Targets,
+    data: Data,
     parts: _Parts,
     how: str,
-    net: fcnn.Network,
+    model: fcnn.Model,
     optimizer: Optimizer,
     batch_size: int,
-    scaled: bool,
 ) -> None:
-    samples = len(data.X) + (0 if data.X_test is None else len(data.X_test))
-    classes = f", {len(targets.classes):,} classes" if targets.classes else ""
-    print(f"data       {data.source}: {samples:,} samples, {net.sizes[0]:,} features{classes}")
-    print(f"task       {targets.task}: {targets.reason}")
+    net, target, columns = model.network, model.target, model.preparation.columns
+    classes = f", {len(target.classes):,} classes" if target.classes else ""
+    samples = len(data.targets.rows)
+    print(f"data       {data.source}: {samples:,} samples, {len(columns):,} features{classes}")
+    if data.table.is_named:
+        print_columns(data.kinds)
+    print(f"task       {data.targets.task}: {data.targets.reason}")
     print(
-        f"parts      {len(parts.X):,} training, {len(parts.X_validation):,} validation, "
-        f"{len(parts.X_test):,} test"
+        f"parts      {len(parts.rows):,} training, {len(parts.validation_rows):,} validation, "
+        f"{len(parts.test_rows):,} test"
     )
     print(
         f"inputs     {STANDARDIZATIONS[how]}"
-        f"{'; target standardized for training' if scaled else ''}"
+        f"{'; target standardized for training' if _is_standardized(model) else ''}"
     )
     hidden = ", ".join(dict.fromkeys(net.activations))
     print(
@@ -394,10 +391,10 @@ def _describe(
     )
 
 
-def _report_test(net: fcnn.Network, targets: Targets, X: Array, y: Array) -> None:
-    outputs = net.predict(X)
-    if targets.classes:
+def _report_test(model: fcnn.Model, X: Array, y: Array) -> None:
+    outputs = model.network.predict(X)
+    if model.classes:
         right = int(np.count_nonzero(most_probable(outputs) == y))
         print(f"test       accuracy {right / len(y):.4f} ({right:,} of {len(y):,})")
         return
-    print(f"test       {regression_score(outputs, y)}")
+    print(f"test       {scores(model.target.decode(outputs).reshape(y.shape), y)}")

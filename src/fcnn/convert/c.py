@@ -63,17 +63,6 @@ FUNCTIONS: dict[str, _Function | None] = {
     "exp": _Function("    return expF(z);\n"),
 }  # fmt: skip
 
-_PREPARE = """\
-/* x = (raw - mean) / scale: raw inputs to those of NAME_predict */
-void NAME_prepare(const double *raw, REAL *x);
-void NAME_prepare(const double *raw, REAL *x)
-{
-    int j;
-    for (j = 0; j < MACRO_INPUTS; j++)
-        x[j] = (REAL)((raw[j] - NAME_mean[j]) / NAME_scale[j]);
-}
-"""
-
 # The sums are those of fcnn, in its order, and the loop over k is one that compilers vectorize.
 _LAYER = """\
 /* z = W x + b; row j of W has the weights from node j to all nodes k of the layer */
@@ -100,14 +89,9 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
         #define NAME_OUTPUTS            n_L
         #define NAME_SCRATCH_BYTES      of the stack, besides a few variables
         void NAME_predict(const T *x, T *a);                x (n_0,), a (n_L,), not overlapping
-        void NAME_prepare(const double *raw, T *x);         both (n_0,), if there is a preprocessing
 
     Sums are added up in the same order as in `predict`. What differs is rounding: the instructions
     that the C compiler chooses, and the functions of its math library.
-
-    As `predict` does not apply `net.preprocessing`, the function with its name does not, either.
-    NAME_prepare does, with the same result as ``net.preprocessing(raw)``. Folded into the first
-    layer instead, the standardization would be rounded differently.
 
     Parameters
     ----------
@@ -194,12 +178,6 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
         f"#define MACRO_SCRATCH_BYTES {sum(widths) * net.dtype.itemsize}\n"
     )
     parts.append("void NAME_predict(const REAL *x, REAL *a);\n")
-    if net.preprocessing is not None:
-        for what in ("mean", "scale"):
-            values = np.array(getattr(net.preprocessing, what), np.float64)
-            check.refuse_nonfinite(f"preprocessing.{what}", values)
-            parts.append(array(what, np.broadcast_to(values, sizes[0]), "double", ""))
-        parts.append(_PREPARE)
     for l, (W, b, _) in enumerate(layers, start=1):
         parts += [array(f"W{l}", W.T), array(f"b{l}", b)]
     parts.append(_LAYER)

@@ -240,7 +240,8 @@ def _common_dtype(layers: Sequence[Layer]) -> np.dtype[Any]:
 def layers_of(net: Any) -> list[Layer]:
     """Return copies of a network's weights and biases, and its activations."""
     if not isinstance(net, Network):
-        raise TypeError(f"net: expected a fcnn.Network, got {type(net).__name__}")
+        what = "a Model, whose .network has no scaling" if hasattr(net, "network") else None
+        raise TypeError(f"net: expected a fcnn.Network, got {what or type(net).__name__}")
     return [
         Layer(np.array(W, order="C"), b.copy(), name)
         for W, b, name in zip(net.weights, net.biases, net.activations, strict=True)

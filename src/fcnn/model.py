@@ -1,0 +1,333 @@
+"""Model: a network with what stands before and behind it, from raw data to answers."""
+
+from __future__ import annotations
+
+import html
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn import _format
+from fcnn import _validation as check
+from fcnn.metrics import r2
+from fcnn.network import Network
+from fcnn.tables import Preparation, Table, TableError, Target, as_table
+from fcnn.tables.target import most_probable
+
+Array = NDArray[Any]
+
+__all__ = ["Model"]
+
+
+class Model:
+    """A network together with the preparation of its inputs and the meaning of its outputs.
+
+    What `fcnn train` saves and `fcnn.load` gives back: it takes raw data, and answers in the user's
+    terms.
+
+    Parameters
+    ----------
+    network : fcnn.Network
+    preparation : fcnn.tables.Preparation
+        From the columns of a table to the network's inputs.
+    target : fcnn.tables.Target
+        From the network's outputs to classes, or to numbers in their own units.
+
+    Attributes
+    ----------
+    network : fcnn.Network
+    preparation : fcnn.tables.Preparation
+    target : fcnn.tables.Target
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the parts do not fit each other.
+
+    Examples
+    --------
+    >>> import fcnn
+    >>> from fcnn.tables import Preparation, Target
+    >>> data = {"size": [1.0, 2.0, 3.0], "color": ["red", "blue", "red"]}
+    >>> preparation = Preparation.fit(data)
+    >>> network = fcnn.Network((preparation.width, 4, 2), init="zeros")
+    >>> model = fcnn.Model(network, preparation, Target(["kind"], ["a", "b"]))
+    >>> model.predict({"color": ["red"], "size": [2.5]})
+    array(['a'], dtype='<U1')
+    """
+
+    def __init__(self, network: Network, preparation: Preparation, target: Target) -> None:
+        for name, value, kind in (
+            ("network", network, Network), ("preparation", preparation, Preparation),
+            ("target", target, Target),
+        ):  # fmt: skip
+            if not isinstance(value, kind):
+                raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+        _format.check_model(network.sizes, preparation, target)
+        self.network = network
+        self.preparation = preparation
+        self.target = target
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns that it reads, in the order of an array's; empty without names."""
+        return self.preparation.features
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the columns that it predicts; empty if they have none."""
+        return self.target.names
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """What it tells apart: texts, integers, floats or booleans; empty where it is numbers."""
+        return self.target.classes
+
+    # --- Predicting ------------------------------------------------------------------------------
+
+    def prepare(self, data: Any, notes: list[str] | None = None) -> Array:
+        """Return data as the network's inputs, shape (s, n_0), in its dtype.
+
+        Parameters
+        ----------
+        data : table-like
+            See `predict`.
+        notes : list, optional
+            Takes a text for each column that had missing cells filled or unseen categories.
+        """
+        return self.preparation.transform(data, self.network.dtype, notes)
+
+    def outputs(self, data: Any, *, n_threads: int | None = None) -> Array:
+        """Return the network's outputs as they are, shape (s, n_L)."""
+        return self.network.predict(self.prepare(data), n_threads=n_threads)
+
+    def predict(self, data: Any, *, n_threads: int | None = None) -> Any:
+        """Return the answers for raw data.
+
+        Parameters
+        ----------
+        data : table-like
+            A data frame of pandas or polars, a pyarrow table, a dict of columns, a list of dicts, a
+            structured array or a table of `fcnn.tables.read_table`: columns are taken by name, in
+            any order, others are ignored. Or anything that NumPy reads, shape (s, n) or (n,), with
+            the columns of `features` in their order. A model without names takes all by position.
+        n_threads : int, optional
+            See `Network.predict`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Classes, shape (s,); or float64 numbers in the target's own units, (s,) of one and
+            (s, n_L) of several. Of a single row, (n,) or a dict of single values, its one answer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If columns are missing, or cells are not what was learned from: all of them are listed,
+            up to ten.
+        """
+        table = as_table(data)
+        answers = self.target.decode(self.outputs(table, n_threads=n_threads))
+        return answers[0] if table.is_single else answers
+
+    def predict_proba(self, data: Any, *, n_threads: int | None = None) -> Array:
+        """Return the probability of each class, in the order of `classes`.
+
+        Parameters
+        ----------
+        data, n_threads
+            See `predict`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, K), or (K,) of a single row
+
+        Raises
+        ------
+        ValueError
+            If the model predicts numbers, or its outputs are no probabilities, but those of a loss
+            for numbers: `outputs` returns these.
+        """
+        activation = self.network.activations[-1]
+        if not self.classes:
+            raise ValueError("predict_proba: the model predicts numbers, not classes")
+        if activation not in ("softmax", "sigmoid"):
+            raise ValueError(
+                f"predict_proba: the outputs are {activation} of a network trained with "
+                f"{self.network.loss}, no probabilities; model.outputs(data) returns them"
+            )
+        table = as_table(data)
+        outputs = self.outputs(table, n_threads=n_threads)
+        if outputs.shape[1] == 1 < len(self.classes):
+            outputs = np.hstack([1 - outputs, outputs])
+        return np.asarray(outputs[0]) if table.is_single else outputs
+
+    # --- Targets ---------------------------------------------------------------------------------
+
+    def encode(self, y: Any, name: str = "y") -> Array:
+        """Return target values as what the network is trained on.
+
+        Parameters
+        ----------
+        y : array-like
+            Classes, or numbers in their own units; or labels and numbers that `Target.encode`
+            returned.
+
+        Returns
+        -------
+        numpy.ndarray
+            Labels (s,), zeros and ones (s, n_L), or scaled numbers (s, n_L), by the loss.
+        """
+        values = self.target.encode(y, name)
+        return self.scaled(values)
+
+    def scaled(self, values: Array) -> Array:
+        """Return labels (s,), or numbers (s, n_L) in their own units, as `encode` does."""
+        target, n_out = self.target, self.network.sizes[-1]
+        if target.is_classes:
+            if check.TARGETS[self.network.loss] == "classes":
+                return values
+            if n_out == 1:
+                return values[:, np.newaxis].astype(self.network.dtype)
+            return np.eye(n_out, dtype=self.network.dtype)[values]
+        if target.mean is None or target.scale is None:
+            return values
+        return np.asarray((values - target.mean) / target.scale)
+
+    def evaluate(self, data: Any, y: Any = None) -> dict[str, Any]:
+        """Return how good the answers are.
+
+        Parameters
+        ----------
+        data : table-like
+            See `predict`.
+        y : array-like, shape (s,) or (s, n_L), optional
+            Classes, or numbers in their own units. None takes the target's columns of `data`.
+
+        Returns
+        -------
+        dict
+            Of classes ``loss`` and ``accuracy``; of numbers ``r2`` (averaged over several), and in
+            their own units ``rmse``, the root mean square error, and ``mae``, the mean absolute
+            error: lists of several.
+
+        Raises
+        ------
+        ValueError
+            If a target is missing, or none of the classes.
+        """
+        table = as_table(data)
+        values = self._targets_of(table) if y is None else self.target.encode(y)
+        if len(values) != table.rows:
+            raise ValueError(
+                f"y: expected {table.rows:,} values, one for each row, got {len(values):,}"
+            )
+        X = self.prepare(table)
+        if self.classes:
+            right = most_probable(self.network.predict(X)) == values
+            loss = self.network.evaluate(X, self.scaled(values))["loss"]
+            return {"loss": loss, "accuracy": int(np.count_nonzero(right)) / len(right)}
+        answers = self.target.decode(self.network.predict(X)).reshape(values.shape)
+        return numbers_scores(answers, values)
+
+    def _targets_of(self, table: Table) -> Array:
+        absent = [name for name in self.targets if name not in table]
+        if absent or not self.targets:
+            names = " ".join(map(repr, absent)) or "the target, which has no name"
+            raise TableError(f"y: expected targets; {table.source} has no column {names}")
+        return self.target.encode(table, table.source)
+
+    # --- Around it -------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model to a file in the safetensors format; `fcnn.load` gives it back.
+
+        The file holds what `Network.save` writes; preparation and target in its metadata, their
+        means and scales in float64. Nothing in it is code. An existing file is replaced at once,
+        when the new one is complete.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        _format.save_model(self.network, path, self.preparation, self.target)
+
+    def __repr__(self) -> str:
+        return f"Model({self._predicts()} from {self._reads()}; {self._shape()})"
+
+    def _predicts(self) -> str:
+        named = ", ".join(self.targets)
+        if self.classes:
+            texts = self.target.class_texts
+            shown = ", ".join(texts[:5]) + (", ..." if len(texts) > 5 else "")
+            return f"{named + ': ' if named else ''}{len(texts):,} classes ({shown})"
+        count = self.network.sizes[-1]
+        return named or f"{count:,} number{'s' * (count > 1)}"
+
+    def _reads(self) -> str:
+        names = self.features
+        if not names:
+            return f"{len(self.preparation.columns):,} columns by position"
+        return ", ".join(names[:8]) + (f", ... ({len(names):,})" if len(names) > 8 else "")
+
+    def _shape(self) -> str:
+        sizes = "-".join(map(str, self.network.sizes))
+        return f"{sizes}, {self.network.dtype}, loss {self.network.loss}"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return name, kind and treatment of each column, those left out last, as texts."""
+        told = []
+        starts = self.preparation.starts
+        for j, column in enumerate(self.preparation.columns):
+            part = slice(starts[j], starts[j + 1])
+            name = column.name or f"column {j + 1}"
+            mean, scale = self.preparation.mean[part], self.preparation.scale[part]
+            told.append((name, column.kind, column.told(mean, scale)))
+        return told + [(name, "left out", why) for name, why in self.preparation.left_out]
+
+    def summary(self) -> str:
+        """Return columns, target and layers as tables, for printing."""
+        rows = self.rows()
+        shown = rows if len(rows) <= 50 else rows[:20]
+        wide = [max(len(row[i]) for row in (("column", "kind"), *shown)) for i in range(2)]
+        lines = [f"Model: {self._predicts()}", ""]
+        for name, kind, told in (("column", "kind", "becomes"), *shown):
+            lines.append(f"{name:{wide[0]}}  {kind:{wide[1]}}  {told}".rstrip())
+        if len(shown) < len(rows):
+            lines.append(f"... and {len(rows) - len(shown):,} more")
+        return "\n".join([*lines, "", self.network.summary()])
+
+    def _repr_html_(self) -> str:
+        """Return columns and target as a table, for notebooks."""
+        rows = self.rows()
+        cells = [
+            "<tr>" + "".join(f"<td style='text-align: left'>{html.escape(text)}</td>"
+                             for text in row) + "</tr>"
+            for row in rows[:50]
+        ]  # fmt: skip
+        if len(rows) > 50:
+            cells.append(f"<tr><td>... and {len(rows) - 50:,} more</td><td></td><td></td></tr>")
+        heads = "".join(
+            f"<th style='text-align: left'>{text}</th>" for text in ("column", "kind", "becomes")
+        )
+        return (
+            f"<div><b>fcnn.Model</b>: {html.escape(self._predicts())}<br>"
+            f"{html.escape(self._shape())}"
+            f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
+        )
+
+
+def numbers_scores(answers: Array, values: Array) -> dict[str, Any]:
+    """Return r2, rmse and mae of numbers in their own units, shape (s, n)."""
+    error = answers - values
+    rmse = np.sqrt(np.mean(error**2, axis=0)).tolist()
+    mae = np.mean(np.abs(error), axis=0).tolist()
+    one = len(rmse) == 1
+    return {
+        "r2": r2(answers, values),
+        "rmse": rmse[0] if one else rmse,
+        "mae": mae[0] if one else mae,
+    }

@@ -1,0 +1,483 @@
+"""How a column of each kind becomes numbers: fitted to data, applied to others, kept in files.
+
+Each class has the fields of its JSON, `fit`, and `encode`, which returns float64 of shape
+(s, width) and tells a `Report` what it could not read, filled or did not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fcnn.tables import dates
+from fcnn.tables.kinds import FALSE, MOST_CATEGORIES, NO_NUMBERS, TRUE, ColumnKind
+from fcnn.tables.numbers import PLAIN, NumberRule, example
+from fcnn.tables.table import (
+    MISSING,
+    MOST_PROBLEMS,
+    Column,
+    Table,
+    TableError,
+    described,
+    places,
+    quoted,
+    some,
+)
+
+Array = NDArray[Any]
+
+# A "missing" flag is worth a column from so many rows on, and from this share of them.
+LEAST_FLAGGED = 5
+LEAST_FLAGGED_SHARE = 0.01
+
+
+class Report:
+    """What is told of a transformation: problems, by line and cell, and notes."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.notes: list[str] = []
+        self._problems: list[tuple[int, str]] = []
+        self._count = 0
+
+    def refuse(self, rows: Array, column: Column, named: str, expected: str) -> None:
+        """Note cells that cannot be read."""
+        self._count += len(rows)
+        for row in rows[:MOST_PROBLEMS].tolist():
+            self._problems.append(
+                (row, f"{self.table.where(row)}, {named}: {shown(column, row)}; {expected}")
+            )
+
+    def refuse_column(self, problem: str) -> None:
+        """Note a column that cannot be read at all."""
+        self._count += 1
+        self._problems.append((-1, problem))
+
+    def raise_problems(self) -> None:
+        """Raise what has been noted, in the order of the rows."""
+        if not self._count:
+            return
+        problems = [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
+        if self._count == 1:
+            raise TableError(f"{self.table.source}: {problems[0]}")
+        what = f"{self._count:,} problems"
+        raise TableError(f"{self.table.source}: {what}", problems, self._count)
+
+
+def shown(column: Column, row: int) -> str:
+    """Return a cell for a message."""
+    value = column.values[row]
+    if column.is_text:
+        return quoted(value) if value else "an empty cell"
+    return "a missing value" if column.missing is not None and column.missing[row] else str(value)
+
+
+def numbers_of(
+    column: Column, rule: NumberRule, stray: Sequence[str], named: str, report: Report
+) -> Array:
+    """Return a column as float64, NaN where a cell is missing."""
+    if column.is_mixed and rule != PLAIN:
+        report.refuse_column(
+            f"{named}: has texts and numbers; expected one or the other, since texts are read like "
+            f"{example(rule)}"
+        )
+        return np.zeros(len(column))
+    if column.is_text:
+        texts = column.values.tolist()
+        none = MISSING.union(stray)
+        missing = np.array([text in none for text in texts], bool)
+        rows = np.flatnonzero(~missing)
+        values = np.full(len(texts), np.nan)
+        values[rows] = rule.numbers(texts if not missing.any() else [texts[i] for i in rows])
+        bad = rows[np.isnan(values[rows])]
+        if len(bad):
+            like = "a number" if rule == PLAIN else f"a number like {example(rule)}"
+            report.refuse(bad, column, named, f"expected {like}")
+        return values
+    if column.values.dtype.kind == "M":
+        report.refuse_column(f"{named}: expected numbers, got dates")
+        return np.zeros(len(column))
+    values = column.values.astype(np.float64)
+    if np.isinf(values).any():
+        report.refuse(np.flatnonzero(np.isinf(values)), column, named, "expected a finite number")
+    if column.missing is not None:
+        values[column.missing] = np.nan
+    return values
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """What all columns have: their name, and what stands for a missing cell."""
+
+    kind: ClassVar[str]
+    name: str
+
+    @property
+    def outputs(self) -> list[str]:
+        """A name for each number that the column becomes."""
+        raise NotImplementedError
+
+    @property
+    def is_quantity(self) -> Array:
+        """Which of these are quantities, to be standardized, not indicators: bool (width,)."""
+        raise NotImplementedError
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:
+        """Return a column as numbers, shape (s, width)."""
+        raise NotImplementedError
+
+    def told(self, mean: Array, scale: Array) -> str:
+        """Return what becomes of the column, as a text; mean and scale are those of its numbers."""
+        raise NotImplementedError
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields, without those that have their default."""
+        value: dict[str, Any] = {"name": self.name, "kind": self.kind}
+        for one in fields(self):
+            content = getattr(self, one.name)
+            if content != one.default:
+                value[one.name] = content.to_json() if isinstance(content, NumberRule) else content
+        return value
+
+
+@dataclass(frozen=True)
+class _Filled(_Encoder):
+    """A column whose missing cells take a number, and where there were enough of them a flag."""
+
+    fill: float | None = None
+    flag: bool = False
+
+    def _with_flag(
+        self, values: Array, named: str, column: Column, report: Report, told: str
+    ) -> tuple[Array, list[Array]]:
+        missing = np.isnan(values)
+        flags = [missing[:, np.newaxis].astype(np.float64)] if self.flag else []
+        if missing.any():
+            rows = np.flatnonzero(missing)
+            if self.fill is None:
+                report.refuse(rows, column, named, "expected a value: the model fills none in")
+            else:
+                values = np.where(missing, self.fill, values)
+                report.notes.append(f"{named}: {len(rows):,} missing, filled with {told}")
+        return values, flags
+
+    def _told_missing(self, fill: str) -> str:
+        if self.fill is None:
+            return ""
+        return f"; missing: {fill}{' and a flag' * self.flag}"
+
+    def _flag_name(self) -> list[str]:
+        return [f"{self.name} missing"] if self.flag else []
+
+
+def _has_flag(missing: Array) -> bool:
+    count = np.count_nonzero(missing)
+    return bool(count >= max(LEAST_FLAGGED, LEAST_FLAGGED_SHARE * len(missing)))
+
+
+@dataclass(frozen=True)
+class NumberColumn(_Filled):
+    """Numbers. A missing one takes the median of the training data.
+
+    Attributes
+    ----------
+    name : str
+    fill : float or None
+        For a missing cell; None refuses it.
+    flag : bool
+        A second number says whether the cell was missing.
+    rule : NumberRule
+        How texts are read.
+    stray : tuple of str
+        Texts that count as missing.
+    """
+
+    kind: ClassVar[str] = "number"
+    rule: NumberRule = PLAIN
+    stray: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> NumberColumn:
+        """Return the column's encoder; `column` has the training rows."""
+        values = numbers_of(column, kind.rule, kind.stray, named, report)
+        missing = np.isnan(values)
+        fill = float(np.median(values[~missing])) if not missing.all() else 0.0
+        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray)
+
+    @property
+    def outputs(self) -> list[str]:  # noqa: D102
+        return [self.name, *self._flag_name()]
+
+    @property
+    def is_quantity(self) -> Array:  # noqa: D102
+        return np.array([True, False][: 1 + self.flag])
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        as_written = "" if self.rule == PLAIN else f", written like {example(self.rule)}"
+        fill = "" if self.fill is None else f"{self.fill:.6g}"
+        return f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{as_written}{self._told_missing(fill)}"
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
+        values = numbers_of(column, self.rule, (*NO_NUMBERS, *self.stray), named, report)
+        if report._count:
+            values = np.nan_to_num(values)
+        told = "" if self.fill is None else f"{self.fill:.6g}"
+        values, flags = self._with_flag(values, named, column, report, told)
+        return np.hstack([values[:, np.newaxis], *flags])
+
+
+@dataclass(frozen=True)
+class BooleanColumn(_Filled):
+    """True and false as 1 and 0. A missing cell takes what is more frequent."""
+
+    kind: ClassVar[str] = "boolean"
+
+    @classmethod
+    def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> BooleanColumn:
+        """Return the column's encoder; `column` has the training rows."""
+        values = _booleans(column, named, report)
+        missing = np.isnan(values)
+        fill = float(np.mean(values[~missing]) >= 0.5) if not missing.all() else 0.0
+        return cls(kind.name, fill, _has_flag(missing))
+
+    @property
+    def outputs(self) -> list[str]:  # noqa: D102
+        return [self.name, *self._flag_name()]
+
+    @property
+    def is_quantity(self) -> Array:  # noqa: D102
+        return np.zeros(1 + self.flag, bool)
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        return f"1 or 0{self._told_missing('true' if self.fill else 'false')}"
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
+        values = _booleans(column, named, report)
+        if report._count:
+            values = np.nan_to_num(values)
+        told = "true" if self.fill else "false"
+        values, flags = self._with_flag(values, named, column, report, told)
+        return np.hstack([values[:, np.newaxis], *flags])
+
+
+def _booleans(column: Column, named: str, report: Report) -> Array:
+    """Return a column as 1 and 0, NaN where a cell is missing."""
+    if column.is_text:
+        codes, texts = column.factorize()
+        known = [
+            np.nan if text in MISSING
+            else 1.0 if (low := text.lower()) in TRUE or low == "1"
+            else 0.0 if low in FALSE or low == "0" else -1.0
+            for text in texts
+        ]  # fmt: skip
+        values = np.array(known, np.float64)[codes]
+    elif column.values.dtype.kind == "M":
+        report.refuse_column(f"{named}: expected true or false, got dates")
+        return np.zeros(len(column))
+    else:
+        values = column.values.astype(np.float64)
+        if column.missing is not None:
+            values[column.missing] = np.nan
+    bad = np.flatnonzero((values != 0) & (values != 1) & ~np.isnan(values))
+    if len(bad):
+        report.refuse(bad, column, named, "expected true or false")
+    return values
+
+
+@dataclass(frozen=True)
+class CategoryColumn(_Encoder):
+    """An indicator for each category, for all others together, and for missing cells.
+
+    Attributes
+    ----------
+    name : str
+    categories : tuple of str
+    other : bool
+        There is an indicator for the rare ones, which the unseen ones share. Without it all
+        indicators of an unseen category are 0.
+    missing : bool
+        There is an indicator for missing cells. Without it they are like unseen ones.
+    """
+
+    kind: ClassVar[str] = "category"
+    categories: tuple[str, ...] = ()
+    other: bool = False
+    missing: bool = False
+
+    @classmethod
+    def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> CategoryColumn:
+        """Return the column's encoder; `column` has the training rows."""
+        codes, texts = column.factorize()
+        counts = np.bincount(codes, minlength=len(texts)).tolist()
+        found = {t: n for t, n in zip(texts, counts, strict=True) if t not in MISSING}
+        # Of a category that occurs once nothing can be learned.
+        least = max(2, len(column) // 1000)
+        frequent = sorted(found, key=lambda text: (-found[text], text))[:MOST_CATEGORIES]
+        kept = [text for text in frequent if found[text] >= least] or frequent
+        return cls(kind.name, tuple(sorted(kept)), len(kept) < len(found), len(found) < len(texts))
+
+    @property
+    def outputs(self) -> list[str]:  # noqa: D102
+        names = [f"{self.name}={text}" for text in self.categories]
+        return names + [f"{self.name} other"] * self.other + [f"{self.name} missing"] * self.missing
+
+    @property
+    def is_quantity(self) -> Array:  # noqa: D102
+        return np.zeros(len(self.categories) + self.other + self.missing, bool)
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        some = ", ".join(self.categories[:5]) + ", ..." * (len(self.categories) > 5)
+        more = [text for text in ("other", "missing") if getattr(self, text)]
+        return f"1 or 0 for each of {', and for '.join([some, *more])}"
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
+        codes, texts = column.factorize()
+        n = len(self.categories)
+        found = places(column, texts, self.categories)
+        if found is None:
+            report.refuse_column(
+                f"{named}: expected texts, got numbers, and of {some(self.categories, 5)} several "
+                "are the same number"
+            )
+            return np.zeros((len(codes), len(self.is_quantity)))
+        unseen = [t for t, k in zip(texts, found, strict=True) if k < 0 and t not in MISSING]
+        if not column.is_text and unseen and len(unseen) == len(texts) and not self._has_numbers():
+            report.refuse_column(
+                f"{named}: expected texts like {', '.join(map(quoted, self.categories[:1]))}, got "
+                f"{column.kind} like {unseen[0]}"
+            )
+        other = n if self.other else -1
+        none = n + self.other if self.missing else other
+        where = [
+            k if k >= 0 else none if t in MISSING else other
+            for t, k in zip(texts, found, strict=True)
+        ]
+        if unseen and not self.other:
+            rows = int(np.isin(codes, [i for i, t in enumerate(texts) if t in {*unseen}]).sum())
+            what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)
+            report.notes.append(f"{named}: {rows:,} with {what}, not seen in training")
+        outputs = np.zeros((len(codes), len(self.is_quantity)))
+        at = np.array(where, np.intp)[codes]
+        rows_at = np.flatnonzero(at >= 0)
+        outputs[rows_at, at[rows_at]] = 1
+        return outputs
+
+    def _has_numbers(self) -> bool:
+        return bool((~np.isnan(PLAIN.numbers(self.categories))).any()) or bool(
+            {"True", "False"} & {*self.categories}
+        )
+
+
+@dataclass(frozen=True)
+class DateColumn(_Filled):
+    """Dates and times, taken apart: see `fcnn.tables.dates.PERIODS`.
+
+    Attributes
+    ----------
+    name : str
+    fill : float or None
+        Seconds since 1970 for a missing cell: the median of the training data.
+    flag : bool
+        A last number says whether the cell was missing.
+    form : str
+        How texts are read: a key of `fcnn.tables.dates.FORMATS`.
+    parts : tuple of str
+        Keys of `fcnn.tables.dates.PERIODS`.
+    """
+
+    kind: ClassVar[str] = "date"
+    form: str = ""
+    parts: tuple[str, ...] = ("days",)
+
+    @classmethod
+    def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> DateColumn:
+        """Return the column's encoder; `column` has the training rows."""
+        seconds = _seconds(column, kind.form, named, report)
+        missing = np.isnan(seconds)
+        present = seconds[~missing]
+        return cls(
+            kind.name, float(np.median(present)) if len(present) else 0.0, _has_flag(missing),
+            kind.form, dates.useful_parts(present, kind.form),
+        )  # fmt: skip
+
+    @property
+    def outputs(self) -> list[str]:  # noqa: D102
+        return [f"{self.name} {part}" for part in dates.part_names(self.parts)] + self._flag_name()
+
+    @property
+    def is_quantity(self) -> Array:  # noqa: D102
+        cyclic = [bool(dates.PERIODS[p]) for p in self.parts for _ in dates.part_names([p])]
+        return np.array([not c for c in cyclic] + [False] * self.flag)
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        fill = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
+        return f"{', '.join(dates.part_names(self.parts))}{self._told_missing(fill)}"
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
+        seconds = _seconds(column, self.form, named, report)
+        if report._count:
+            seconds = np.nan_to_num(seconds)
+        told = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
+        seconds, flags = self._with_flag(seconds, named, column, report, told)
+        return np.hstack([dates.take_apart(seconds, self.parts), *flags])
+
+
+def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
+    """Return a column as seconds since 1970, NaN where a cell is missing."""
+    if column.is_text:
+        codes, texts = column.factorize()
+        present = [i for i, text in enumerate(texts) if text not in MISSING]
+        values = np.full(len(texts), np.nan)
+        values[present] = dates.read_dates([texts[i] for i in present], form or "ymd")
+        bad = np.isnan(values)
+        bad[[i for i, text in enumerate(texts) if text in MISSING]] = False
+        if bad.any():
+            rows = np.flatnonzero(bad[codes])
+            report.refuse(rows, column, named, f"expected a date of the form {form or 'ymd'!r}")
+        return values[codes]
+    if column.values.dtype.kind != "M":
+        report.refuse_column(f"{named}: expected dates, got {column.kind}")
+        return np.zeros(len(column))
+    seconds = column.values.astype("datetime64[us]").astype(np.int64) / 1e6
+    if column.missing is not None:
+        seconds[column.missing] = np.nan
+    return np.asarray(seconds)
+
+
+ENCODERS: dict[str, Any] = {
+    one.kind: one for one in (NumberColumn, BooleanColumn, CategoryColumn, DateColumn)
+}
+
+
+def from_json(value: Any) -> Any:
+    """Return the encoder that `to_json` described, checked."""
+    value = dict(value)
+    cls = ENCODERS[value.pop("kind")]
+    for key in ("stray", "categories", "parts"):
+        if key in value:
+            value[key] = tuple(described(value[key], key, str))
+    if "rule" in value:
+        value["rule"] = NumberRule.from_json(value["rule"])
+    fill = value.get("fill")
+    if fill is not None and not (type(fill) in (int, float) and np.isfinite(fill)):
+        raise ValueError(f"expected fill as a number, found {fill!r}")
+    for key in ("flag", "other", "missing"):
+        if not isinstance(value.get(key, False), bool):
+            raise ValueError(f"expected {key} as true or false, found {value[key]!r}")
+    encoder = cls(**value)
+    if not isinstance(encoder.name, str):
+        raise ValueError(f"expected a name as text, found {encoder.name!r}")
+    if isinstance(encoder, DateColumn) and not (
+        encoder.form in ("", *dates.FORMATS) and encoder.parts
+        and {*encoder.parts} <= {*dates.PERIODS}
+    ):  # fmt: skip
+        raise ValueError(f"expected a form and parts of dates, found {value!r}")
+    if isinstance(encoder, CategoryColumn) and len({*encoder.categories}) != len(
+        encoder.categories
+    ):
+        raise ValueError(f"expected different categories, found {encoder.categories!r}")
+    return encoder

@@ -1,0 +1,153 @@
+"""Texts that are dates and times, and the numbers that dates are taken apart into."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_TIME = (
+    r"(?P<h>\d{1,2}):(?P<min>\d{2})(?::(?P<s>\d{2})(?P<f>[.,]\d{1,9})?)?"
+    r"(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
+)
+_CLOCK = rf"(?:(?:T| +|, ?){_TIME} ?(?P<zone>Z|UTC|[+-]\d{{2}}(?::?\d{{2}})?)?)?"
+_D, _M, _NAME, _Y = (
+    r"(?P<d>\d{1,2})",
+    r"(?P<m>\d{1,2})",
+    r"(?P<name>[A-Za-z]{3,9})\.?",
+    r"(?P<y>\d{4})",
+)
+
+# The forms of dates; the first that fits all texts of a column counts.
+FORMATS = {
+    "ymd": re.compile(rf"{_Y}(?P<mark>[-/.]){_M}(?P=mark){_D}{_CLOCK}"),
+    "dmy": re.compile(rf"{_D}(?P<mark>[-/.]){_M}(?P=mark){_Y}{_CLOCK}"),
+    "mdy": re.compile(rf"{_M}(?P<mark>[-/]){_D}(?P=mark){_Y}{_CLOCK}"),
+    "d name y": re.compile(rf"{_D}\.?[- ]{_NAME}[-, ] ?{_Y}{_CLOCK}"),
+    "name d y": re.compile(rf"{_NAME}[- ]{_D},?[- ]{_Y}{_CLOCK}"),
+    "ym": re.compile(rf"{_Y}-(?P<m>\d{{2}})"),
+    "time": re.compile(_TIME),
+}
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+
+# Numbers that a date is taken apart into, and their periods in seconds: days since 1970 count on,
+# of the others the sine and the cosine of the phase.
+PERIODS = {"days": 0.0, "year": 365.2425 * 86400, "week": 7 * 86400.0, "day": 86400.0}
+
+
+def read_dates(texts: Sequence[str], form: str) -> Array:
+    """Return texts as seconds since 1970 (UTC where they say a zone), NaN where one is no date."""
+    pattern = FORMATS[form]
+    seconds = np.full(len(texts), np.nan)
+    found = [(i, m) for i, m in enumerate(map(pattern.fullmatch, texts)) if m is not None]
+    if not found:
+        return seconds
+    rows = np.array([i for i, _ in found])
+    parts = [m.groupdict() for _, m in found]
+
+    def numbers(key: str, default: int) -> Array:
+        return np.array([int(p.get(key) or default) for p in parts], np.int64)
+
+    year, month, day = numbers("y", 1970), numbers("m", 1), numbers("d", 1)
+    if "name" in pattern.groupindex:
+        names = [str(p["name"]).lower()[:3] for p in parts]
+        month = np.array([_MONTHS.index(n) + 1 if n in _MONTHS else 0 for n in names], np.int64)
+    hour, minute, second = numbers("h", 0), numbers("min", 0), numbers("s", 0)
+    half = np.array([(p.get("half") or " ").lower() for p in parts])
+    sound = (1 <= month) & (month <= 12) & (1 <= day) & (minute < 60) & (second < 60) & (hour < 24)
+    sound &= (half == " ") | ((1 <= hour) & (hour <= 12))
+    hour = np.where(half == " ", hour, hour % 12 + 12 * (half == "p"))
+    month = np.where(sound, month, 1)
+    months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
+    days = months.astype("datetime64[D]") + (day - 1)
+    sound &= days.astype("datetime64[M]") == months  # no 30 February
+    fraction = np.array([float((p.get("f") or "0").replace(",", ".")) for p in parts])
+    zone = np.array([_offset(p.get("zone")) for p in parts])
+    values = (
+        days.astype(np.int64) * 86400.0 + (hour * 3600 + minute * 60 + second - zone) + fraction
+    )
+    seconds[rows] = np.where(sound, values, np.nan)
+    return seconds
+
+
+def _offset(zone: str | None) -> int:
+    if zone is None or zone in ("Z", "UTC"):
+        return 0
+    digits = zone[1:].replace(":", "").ljust(4, "0")
+    return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+
+
+class Reading(NamedTuple):
+    """Texts read as dates by the form that fits all of them.
+
+    Attributes
+    ----------
+    form : str
+        Empty if none fits.
+    seconds : numpy.ndarray of float64
+    is_ambiguous : bool
+        True if day and month could change places.
+    """
+
+    form: str
+    seconds: Array
+    is_ambiguous: bool = False
+
+
+def find_dates(texts: Sequence[str]) -> Reading:
+    """Return texts, none of them missing, as dates."""
+    for form, pattern in FORMATS.items():
+        if not texts or not pattern.fullmatch(texts[0]):
+            continue
+        seconds = read_dates(texts, form)
+        if np.isnan(seconds).any():
+            continue
+        ambiguous = False
+        # With dots between them the day stands first.
+        if form == "dmy" and not any("." in text.split(" ")[0] for text in texts):
+            other = read_dates(texts, "mdy")
+            ambiguous = not np.isnan(other).any() and bool((other != seconds).any())
+        return Reading(form, seconds, ambiguous)
+    return Reading("", np.full(len(texts), np.nan))
+
+
+def useful_parts(seconds: Array, form: str) -> tuple[str, ...]:
+    """Return which parts of dates say something about these, as keys of PERIODS."""
+    span = float(np.ptp(seconds)) if len(seconds) else 0.0
+    clock = seconds % 86400.0
+    parts = ["days"]
+    if form != "time":
+        if span > 180 * 86400:
+            parts.append("year")
+        # Of months or weeks the weekday is chance.
+        weekdays = np.unique((seconds // 86400.0) % 7)
+        if len(weekdays) > 1 and form != "ym" and len(np.unique(seconds)) > 7:
+            parts.append("week")
+    if np.ptp(clock) > 0 if len(clock) else False:
+        parts.append("day")
+    return tuple(parts)
+
+
+def part_names(parts: Sequence[str]) -> list[str]:
+    """Return a name for each number that dates are taken apart into."""
+    return [
+        name for part in parts
+        for name in ([part] if not PERIODS[part] else [f"{part} sine", f"{part} cosine"])
+    ]  # fmt: skip
+
+
+def take_apart(seconds: Array, parts: Sequence[str]) -> Array:
+    """Return the parts of dates as numbers, shape (s, len(part_names(parts)))."""
+    columns: list[Array] = []
+    for part in parts:
+        if not PERIODS[part]:
+            columns.append(seconds / 86400.0)
+            continue
+        phase = 2 * np.pi * ((seconds % PERIODS[part]) / PERIODS[part])
+        columns += [np.sin(phase), np.cos(phase)]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,318 @@
+"""Preparation: what stands before a network, from the columns of a table to its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fcnn import _validation as check
+from fcnn.tables.columns import ENCODERS, NumberColumn, Report, from_json
+from fcnn.tables.conversion import as_table
+from fcnn.tables.kinds import ColumnKind
+from fcnn.tables.numbers import PLAIN
+from fcnn.tables.table import Column, Table, TableError, described, some
+
+Array = NDArray[Any]
+
+_BLOCK = 4096  # rows that are standardized at a time: a float64 copy of all is large and slow
+
+STANDARDIZATIONS = ("features", "together", "none")
+
+
+class Preparation:
+    """How tables become the inputs of a network; fitted to training data, kept in a model's file.
+
+    Attributes
+    ----------
+    columns : tuple of NumberColumn, BooleanColumn, CategoryColumn or DateColumn
+        Each becomes one or more numbers, in this order: `fcnn.tables.columns`.
+    left_out : tuple of (str, str)
+        Columns of the training data that are not used, and why.
+    mean, scale : numpy.ndarray of float64, shape (n_0,)
+        A number v becomes (v - mean) / scale; of indicators and flags these are 0 and 1.
+    is_named : bool
+        False if columns are known by their position only.
+    starts : list of int
+        Column j becomes the numbers starts[j] to starts[j + 1] - 1.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[Any],
+        mean: Array,
+        scale: Array,
+        left_out: Sequence[tuple[str, str]] = (),
+        *,
+        is_named: bool = True,
+    ) -> None:
+        self.columns = tuple(columns)
+        self.mean = np.array(mean, np.float64)
+        self.scale = np.array(scale, np.float64)
+        self.left_out = tuple((name, why) for name, why in left_out)
+        self.is_named = is_named
+        widths = [len(column.outputs) for column in self.columns]
+        if self.mean.shape != (sum(widths),) or self.scale.shape != self.mean.shape:
+            raise ValueError(
+                f"expected {sum(widths)} means and scales, got shapes {self.mean.shape} and "
+                f"{self.scale.shape}"
+            )
+        self.starts = np.cumsum([0, *widths]).tolist()
+        # Then an array is standardized as it is, in blocks of rows.
+        self._is_plain = all(
+            isinstance(c, NumberColumn) and not c.flag and c.fill is None for c in self.columns
+        )
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the columns that are used, in order; empty if they have none."""
+        return tuple(column.name for column in self.columns) if self.is_named else ()
+
+    @property
+    def width(self) -> int:
+        """n_0: how many numbers a row becomes."""
+        return int(self.mean.size)
+
+    @property
+    def output_names(self) -> list[str]:
+        """A name for each of these numbers, as "color=red"; x1, x2, ... of columns without one."""
+        if not self.is_named and self._is_plain:
+            return [f"x{j}" for j in range(1, self.width + 1)]
+        return [name for column in self.columns for name in column.outputs]
+
+    def __repr__(self) -> str:
+        names = some(self.features) if self.is_named else "without names"
+        return f"Preparation({len(self.columns)} columns -> {self.width} numbers: {names})"
+
+    # --- Fitting ---------------------------------------------------------------------------------
+
+    @classmethod
+    def fit(
+        cls,
+        data: Any,
+        kinds: Sequence[ColumnKind] | None = None,
+        rows: Array | None = None,
+        standardize: str = "features",
+    ) -> Preparation:
+        """Return the preparation for data like these.
+
+        Parameters
+        ----------
+        data : table-like
+            See `fcnn.tables.as_table`.
+        kinds : sequence of ColumnKind
+            Of `fcnn.tables.infer_columns`.
+        rows : numpy.ndarray, optional
+            Indices of the rows that means, medians and categories are taken from: those of the
+            training. None takes all.
+        standardize : str, default "features"
+            "features": each column of numbers gets mean 0 and deviation 1; "together": all with the
+            same mean and deviation, which keeps an image's pixels in proportion; "none".
+
+        Raises
+        ------
+        ValueError
+            If numbers are too large for their squares to be added up.
+        """
+        check.as_choice("standardize", standardize, STANDARDIZATIONS)
+        table = as_table(data)
+        if kinds is None:
+            from fcnn.tables.kinds import infer_columns
+
+            kinds = infer_columns(table)
+        used = [kind for kind in kinds if kind.kind]
+        left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
+        if table.matrix is not None and len(used) == table.matrix.shape[1]:
+            X = table.matrix if rows is None else table.matrix[rows]
+            mean, scale = _statistics(X, standardize, table.source)
+            encoders = [NumberColumn("")] * X.shape[1]
+            return cls(encoders, mean, scale, is_named=False)
+        training = table if rows is None else table.take(rows)
+        report = Report(training)
+        columns, means, scales, pooled = [], [], [], []
+        for kind in used:
+            column = training.columns[kind.position]
+            named = _named(column, kind.position)
+            encoder = ENCODERS[kind.kind].fit(kind, column, named, report)
+            report.raise_problems()
+            values = encoder.encode(column, named, Report(training))
+            quantity = encoder.is_quantity
+            mean, scale = _statistics(values, "features", table.source)
+            if standardize != "features":
+                pooled.append(values[:, quantity])
+                mean, scale = np.zeros_like(mean), np.ones_like(scale)
+            means.append(np.where(quantity, mean, 0.0))
+            scales.append(np.where(quantity, scale, 1.0))
+            columns.append(encoder)
+        mean, scale = np.concatenate(means), np.concatenate(scales)
+        if standardize == "together":
+            quantities = np.concatenate([column.is_quantity for column in columns])
+            if quantities.any():
+                together = _statistics(np.hstack(pooled), standardize, table.source)
+                mean[quantities], scale[quantities] = together
+        return cls(columns, mean, scale, left_out, is_named=table.is_named)
+
+    # --- Applying --------------------------------------------------------------------------------
+
+    def transform(
+        self, data: Any, dtype: DTypeLike = np.float64, notes: list[str] | None = None
+    ) -> Array:
+        """Return data as the inputs of the network.
+
+        Parameters
+        ----------
+        data : table-like
+            See `fcnn.tables.as_table`: columns by their names, in any order and among others; those
+            of an array by their position, in the order of `features`.
+        dtype : numpy.dtype, default float64
+        notes : list, optional
+            Takes a text for each column that had missing cells filled or unseen categories.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_0)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If columns are missing, or cells are not of the column's kind: all that is wrong is
+            listed, up to ten lines.
+        """
+        table = as_table(data)
+        kind = np.dtype(dtype)
+        if not table.rows:
+            raise TableError(f"{table.source}: expected at least one row")
+        if self._is_plain and table.matrix is not None:
+            return self._standardized(table, kind)
+        report = Report(table)
+        columns = self._columns(table)
+        X = np.empty((table.rows, self.width), kind)
+        for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
+            part = slice(self.starts[j], self.starts[j + 1])
+            named = _named(column, j)
+            values = (encoder.encode(column, named, report) - self.mean[part]) / self.scale[part]
+            X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
+        report.raise_problems()
+        if notes is not None:
+            notes += report.notes
+        return X
+
+    def _columns(self, table: Table) -> list[Column]:
+        """Return the columns of a table that are used, in order."""
+        n = len(self.columns)
+        if not (table.is_named and self.is_named):
+            if len(table.columns) != n:
+                names = f": {some(self.features)}" if self.is_named else ""
+                got = (
+                    f"({len(table.columns)},)"
+                    if table.is_single
+                    else (f"({table.rows}, {len(table.columns)})")
+                )
+                raise TableError(
+                    f"{table.source}: expected shape (samples, {n}) or ({n},), got {got}; the "
+                    f"model has {n} columns{names}"
+                )
+            return table.columns
+        by_name: dict[str, list[Column]] = {}
+        for column in table.columns:
+            by_name.setdefault(column.name, []).append(column)
+        for column in table.columns:  # " b" where "b" is wanted, as some readers leave it
+            by_name.setdefault(column.name.strip(), [column])
+        absent = [name for name in self.features if name not in by_name]
+        if absent:
+            raise TableError(
+                f"{table.source}: lacks the column{'s' * (len(absent) > 1)} "
+                f"{some([repr(name) for name in absent])}; it has {some(table.names)}"
+            )
+        twice = [name for name in self.features if len(by_name[name]) > 1]
+        if twice:
+            raise TableError(f"{table.source}: has {some(twice)} more than once")
+        return [by_name[name][0] for name in self.features]
+
+    def _standardized(self, table: Table, dtype: np.dtype[Any]) -> Array:
+        """Return an array of numbers, standardized in blocks of rows."""
+        X = table.matrix
+        assert X is not None
+        if X.shape[1] != len(self.columns):
+            self._columns(table)
+        # One way for one row and for many; NaN and infinity are refused by row and column.
+        inputs = np.empty(X.shape, dtype)
+        for begin in range(0, len(X), _BLOCK):
+            block = X[begin : begin + _BLOCK].astype(np.float64)
+            if not np.isfinite(block).all():
+                row, j = np.argwhere(~np.isfinite(block))[0].tolist()
+                named = _named(Column(self.columns[j].name, block[:, j]), j)
+                raise TableError(
+                    f"{table.source}: {table.where(begin + row)}, {named}: {block[row, j]}; "
+                    "expected a finite number"
+                )
+            values = (block - self.mean) / self.scale
+            inputs[begin : begin + _BLOCK] = check.cast(table.source, values, dtype)
+        return inputs
+
+    # --- In files --------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all but mean and scale, as JSON has it."""
+        return {
+            "named": self.is_named,
+            "columns": [column.to_json() for column in self.columns],
+            "left_out": [list(pair) for pair in self.left_out],
+        }
+
+    @classmethod
+    def from_json(cls, value: Any, mean: Array, scale: Array) -> Preparation:
+        """Return the preparation of `to_json`, checked."""
+        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
+            raise ValueError("expected finite means and positive scales of the inputs")
+        columns = [from_json(one) for one in described(value["columns"], "columns", dict)]
+        named = value["named"]
+        if not isinstance(named, bool) or not columns:
+            raise ValueError("expected columns, named or not")
+        names = [column.name for column in columns]
+        if named and len({*names}) != len(names):
+            raise ValueError("expected columns of different names")
+        left_out = [
+            tuple(described(pair, "a name and a reason", str))
+            for pair in described(value["left_out"], "left_out", list)
+        ]
+        if not all(len(pair) == 2 for pair in left_out):
+            raise ValueError(f"expected names and reasons, found {value['left_out']!r}")
+        return cls(columns, mean, scale, left_out, is_named=named)
+
+    @classmethod
+    def of_numbers(cls, mean: Array, scale: Array, names: Sequence[str] = ()) -> Preparation:
+        """Return a preparation of numbers alone, none of which may be missing."""
+        columns = [NumberColumn(name, rule=PLAIN) for name in names or [""] * len(mean)]
+        return cls(columns, mean, scale, is_named=bool(names))
+
+
+def _named(column: Column, position: int) -> str:
+    return f"column {column.name!r}" if column.name else f"column {position + 1}"
+
+
+def _statistics(X: Array, standardize: str, source: str) -> tuple[Array, Array]:
+    """Return mean and deviation of each column of numbers, or of all together, shape (n,) each."""
+    shape = X.shape[1:]
+    if standardize == "none":
+        return np.zeros(shape), np.ones(shape)
+    if X.dtype == bool:
+        X = X.astype(np.uint8)
+    axis = 0 if standardize == "features" else None
+    # float64 sums, whatever X is: the mean of 60,000 images is not for uint8 or float32. In blocks,
+    # because a float64 copy of all of X is large and slow.
+    blocks = [X[i : i + 1024] for i in range(0, len(X), 1024)]
+    count = X.size / np.size(np.sum(X[:1], axis=axis))
+    try:
+        with np.errstate(over="raise", invalid="raise"):
+            mean = sum(block.sum(axis=axis, dtype=np.float64) for block in blocks) / count
+            squares = (np.square(block - mean).sum(axis=axis) for block in blocks)
+            scale = np.sqrt(sum(squares) / count)
+    except FloatingPointError:
+        raise TableError(f"{source}: holds numbers too large to be standardized") from None
+    # The deviation of equal numbers can be a rounding error instead of 0.
+    varies = (X.max(axis=axis) > X.min(axis=axis)) & (scale > 0)
+    scale = np.where(varies, scale, 1.0)
+    return np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy()

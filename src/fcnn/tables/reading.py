@@ -1,0 +1,143 @@
+"""Files of tables: text by way of `fcnn.tables.text`, all others by polars."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fcnn.tables.conversion import as_column
+from fcnn.tables.table import Column, Table, TableError, quoted
+from fcnn.tables.text import decoded, read_cells
+
+# Endings of names; what a file is, its first bytes say.
+KINDS = "CSV (.gz), TSV, Parquet, JSON lines or Excel"
+STDIN = "-"
+
+
+def read_table(path: str | os.PathLike[str], *, header: bool = True) -> Table:
+    """Read a table from a file.
+
+    Parameters
+    ----------
+    path : str or os.PathLike
+        A text file, packed with gzip or not, whose cells are separated by commas, semicolons, tabs
+        or bars: UTF-8, UTF-16 or Windows-1252; or Parquet, JSON lines or an Excel sheet, the first
+        (these need polars: ``pip install fcnn[cli]``). "-" is standard input. The content decides
+        which it is, not the name.
+    header : bool, default True
+        The first line of a text file names the columns. Otherwise they are column_1, column_2, ...
+
+    Returns
+    -------
+    Table
+        Cells of a text file are texts, without the blanks around them. Columns without a name are
+        "Unnamed: 0" and so on, by their position; of columns of the same name the second is
+        "name.1": both as in pandas.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file, or it is a folder.
+    ValueError
+        The file is none of these, or is damaged; rows do not have the cells that the header names
+        (up to ten are listed).
+    ImportError
+        polars is needed and not there.
+    """
+    if path == STDIN:
+        return table_of(sys.stdin.buffer.read(), "standard input", header=header)
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
+    file = Path(path)
+    if file.is_dir():
+        raise FileNotFoundError(f"path: {str(file)!r} is a folder, expected a file")
+    if not file.exists():
+        raise FileNotFoundError(f"path: there is no file {str(file)!r}")
+    return table_of(file.read_bytes(), str(file), header=header)
+
+
+def table_of(data: bytes, source: str, *, header: bool = True) -> Table:
+    """Return the table that the bytes of a file hold: see `read_table`."""
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise TableError(f"{source} cannot be read as an intact gzip file: {error}") from None
+    if data.startswith(b"PAR1"):
+        return _of_polars(data, source, "Parquet file")
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return _of_polars(data, source, "Excel file")
+    for magic, what in (
+        (b"\x93NUMPY", "a NumPy array"), (b"%PDF", "a PDF"), (b"SQLite format 3", "SQLite"),
+        (b"\x89HDF", "HDF5"), (b"ARROW1", "an Arrow file"), (b"BZh", "packed with bzip2"),
+        (b"\xfd7zXZ", "packed with xz"), (b"\x28\xb5\x2f\xfd", "packed with zstd"),
+    ):  # fmt: skip
+        if data.startswith(magic):
+            raise TableError(f"{source}: is {what}; expected {KINDS}")
+    notes: list[str] = []
+    text = decoded(data, source, notes)
+    first = text.lstrip()[:1]
+    if first == "{" or (first == "[" and text.lstrip()[1:].lstrip()[:1] == "{"):
+        return _of_polars(text.encode(), source, "JSON file" if first == "[" else "JSON lines")
+    cells = read_cells(text, source, header)
+    columns = zip(*cells.rows, strict=True)
+    lines = cells.lines
+    return Table(
+        [Column(n, _texts(c)) for n, c in zip(cells.names, columns, strict=True)], source,
+        notes=notes + cells.notes, decimal="," if cells.separator == ";" else "",
+        line=lambda row: lines[row],
+    )  # fmt: skip
+
+
+def _texts(cells: Any) -> Any:
+    array = np.empty(len(cells), object)
+    array[:] = cells
+    return array
+
+
+def _of_polars(data: bytes, source: str, what: str) -> Table:
+    """Return a table that polars reads."""
+    try:
+        import polars as pl
+    except ImportError:
+        raise ImportError(f"{source}: a {what} needs polars: pip install fcnn[cli]") from None
+    stream = io.BytesIO(data)
+    try:
+        frame: Any
+        if what == "Parquet file":
+            frame = pl.read_parquet(stream)
+        elif what == "Excel file":
+            frame = pl.read_excel(stream)
+        elif what == "JSON file":
+            frame = pl.read_json(stream, infer_schema_length=None)
+        else:
+            frame = pl.read_ndjson(stream, infer_schema_length=None)
+    except ImportError as error:
+        raise ImportError(f"{source}: an {what} needs another package: {error}") from None
+    except Exception as error:  # polars', its readers' and the operating system's own
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise TableError(f"{source}: cannot be read as an intact {what}: {lines[0]}") from None
+    nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]
+    if nested:
+        names = ", ".join(map(quoted, nested[:10]))
+        raise TableError(f"{source}: expected one value in each cell, got lists or objects in "
+                         f"{names}")  # fmt: skip
+    columns = [as_column(series, series.name, source) for series in frame.get_columns()]
+    if not columns or not frame.height:
+        raise TableError(f"{source}: has no rows; expected at least one")
+    # Empty rows, as spreadsheets keep them, are no samples.
+    empty = np.ones(frame.height, bool)
+    for column in columns:
+        empty &= column.is_missing()
+    rows = np.flatnonzero(~empty)
+    notes = [f"{int(empty.sum()):,} empty rows left out"] if empty[: rows[-1] + 1].any() else []
+    first = 2 if what == "Excel file" else 1
+    line = None if what == "Parquet file" else (lambda row: int(rows[row]) + first)
+    return Table([c.take(rows) for c in columns], source, notes=notes, line=line)

@@ -1,0 +1,259 @@
+"""Table and Column: columns of numbers, booleans, dates or texts; errors that list cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# Texts that stand for a cell without a value: those that pandas takes for it.
+_WORDS = "NA N/A n/a <NA> NaN nan -NaN -nan NULL null None #N/A #NA"
+_NOT_NUMBERS = "-1.#IND 1.#IND -1.#QNAN 1.#QNAN"
+MISSING = frozenset(["", "#N/A N/A", *_WORDS.split(), *_NOT_NUMBERS.split()])
+
+MOST_PROBLEMS = 10
+
+
+class TableError(ValueError):
+    """What is wrong with a table: a heading, and up to ten problems, each by line and cell.
+
+    Attributes
+    ----------
+    heading : str
+    problems : tuple of str
+    """
+
+    def __init__(
+        self, heading: str, problems: Sequence[str] = (), count: int | None = None
+    ) -> None:
+        shown = list(problems[:MOST_PROBLEMS])
+        left = (len(problems) if count is None else count) - len(shown)
+        if left > 0:
+            shown.append(f"... and {left:,} more")
+        super().__init__("\n  ".join([heading, *shown]))
+        self.heading = heading
+        self.problems = tuple(shown)
+
+
+class Column:
+    """A column: its name, its values, and which of them are missing.
+
+    Attributes
+    ----------
+    name : str
+        Empty if it has none.
+    values : numpy.ndarray, shape (rows,)
+        Numbers of any integer or float type, booleans, datetime64[us] (UTC), or objects that are
+        all str, without blanks around them.
+    missing : numpy.ndarray of bool, shape (rows,), or None
+        Where there is no value; None if there is one everywhere. Of texts only what was given as
+        missing (None, NaN): whether "NA" is a value depends on the column.
+    is_mixed : bool
+        Some of the texts were numbers, which are written with a decimal point.
+    """
+
+    __slots__ = ("is_mixed", "missing", "name", "values")
+
+    def __init__(
+        self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False
+    ) -> None:
+        self.name = name
+        self.values = values
+        self.missing = missing if missing is not None and missing.any() else None
+        self.is_mixed = is_mixed
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts."""
+        return self.values.dtype.kind == "O"
+
+    @property
+    def kind(self) -> str:
+        """What its values are, for messages."""
+        return {"b": "booleans", "M": "dates", "O": "texts"}.get(self.values.dtype.kind, "numbers")
+
+    def take(self, rows: Any) -> Column:
+        """Return some of its rows."""
+        missing = None if self.missing is None else self.missing[rows]
+        return Column(self.name, self.values[rows], missing, self.is_mixed)
+
+    def is_missing(self) -> Array:
+        """Return where there is no value; of texts also where one stands for none."""
+        missing = np.zeros(len(self), bool) if self.missing is None else self.missing
+        if self.is_text:
+            return missing | np.array([text in MISSING for text in self.values.tolist()], bool)
+        return missing
+
+    def texts(self) -> Array:
+        """Return its values as texts: 3, 3.0 and "3" are all "3"; a missing one is ""."""
+        if self.is_text:
+            texts = self.values
+        elif self.values.dtype.kind == "M":
+            texts = np.array([str(v) for v in self.values], object)
+        else:
+            texts = np.array([number_text(v) for v in self.values.tolist()], object)
+        if self.missing is not None and not self.is_text:
+            texts[self.missing] = ""
+        return texts
+
+    def factorize(self) -> tuple[NDArray[np.intp], list[str]]:
+        """Return the number of each row's text, and the texts in the order of appearance."""
+        index: dict[str, int] = {}
+        codes = [index.setdefault(text, len(index)) for text in self.texts().tolist()]
+        return np.array(codes, np.intp), list(index)
+
+
+def number_text(value: bool | float) -> str:
+    """Return a number as the text of a category: whole ones as integers."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return str(int(value))
+    return str(value)
+
+
+class Table:
+    """Columns of the same length.
+
+    Attributes
+    ----------
+    columns : list of Column
+    matrix : numpy.ndarray, shape (rows, columns), or None
+        The numbers themselves where the data were an array of numbers.
+    rows : int
+    source : str
+        The file, or the argument that the data came as, for messages.
+    is_named : bool
+        False if columns are known by their position only.
+    is_single : bool
+        True if the data were one row without a dimension of rows.
+    notes : list of str
+        What reading left out or decided.
+    decimal : str
+        The decimal mark that the source's form speaks for, if any: "," where ";" separates cells.
+    where_line : callable or None
+        From the number of a row to its line of the file.
+    """
+
+    def __init__(
+        self,
+        columns: Iterable[Column],
+        source: str = "X",
+        *,
+        matrix: Array | None = None,
+        rows: int | None = None,
+        is_named: bool = True,
+        is_single: bool = False,
+        notes: Iterable[str] = (),
+        decimal: str = "",
+        line: Callable[[int], int] | None = None,
+    ) -> None:
+        self._columns = list(columns)
+        self.matrix = matrix
+        if matrix is not None:
+            rows = len(matrix)
+        self.rows = len(self._columns[0]) if self._columns else rows or 0
+        self.source = source
+        self.is_named = is_named
+        self.is_single = is_single
+        self.notes = list(notes)
+        self.decimal = decimal
+        self.where_line = line
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns; of an array they are made when they are asked for."""
+        if self.matrix is not None and not self._columns:
+            numbers = (
+                self.matrix.astype(np.float64) if self.matrix.dtype.kind == "f" else self.matrix
+            )
+            self._columns = [
+                Column("", values, np.isnan(values) if values.dtype.kind == "f" else None)
+                for values in numbers.T
+            ]
+        return self._columns
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns, in order."""
+        return [column.name for column in self.columns]
+
+    def __contains__(self, name: str) -> bool:
+        return any(column.name == name for column in self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        found = [column for column in self.columns if column.name == name]
+        if not found:
+            raise TableError(f"{self.source}: has no column {name!r}, only {some(self.names)}")
+        if len(found) > 1:
+            raise TableError(f"{self.source}: {len(found)} columns are named {name!r}")
+        return found[0]
+
+    def __repr__(self) -> str:
+        return f"Table({self.source!r}: {self.rows:,} rows, {some(self.names)})"
+
+    def where(self, row: int) -> str:
+        """Return how messages name a row: by its line of the file, or by its number from 0."""
+        return f"row {row}" if self.where_line is None else f"line {self.where_line(row)}"
+
+    def take(self, rows: Any) -> Table:
+        """Return some of the rows."""
+        numbers = np.arange(self.rows)[rows]
+        line, before = self.where_line, self.where
+        taken = Table(
+            [] if self.matrix is not None else [column.take(rows) for column in self.columns],
+            self.source, matrix=None if self.matrix is None else self.matrix[rows],
+            rows=len(numbers), is_named=self.is_named, notes=self.notes, decimal=self.decimal,
+            line=None if line is None else lambda row: line(int(numbers[row])),
+        )  # fmt: skip
+        if line is None:
+            taken.where = lambda row: before(int(numbers[row]))  # type: ignore[method-assign]
+        return taken
+
+
+def some(names: Sequence[str], most: int = 20) -> str:
+    """Return names for a message, not too many of them."""
+    shown = ", ".join(name or "(unnamed)" for name in names[:most])
+    return shown + (f", ... ({len(names):,} in all)" if len(names) > most else "")
+
+
+def quoted(cell: object, most: int = 40) -> str:
+    """Return a cell for a message, shortened."""
+    text = str(cell)
+    return repr(text if len(text) <= most else f"{text[: most - 3]}...")
+
+
+def places(column: Column, texts: Sequence[str], known: Sequence[str]) -> list[int] | None:
+    """Return where each text of a column stands among known ones, -1 if it is none of them.
+
+    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0"; None if several
+    of the known ones are the same number.
+    """
+    if column.values.dtype.kind not in "iuf":
+        index = {text: k for k, text in enumerate(known)}
+        return [index.get(text, -1) for text in texts]
+    numbers = [_number(text) for text in known]
+    index_of = {number: k for k, number in enumerate(numbers)}
+    index_of.pop(None, None)
+    if len(index_of) < len(numbers) - numbers.count(None):
+        return None
+    return [index_of.get(_number(text), -1) for text in texts]
+
+
+def _number(text: str) -> float | None:
+    try:
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    except ValueError:
+        return None
+
+
+def described(value: Any, what: str, *kinds: type) -> list[Any]:
+    """Return a list of a file's JSON, all of whose entries are of some types (bool is no int)."""
+    if not isinstance(value, list) or not all(type(one) in kinds for one in value):
+        raise ValueError(f"expected {what} as a list of {kinds[0].__name__}, found {value!r}")
+    return value

@@ -1,0 +1,256 @@
+"""Text files of cells: encoding, separator, comments, header; rows that do not fit, by their line.
+
+The cells are read by Python's csv module. Here is only what it must be told, and what it does not
+say.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fcnn.tables.numbers import PLAIN
+from fcnn.tables.table import MISSING, TableError, quoted
+
+SEPARATORS = ",;\t|"
+_SAMPLE = 200  # lines that the separator is chosen by
+
+
+@dataclass
+class Cells:
+    """What a text file holds.
+
+    Attributes
+    ----------
+    names : list of str
+        All different, none empty.
+    rows : list of list of str
+        All as long as `names`.
+    lines : list of int
+        The line of the file where each row begins; the first is 1.
+    separator : str
+    notes : list of str
+    """
+
+    names: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+    separator: str
+    notes: list[str] = field(default_factory=list)
+
+
+def decoded(data: bytes, source: str, notes: list[str]) -> str:
+    """Return the text of a file: UTF-8, UTF-16 with its mark, or else Windows-1252, said aloud."""
+    encoding = "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        if encoding == "utf-16" or b"\0" in data:
+            raise TableError(f"{source}, line {line}: not a text file ({error.reason})") from None
+        text = data.decode("cp1252", errors="replace")
+        notes.append(
+            f"line {line}: byte 0x{data[error.start]:02x} is not UTF-8; the file is read as "
+            "Windows-1252"
+        )
+    text = text.rstrip("\x1a")  # with which DOS ended files
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise TableError(f"{source}, line {line}: a NUL byte; expected a text file")
+    return text
+
+
+def read_cells(text: str, source: str, header: bool = True) -> Cells:
+    """Return the cells of a text file, those of the header as names.
+
+    Raises
+    ------
+    ValueError
+        If rows have other numbers of cells than the header, or quotes are not closed: up to ten
+        are listed with their lines.
+    """
+    notes: list[str] = []
+    skipped, separator = _preface(text)
+    separator = separator or _separator(text, skipped)
+    try:
+        rows = _without_comments(list(_rows(text, skipped, separator)), notes)
+    except csv.Error as error:
+        raise TableError(f"{source}, {error}; expected well-formed CSV") from None
+    if not rows:
+        raise TableError(f"{source}: is empty; expected a header and rows")
+    filled = [row for row in rows if any(row[1])]
+    blank = len(rows) - len(filled)
+    if blank and (not filled or rows[-blank][0] <= filled[-1][0]):
+        notes.append(f"{blank:,} empty row{'s' * (blank > 1)} left out")
+    if not filled:
+        raise TableError(f"{source}: has no cells; expected a header and rows")
+    names = filled[0][1] if header else []
+    body = filled[1:] if header else filled
+    if not body:
+        raise TableError(f"{source}: has a header but no rows; expected at least one")
+    names = _fitted(names, body, source, header)
+    if header:
+        _point_at_data(names, body, notes)
+    return Cells(
+        _distinct(names, notes), [cells for _, cells in body], [line for line, _ in body],
+        separator, notes,
+    )  # fmt: skip
+
+
+def _rows(text: str, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line where each row begins, and its cells without the blanks around them."""
+    stream = io.StringIO(text, newline="")
+    for _ in range(skipped):
+        stream.readline()
+    # strict: an unclosed quote is an error, not one cell up to the end of the file.
+    reader = csv.reader(stream, delimiter=separator, skipinitialspace=True, strict=True)
+    line = skipped + 1
+    try:
+        for row in reader:
+            yield line, [cell.strip() for cell in row]
+            line = skipped + reader.line_num + 1
+    except csv.Error as error:
+        raise csv.Error(f"line {line}: {error}") from None
+
+
+def _preface(text: str) -> tuple[int, str]:
+    """Return how many lines stand before the table, and the separator if they name it."""
+    stream = io.StringIO(text, newline="")
+    skipped, separator = 0, ""
+    for line in stream:
+        content = line.strip("\r\n")
+        if skipped == 0 and content.lower().startswith("sep=") and len(content) == 5:
+            separator = content[4]
+        elif content.strip():
+            break
+        skipped += 1
+    return skipped, separator
+
+
+def _without_comments(
+    rows: list[tuple[int, list[str]]], notes: list[str]
+) -> list[tuple[int, list[str]]]:
+    """Return the rows but those that begin with # and have other cells than the rest."""
+    marked = [len(cells) for _, cells in rows if cells and cells[0].startswith("#")]
+    if not marked:
+        return rows
+    usual = Counter(len(cells) for _, cells in rows if not (cells and cells[0][:1] == "#"))
+    width = usual.most_common(1)[0][0] if usual else 0
+    kept, gone = [], []
+    for line, cells in rows:
+        is_comment = bool(cells) and cells[0].startswith("#") and len(cells) != width
+        if is_comment:
+            gone.append(line)
+        else:
+            kept.append((line, cells))
+    if gone:
+        lines = ", ".join(map(str, gone[:3])) + ", ..." * (len(gone) > 3)
+        notes.append(
+            f"{len(gone):,} comment line{'s' * (len(gone) > 1)} (#) left out: line {lines}"
+        )
+    return kept
+
+
+def _separator(text: str, skipped: int) -> str:
+    """Return what separates cells: what gives rows of the same length, as long as the header."""
+    stream = io.StringIO(text, newline="")
+    lines = [line for line, _ in zip(stream, range(skipped + _SAMPLE), strict=False)][skipped:]
+    lines = [line for line in lines if not line.startswith("#")] or lines
+    best, chosen = (0.0, 0, 0), ","
+    for separator in SEPARATORS:
+        widths = []
+        # Not strict: the sample may end within quotes.
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+        try:
+            widths = [len(row) for row in reader if any(cell.strip() for cell in row)]
+        except csv.Error:  # a cell beyond the reader's limit
+            continue
+        if not widths:
+            continue
+        width, count = Counter(widths[1:] or widths).most_common(1)[0]
+        if width < 2:
+            continue
+        share = count / len(widths[1:] or widths)
+        fits = {width: 2, width - 1: 1}.get(widths[0], 0)
+        # A comma that is in every row may be a decimal one; the header has none.
+        score = (round(share, 1) * (fits > 0), fits, width)
+        if score > best:
+            best, chosen = score, separator
+    return chosen
+
+
+def _fitted(
+    names: list[str], body: list[tuple[int, list[str]]], source: str, header: bool
+) -> list[str]:
+    """Return names for the cells of the rows, which are cut where all have a blank one too many."""
+    widths = Counter(len(cells) for _, cells in body)
+    width = widths.most_common(1)[0][0]
+    if not header:
+        names = [f"column_{j}" for j in range(1, width + 1)]
+    n = len(names)
+    if set(widths) == {n + 1}:
+        if all(not cells[-1] for _, cells in body):
+            for _, cells in body:
+                del cells[-1]
+        else:  # as R writes tables: the names of rows have no name
+            names = ["", *names]
+        return names
+    # Blank cells at the end are left out, or added, by spreadsheets.
+    for _, cells in body:
+        while len(cells) > n and not cells[-1]:
+            del cells[-1]
+    wrong = [(line, len(cells)) for line, cells in body if len(cells) != n]
+    if wrong:
+        one = len(wrong) == 1
+        raise TableError(
+            f"{source}: {len(wrong):,} row{'s have' * (not one)}{' has' * one} not {n} cells, as "
+            f"{'the header' if header else 'the others'}",
+            [f"line {line}: {count} cell{'s' * (count != 1)}" for line, count in wrong[:10]],
+            len(wrong),
+        )
+    return names
+
+
+def _point_at_data(names: list[str], body: list[tuple[int, list[str]]], notes: list[str]) -> None:
+    """Note where the header looks like a row of data."""
+    if not all(names) or len({*names}) < len(names):
+        return
+    numbers = [
+        j for j in range(len(names))
+        if all(
+            cells[j] in MISSING or PLAIN.numbers([cells[j]])[0] == PLAIN.numbers([cells[j]])[0]
+            for _, cells in body[:20]
+        )
+    ]  # fmt: skip
+    heads = [names[j] for j in numbers]
+    values = PLAIN.numbers(heads)
+    if not heads or (values != values).any():
+        return
+    # Years and the like may well be names.
+    whole = all(name.isdigit() for name in heads) and list(values) == sorted({*values.tolist()})
+    if whole and len(heads) > 1:
+        return
+    notes.append(
+        "the first line looks like data, not like names "
+        f"({', '.join(quoted(name) for name in names[:4])}); if it is, say --no-header"
+    )
+
+
+def _distinct(names: list[str], notes: list[str]) -> list[str]:
+    """Return names that are all different, as pandas makes them."""
+    taken: Counter[str] = Counter()
+    given = {*names}
+    result = []
+    for j, name in enumerate(names):
+        unique = name or f"Unnamed: {j}"
+        while taken[unique] or (unique != name and unique in given):
+            taken[name] += 1
+            unique = f"{name}.{taken[name] - 1}"
+        taken[unique] += 1
+        result.append(unique)
+        if name and unique != name:
+            notes.append(f"columns named {name!r} twice: the one at {j + 1} is {unique!r} here")
+    return result

@@ -1,0 +1,219 @@
+"""Kinds of columns, and the rules by which their texts are numbers and dates."""
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcnn.tables import TableError, as_table, infer_columns, read_table
+from fcnn.tables.dates import find_dates, read_dates, take_apart, useful_parts
+from fcnn.tables.numbers import PLAIN, NumberRule, read_numbers
+
+CASES = Path(__file__).parent / "cases"
+
+
+def kinds(data, **options):
+    return {kind.name: kind for kind in infer_columns(as_table(data), **options)}
+
+
+def kind_of(values, **options):
+    filler = list(np.arange(len(values)) * 1.5)
+    return kinds({"c": values, "filler": filler}, **options)["c"]
+
+
+# --- Numbers -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("texts", "values", "rule"),
+    [
+        (["1", "-2.5", "1e3", "+4", ".5", "6."], [1, -2.5, 1000, 4, 0.5, 6], PLAIN),
+        (["2,5", "-0,25", "1234,5"], [2.5, -0.25, 1234.5], NumberRule(",")),
+        (["1.234,5", "2,5", "1.000.000"], [1234.5, 2.5, 1e6], NumberRule(",", ".")),
+        (["1,234.5", "1,000,000", "3"], [1234.5, 1e6, 3], NumberRule(".", ",")),
+        (["1 234,5", "2\u00a0000 000"], [1234.5, 2e6], NumberRule(",", " ")),
+        (["1'234.5", "7"], [1234.5, 7], NumberRule(".", "'")),
+        (["$1,200.00", "$-400.00", "-$5.00"], [1200, -400, -5], NumberRule(".", ",", "$")),
+        (["45%", "-0.4 %", "100%"], [45, -0.4, 100], NumberRule(".", "", "%")),
+        (["1,5 €", "€ 2.000,25"], [1.5, 2000.25], NumberRule(",", ".", "€")),
+    ],
+)
+def test_one_rule_fits_all(texts, values, rule):
+    read = read_numbers(texts)
+    assert (read.rule, read.share, read.doubt) == (rule, 1.0, "")
+    np.testing.assert_array_equal(read.values, values)
+    assert NumberRule.from_json(rule.to_json()) == rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["l2.5", "1.2.3", "1_000", "nan", "inf", "1e999", "0x10", "--1", "1-", "$", "", "1,23,4", "e5"],
+)
+def test_what_is_no_number(text):
+    assert read_numbers([text]).share == 0
+
+
+def test_thousands_or_decimal_comma():
+    """All cells could be either: what separates them decides, and it is said."""
+    texts = ["81,000", "61,400"]
+    read = read_numbers(texts)
+    assert (read.values.tolist(), read.doubt) == ([81000, 61400], "'81,000' is read as 81000")
+    read = read_numbers(texts, ",")
+    assert (read.values.tolist(), read.doubt) == ([81, 61.4], "'81,000' is read as 81")
+    # Dots, too, where the rest of the table has decimal commas.
+    assert read_numbers(["1.234", "2.000"], ",").values.tolist() == [1234, 2000]
+    assert read_numbers(["1.234", "2.000"]).values.tolist() == [1.234, 2.0]
+    # One cell that can be only one of them decides for all.
+    assert read_numbers(["81,000", "7,5"]).values.tolist() == [81, 7.5]
+    assert read_numbers(["81,000", "1,000,000"], ",").values.tolist() == [81000, 1e6]
+
+
+def test_a_column_with_decimal_commas_speaks_for_the_others(tmp_path):
+    path = tmp_path / "t.tsv"
+    path.write_text("a\tb\n1,250\t2,5\n3,000\t3,25\n2,125\t1,5\n")
+    found = {kind.name: kind for kind in infer_columns(read_table(path))}
+    assert found["a"].rule == NumberRule(",")
+    assert "'1,250' is read as 1.25" in found["a"].said
+
+
+# --- Dates ---------------------------------------------------------------------------------------
+
+
+def seconds(year, month, day, *clock, zone=0):
+    moment = datetime(year, month, day, *clock, tzinfo=timezone(timedelta(hours=zone)))
+    return moment.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("texts", "form", "values"),
+    [
+        (["2026-01-31", "1969-12-31"], "ymd", [seconds(2026, 1, 31), -86400]),
+        (["2026-02-01T12:30:15", "2024-02-29 00:00"], "ymd",
+         [seconds(2026, 2, 1, 12, 30, 15), seconds(2024, 2, 29)]),
+        (["2026-02-01T12:30:15.25Z", "2026-02-01T12:30:15+02:00"], "ymd",
+         [seconds(2026, 2, 1, 12, 30, 15) + 0.25, seconds(2026, 2, 1, 12, 30, 15, zone=2)]),
+        (["31.1.2026", "01.02.2026"], "dmy", [seconds(2026, 1, 31), seconds(2026, 2, 1)]),
+        (["31/01/2026", "01/02/2026"], "dmy", [seconds(2026, 1, 31), seconds(2026, 2, 1)]),
+        (["1/31/2026", "2/1/2026 1:05 PM"], "mdy",
+         [seconds(2026, 1, 31), seconds(2026, 2, 1, 13, 5)]),
+        (["05-Mar-2020", "7 April 2021"], "d name y", [seconds(2020, 3, 5), seconds(2021, 4, 7)]),
+        (["Mar 5, 2020", "April 7 2021"], "name d y", [seconds(2020, 3, 5), seconds(2021, 4, 7)]),
+        (["2020-03", "2021-12"], "ym", [seconds(2020, 3, 1), seconds(2021, 12, 1)]),
+        (["12:30", "1:05:30"], "time", [45000, 3930]),
+        (["12:30 am", "12:05 pm"], "time", [1800, 43500]),
+    ],
+)  # fmt: skip
+def test_forms_of_dates(texts, form, values):
+    found = find_dates(texts)
+    assert (found.form, found.is_ambiguous) == (form, False)
+    np.testing.assert_array_equal(found.seconds, values)
+
+
+def test_days_that_do_not_exist_are_no_dates():
+    for text in ("2025-02-29", "2026-13-01", "2026-04-31", "2026-01-00", "2026-01-01 24:00"):
+        assert find_dates([text]).form == ""
+    assert find_dates(["31/01/2026", "01/31/2026"]).form == ""
+
+
+def test_day_and_month_that_could_change_places():
+    assert find_dates(["01/02/2026", "03/04/2026"]).is_ambiguous
+    assert not find_dates(["01/01/2026", "02/02/2026"]).is_ambiguous
+    kind = kind_of(["01/02/2026", "03/04/2026"])
+    assert (kind.kind, "date:dmy" in kind.why) == ("", True)
+    assert kind_of(["01/02/2026", "03/04/2026"], given={"c": "date:mdy"}).form == "mdy"
+
+
+def test_parts_of_dates():
+    days = read_dates([f"2025-{m:02}-{d:02}" for m in range(1, 13) for d in (1, 11)], "ymd")
+    assert useful_parts(days, "ymd") == ("days", "year", "week")
+    numbers = take_apart(np.array([seconds(1970, 1, 1), seconds(1970, 1, 8)]), ["days", "week"])
+    np.testing.assert_allclose(numbers, [[0, 0, 1], [7, 0, 1]], atol=1e-12)
+    six = take_apart(np.array([6 * 3600.0]), ["day"])
+    np.testing.assert_allclose(six, [[1, 0]], atol=1e-12)
+    assert useful_parts(np.array([0.0, 3600.0]), "time") == ("days", "day")
+
+
+# --- Kinds ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1.5, 2.5, None] * 4, "number"),
+        (["1", "2", "NA", "3"] * 3, "number"),
+        (["1", "2", "?", "3"] * 3, "number"),
+        ([True, False] * 4, "boolean"),
+        ([True, False, None] * 4, "boolean"),
+        (["yes", "no", "yes", ""] * 3, "boolean"),
+        (["TRUE", "FALSE"] * 4, "boolean"),
+        (["red", "blue"] * 4, "category"),
+        (["red", "red", ""] * 4, "category"),
+        (["00501", "10001"] * 4, "category"),
+        (["2026-01-01", "2026-01-02"] * 4, "date"),
+        ([datetime(2026, 1, 1), datetime(2026, 1, 2)] * 4, "date"),
+        ([f"id {i}" for i in range(30)], ""),
+        ([7] * 8, ""),
+        (["x"] * 8, ""),
+        ([None] * 8, ""),
+        (["", "NA"] * 4, ""),
+        ([f"word {i % 25}" for i in range(30)], ""),
+        (["l2.5"] + ["1", "2", "3"] * 10, "number"),
+        (["low", "high"] + ["1", "2", "3"] * 10, "category"),
+    ],
+)
+def test_kinds(values, kind):
+    assert kind_of(values).kind == kind
+
+
+def test_columns_that_count_the_rows():
+    frame = {"Unnamed: 0": range(1, 9), "id": ["0", "1", "2", "3", "4", "5", "6", "7"],
+             "time": range(1, 9)}  # fmt: skip
+    found = kinds(frame)
+    assert [found[name].kind for name in frame] == ["", "", "number"]
+    assert found["id"].why == "counts the rows, an index"
+    assert kinds(frame, given={"id": "number"})["id"].kind == "number"
+    assert kinds({"id": [3, 1, 2, 7], "b": [1, 2, 3, 5]})["id"].kind == "number"
+
+
+def test_stray_texts_among_numbers_are_said():
+    kind = kind_of(["l2.5"] + ["1", "2", "3"] * 10)
+    assert kind.stray == ("l2.5",)
+    assert "'l2.5' taken as missing" in kind.said
+    assert "1 missing" in kind.said
+
+
+def test_ignored_and_given():
+    frame = {"a": [1, 2, 3, 1], "b": ["x", "y", "x", "y"], "Unnamed: 2": [5, 6, 5, 1]}
+    found = kinds(frame, given={"a": "category"}, ignored=["Unnamed: 2"])
+    assert [found[name].kind for name in frame] == ["category", "category", ""]
+    for options, said in (
+        ({"ignored": ["c"]}, "ignore: got 'c'"),
+        ({"given": {"c": "number"}}, "columns: got 'c'"),
+        ({"given": {"a": "text"}}, "number, boolean, category, date"),
+        ({"given": {"b": "number"}}, "'b' is not a number"),
+        ({"given": {"b": "boolean"}}, "row 0: 'x'"),
+        ({"given": {"b": "date"}}, "row 1: 'y'"),
+        ({"given": {"a": "date"}}, "'a' is not a date"),
+        ({"targets": ["a"], "ignored": ["b", "Unnamed: 2"]}, "no column is left"),
+    ):
+        with pytest.raises(TableError, match=said):
+            kinds(frame, **options)
+
+
+def test_columns_by_position_are_all_kept():
+    found = infer_columns(as_table(np.zeros((5, 3))))
+    assert [kind.kind for kind in found] == ["number"] * 3
+    with pytest.raises(TableError, match="column 2: constant"):
+        infer_columns(as_table([["a", 1], ["b", 1], ["a", 1], ["b", 1]]))
+
+
+def test_the_cases_say_what_they_are():
+    found = {k.name: k for k in infer_columns(read_table(CASES / "const.csv"), ["y"])}
+    assert found["k"].why == "constant, '7' everywhere"
+    found = {k.name: k for k in infer_columns(read_table(CASES / "trail.csv"), ["y"])}
+    assert found["Unnamed: 3"].why == "all cells are empty"
+    found = {k.name: k for k in infer_columns(read_table(CASES / "date.csv"), ["y"])}
+    assert (found["when"].kind, found["when"].said) == ("date", "2026-01-01 to 2026-01-28")
+    found = {k.name: k for k in infer_columns(read_table(CASES / "bool.csv"), ["y"])}
+    assert found["flag"].kind == "boolean"

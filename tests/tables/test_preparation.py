@@ -1,0 +1,360 @@
+"""Preparation: against scikit-learn's and pandas', by hand, and the same however data come."""
+
+import json
+import math
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from fcnn.tables import Preparation, TableError, as_table, infer_columns, read_table
+
+RED = ["red", "blue", "red", "green", "blue", "red", "green", "red", "blue", "red"]
+DATA = {
+    "n": [1.5, 2.0, None, 8.0, -3.0, 0.0, None, 5.0, 2.5, None],
+    "i": [3, 1, 4, 1, 5, 9, 2, 6, 5, 3],
+    "ok": [True, False, True, True, False, True, True, False, True, True],
+    "c": RED,
+    "d": [datetime(2026, 1, day, 12 * (day % 2)) for day in range(1, 11)],
+}
+
+
+def fitted(data=DATA, **options):
+    table = as_table(data)
+    return Preparation.fit(table, infer_columns(table), **options)
+
+
+def again(preparation):
+    """Return what a file would give back."""
+    return Preparation.from_json(
+        json.loads(json.dumps(preparation.to_json())), preparation.mean, preparation.scale
+    )
+
+
+def test_by_hand():
+    preparation = fitted()
+    assert preparation.features == ("n", "i", "ok", "c", "d")
+    assert preparation.output_names == [
+        "n", "i", "ok", "c=blue", "c=green", "c=red", "d days", "d week sine", "d week cosine",
+        "d day sine", "d day cosine",
+    ]  # fmt: skip
+    X = preparation.transform(DATA)
+    present = [v for v in DATA["n"] if v is not None]
+    median = sorted(present)[3]
+    n = [median if v is None else v for v in DATA["n"]]
+    mean, deviation = sum(n) / 10, math.sqrt(sum((v - sum(n) / 10) ** 2 for v in n) / 10)
+    np.testing.assert_allclose(X[:, 0], [(v - mean) / deviation for v in n], rtol=1e-14)
+    np.testing.assert_allclose(X[:, 1].mean(), 0, atol=1e-14)
+    np.testing.assert_allclose(X[:, 1].std(), 1, rtol=1e-14)
+    assert X[:, 2].tolist() == [float(v) for v in DATA["ok"]]
+    for j, color in enumerate(["blue", "green", "red"]):
+        assert X[:, 3 + j].tolist() == [float(v == color) for v in RED]
+    # 1 January 2026 was a Thursday, as 1 January 1970.
+    for row, day in enumerate(range(1, 11)):
+        phase = 2 * math.pi * ((day - 1) % 7 + 0.5 * (day % 2)) / 7
+        np.testing.assert_allclose(X[row, 7:9], [math.sin(phase), math.cos(phase)], atol=1e-9)
+        phase = math.pi * (day % 2)
+        np.testing.assert_allclose(X[row, 9:], [math.sin(phase), math.cos(phase)], atol=1e-9)
+
+
+def test_a_dataframe_against_scikit_learn():
+    pytest.importorskip("sklearn")
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(50, 20, 200), "b": rng.lognormal(3, 2, 200),
+            "c": rng.choice(["x", "y", "z"], 200),
+        }
+    )  # fmt: skip
+    frame.loc[rng.choice(200, 30, replace=False), "a"] = np.nan
+    frame.loc[3, "b"] = np.nan
+    transformer = ColumnTransformer(
+        [
+            ("a", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), ["a"]),
+            ("flag", SimpleImputer(strategy="constant", fill_value=0.0, add_indicator=True), ["a"]),
+            ("b", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), ["b"]),
+            ("c", OneHotEncoder(sparse_output=False), ["c"]),
+        ]
+    )
+    train, rest = np.arange(150), np.arange(150, 200)
+    transformer.fit(frame.iloc[train])
+    expected = np.delete(transformer.transform(frame), 1, axis=1)
+    preparation = fitted(frame, rows=train)
+    assert preparation.output_names == ["a", "a missing", "b", "c=x", "c=y", "c=z"]
+    X = preparation.transform(frame)
+    np.testing.assert_allclose(X, expected, rtol=1e-12, atol=1e-12)
+    # The rows held out take no part.
+    frame.loc[rest, ["a", "b"]] = 1e6
+    np.testing.assert_array_equal(fitted(frame, rows=train).mean, preparation.mean)
+
+
+def test_every_form_of_a_dataframe_gives_the_same(tmp_path):
+    pd, pl, pa = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
+    preparation = fitted()
+    expected = preparation.transform(DATA)
+    frame = pd.DataFrame(DATA)
+    rows = [dict(zip(DATA, row, strict=True)) for row in zip(*DATA.values(), strict=True)]
+    path = tmp_path / "t.csv"
+    frame.to_csv(path, index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    forms = {
+        "permuted, with others": frame.assign(z="?", q=1)[["z", "d", "c", "q", "ok", "i", "n"]],
+        "nullable": frame.convert_dtypes(),
+        "categorical": frame.astype({"c": "category"}),
+        "objects": frame.astype(object),
+        "UTC": frame.assign(d=frame.d.dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo")),
+        "arrow types": pd.read_parquet(tmp_path / "t.parquet", dtype_backend="pyarrow"),
+        "polars": pl.DataFrame(DATA),
+        "polars categorical": pl.DataFrame(DATA).with_columns(pl.col("c").cast(pl.Categorical)),
+        "pyarrow": pa.table(DATA),
+        "pyarrow dictionary": pa.table(DATA).set_column(
+            3, "c", pa.chunked_array([pa.array(RED).dictionary_encode()])
+        ),
+        "batch": pa.RecordBatch.from_pydict(DATA),
+        "records": rows,
+        "cells by position": list(zip(*DATA.values(), strict=True)),
+        "CSV": read_table(path),
+        "Parquet": read_table(tmp_path / "t.parquet"),
+        "pandas' CSV": pd.read_csv(path),
+    }
+    for name, form in forms.items():
+        np.testing.assert_array_equal(preparation.transform(form), expected, err_msg=name)
+        np.testing.assert_array_equal(again(preparation).transform(form), expected, err_msg=name)
+    one = preparation.transform(rows[4])
+    np.testing.assert_array_equal(one, expected[4:5])
+    np.testing.assert_array_equal(preparation.transform(frame.iloc[4]), expected[4:5])
+    shuffled = frame.iloc[4][["d", "c", "ok", "i", "n"]]
+    np.testing.assert_array_equal(preparation.transform(shuffled), expected[4:5])
+
+
+def test_structured_arrays_go_by_name():
+    array = np.array([(1.0, 5), (2.0, 7), (3.0, 5)], [("b", "f8"), ("a", "i4")])
+    preparation = fitted({"a": [5, 7, 5], "b": [1.0, 2.0, 3.0]})
+    np.testing.assert_array_equal(
+        preparation.transform(array), preparation.transform({"a": [5, 7, 5], "b": [1.0, 2.0, 3.0]})
+    )
+
+
+# --- Arrays --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32", "float64", "bool"])
+@pytest.mark.parametrize("how", ["features", "together", "none"])
+def test_arrays_of_numbers(dtype, how):
+    X = np.random.default_rng(0).integers(0, 200, (5000, 3)).astype(dtype)
+    X[:, 2] = X[0, 2]
+    preparation = fitted(X, standardize=how)
+    axis = 0 if how == "features" else None
+    mean = np.broadcast_to(X.astype(float).mean(axis=axis), 3)
+    scale = np.broadcast_to(X.astype(float).std(axis=axis), 3).copy()
+    scale[scale == 0] = 1
+    if how == "none":
+        mean, scale = np.zeros(3), np.ones(3)
+    np.testing.assert_allclose(preparation.mean, mean, rtol=1e-13)
+    np.testing.assert_allclose(preparation.scale, scale, rtol=1e-13)
+    expected = (X.astype(float) - preparation.mean) / preparation.scale
+    np.testing.assert_array_equal(preparation.transform(X), expected)
+    np.testing.assert_array_equal(preparation.transform(X[7]), expected[7:8])
+    np.testing.assert_array_equal(
+        again(preparation).transform(X, np.float32), expected.astype(np.float32)
+    )
+    assert preparation.features == ()
+    assert preparation.output_names == ["x1", "x2", "x3"]
+
+
+@pytest.mark.parametrize(
+    ("X", "said"),
+    [
+        (np.zeros((4, 1)), r"expected shape \(samples, 3\) or \(3,\), got \(4, 1\)"),
+        (np.zeros((4, 5)), r"got \(4, 5\)"),
+        (np.zeros(4), r"got \(4,\)"),
+        (np.zeros((2, 2, 3)), r"got shape \(2, 2, 3\)"),
+        (np.zeros((0, 3)), "at least one row"),
+        (np.ma.masked_less(np.arange(3.0), 1), "masked"),
+        (np.zeros((2, 3), complex), "complex128"),
+        (np.zeros((2, 3), "datetime64[D]"), "got dates"),
+        (np.full((2, 3), "x"), "'x'; expected a number"),
+        (np.array([[1, 2, 3], [4, np.nan, 6]]), "row 1, column 2: nan"),
+        (np.array([[1, 2, 3], [4, np.inf, 6]]), "row 1, column 2: inf"),
+        (None, "expected a table"),
+        ("text", "expected a table"),
+    ],
+)
+def test_arrays_that_are_refused(X, said):
+    preparation = fitted(np.random.default_rng(0).normal(size=(20, 3)))
+    with pytest.raises((TypeError, ValueError), match=said):
+        preparation.transform(X)
+
+
+def test_numbers_beyond_float32_are_refused():
+    preparation = fitted({"a": [1.0, 2.0, 3.0]})
+    with pytest.raises(ValueError, match="'a': holds numbers too large for float32"):
+        preparation.transform({"a": [1e300]}, np.float32)
+    with pytest.raises(ValueError, match="too large to be standardized"):
+        fitted({"a": [1e300, -1e300, 1e200]})
+
+
+# --- What is refused, filled and unseen ----------------------------------------------------------
+
+
+def test_columns_that_a_dataframe_lacks_are_named():
+    with pytest.raises(TableError, match="X: lacks the columns 'i', 'd'; it has n, ok, c"):
+        fitted().transform({key: DATA[key] for key in ("n", "ok", "c")})
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(DATA)
+    with pytest.raises(TableError, match="has i more than once"):
+        fitted().transform(pd.concat([frame, frame[["i"]]], axis=1))
+    with pytest.raises(TableError, match=r"expected shape \(samples, 5\).*n, i, ok, c, d"):
+        fitted().transform(np.zeros((3, 4)))
+
+
+def test_all_wrong_cells_are_listed():
+    bad = {key: list(values) for key, values in DATA.items()}
+    bad["n"] = ["1", "x", *bad["n"][2:]]
+    bad["ok"][3] = 2
+    bad["i"] = ["7"] * 9 + ["8a"]
+    with pytest.raises(TableError) as error:
+        fitted().transform(bad)
+    assert str(error.value).splitlines() == [
+        "X: 3 problems",
+        "  row 1, column 'n': 'x'; expected a number",
+        "  row 3, column 'ok': '2'; expected true or false",
+        "  row 9, column 'i': '8a'; expected a number",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("n", [datetime(2026, 1, 1)] * 10, "'n': expected numbers, got dates"),
+        ("n", [math.inf] * 10, "'n': inf; expected a finite number"),
+        ("n", [1j] * 10, "'n': expected numbers, texts, booleans or dates"),
+        ("c", [1, 2] * 5, "'c': expected texts like 'blue', got numbers like 1"),
+        ("d", [1.7e9] * 10, "'d': expected dates, got numbers"),
+        ("d", ["1.1.2026"] * 10, "'d': '1.1.2026'; expected a date"),
+        ("ok", [0.5] * 10, "'ok': 0.5; expected true or false"),
+        ("ok", [datetime(2026, 1, 1)] * 10, "'ok': expected true or false, got dates"),
+        ("i", [[1], [2]] * 5, "'i'"),
+    ],
+)
+def test_wrong_kinds_are_refused(column, values, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        fitted().transform({**DATA, column: values})
+
+
+def test_filled_and_unseen_are_told():
+    preparation = fitted()
+    notes = []
+    X = preparation.transform({**DATA, "c": ["pink", None, *RED[2:]]}, notes=notes)
+    assert X[0, 3:6].tolist() == X[1, 3:6].tolist() == [0, 0, 0]
+    assert notes == [
+        "column 'n': 3 missing, filled with 2",
+        "column 'c': 1 with 'pink', not seen in training",
+    ]
+
+
+def test_rare_and_many_categories():
+    rare = ["a"] * 30 + ["b"] * 20 + ["once", "also once"] + [None] * 3
+    preparation = fitted({"c": rare, "n": list(range(7, 62))})
+    assert preparation.output_names == ["c=a", "c=b", "c other", "c missing", "n"]
+    X = preparation.transform({"c": ["a", "once", "never seen", None, "nan"], "n": [1] * 5})
+    assert X[:, :4].tolist() == [
+        [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]
+    ]  # fmt: skip
+    many = [f"v{i}" for i in range(200) for _ in range(1 + i % 5)]
+    preparation = fitted({"c": many, "n": list(np.arange(len(many)) * 1.5)})
+    assert preparation.width == 50 + 1 + 1
+    kept = preparation.columns[0].categories
+    assert {text for text in many if many.count(text) == 5} <= {*kept}
+
+
+def test_missing_flags_where_there_are_enough():
+    values = [1.0, 2.0, 3.0, 4.0] * 25
+    for missing, flag in ((4, False), (5, True)):
+        data = {"a": [None] * missing + values[missing:], "b": values}
+        preparation = fitted(data)
+        assert preparation.output_names == ["a", *(["a missing"] if flag else []), "b"]
+        if flag:
+            X = preparation.transform(data)
+            assert X[:, 1].tolist() == [1.0] * missing + [0.0] * (100 - missing)
+
+
+def test_texts_are_read_by_the_rule_of_the_training(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('a;b\n1.234,5;x\n2,25;y\n"7";x\n;y\n?;x\n')
+    table = read_table(path)
+    preparation = again(Preparation.fit(table, infer_columns(table)))
+    numbers = preparation.transform({"a": [1234.5, 2.25, 7, None, None], "b": list("xyxyx")})
+    np.testing.assert_array_equal(preparation.transform(table), numbers)
+    texts = {"a": ["1.234,5", " 2,25", "7", "", "NA"], "b": list("xyxyx")}
+    np.testing.assert_array_equal(preparation.transform(texts), numbers)
+    with pytest.raises(TableError, match=r"'2\.25'; expected a number like 1\.234,5"):
+        preparation.transform({"a": ["2.25"], "b": ["x"]})
+
+
+def test_numbers_of_any_type():
+    preparation = fitted({"a": [1.0, 2.0, 4.0]})
+    expected = preparation.transform({"a": [1.0, 2.0, 4.0]})
+    for values in (
+        [Decimal("1"), Decimal("2"), Decimal("4")], np.array([1, 2, 4], np.int8), (1, 2, 4),
+        np.array([1, 2, 4], np.float16), np.ma.array([1.0, 2.0, 4.0]),
+        np.array(["1", "2", "4"]), np.array([b"1", b"2", b"4"]),
+    ):  # fmt: skip
+        np.testing.assert_array_equal(preparation.transform({"a": values}), expected)
+    with pytest.raises(ValueError, match="masked"):
+        preparation.transform({"a": np.ma.masked_equal([1.0, 2.0, 4.0], 2)})
+
+
+def test_one_column_of_quantities_together():
+    data = {"a": [1.0, 2.0, 3.0, 4.0], "b": [10.0, 20.0, 30.0, 50.0], "c": list("xyxy")}
+    preparation = fitted(data, standardize="together")
+    pooled = np.array([data["a"], data["b"]])
+    np.testing.assert_allclose(preparation.mean, [pooled.mean()] * 2 + [0, 0])
+    np.testing.assert_allclose(preparation.scale, [pooled.std()] * 2 + [1, 1])
+    assert (fitted(data, standardize="none").scale == 1).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": "text"}, {"fill": "3"}, {"fill": math.nan}, {"flag": 1}, {"name": 3}, {"odd": 1},
+        {"rule": {"decimal": "x"}}, {"rule": {"unit": "kg"}}, {"rule": 3}, {"stray": [1]},
+        {"kind": "date", "parts": ["hour"]}, {"kind": "category", "categories": ["a", "a"]},
+    ],
+)  # fmt: skip
+def test_forged_descriptions_are_refused(change):
+    value = {"named": True, "columns": [{"name": "a", "kind": "number", **change}]}
+    with pytest.raises((ValueError, TypeError, KeyError)):
+        Preparation.from_json(value, np.zeros(1), np.ones(1))
+
+
+def test_numbers_for_categories_that_are_written_otherwise():
+    """As pandas reads 00501 and 1.0: as numbers."""
+    codes = fitted({"zip": ["00501", "10001"] * 4, "n": [1.5, 2.0, 4.0, 3.0] * 2})
+    expected = codes.transform({"zip": ["10001", "00501"], "n": [1, 2]})
+    for values in ([10001, 501], [10001.0, 501.0], np.array([10001, 501], np.uint16)):
+        np.testing.assert_array_equal(codes.transform({"zip": values, "n": [1, 2]}), expected)
+    both = fitted({"zip": ["0123", "123"] * 4, "n": [1.5, 2.0, 4.0, 3.0] * 2})
+    with pytest.raises(TableError, match="'zip': expected texts, got numbers, and of 0123, 123"):
+        both.transform({"zip": [123], "n": [1]})
+
+
+def test_numbers_among_texts_are_not_read_by_the_rule_of_texts():
+    """1.234 as a number is not the text 1.234, which is 1234 there."""
+    table = as_table({"a": ["1.234", "2,5", "1.000,5", "7"], "n": [1.5, 2.0, 4.0, 3.0]})
+    preparation = Preparation.fit(table, infer_columns(table))
+    assert preparation.columns[0].rule.thousands == "."
+    with pytest.raises(TableError, match="'a': has texts and numbers"):
+        preparation.transform({"a": [1.234, "2,5"], "n": [1, 2]})
+    plain = fitted({"a": ["1.234", 2.5, 7, "NA"], "n": [1.5, 2.0, 4.0, 3.0]})
+    np.testing.assert_array_equal(
+        plain.transform({"a": ["1.5", 2.5], "n": [1, 2]}),
+        plain.transform({"a": [1.5, 2.5], "n": [1, 2]}),
+    )

@@ -1,0 +1,212 @@
+"""Files of tables: every form holds the same cells; what is wrong with one is said by its line."""
+
+import gzip
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcnn.tables import TableError, read_table
+from fcnn.tables.numbers import NumberRule
+from fcnn.tables.text import read_cells
+
+CASES = Path(__file__).parent / "cases"
+
+
+def written(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def contents(table):
+    return {column.name: column.texts().tolist() for column in table.columns}
+
+
+# The same table of a, b and y in many forms.
+SAME = (
+    "bom.csv", "comment.csv", "data.tsv", "emptyend.csv", "g.csv.gz", "pipe.csv", "sepline.csv",
+    "trail.csv", "utf16.csv", "commahdr.csv", "commahdr2.csv", "d.parquet", "d.jsonl", "d.xlsx",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """What plain text processing finds in the plainest of them."""
+    lines = gzip.decompress((CASES / "g.csv.gz").read_bytes()).decode().splitlines()
+    return list(zip(*(line.split(",") for line in lines[1:]), strict=True))
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_table_is_the_same_in_every_form(name, truth):
+    if name.endswith((".parquet", ".jsonl", ".xlsx")):
+        pytest.importorskip("polars")
+    if name.endswith(".xlsx"):
+        pytest.importorskip("fastexcel")
+    table = read_table(CASES / name)
+    assert table.rows == 60
+    a, b, y = table.columns[:3]
+    assert [float(v) for v in a.texts()] == [float(v) for v in truth[0]]
+    assert [float(v) for v in b.texts()] == [float(v) for v in truth[1]]
+    assert y.texts().tolist() == list(truth[2])
+    names = ["w, h", "d, e, f", "y"] if name == "commahdr.csv" else ["a", "b", "y"]
+    if name == "commahdr2.csv":
+        names = ["size, w", "depth, d, e", "y"]
+    assert table.names[:3] == names
+
+
+def test_pandas_reads_the_same_names_and_cells(tmp_path):
+    pd = pytest.importorskip("pandas")
+    text = 'a,a,,"q ""x"", z",\n1,2,3,"l1\nl2",x\n4,5,,"m, n",y\n'
+    path = written(tmp_path / "t.csv", text)
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_table(path)
+    assert table.names == frame.columns.tolist()
+    assert contents(table) == {name: frame[name].tolist() for name in frame.columns}
+    assert [table.where(row) for row in range(2)] == ["line 2", "line 4"]
+
+
+def test_what_was_left_out_is_said(tmp_path):
+    text = "# made by hand\na,b\n1,2\n# half-way\n\n3,4\n,\n5,6\n,\n\n"
+    table = read_table(written(tmp_path / "t.csv", text))
+    assert contents(table) == {"a": ["1", "3", "5"], "b": ["2", "4", "6"]}
+    assert [table.where(row) for row in range(3)] == ["line 3", "line 6", "line 8"]
+    assert any("2 comment lines (#) left out: line 1, 4" in note for note in table.notes)
+
+
+def test_a_header_with_a_hash_is_one(tmp_path):
+    table = read_table(written(tmp_path / "t.csv", "#id,b\n1,2\n3,4\n"))
+    assert table.names == ["#id", "b"]
+
+
+def test_names_of_rows_as_r_writes_them(tmp_path):
+    table = read_table(written(tmp_path / "t.csv", '"a","b"\n"r1",1,2\n"r2",3,4\n'))
+    assert table.names == ["Unnamed: 0", "a", "b"]
+    assert table["a"].values.tolist() == ["1", "3"]
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_line_ends(tmp_path, newline):
+    path = tmp_path / "t.csv"
+    path.write_bytes(newline.join(["a;b", "1;2,5", "3;4,5", ""]).encode())
+    table = read_table(path)
+    assert contents(table) == {"a": ["1", "3"], "b": ["2,5", "4,5"]}
+    assert table.decimal == ","
+
+
+def test_windows_1252_is_said(tmp_path):
+    path = written(tmp_path / "t.csv", "a,Größe\n1,grün\n", "cp1252")
+    table = read_table(path)
+    assert contents(table) == {"a": ["1"], "Größe": ["grün"]}
+    assert "line 1" in table.notes[0]
+    assert "Windows-1252" in table.notes[0]
+
+
+def test_all_rows_of_another_length_are_listed(tmp_path):
+    rows = ["1,2,3"] * 20
+    for line in (3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15):
+        rows[line - 2] = "1,2,3,4" if line == 5 else "1,2"
+    path = written(tmp_path / "t.csv", "\n".join(["a,b,c", *rows]))
+    with pytest.raises(TableError) as error:
+        read_table(path)
+    lines = str(error.value).splitlines()
+    assert lines[0] == f"{path}: 12 rows have not 3 cells, as the header"
+    assert lines[1] == "  line 3: 2 cells"
+    assert lines[2] == "  line 5: 4 cells"
+    assert len(lines) == 12
+    assert lines[-1] == "  ... and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"a,b\n", "no rows"),
+        (b"a,b\n,\n", "no rows"),
+        (b'a,b\n1,2\n3,"4\n5,6\n', "line 3"),
+        (b"a,b\n1,\x002\n", "line 2: a NUL"),
+        (b"\x1f\x8bnot gzip", "gzip"),
+        (b"PAR1 not Parquet", "intact Parquet"),
+        (b"PK\x03\x04 not Excel", "intact Excel"),
+        (b'{"a": 1}\n{"a": \n', "intact JSON"),
+        (b'{"a": [1, 2]}\n', "'a'"),
+        (b"\x93NUMPY...", "a NumPy array"),
+    ],
+)
+def test_files_that_hold_no_table(tmp_path, content, said):
+    if any(word in said for word in ("Parquet", "Excel", "JSON", "'a'")):
+        pytest.importorskip("polars")
+    if "Excel" in said:
+        pytest.importorskip("fastexcel")
+    path = tmp_path / "t.csv"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=said) as error:
+        read_table(path)
+    assert str(path) in str(error.value)
+
+
+def test_paths_that_are_no_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        read_table(tmp_path / "absent.csv")
+    with pytest.raises(FileNotFoundError, match="folder"):
+        read_table(tmp_path)
+    with pytest.raises(TypeError, match="path"):
+        read_table(3)
+
+
+def test_standard_input(monkeypatch):
+    monkeypatch.setattr(
+        sys, "stdin", io.TextIOWrapper(io.BytesIO((CASES / "g.csv.gz").read_bytes()))
+    )
+    table = read_table("-")
+    assert table.rows == 60
+    assert table.source == "standard input"
+
+
+def test_a_first_line_of_data_is_said():
+    assert "--no-header" in read_table(CASES / "noheader.csv").notes[0]
+    table = read_table(CASES / "noheader.csv", header=False)
+    assert (table.names, table.rows, table.notes) == (["column_1", "column_2", "column_3"], 60, [])
+    # Years are names.
+    assert not read_cells("who,1990,1991\nx,1,2\ny,3,4\n", "t").notes
+    assert not read_cells("a,b\n1,2\n", "t").notes
+
+
+def test_text_files_need_numpy_alone(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    assert read_table(CASES / "pipe.csv").rows == 60
+    with pytest.raises(ImportError, match=r"polars: pip install fcnn\[cli\]"):
+        read_table(CASES / "d.parquet")
+
+
+def test_empty_rows_of_a_sheet_are_no_samples(tmp_path):
+    pytest.importorskip("polars")
+    text = '{"a":1,"b":"x"}\n{"a":null,"b":null}\n{"a":2,"b":"y"}\n{"a":null,"b":null}\n'
+    table = read_table(written(tmp_path / "t.jsonl", text))
+    assert contents(table) == {"a": ["1", "2"], "b": ["x", "y"]}
+    assert table.where(1) == "line 3"
+    np.testing.assert_array_equal(table["a"].values, [1, 2])
+
+
+def test_numbers_are_exact(tmp_path):
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=500) * 10.0 ** rng.integers(-300, 300, 500), [0.1]])
+    path = written(tmp_path / "t.csv", "a,b\n" + "".join(f"{v!r},1\n" for v in values.tolist()))
+    column = read_table(path)["a"]
+    assert NumberRule().numbers(column.values.tolist()).tobytes() == values.tobytes()
+
+
+def test_a_cell_beyond_the_reader_is_refused_by_its_line(tmp_path):
+    path = written(tmp_path / "t.csv", "a,b\n1,2\n" + "x" * 200_000 + ",3\n")
+    with pytest.raises(TableError, match="line 3: field larger than field limit") as error:
+        read_table(path)
+    assert len(str(error.value)) < 300
+
+
+def test_a_wide_header(tmp_path):
+    names = [f"a rather long name, number {j}" for j in range(20_000)]
+    text = ";".join(names) + "\n" + ";".join(["1"] * len(names))
+    table = read_table(written(tmp_path / "t.csv", text))
+    assert table.names == names
+    assert table.rows == 1

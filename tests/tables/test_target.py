@@ -1,0 +1,201 @@
+"""Targets: numbers stay numbers, classes keep their texts; what is neither is refused by line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fcnn.tables import TableError, Target, as_table, read_table, read_target
+
+CASES = Path(__file__).parent / "cases"
+
+
+def read(values, task="auto"):
+    return read_target(as_table({"y": values}), ["y"], task)
+
+
+def again(target):
+    return Target.from_json(json.loads(json.dumps(target.to_json())), target.mean, target.scale)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "rows"),
+    [
+        ("de_all", 81.0, 60), ("de_target", 81.0, 60), ("money", 81000, 60),
+        ("thousands", 81000, 60), ("percent", 81.0, 60), ("na_target", 81.0, 59),
+        ("q_target", 81.0, 59), ("null_target", 81, 59), ("unix.csv", 1700000003.580667, 500),
+    ],
+)  # fmt: skip
+def test_numbers_in_texts(name, first, rows):
+    table = read_table(CASES / f"{name.removesuffix('.csv')}.csv")
+    found = read_target(table, table.names[-1:])
+    assert (found.task, found.y.shape, found.y[0, 0]) == ("regression", (rows, 1), first)
+    if rows == 59:
+        assert "1 row without a value" in found.notes[0]
+        assert "line 9" in found.notes[0]
+        assert 7 not in found.rows
+        assert len(found.rows) == 59
+
+
+def test_a_typo_is_refused_by_its_line():
+    table = read_table(CASES / "one_typo.csv")
+    for task in ("auto", "regression"):
+        with pytest.raises(TableError, match=r"59 cells are numbers, 1 is not.*\n  line 9: 'l2.5'"):
+            read_target(table, ["y"], task)
+    assert len(read_target(table, ["y"], "classification").target.classes) > 2
+
+
+def test_ten_of_many_are_listed():
+    values = [str(v) for v in range(100)]
+    for i in range(0, 60, 5):
+        values[i] = f"{i}x"
+    with pytest.raises(TableError) as error:
+        read(values)
+    lines = str(error.value).splitlines()
+    assert "88 cells are numbers, 12 are not" in lines[0]
+    assert lines[1:3] == ["  row 0: '0x'", "  row 5: '5x'"]
+    assert lines[-1] == "  ... and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "note"),
+    [
+        ("id01", ("00", "01"), ""), ("zip", ("0123", "123"), ""),
+        ("nan_class", ("hi", "lo", "nan"), "'nan' is taken for a class"),
+        ("none_class", ("None", "hi", "lo"), "'None' is taken for a class"),
+        ("booltarget", (False, True), ""), ("bom", ("hi", "lo"), ""),
+    ],
+)  # fmt: skip
+def test_classes_keep_their_texts(name, classes, note):
+    found = read_target(read_table(CASES / f"{name}.csv"), ["y"])
+    assert found.target.classes == again(found.target).classes == classes
+    assert len(found.y) == 60
+    assert note in " ".join(found.notes)
+    if not note:
+        assert not found.notes
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["a", "b"] * 5, ("a", "b")),
+        ([3, -1] * 5, (-1, 3)),
+        ([3.0, -1.0] * 5, (-1, 3)),
+        (["3", "-1"] * 5, (-1, 3)),
+        (["10", "9"] * 5, (9, 10)),
+        (["3", "03"] * 5, ("03", "3")),
+        (["1.0", "2.0"] * 5, (1, 2)),
+        ([True, False] * 5, (False, True)),
+        (["1", "2", "3", "4+", "4+"] * 5, ("1", "2", "3", "4+")),
+        (["true", "false"] * 5, ("false", "true")),
+    ],
+)
+def test_classes(values, classes):
+    found = read(values)
+    if values[0] == "1.0":  # as numbers these are whole; as texts they are kept
+        classes = ("1.0", "2.0")
+    assert found.target.classes == classes
+    assert [*map(type, found.target.classes)] == [*map(type, classes)]
+    decoded = found.target.decode(np.eye(len(classes))[found.y])
+    assert decoded.tolist() == (
+        values if isinstance(values[0], type(classes[0])) else [type(classes[0])(v) for v in values]
+    )
+    np.testing.assert_array_equal(found.target.encode(values), found.y)
+    np.testing.assert_array_equal(found.target.encode({"y": values}), found.y)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([f"name {i}" for i in range(150)], "150 distinct values; is it the right column"),
+        (["same"] * 9, "'same' in all rows"),
+        ([None] * 9, "empty in all rows"),
+        ([""] * 9, "empty in all rows"),
+        (["2026-01-01", "2026-01-02"] * 5, "has dates like"),
+        (["NA", "2026-01-01", "2026-01-02"] * 5, "has dates like '2026-01-01'"),
+        (np.array(["2026-01-01"] * 5, "datetime64[D]"), "has dates"),
+        ([0.5, np.inf, 1.0], "row 1, column 'y': 'inf'"),
+        ([2**53 + 1, 5, 7], "float64 cannot represent"),
+    ],
+)
+def test_targets_that_are_refused(values, said):
+    with pytest.raises(TableError, match=said):
+        read(values)
+
+
+def test_names_of_columns():
+    table = as_table({"a": [1, 2, 1], "b": [1.5, 2.5, 1.0]})
+    with pytest.raises(TableError, match="target: X has no column 'c', only a, b"):
+        read_target(table, ["c"])
+    with pytest.raises(TableError, match="different columns"):
+        read_target(table, ["a", "a"])
+    with pytest.raises(TableError, match="2 targets; classification expects one"):
+        read_target(table, ["a", "b"], "classification")
+
+
+def test_several_targets():
+    table = as_table({"a": ["1,5", "NA", "3,5", "2,25"], "b": [1, 2, 3, None], "c": list("xyxy")})
+    found = read_target(table, ["b", "a"])
+    assert found.rows.tolist() == [0, 2]
+    assert found.y.tolist() == [[1, 1.5], [3, 3.5]]
+    assert found.target.names == ("b", "a")
+    assert found.target.rules[1].decimal == ","
+    target = again(found.target.scaled(found.y))
+    np.testing.assert_array_equal(target.decode(np.array([[-1.0, 1.0]])), [[1, 3.5]])
+    np.testing.assert_array_equal(
+        target.encode({"a": ["1,5", "2"], "b": [1, 2], "z": [0, 0]}), [[1, 1.5], [2, 2]]
+    )
+    with pytest.raises(TableError, match="'x'"):
+        read_target(table, ["b", "c"])
+
+
+def test_scaling_is_in_float64():
+    y = 1.7e9 + np.arange(1000.0)[:, np.newaxis] / 10
+    target = Target(("y",)).scaled(y)
+    outputs = ((y - target.mean) / target.scale).astype(np.float32)
+    assert np.abs(target.decode(outputs) - y[:, 0]).max() < 1e-5
+    assert target.decode(outputs).dtype == np.float64
+    assert Target(("y",)).scaled(np.full((5, 1), 0.3)).scale == 1
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (["a", "c", "b"], "'c'; expected one of the classes a, b"),
+        (["a", None, "b"], "a missing value"),
+        ([["a", "b"]], "expected 1 column"),
+        ({"z": ["a", "b"], "x": ["a", "b"]}, "expected 1 column named y"),
+    ],
+)
+def test_values_that_are_no_classes(y, said):
+    with pytest.raises((TableError, ValueError), match=said):
+        Target(("y",), ("a", "b")).encode(y)
+
+
+def test_one_output_above_a_half_is_yes():
+    target = Target((), ("no", "yes"))
+    assert target.decode(np.array([[0.4], [0.6], [0.5]])).tolist() == ["no", "yes", "no"]
+
+
+def test_numbers_for_classes_that_are_written_otherwise():
+    target = Target((), ("00", "01"))
+    assert target.encode([1, 0, 1]).tolist() == [1, 0, 1]
+    with pytest.raises(TableError, match="several are the same number"):
+        Target((), ("0123", "123")).encode([123])
+
+
+def test_classes_of_other_types_are_refused():
+    assert Target((), np.array([3, 5])).classes == (3, 5)
+    assert json.loads(json.dumps(Target((), np.array(["a", "b"])).to_json()))["classes"] == [
+        "a",
+        "b",
+    ]
+    for classes in ([None, "a"], [float("nan"), 1.0], [(1,), (2,)]):
+        with pytest.raises(TypeError, match="classes: expected texts or numbers"):
+            Target((), classes)
+
+
+def test_outputs_that_are_no_numbers_are_no_class():
+    with pytest.raises(ValueError, match="outputs for row 1"):
+        Target((), ("a", "b")).decode(np.array([[0.0, 1.0], [np.nan, np.nan]]))

@@ -1,0 +1,260 @@
+"""The command line on tables as people have them: each case, and what is right for it."""
+
+import csv
+import io
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn.cli.main import main
+
+CASES = Path(__file__).parent / "tables" / "cases"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """A call of the command line in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def trained(run):
+    """A model of a case, what was printed, and what was noted."""
+
+    def call(name, target="y", *words):
+        path = CASES / name
+        code, out, err = run(
+            "train", path, "--target", target, "--epochs", 30, "--no-plot", "--output", "m", *words
+        )
+        assert code == 0, err
+        return fcnn.load("m"), out, err
+
+    return call
+
+
+def predictions(text):
+    header, *rows = csv.reader(io.StringIO(text))
+    assert header == ["prediction"]
+    return [row[0] for row in rows]
+
+
+CLASSES = {
+    "bool.csv": "flag  boolean   False or True",
+    "date.csv": "when  date      2026-01-01 to 2026-01-28",
+    "bom.csv": "", "data.tsv": "", "emptyend.csv": "", "g.csv.gz": "", "pipe.csv": "",
+    "sepline.csv": "", "utf16.csv": "", "commahdr.csv": "", "commahdr2.csv": "",
+    "trail.csv": "Unnamed: 3  left out  all cells are empty",
+    "comment.csv": "", "dup.csv": "", "d.parquet": "", "d.jsonl": "", "d.xlsx": "",
+    "const.csv": "left out  constant, '7' everywhere",
+}  # fmt: skip
+NOTES = {
+    "comment.csv": "note: 1 comment line (#) left out: line 1\n",
+    "dup.csv": "note: columns named 'a' twice: the one at 2 is 'a.1' here\n",
+}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_classes(name, run, trained):
+    if name.endswith((".parquet", ".jsonl", ".xlsx")):
+        pytest.importorskip("polars")
+    if name.endswith(".xlsx"):
+        pytest.importorskip("fastexcel")
+    model, out, err = trained(name)
+    assert "60 samples" in out
+    assert CLASSES[name] in out
+    assert err == NOTES.get(name, "")
+    assert model.classes == ("hi", "lo")
+    code, out, err = run("predict", "m", CASES / name)
+    assert code == 0
+    assert re.search(r"accuracy (0\.[89]|1\.)", err)
+    assert set(predictions(out)) <= {"hi", "lo"}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "note"),
+    [
+        ("de_all.csv", -10, 110, ""), ("de_target.csv", -10, 110, ""),
+        ("money.csv", -10_000, 110_000, "in $, as written"),
+        ("thousands.csv", -10_000, 110_000, "'81,000' is read as 81000"),
+        ("percent.csv", -10, 110, "in %, as written"),
+        ("na_target.csv", -10, 110, "1 row without a value ('NA') left out: line 9"),
+        ("q_target.csv", -10, 110, "1 row without a value ('?') left out: line 9"),
+        ("null_target.csv", -10, 110, "1 row without a value ('NULL') left out: line 9"),
+    ],
+)  # fmt: skip
+def test_numbers(name, least, most, note, run, trained):
+    model, out, err = trained(name)
+    assert not model.classes
+    assert "task       regression" in out
+    assert note in err
+    assert bool(note) == bool(err)
+    code, out, err = run("predict", "m", CASES / name)
+    values = np.array(predictions(out), float)
+    assert (code, len(values)) == (0, 60)
+    assert least < values.min() < values.max() < most
+    assert float(re.search(r"r2 (\S+),", err)[1]) > 0.5
+
+
+def test_a_typo_is_refused(run):
+    code, out, err = run("train", CASES / "one_typo.csv", "--target", "y")
+    assert (code, out) == (2, "")
+    assert "59 cells are numbers, 1 is not" in err
+    assert err.endswith("\n  line 9: 'l2.5'\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "note"),
+    [
+        ("id01.csv", {"00", "01"}, ""), ("zip.csv", {"0123", "123"}, ""),
+        ("nan_class.csv", {"hi", "lo", "nan"}, "'nan' is taken for a class"),
+        ("none_class.csv", {"hi", "lo", "None"}, "'None' is taken for a class"),
+        ("booltarget.csv", {"True", "False"}, ""),
+    ],
+)  # fmt: skip
+def test_texts_of_classes(name, classes, note, run, trained):
+    model, out, err = trained(name)
+    assert set(model.target.class_texts) == classes
+    assert note in err
+    assert bool(note) == bool(err)
+    _, out, err = run("predict", "m", CASES / name)
+    assert set(predictions(out)) <= classes
+    assert "of 60 samples" in err
+    header = run("predict", "m", CASES / name, "--probabilities")[1].splitlines()[0]
+    assert set(header.split(",")) == classes
+
+
+def test_a_target_far_from_zero(run):
+    """About 1.7e9 +- 67: the saved model answers as well as float64 does."""
+    scores = {}
+    for dtype in ("float32", "float64"):
+        words = ("--target", "when", "--no-plot", "--output", dtype, "--dtype", dtype)
+        assert run("train", CASES / "unix.csv", *words, "--quiet")[0] == 0
+        table = fcnn.tables.read_table(CASES / "unix.csv")
+        scores[dtype] = fcnn.load(dtype).evaluate(table)["r2"]
+    assert scores["float64"] > 0.99
+    assert abs(scores["float32"] - scores["float64"]) < 0.01
+    words = ("--target", "when", "--no-plot", "--output", "huber", "--loss", "huber", "--lr", 0.01)
+    assert run("train", CASES / "unix.csv", *words, "--quiet")[0] == 0
+    assert fcnn.load("huber").evaluate(table)["r2"] > 0.9
+
+
+def test_a_first_line_of_data(run, trained):
+    model, _, err = trained("noheader.csv", "column_3", "--no-header")
+    assert (err, model.features) == ("", ("column_1", "column_2"))
+    code, out, err = run("predict", "m", CASES / "noheader.csv", "--no-header")
+    assert (code, len(predictions(out))) == (0, 60)
+    _, _, err = trained("noheader.csv", "hi")
+    assert "the first line looks like data" in err
+    _, _, err = run("train", CASES / "noheader.csv", "--target", "y")
+    assert "the first line looks like data" in err
+
+
+def test_standard_input(run):
+    data = (CASES / "g.csv.gz").read_bytes()
+    words = ("--target", "y", "--epochs", 30, "--no-plot", "--quiet", "--output", "m")
+    assert run("train", "-", *words, stdin=data)[0] == 0
+    _, expected, _ = run("predict", "m", CASES / "g.csv.gz")
+    code, out, err = run("predict", "m", "-", stdin=data)
+    assert (code, out) == (0, expected)
+    assert "accuracy" in err
+    code, _, err = run("train", "-", "--target", "y")
+    assert (code, "standard input: is empty" in err) == (2, True)
+
+
+def test_kinds_can_be_given_and_columns_ignored(run, trained):
+    model, out, _ = trained("bool.csv", "y", "--columns", "flag=category", "--columns", "a=number")
+    assert "flag  category  2: 'False', 'True'" in out
+    assert model.preparation.output_names == ["a", "flag=False", "flag=True"]
+    model, out, _ = trained("trail.csv", "y", "--ignore", "")
+    assert "Unnamed: 3  left out  ignored" in out
+    model, out, _ = trained("commahdr.csv", "y", "--ignore", "d, e, f")
+    assert model.features == ("w, h",)
+    _, out, _ = trained("date.csv", "y", "--columns", "when=date,a=category")
+    assert "a     category" in out
+
+
+def test_several_targets(run, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 2))
+    lines = ["x1,x2,b,a"]
+    lines += [f"{p},{q},{100 * p + 5},{q / 1000}" for p, q in x.tolist()]
+    (tmp_path / "two.csv").write_text("\n".join(lines))
+    code, out, _ = run("train", "two.csv", "--target", "a,b", "--no-plot", "--epochs", 100)
+    assert code == 0
+    assert "regression: 2 numbers for each row" in out
+    _, out, err = run("predict", "two.safetensors", "two.csv")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert rows[0] == ["prediction_a", "prediction_b"]
+    answers = np.array(rows[1:], float)
+    assert np.corrcoef(answers[:, 0], x[:, 1])[0, 1] > 0.98
+    assert np.abs(answers[:, 1] - 100 * x[:, 0] - 5).mean() < 20
+    assert re.search(r"r2 0\.9\d+, root mean square error \S+, \S+ on 300", err)
+
+
+def test_what_prediction_fills_is_said(run, trained, tmp_path):
+    trained("bool.csv")
+    (tmp_path / "new.csv").write_text("flag,a\n,3\nTrue,NA\n")
+    code, out, err = run("predict", "m", "new.csv")
+    assert (code, len(predictions(out))) == (0, 2)
+    assert "note: column 'a': 1 missing, filled with " in err
+    assert "note: column 'flag': 1 missing, filled with true" in err
+    (tmp_path / "bad.csv").write_text("flag,a\nmaybe,3\nTrue,x\nNo,y\n")
+    code, out, err = run("predict", "m", "bad.csv")
+    assert (code, out) == (2, "")
+    assert err.splitlines() == [
+        "fcnn predict: error: bad.csv: 3 problems",
+        "  line 2, column 'flag': 'maybe'; expected true or false",
+        "  line 3, column 'a': 'x'; expected a number",
+        "  line 4, column 'a': 'y'; expected a number",
+    ]
+
+
+def test_every_form_of_a_dataframe_gives_the_same_answers(run, tmp_path):
+    """Raw rows of all kinds: from the file, permuted, from Parquet, from Python."""
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    pytest.importorskip("polars")
+    rng = np.random.default_rng(0)
+    rows = 200
+    frame = pd.DataFrame(
+        {
+            "n": rng.normal(50, 10, rows).round(2), "ok": rng.random(rows) < 0.5,
+            "c": rng.choice(["red", "green", "blue", None], rows),
+            "d": pd.Timestamp("2025-01-01") + pd.to_timedelta(rng.integers(0, 500, rows), "D"),
+        }
+    )  # fmt: skip
+    frame.loc[::9, "n"] = np.nan
+    frame["y"] = np.where(frame.ok & (frame.c != "red"), "A", "B")
+    frame.to_csv("t.csv", index=False)
+    words = ("--target", "y", "--no-plot", "--quiet", "--output", "m", "--epochs", 20)
+    assert run("train", "t.csv", *words)[0] == 0
+    expected = predictions(run("predict", "m", "t.csv")[1])
+    assert set(expected) == {"A", "B"}
+    permuted = frame.assign(z=1)[["d", "z", "y", "c", "ok", "n"]]
+    model = fcnn.load("m")
+    assert model.predict(permuted).tolist() == expected
+    permuted.to_parquet("t.parquet")
+    permuted.to_csv("p.csv", index=False, sep=";")
+    for path in ("t.parquet", "p.csv"):
+        assert predictions(run("predict", "m", path)[1]) == expected
+    stdin = Path("t.parquet").read_bytes()
+    assert predictions(run("predict", "m", "-", stdin=stdin)[1]) == expected
+
+
+def test_tables_need_polars_where_they_do(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "polars", None)
+    code, out, err = run("train", CASES / "d.parquet", "--target", "y")
+    assert (code, out) == (2, "")
+    assert "needs polars: pip install fcnn[cli]" in err
