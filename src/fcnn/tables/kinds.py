@@ -168,7 +168,7 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
         return ColumnKind(position, name, "", why="all cells are empty")
     if len(cells.texts) == 1 and not cells.missing:
         return _constant(position, name, cells.texts[0])
-    lower = {text.lower() for text in cells.texts}
+    lower = {text.lower() for text in cells.texts} if len(cells.texts) <= 20 else set()
     if len(lower) > 1 and (lower <= TRUE | FALSE) and lower & TRUE and lower & FALSE:
         return ColumnKind(position, name, "boolean", said=_joined(" or ".join(cells.texts), said))
     if not are_codes(cells.texts):

@@ -28,7 +28,7 @@ _MARKS = (
 )
 _SPACES = "[ \u00a0\u202f]"
 _PLAIN_CHARACTERS = re.compile(r"[^0-9eE+\-.\n]")
-_CODE = re.compile(r"[+-]?0[0-9]+")
+_CODE = re.compile(r"^[+-]?0[0-9]+$", re.MULTILINE)
 
 
 class NumberRule(NamedTuple):
@@ -185,7 +185,7 @@ def _share(values: Array) -> float:
 
 def are_codes(texts: Sequence[str]) -> bool:
     """Return whether some are digits with zeros before them, as in 0123: names, not quantities."""
-    return any(_CODE.fullmatch(text) for text in texts)
+    return _CODE.search("\n".join(texts)) is not None
 
 
 def example(rule: NumberRule) -> str:
