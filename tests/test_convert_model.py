@@ -1,5 +1,9 @@
 """What is written of a Model answers as it does, on raw tables; what cannot be is refused."""
 
+import ctypes
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import tabular
@@ -166,6 +170,180 @@ def test_what_onnx_says_of_a_model_is_read_as_no_network(onnx):
         convert.from_onnx(convert.to_onnx(tabular.model("by position", "number")))
 
 
+# --- C -------------------------------------------------------------------------------------------
+
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-fPIC", "-shared"]
+
+
+@pytest.fixture(params=["gcc", "clang"])
+def compiler(request):
+    if shutil.which(request.param) is None:
+        pytest.skip(f"no {request.param} on this machine")
+    return request.param
+
+
+def compiled(compiler, folder, text):
+    (folder / "model.c").write_text(text)
+    command = [compiler, *FLAGS, "model.c", "-o", "model.so", "-lm"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return ctypes.CDLL(str(folder / "model.so"))
+
+
+def from_c(library, model, data, n_answers):
+    """Return what the compiled function returns and writes for each row of raw columns."""
+    library.m_code.restype = ctypes.c_double
+    columns = []
+    for j, name in enumerate(model.features):
+        cells = tabular.raw(data)[name]
+        if cells.dtype == object:
+            cells = [library.m_code(j, cell.encode()) for cell in cells]
+        columns.append(cells)
+    rows = np.ascontiguousarray(np.stack(columns, axis=1), np.float64)
+    return called(library, rows, n_answers)
+
+
+def called(library, rows, n_answers):
+    numbers = np.full((len(rows), n_answers), 7.0)
+    returned = []
+    for row, number in zip(rows, numbers, strict=True):
+        written = number.ctypes.data_as(ctypes.c_void_p)
+        given = row.ctypes.data_as(ctypes.c_void_p)
+        returned.append(library.m_predict(given, written))
+        if hasattr(library, "m_classes"):  # then what is written may be left out
+            assert returned[-1] == library.m_predict(given, None)
+    return np.array(returned), numbers
+
+
+def classes_of(library, n):
+    return [text.decode() for text in (ctypes.c_char_p * n).in_dll(library, "m_classes")]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("target", tabular.TARGETS)
+@pytest.mark.parametrize("preparation", ["every kind", "lenient"])
+def test_c_answers_as_the_model(compiler, preparation, target, dtype, tmp_path):
+    model = tabular.model(preparation, target, dtype)
+    data = tabular.table(200, seed=1, new=True)
+    text = convert.to_c(model, "m")
+    assert text.isascii()
+    library = compiled(compiler, tmp_path, text)
+    wanted = model.predict(data)
+    if not model.classes:
+        returned, got = from_c(library, model, data, model.network.sizes[-1])
+        assert not returned.any()
+        unit = 1 if model.target.scale is None else model.target.scale
+        error = np.abs(got - wanted.reshape(got.shape)) / unit
+        assert error.max() < 10 * TOLERANCE[dtype] + 4e-16 * np.abs(got / unit).max()
+        return
+    probabilities = model.predict_proba(data)
+    returned, got = from_c(library, model, data, probabilities.shape[1])
+    assert_close(got, probabilities.astype(np.float64), dtype)
+    texts = classes_of(library, len(model.classes))
+    assert texts == list(model.target.class_texts)
+    sure = np.ptp(np.sort(probabilities, axis=1)[:, -2:], axis=1) > 1e-5
+    assert [model.classes[k] for k in returned[sure]] == wanted[sure].tolist()
+
+
+@pytest.mark.parametrize("target", ["texts", "booleans", "numbers"])
+def test_c_answers_no_row_that_the_model_refuses(compiler, target, tmp_path):
+    model = tabular.model("strict", target)
+    data = tabular.table(200, seed=1, new=True)
+    for row, odd in ((3, None), (4, np.inf), (5, 1e80)):
+        data["price"][row] = odd
+    answers, numbers = tabular.answered(model, data)
+    refused = np.array([answer is None for answer in answers])
+    assert 20 < refused.sum() < 150
+    n_answers = len(model.classes) or 2
+    library = compiled(compiler, tmp_path, convert.to_c(model, "m"))
+    returned, got = from_c(library, model, data, n_answers)
+    np.testing.assert_array_equal(returned == -1, refused)
+    np.testing.assert_array_equal(np.isnan(got), np.repeat(refused[:, None], n_answers, 1))
+    if model.classes:
+        known = np.array([n for n in numbers if n is not None], np.float64)
+        assert_close(got[~refused], known, "float32")
+
+
+def test_codes_of_c(compiler, tmp_path):
+    """The place of the text in the file; NAN for a missing one; -1 for others, and elsewhere."""
+    model = tabular.model("every kind", "texts")
+    library = compiled(compiler, tmp_path, convert.to_c(model, "m"))
+    library.m_code.restype = ctypes.c_double
+    texts = model.preparation.columns[1].categories
+    assert texts == ('a "quoted" \\ \u00e9', "blue", "light green", "red")
+    assert [library.m_code(1, text.encode()) for text in texts] == [0, 1, 2, 3]
+    assert library.m_code(1, b"Blue") == library.m_code(0, b"blue") == library.m_code(7, b"") == -1
+    assert np.isnan([library.m_code(1, b""), library.m_code(6, b"NA")]).all()
+    # What is no code is an unseen category.
+    rows = np.zeros((4, 7))
+    rows[:, 0] = 1.7e9
+    rows[:, 1] = [-1, 4, 0.5, np.inf]
+    labels, got = called(library, rows, 3)
+    assert (labels == labels[0]).all()
+    assert (got == got[0]).all()
+    rows[:, 1] = [0, 1, 2, 3]
+    assert len(np.unique(called(library, rows, 3)[1], axis=0)) == 4
+
+
+def test_c_of_columns_without_names(compiler, tmp_path):
+    model = tabular.model("by position", "texts")
+    X = np.random.default_rng(0).normal(3, 4, size=(60, 4))
+    X[::5, 2] = np.nan
+    X[::7, 1] = np.nan
+    library = compiled(compiler, tmp_path, convert.to_c(model, "m"))
+    labels, got = called(library, X, 3)
+    assert_close(got, model.predict_proba(X).astype(np.float64), "float32")
+    assert [model.classes[k] for k in labels] == model.predict(X).tolist()
+
+
+def test_c_of_outputs_that_are_no_probabilities(compiler, tmp_path):
+    for target in ("texts", "booleans"):
+        model = tabular.model("lenient", target, loss="squared_error")
+        data = tabular.table(50, seed=2)
+        (tmp_path / target).mkdir()
+        library = compiled(compiler, tmp_path / target, convert.to_c(model, "m"))
+        labels, got = from_c(library, model, data, model.network.sizes[-1])
+        assert_close(got, model.outputs(data).astype(np.float64), "float32")
+        assert [model.classes[k] for k in labels] == model.predict(data).tolist()
+
+
+def test_names_in_c_end_no_comment_and_are_not_taken_for_words_of_the_template(compiler, tmp_path):
+    texts = ("*/ NAME_W1", "??/", "/*", "REAL", "MACRO_X", "expF(", "%s\\\n", "\u20ac")
+    columns = [
+        CategoryColumn("*/ int NAME_x;", texts), NumberColumn("REAL /* \\"), NumberColumn("\u00e4"),
+    ]  # fmt: skip
+    preparation = Preparation(columns, np.zeros(10), np.ones(10))
+    target = Target(["NAME_y */"], ["*/ REAL", "NAME_predict"])
+    model = fcnn.Model(fcnn.Network((10, 4, 2), rng=1), preparation, target)
+    path = tmp_path / "written.c"
+    text = convert.to_c(model, "m", path)
+    assert path.read_text() == text
+    library = compiled(compiler, tmp_path, text)
+    library.m_code.restype = ctypes.c_double
+    assert [library.m_code(0, text.encode()) for text in texts] == list(range(8))
+    assert classes_of(library, 2) == list(model.classes)
+    rows = np.array([[k, 0.5, -1] for k in range(8)], np.float64)
+    data = {columns[0].name: list(texts), columns[1].name: rows[:, 1], "\u00e4": rows[:, 2]}
+    _, got = called(library, rows, 2)
+    assert_close(got, model.predict_proba(data).astype(np.float64), "float32")
+
+
+def test_sizes_are_macros_and_columns_are_told():
+    text = convert.to_c(tabular.model("strict", "texts"), "m")
+    for line in ("#define M_COLUMNS 4\n", "#define M_ANSWERS 3\n", "#define M_CLASSES 3\n"):
+        assert line in text
+    head = text.partition("*/")[0]
+    assert 'row[0] "price": a number\n' in head
+    assert 'row[1] "color": a category: m_code(1, its text), the place in m_texts1\n' in head
+    assert 'row[2] "age": a number; missing: 30.5\n' in head
+    text = convert.to_c(tabular.model("strict", "numbers"), "m")
+    assert "CLASSES" not in text
+    assert 'answers[1] "z"' in text
+
+
+# --- What is refused -----------------------------------------------------------------------------
+
+
 def unknown(model):
     """Put a column of a kind that no converter knows into a model."""
 
@@ -183,3 +361,14 @@ def test_a_column_of_a_new_kind_is_refused_by_name(onnx):
     model = unknown(tabular.model("lenient", "texts"))
     with pytest.raises(ValueError, match=r"^column 'size': columns of kind wobble cannot be"):
         convert.to_onnx(model)
+    with pytest.raises(ValueError, match=r"^column 'size': columns of kind wobble cannot be"):
+        convert.to_c(model, "m")
+
+
+def test_a_column_without_categories_is_refused_by_name():
+    model = fcnn.Model(
+        fcnn.Network((1, 2)), Preparation([CategoryColumn("c", other=True)], [0], [1]),
+        Target((), ["a", "b"]),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"^column 'c': has no categories"):
+        convert.to_c(model, "m")
