@@ -11,8 +11,8 @@ import tabular
 import fcnn
 from fcnn import convert
 from fcnn.tables import Preparation, Target
-from fcnn.tables.categories import CategoryColumn
-from fcnn.tables.columns import DateColumn, Encoder, NumberColumn
+from fcnn.tables.categories import CategoryColumn, OrdinalColumn
+from fcnn.tables.columns import BooleanColumn, DateColumn, Encoder, NumberColumn
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-11}
 
@@ -339,6 +339,71 @@ def test_sizes_are_macros_and_columns_are_told():
     text = convert.to_c(tabular.model("strict", "numbers"), "m")
     assert "CLASSES" not in text
     assert 'answers[1] "z"' in text
+
+
+# --- PyTorch -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def torch():
+    return pytest.importorskip("torch")
+
+
+def numbers_and_booleans():
+    columns = [
+        NumberColumn("price"), BooleanColumn("member", 1.0, flag=True),
+        NumberColumn("age", 30.5, flag=True), NumberColumn("rooms"),
+    ]  # fmt: skip
+    return Preparation(columns, [1.7e9, 0, 0, 40, 0.5, 3], [67, 1, 1, 15, 1, 2])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("target", tabular.TARGETS)
+def test_torch_answers_as_the_model(torch, target, dtype, monkeypatch, tmp_path):
+    monkeypatch.setitem(tabular.PREPARATIONS, "numbers", numbers_and_booleans)
+    model = tabular.model("numbers", target, dtype)
+    data = tabular.table(200, seed=1)
+    x = np.stack([tabular.raw(data)[name] for name in model.features], axis=1)
+    assert np.isnan(x[:, 1:3]).any(axis=0).all()
+    module = convert.to_torch(model)
+    torch.save(module, tmp_path / "module.pt")
+    for made in (module, torch.load(tmp_path / "module.pt", weights_only=False)):
+        assert made.classes == model.classes
+        with torch.no_grad():
+            got = made(torch.from_numpy(x)).numpy()
+        if model.classes:
+            assert_close(got, model.predict_proba(data), dtype)
+            continue
+        assert got.dtype == np.float64
+        unit = 1 if model.target.scale is None else model.target.scale
+        error = np.abs(got - model.predict(data).reshape(got.shape)) / unit
+        assert error.max() < 10 * TOLERANCE[dtype] + 4e-16 * np.abs(got / unit).max()
+    odd = x[:3].copy()
+    odd[0, 0], odd[1, 3], odd[2, 2] = np.nan, np.inf, 1e200
+    assert torch.isnan(module(torch.from_numpy(odd))[: 2 + (dtype == "float32")]).all()
+    with pytest.raises(ValueError, match=r"x: expected shape \(s, 4\), got \(3, 2\)"):
+        module(torch.from_numpy(odd[:, :2]))
+
+
+def test_torch_takes_columns_without_names(torch):
+    model = tabular.model("by position", "texts")
+    X = np.random.default_rng(0).normal(3, 4, size=(60, 4))
+    X[::5, 2] = np.nan
+    X[::7, 1] = np.nan
+    got = convert.to_torch(model)(torch.from_numpy(X)).detach().numpy()
+    assert_close(got, model.predict_proba(X), "float32")
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [(DateColumn("when"), "date"), (CategoryColumn("when", ("a",)), "category"),
+     (OrdinalColumn("when", ("a",), (0,)), "ordinal")],
+)  # fmt: skip
+def test_torch_refuses_columns_that_are_no_numbers_by_name(torch, column, kind):
+    preparation = Preparation([NumberColumn("a"), column], np.zeros(2), np.ones(2))
+    model = fcnn.Model(fcnn.Network((2, 2)), preparation, Target((), ["a", "b"]))
+    with pytest.raises(ValueError, match=f"^column 'when': to_torch takes .* this is {kind}$"):
+        convert.to_torch(model)
 
 
 # --- What is refused -----------------------------------------------------------------------------
