@@ -18,7 +18,7 @@ TABLES = {
     "torch": "MODULES",
 }  # fmt: skip
 # Modules that know no activation, or take the table of another one.
-PARTS = {"c_table", "onnx_table", "onnx_writer", "steps", "torch_modules"}
+PARTS = {"c_table", "onnx_table", "onnx_writer", "pipeline", "steps", "torch_modules"}
 
 
 def names():
