@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from fcnn import _validation as check
 from fcnn._format import as_path, write_whole
+from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, layers_of
+from fcnn.model import Model
 from fcnn.network import Network
-
-Array = NDArray[Any]
 
 _KEYWORDS = re.compile(
     "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|"
@@ -79,7 +76,7 @@ static void NAME_layer(const REAL *W, const REAL *b, const REAL *x, REAL *restri
 """
 
 
-def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) -> str:
+def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = None) -> str:
     """Return a file of C99 with a function that computes what `net.predict` does for one sample.
 
     It needs nothing but math.h, and that only for activations with an exponential; it allocates
@@ -90,12 +87,28 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
         #define NAME_SCRATCH_BYTES      of the stack, besides a few variables
         void NAME_predict(const T *x, T *a);                x (n_0,), a (n_L,), not overlapping
 
+    Of a model it takes a row of raw numbers, one for each column, in the order of `features`: dates
+    are seconds since 1970 UTC, booleans 1 and 0, missing cells NAN, and categories codes, which
+    NAME_code gives for their texts. It needs math.h, and string.h for these::
+
+        #define NAME_COLUMNS            how many numbers a row has
+        #define NAME_ANSWERS            how many are written: n_L, or the number of probabilities
+        #define NAME_CLASSES            how many classes there are, if there are any
+        #define NAME_SCRATCH_BYTES
+        double NAME_code(int column, const char *text);     if there are categories
+        const char *const NAME_classes[NAME_CLASSES];       texts of the classes
+        int NAME_predict(const double *row, double *probabilities);     the class's number; or
+        int NAME_predict(const double *row, double *answers);           0: numbers in own units
+
+    Where the model would refuse the row, the function returns -1 and writes NAN. What each column
+    is stands in the file's first comment.
+
     Sums are added up in the same order as in `predict`. What differs is rounding: the instructions
     that the C compiler chooses, and the functions of its math library.
 
     Parameters
     ----------
-    net : fcnn.Network
+    net : fcnn.Network or fcnn.Model
     name : str
         What all names in the file begin with, those of macros in capitals: an identifier of C that
         does not begin with an underscore.
@@ -121,7 +134,8 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
     >>> print(fcnn.convert.to_c(net, "iris")[:61])
     /* iris: a fully connected network, 4-16-3, computed in float
     """
-    layers = layers_of(net)
+    model, network = (net, net.network) if isinstance(net, Model) else (None, net)
+    layers = layers_of(network)
     if not isinstance(name, str):
         raise TypeError(f"name: expected a str, got {type(name).__name__}")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or _KEYWORDS.fullmatch(name):
@@ -130,8 +144,17 @@ def to_c(net: Network, name: str, path: str | os.PathLike[str] | None = None) ->
             f"no keyword), got {name!r}"
         )
     file = None if path is None else as_path(path)
-    check.refuse_nonfinite("parameters", net.parameters)
-    text = _c_text(net, layers, name)
+    check.refuse_nonfinite("parameters", network.parameters)
+    words = Words(name, network.dtype)
+    if model is None:
+        written = _written(network, layers, words, "NAME_predict")
+        text = words.filled("\n".join([*_head(network, written), *written.parts]))
+    else:
+        written = _written(network, layers, words, "NAME_network")
+        columns = write_columns(model.preparation, words)
+        head = table_head(model, words, written.scratch)
+        parts = [words.filled(part) for part in written.parts]
+        text = "\n".join([head, *parts, columns, write_answers(model, words)])
     if file is not None:
         write_whole(file, text.encode())
     return text
@@ -141,20 +164,36 @@ def _function(activation: str) -> _Function:
     return entry_of(FUNCTIONS, activation, "C has no function")
 
 
-def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
-    real, suffix = ("float", "f") if net.dtype == np.float32 else ("double", "")
+class _Written(NamedTuple):
+    """The templates of a network's arrays and functions."""
+
+    parts: list[str]
+    needs_math: bool
+    scratch: int  # bytes
+
+
+def _head(net: Network, written: _Written) -> list[str]:
+    """Return the templates that stand above a network's arrays."""
+    shape = "-".join(map(str, net.sizes))
+    parts = [
+        f"/* NAME: a fully connected network, {shape}, computed in REAL\n"
+        "\n"
+        "   NAME_predict reads x[MACRO_INPUTS] and writes a[MACRO_OUTPUTS]; the two must not\n"
+        "   overlap. Any number of threads may call it: besides a it writes to its stack only, of\n"
+        "   which it takes MACRO_SCRATCH_BYTES and a few variables. */\n"
+    ]
+    if written.needs_math:
+        parts.append("#include <math.h>\n")
+    parts.append(
+        f"#define MACRO_INPUTS {net.sizes[0]}\n"
+        f"#define MACRO_OUTPUTS {net.sizes[-1]}\n"
+        f"#define MACRO_SCRATCH_BYTES {written.scratch}\n"
+    )
+    return [*parts, "void NAME_predict(const REAL *x, REAL *a);\n"]
+
+
+def _written(net: Network, layers: Sequence[Layer], words: Words, function_name: str) -> _Written:
     sizes, L = net.sizes, len(layers)
-
-    def literal(value: Any, suffix: str = suffix) -> str:
-        digits, exponent = float(value).hex().split("p")
-        return f"{digits.rstrip('0').rstrip('.') if '.' in digits else digits}p{exponent}{suffix}"
-
-    def array(what: str, values: Array, real: str = real, suffix: str = suffix) -> str:
-        numbers = [literal(value, suffix) for value in values.ravel().tolist()]
-        lines = [", ".join(numbers[i : i + 4]) for i in range(0, len(numbers), 4)]
-        body = ",\n    ".join(lines)
-        return f"static const {real} NAME_{what}[{values.size}] = {{\n    {body}\n}};\n"
-
     used = {layer.activation: _function(layer.activation) for layer in layers}
     needed = {*used, *(name for function in used.values() for name in function.calls)}
     written = {name: _function(name) for name in FUNCTIONS if name in needed}
@@ -162,27 +201,12 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
     # Hidden layers take turns with two arrays, each as wide as the widest of its layers.
     widths = [max(sizes[first:L:2], default=0) for first in (1, 2)]
     scratch = [f"{array}[{n}]" for array, n in zip(("odd", "even"), widths, strict=True) if n]
-    shape = "-".join(map(str, sizes))
-    parts = [
-        f"/* NAME: a fully connected network, {shape}, computed in {real}\n"
-        "\n"
-        "   NAME_predict reads x[MACRO_INPUTS] and writes a[MACRO_OUTPUTS]; the two must not\n"
-        "   overlap. Any number of threads may call it: besides a it writes to its stack only, of\n"
-        "   which it takes MACRO_SCRATCH_BYTES and a few variables. */\n"
-    ]
-    if any("F(" in function.body for function in functions.values()):
-        parts.append("#include <math.h>\n")
-    parts.append(
-        f"#define MACRO_INPUTS {sizes[0]}\n"
-        f"#define MACRO_OUTPUTS {sizes[-1]}\n"
-        f"#define MACRO_SCRATCH_BYTES {sum(widths) * net.dtype.itemsize}\n"
-    )
-    parts.append("void NAME_predict(const REAL *x, REAL *a);\n")
+    parts = []
     for l, (W, b, _) in enumerate(layers, start=1):
-        parts += [array(f"W{l}", W.T), array(f"b{l}", b)]
+        parts += [words.array(f"W{l}", W.T), words.array(f"b{l}", b)]
     parts.append(_LAYER)
     for activation, function in functions.items():
-        body = re.sub(r"\{([\d.]+)\}", lambda m: literal(net.dtype.type(m[1])), function.body)
+        body = re.sub(r"\{([\d.]+)\}", lambda m: words.rounded(m[1]), function.body)
         kind, given = ("void", "REAL *a, int n") if function.of_layer else ("REAL", "REAL z")
         parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
     lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
@@ -202,10 +226,7 @@ def _c_text(net: Network, layers: Sequence[Layer], name: str) -> str:
             lines.append(f"        {target}[k] = NAME_{activation}({target}[k]);")
         source = target
     body = "\n".join(lines)
-    parts.append(f"void NAME_predict(const REAL *x, REAL *a)\n{{\n{body}\n}}\n")
-    words = {"NAME": name, "MACRO": name.upper(), "REAL": real, "F": suffix}
-    return re.sub(
-        r"\b(NAME|MACRO)(?=_|: )|\bREAL\b|(?<=[a-z0-9])F(?=\()",
-        lambda m: words[m[1] or m[0]],
-        "\n".join(parts),
-    )
+    static = "static " if function_name != "NAME_predict" else ""
+    parts.append(f"{static}void {function_name}(const REAL *x, REAL *a)\n{{\n{body}\n}}\n")
+    needs_math = any("F(" in function.body for function in functions.values())
+    return _Written(parts, needs_math, sum(widths) * net.dtype.itemsize)

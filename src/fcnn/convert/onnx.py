@@ -1,4 +1,4 @@
-"""ONNX models, read as a graph and written node by node."""
+"""ONNX models, read as a graph; what each activation is in ONNX, for the writer, too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fcnn import _validation as check
-from fcnn._format import as_path, write_whole
 from fcnn.convert.steps import (
     Activation,
     Array,
@@ -19,11 +17,9 @@ from fcnn.convert.steps import (
     Scale,
     Step,
     Unflattened,
-    entry_of,
     expect,
     imported,
     layers_from,
-    layers_of,
     linear,
     network_from,
     normalization,
@@ -102,7 +98,7 @@ _FOLDED = {
 }  # fmt: skip
 
 
-class _Nodes(NamedTuple):
+class Nodes(NamedTuple):
     """Nodes from z to a, (operator, inputs, output), and the constants that they read."""
 
     nodes: tuple[tuple[str, tuple[str, ...], str], ...]
@@ -111,45 +107,45 @@ class _Nodes(NamedTuple):
     before: float = math.inf  # the first opset where they are not
 
 
-class _Operator(NamedTuple):
+class Operator(NamedTuple):
     """The operator of an activation, and what is written in its place."""
 
     name: str
     attributes: dict[str, tuple[Any, ...]]  # what they must be, the one to be written first
-    instead: _Nodes | None = None
+    instead: Nodes | None = None
 
 
 # None would be an activation that cannot be written.
-OPERATORS: dict[str, _Operator | None] = {
-    "identity": _Operator("Identity", {}, _Nodes((), {})),
-    "sigmoid": _Operator("Sigmoid", {}),
-    "tanh": _Operator("Tanh", {}),
-    "relu": _Operator("Relu", {}),
-    "leaky_relu": _Operator(
+OPERATORS: dict[str, Operator | None] = {
+    "identity": Operator("Identity", {}, Nodes((), {})),
+    "sigmoid": Operator("Sigmoid", {}),
+    "tanh": Operator("Tanh", {}),
+    "relu": Operator("Relu", {}),
+    "leaky_relu": Operator(
         "LeakyRelu", {"alpha": (float(np.float32(0.01)),)},
         # LeakyRelu's slope is a float32, 2e-8 off.
-        _Nodes((("PRelu", ("z", "slope"), "a"),), {"slope": 0.01}, dtypes=("float64",)),
+        Nodes((("PRelu", ("z", "slope"), "a"),), {"slope": 0.01}, dtypes=("float64",)),
     ),
-    "elu": _Operator("Elu", {"alpha": (1.0,)}),
-    "gelu": _Operator("Gelu", {"approximate": (b"none",)}, _Nodes((
+    "elu": Operator("Elu", {"alpha": (1.0,)}),
+    "gelu": Operator("Gelu", {"approximate": (b"none",)}, Nodes((
         ("Mul", ("z", "scale"), "scaled"),
         ("Erf", ("scaled",), "erf"),
         ("Add", ("erf", "one"), "sum"),
         ("Mul", ("z", "sum"), "twice"),
         ("Mul", ("twice", "half"), "a"),
     ), {"scale": math.sqrt(0.5), "one": 1.0, "half": 0.5}, before=20)),
-    "silu": _Operator("Swish", {"alpha": (1.0,)}, _Nodes((
+    "silu": Operator("Swish", {"alpha": (1.0,)}, Nodes((
         ("Sigmoid", ("z",), "sigmoid"),
         ("Mul", ("z", "sigmoid"), "a"),
     ), {})),
-    "softplus": _Operator("Softplus", {}, _Nodes((
+    "softplus": Operator("Softplus", {}, Nodes((
         # Softplus alone is 2e-9 off where z is a little above 20; in float32 that is nothing.
         ("Greater", ("z", "limit"), "above"),
         ("Softplus", ("z",), "softplus"),
         ("Where", ("above", "z", "softplus"), "a"),
     ), {"limit": 20.0}, dtypes=("float64",))),
-    "softmax": _Operator("Softmax", {"axis": (-1, 1)}),
-    "exp": _Operator("Exp", {}),
+    "softmax": Operator("Softmax", {"axis": (-1, 1)}),
+    "exp": Operator("Exp", {}),
 }  # fmt: skip
 # The same by the operator, and what is read beside them.
 _READ: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
@@ -378,79 +374,3 @@ def _numbers(steps: Sequence[Step]) -> tuple[Any, Any] | None:
         if step.t is not None:
             t = t + step.t
     return (np.ravel(s)[0], np.ravel(t)[0]) if np.size(s) == np.size(t) == 1 else None
-
-
-def to_onnx(net: Network, path: str | os.PathLike[str] | None = None, opset: int = 17) -> Any:
-    """Return an ONNX model that computes what a network computes.
-
-    Parameters
-    ----------
-    net : fcnn.Network
-    path : str or path-like, optional
-        A file to write the model to; an existing one is replaced at once.
-    opset : int, default 17
-        Version of the operators, from 13 to the newest of the installed onnx package. From 20 on
-        gelu is one node, before it is written with Erf.
-
-    Returns
-    -------
-    onnx.ModelProto
-        Of one input "x" (samples, n_0) and one output "a" (samples, n_L) in the network's dtype,
-        with tensors W1 (n_1, n_0), b1 (n_1,), ..., WL, bL.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as described.
-    OSError
-        If the file cannot be written.
-    """
-    layers = layers_of(net)
-    onnx = imported("onnx", "onnx")
-    newest = onnx.defs.onnx_opset_version()
-    if check.as_count("opset", opset) not in range(13, newest + 1):
-        raise ValueError(f"opset: expected 13 to {newest}, got {opset}")
-    file = None if path is None else as_path(path)
-    make, from_array = onnx.helper.make_node, onnx.numpy_helper.from_array
-    nodes, tensors = [], []
-    a = "x"
-    for l, (W, b, activation) in enumerate(layers, start=1):
-        output = "a" if l == len(layers) else f"a{l}"
-        written, attributes = _written(activation, W.dtype.name, opset)
-        z = f"z{l}" if written.nodes else output
-        tensors += [from_array(W, f"W{l}"), from_array(b, f"b{l}")]
-        nodes.append(make("Gemm", [a, f"W{l}", f"b{l}"], [z], f"layer{l}", transB=1))
-        names = {"z": z, "a": output} | {key: f"{activation}{l}.{key}" for key in written.constants}
-        for key, value in written.constants.items():
-            tensors.append(from_array(np.array(value, W.dtype), names[key]))
-        for op, inputs, result in written.nodes:
-            given = [names.get(name, f"{activation}{l}.{name}") for name in inputs]
-            made = names.get(result, f"{activation}{l}.{result}")
-            nodes.append(make(op, given, [made], f"{made}.{op}", **attributes))
-        a = output
-    number = onnx.helper.np_dtype_to_tensor_dtype(net.dtype)
-    x, y = (
-        onnx.helper.make_tensor_value_info(name, number, ["samples", n])
-        for name, n in (("x", net.sizes[0]), ("a", net.sizes[-1]))
-    )
-    opsets = [onnx.helper.make_opsetid("", opset)]
-    model = onnx.helper.make_model(
-        onnx.helper.make_graph(nodes, "fcnn", [x], [y], tensors),
-        opset_imports=opsets,
-        producer_name="fcnn",
-        ir_version=onnx.helper.find_min_ir_version_for(opsets),  # so that older runtimes read it
-    )
-    onnx.checker.check_model(model)
-    if file is not None:
-        write_whole(file, model.SerializeToString())
-    return model
-
-
-def _written(activation: str, dtype: str, opset: int) -> tuple[_Nodes, dict[str, Any]]:
-    """Return the nodes of an activation, and the attributes that each of them has."""
-    operator = entry_of(OPERATORS, activation, "ONNX has no operator")
-    instead = operator.instead
-    if instead is not None and dtype in instead.dtypes and opset < instead.before:
-        return instead, {}
-    attributes = {name: valid[0] for name, valid in operator.attributes.items()}
-    return _Nodes(((operator.name, ("z",), "a"),), {}), attributes

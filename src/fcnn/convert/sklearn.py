@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fcnn import _validation as check
+from fcnn.convert.pipeline import is_pipeline, model_from
 from fcnn.convert.steps import (
     Activation,
     Step,
@@ -18,6 +19,7 @@ from fcnn.convert.steps import (
     network_from,
     refuse,
 )
+from fcnn.model import Model
 from fcnn.network import Network
 
 # scikit-learn's name of an activation of hidden layers, None for those that it does not have.
@@ -37,13 +39,16 @@ LOSSES: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
-    """Return the network of a fitted multi-layer perceptron of scikit-learn.
+def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network | Model:
+    """Return the network of a fitted multi-layer perceptron of scikit-learn, or a pipeline's model.
 
     Parameters
     ----------
     estimator : sklearn.neural_network.MLPClassifier or MLPRegressor
-        Fitted; also those of `fcnn.sklearn`.
+        Fitted; also those of `fcnn.sklearn`. Or a Pipeline that ends with one, of StandardScaler,
+        MinMaxScaler, OneHotEncoder, OrdinalEncoder, SimpleImputer, ColumnTransformer and Pipelines
+        of them; with or without a TransformedTargetRegressor with a StandardScaler around it, or
+        around its last step.
     dtype : str or numpy.dtype, optional
         float32 or float64; None keeps the estimator's.
 
@@ -53,18 +58,29 @@ def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network:
         With a copy of its parameters. `predict` returns an array of shape (s, n_L): for a
         regressor what `predict` returns, for a classifier what `predict_proba` returns. For two
         classes it has one column, the probability of ``classes_[1]``.
+    fcnn.Model
+        For a pipeline: it takes the raw data that the pipeline takes, and predicts what that
+        predicts. What the pipeline refuses, it refuses: a missing cell that nothing fills in, an
+        unknown category.
 
     Raises
     ------
     TypeError
         If it is another estimator.
     ValueError
-        If it has not been fitted, or the dtype cannot hold its parameters.
+        If it has not been fitted, or the dtype cannot hold its parameters; or a step of a pipeline
+        has no counterpart: the message has its name and kind.
     """
+    if is_pipeline(estimator):
+        return model_from(estimator, lambda last, source: _network_from(last, dtype, source))
+    return _network_from(estimator, dtype, "estimator")
+
+
+def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Network:
     neural = imported("sklearn.neural_network", "sklearn")
     if not isinstance(estimator, (neural.MLPClassifier, neural.MLPRegressor)):
         raise TypeError(
-            f"estimator: expected an MLPClassifier or MLPRegressor, got {type(estimator).__name__}"
+            f"{source}: expected an MLPClassifier or MLPRegressor, got {type(estimator).__name__}"
         )
     network = getattr(estimator, "network_", None)  # that of fcnn.sklearn
     if isinstance(network, Network):

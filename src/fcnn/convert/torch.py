@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from fcnn import _validation as check
@@ -21,6 +23,7 @@ from fcnn.convert.steps import (
     normalization,
     refuse,
 )
+from fcnn.model import Model
 from fcnn.network import Network
 
 # PyTorch's class of an activation, and the constants that fcnn's have. One valid constant is
@@ -168,12 +171,13 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
     refuse(source, "not one of the modules that can be converted")
 
 
-def to_torch(net: Network) -> Any:
-    """Return a torch.nn.Sequential that computes what a network computes.
+def to_torch(net: Network | Model) -> Any:
+    """Return a torch.nn.Sequential that computes what a network, or a model, computes.
 
     Parameters
     ----------
-    net : fcnn.Network
+    net : fcnn.Network or fcnn.Model
+        A model whose columns are all numbers and booleans: a tensor holds no texts.
 
     Returns
     -------
@@ -182,14 +186,24 @@ def to_torch(net: Network) -> Any:
         its activation; that of the outputs is a module of its own, too, so ``module[:-1]`` of a
         classifier returns the logits that PyTorch's losses expect.
 
+        Of a model the same between two more modules. The first takes raw columns (s, columns), in
+        the order of `Model.features`, booleans as 1 and 0 and NaN for a missing cell, to the
+        network's inputs. The last makes numbers in their own units of the outputs, float64
+        (s, n_L), or of one probability those of both classes (s, 2); probabilities of more classes
+        stay as they are. The classes in their order are the attribute ``classes``. Fills and
+        scaling are buffers, float64: so give the columns in float64, and convert them with
+        ``.double()`` only. A row that the model would refuse has NaN for an answer.
+
     Raises
     ------
     TypeError
         If net is not a network.
     ValueError
-        If its outputs are exp, for which PyTorch has no module.
+        If its outputs are exp, for which PyTorch has no module; or a column of the model is one of
+        categories or dates.
     """
-    layers = layers_of(net)
+    model, network = (net, net.network) if isinstance(net, Model) else (None, net)
+    layers = layers_of(network)
     torch = imported("torch", "torch")
     nn = torch.nn
     sequence = []
@@ -206,4 +220,18 @@ def to_torch(net: Network) -> Any:
         if activation != "identity":
             chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
             sequence.append(getattr(nn, kind)(**chosen))
-    return nn.Sequential(*sequence)
+    if model is None:
+        return nn.Sequential(*sequence)
+    around = importlib.import_module("fcnn.convert.torch_modules")
+    sequence.insert(0, around.Columns(model.preparation, dtype))
+    target = model.target
+    if not target.is_classes:
+        n_out = len(layers[-1].W)
+        scaled = target.mean is not None and target.scale is not None
+        numbers = (target.mean, target.scale) if scaled else (np.zeros(n_out), np.ones(n_out))
+        sequence.append(around.OwnUnits(*numbers))
+    elif len(layers[-1].W) == 1 and layers[-1].activation == "sigmoid":
+        sequence.append(around.BothClasses())
+    module = nn.Sequential(*sequence)
+    module.classes = model.classes
+    return module

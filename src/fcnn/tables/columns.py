@@ -14,19 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn.tables import dates
-from fcnn.tables.kinds import FALSE, MOST_CATEGORIES, NO_NUMBERS, TRUE, ColumnKind
+from fcnn.tables.kinds import FALSE, NO_NUMBERS, TRUE, ColumnKind
 from fcnn.tables.numbers import PLAIN, NumberRule, example
-from fcnn.tables.table import (
-    MISSING,
-    MOST_PROBLEMS,
-    Column,
-    Table,
-    TableError,
-    described,
-    places,
-    quoted,
-    some,
-)
+from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted
 
 Array = NDArray[Any]
 
@@ -110,7 +100,7 @@ def numbers_of(
 
 
 @dataclass(frozen=True)
-class _Encoder:
+class Encoder:
     """What all columns have: their name, and what stands for a missing cell."""
 
     kind: ClassVar[str]
@@ -145,7 +135,7 @@ class _Encoder:
 
 
 @dataclass(frozen=True)
-class _Filled(_Encoder):
+class _Filled(Encoder):
     """A column whose missing cells take a number, and where there were enough of them a flag."""
 
     fill: float | None = None
@@ -289,90 +279,6 @@ def _booleans(column: Column, named: str, report: Report) -> Array:
 
 
 @dataclass(frozen=True)
-class CategoryColumn(_Encoder):
-    """An indicator for each category, for all others together, and for missing cells.
-
-    Attributes
-    ----------
-    name : str
-    categories : tuple of str
-    other : bool
-        There is an indicator for the rare ones, which the unseen ones share. Without it all
-        indicators of an unseen category are 0.
-    missing : bool
-        There is an indicator for missing cells. Without it they are like unseen ones.
-    """
-
-    kind: ClassVar[str] = "category"
-    categories: tuple[str, ...] = ()
-    other: bool = False
-    missing: bool = False
-
-    @classmethod
-    def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> CategoryColumn:
-        """Return the column's encoder; `column` has the training rows."""
-        codes, texts = column.factorize()
-        counts = np.bincount(codes, minlength=len(texts)).tolist()
-        found = {t: n for t, n in zip(texts, counts, strict=True) if t not in MISSING}
-        # Of a category that occurs once nothing can be learned.
-        least = max(2, len(column) // 1000)
-        frequent = sorted(found, key=lambda text: (-found[text], text))[:MOST_CATEGORIES]
-        kept = [text for text in frequent if found[text] >= least] or frequent
-        return cls(kind.name, tuple(sorted(kept)), len(kept) < len(found), len(found) < len(texts))
-
-    @property
-    def outputs(self) -> list[str]:  # noqa: D102
-        names = [f"{self.name}={text}" for text in self.categories]
-        return names + [f"{self.name} other"] * self.other + [f"{self.name} missing"] * self.missing
-
-    @property
-    def is_quantity(self) -> Array:  # noqa: D102
-        return np.zeros(len(self.categories) + self.other + self.missing, bool)
-
-    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
-        some = ", ".join(self.categories[:5]) + ", ..." * (len(self.categories) > 5)
-        more = [text for text in ("other", "missing") if getattr(self, text)]
-        return f"1 or 0 for each of {', and for '.join([some, *more])}"
-
-    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
-        codes, texts = column.factorize()
-        n = len(self.categories)
-        found = places(column, texts, self.categories)
-        if found is None:
-            report.refuse_column(
-                f"{named}: expected texts, got numbers, and of {some(self.categories, 5)} several "
-                "are the same number"
-            )
-            return np.zeros((len(codes), len(self.is_quantity)))
-        unseen = [t for t, k in zip(texts, found, strict=True) if k < 0 and t not in MISSING]
-        if not column.is_text and unseen and len(unseen) == len(texts) and not self._has_numbers():
-            report.refuse_column(
-                f"{named}: expected texts like {', '.join(map(quoted, self.categories[:1]))}, got "
-                f"{column.kind} like {unseen[0]}"
-            )
-        other = n if self.other else -1
-        none = n + self.other if self.missing else other
-        where = [
-            k if k >= 0 else none if t in MISSING else other
-            for t, k in zip(texts, found, strict=True)
-        ]
-        if unseen and not self.other:
-            rows = int(np.isin(codes, [i for i, t in enumerate(texts) if t in {*unseen}]).sum())
-            what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)
-            report.notes.append(f"{named}: {rows:,} with {what}, not seen in training")
-        outputs = np.zeros((len(codes), len(self.is_quantity)))
-        at = np.array(where, np.intp)[codes]
-        rows_at = np.flatnonzero(at >= 0)
-        outputs[rows_at, at[rows_at]] = 1
-        return outputs
-
-    def _has_numbers(self) -> bool:
-        return bool((~np.isnan(PLAIN.numbers(self.categories))).any()) or bool(
-            {"True", "False"} & {*self.categories}
-        )
-
-
-@dataclass(frozen=True)
 class DateColumn(_Filled):
     """Dates and times, taken apart: see `fcnn.tables.dates.PERIODS`.
 
@@ -448,36 +354,22 @@ def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
     return np.asarray(seconds)
 
 
-ENCODERS: dict[str, Any] = {
-    one.kind: one for one in (NumberColumn, BooleanColumn, CategoryColumn, DateColumn)
-}
+@dataclass(frozen=True)
+class IgnoredColumn(Encoder):
+    """A column of data without names that nothing becomes of: it keeps the others' positions."""
 
+    kind: ClassVar[str] = "ignored"
 
-def from_json(value: Any) -> Any:
-    """Return the encoder that `to_json` described, checked."""
-    value = dict(value)
-    cls = ENCODERS[value.pop("kind")]
-    for key in ("stray", "categories", "parts"):
-        if key in value:
-            value[key] = tuple(described(value[key], key, str))
-    if "rule" in value:
-        value["rule"] = NumberRule.from_json(value["rule"])
-    fill = value.get("fill")
-    if fill is not None and not (type(fill) in (int, float) and np.isfinite(fill)):
-        raise ValueError(f"expected fill as a number, found {fill!r}")
-    for key in ("flag", "other", "missing"):
-        if not isinstance(value.get(key, False), bool):
-            raise ValueError(f"expected {key} as true or false, found {value[key]!r}")
-    encoder = cls(**value)
-    if not isinstance(encoder.name, str):
-        raise ValueError(f"expected a name as text, found {encoder.name!r}")
-    if isinstance(encoder, DateColumn) and not (
-        encoder.form in ("", *dates.FORMATS) and encoder.parts
-        and {*encoder.parts} <= {*dates.PERIODS}
-    ):  # fmt: skip
-        raise ValueError(f"expected a form and parts of dates, found {value!r}")
-    if isinstance(encoder, CategoryColumn) and len({*encoder.categories}) != len(
-        encoder.categories
-    ):
-        raise ValueError(f"expected different categories, found {encoder.categories!r}")
-    return encoder
+    @property
+    def outputs(self) -> list[str]:  # noqa: D102
+        return []
+
+    @property
+    def is_quantity(self) -> Array:  # noqa: D102
+        return np.zeros(0, bool)
+
+    def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
+        return "nothing"
+
+    def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
+        return np.zeros((len(column), 0))

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcnn import _validation as check
-from fcnn.tables.columns import ENCODERS, NumberColumn, Report, from_json
+from fcnn.tables.columns import NumberColumn, Report
 from fcnn.tables.conversion import as_table
+from fcnn.tables.encoders import ENCODERS, from_json
 from fcnn.tables.kinds import ColumnKind
 from fcnn.tables.numbers import PLAIN
 from fcnn.tables.table import Column, Table, TableError, described, some
@@ -27,8 +28,9 @@ class Preparation:
 
     Attributes
     ----------
-    columns : tuple of NumberColumn, BooleanColumn, CategoryColumn or DateColumn
-        Each becomes one or more numbers, in this order: `fcnn.tables.columns`.
+    columns : tuple
+        Of NumberColumn, BooleanColumn, DateColumn, CategoryColumn and OrdinalColumn. Each becomes
+        one or more numbers, in this order: `fcnn.tables.columns`, `fcnn.tables.categories`.
     left_out : tuple of (str, str)
         Columns of the training data that are not used, and why.
     mean, scale : numpy.ndarray of float64, shape (n_0,)

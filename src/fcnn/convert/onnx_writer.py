@@ -1,0 +1,109 @@
+"""ONNX models, written node by node: a network, or a model with what stands around its network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fcnn import _validation as check
+from fcnn._format import as_path, write_whole
+from fcnn.convert.onnx import OPERATORS, Nodes
+from fcnn.convert.onnx_table import Graph, write_answers, write_columns
+from fcnn.convert.steps import Layer, entry_of, imported, layers_of
+from fcnn.model import Model
+from fcnn.network import Network
+
+
+def to_onnx(
+    net: Network | Model, path: str | os.PathLike[str] | None = None, opset: int = 17
+) -> Any:
+    """Return an ONNX model that computes what a network, or a model, computes.
+
+    Parameters
+    ----------
+    net : fcnn.Network or fcnn.Model
+    path : str or path-like, optional
+        A file to write the model to; an existing one is replaced at once.
+    opset : int, default 17
+        Version of the operators, from 13 to the newest of the installed onnx package. From 20 on
+        gelu is one node, before it is written with Erf.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Of a network: one input "x" (samples, n_0) and one output "a" (samples, n_L) in its dtype,
+        with tensors W1 (n_1, n_0), b1 (n_1,), ..., WL, bL.
+
+        Of a model: an input of its name (samples, 1) for each column, of strings for categories, of
+        doubles for all else: booleans are 1 and 0, dates seconds since 1970 UTC. NaN, and for
+        categories "", is a missing cell. Columns without names that are all numbers are one input
+        "x" (samples, columns). Of classes the outputs are "label" (samples,), the class itself, and
+        "probabilities" (samples, K) in the order of `Model.classes`, or "outputs" where these are
+        no probabilities; of numbers "prediction" (samples, n_L), doubles in the target's own units.
+        An output whose name a column has gets underscores behind it.
+
+        Where the model would refuse a cell, because it fills none in or knows the category not,
+        or because a number is infinite, all numbers of that row's answer are NaN, its label is ""
+        or a number that is none of the classes (a boolean is False).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described.
+    OSError
+        If the file cannot be written.
+    """
+    model = net if isinstance(net, Model) else None
+    layers = layers_of(net if model is None else model.network)
+    onnx = imported("onnx", "onnx")
+    newest = onnx.defs.onnx_opset_version()
+    if check.as_count("opset", opset) not in range(13, newest + 1):
+        raise ValueError(f"opset: expected 13 to {newest}, got {opset}")
+    file = None if path is None else as_path(path)
+    dtype = layers[0].W.dtype
+    if model is None:
+        graph = Graph(onnx)
+        x = graph.input("x", dtype, ["samples", layers[0].W.shape[1]])
+        _write_layers(graph, layers, x, "a", opset)
+        graph.output("a", dtype, ["samples", len(layers[-1].W)])
+    else:
+        graph = Graph(onnx, [column.name for column in model.preparation.columns])
+        x = graph.node("Cast", [write_columns(graph, model.preparation)], "x", to=dtype)
+        a = _write_layers(graph, layers, x, graph.name("a"), opset)
+        write_answers(graph, model, x, a)
+    proto = graph.proto(opset)
+    if file is not None:
+        write_whole(file, proto.SerializeToString())
+    return proto
+
+
+def _write_layers(graph: Graph, layers: Sequence[Layer], a: str, last: str, opset: int) -> str:
+    """Write the layers, from the tensor of inputs to that of outputs; return its name."""
+    for l, (W, b, activation) in enumerate(layers, start=1):
+        output = last if l == len(layers) else graph.name(f"a{l}")
+        written, attributes = _written(activation, W.dtype.name, opset)
+        z = graph.name(f"z{l}") if written.nodes else output
+        parameters = [graph.constant(f"W{l}", W), graph.constant(f"b{l}", b)]
+        graph.add("Gemm", [a, *parameters], z, f"layer{l}", transB=1)
+        names = {"z": z, "a": output}
+        for key, value in written.constants.items():
+            names[key] = graph.constant(f"{activation}{l}.{key}", np.array(value, W.dtype))
+        for op, inputs, result in written.nodes:
+            given = [names.get(name, graph.name(f"{activation}{l}.{name}")) for name in inputs]
+            made = names.get(result, graph.name(f"{activation}{l}.{result}"))
+            graph.add(op, given, made, f"{made}.{op}", **attributes)
+        a = output
+    return last
+
+
+def _written(activation: str, dtype: str, opset: int) -> tuple[Nodes, dict[str, Any]]:
+    """Return the nodes of an activation, and the attributes that each of them has."""
+    operator = entry_of(OPERATORS, activation, "ONNX has no operator")
+    instead = operator.instead
+    if instead is not None and dtype in instead.dtypes and opset < instead.before:
+        return instead, {}
+    attributes = {name: valid[0] for name, valid in operator.attributes.items()}
+    return Nodes(((operator.name, ("z",), "a"),), {}), attributes

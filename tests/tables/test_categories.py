@@ -1,0 +1,96 @@
+"""Columns of categories: indicators and numbers, of known, rare, unseen and missing ones."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fcnn.tables import Preparation
+from fcnn.tables.categories import CategoryColumn, OrdinalColumn
+from fcnn.tables.columns import IgnoredColumn, NumberColumn
+
+CELLS = ["red", "blue", "pink", None, "gray"]
+
+
+def from_file(preparation):
+    described = json.loads(json.dumps(preparation.to_json()))
+    return Preparation.from_json(described, preparation.mean, preparation.scale)
+
+
+def encoded(column, cells=CELLS, notes=None):
+    width = len(column.outputs)
+    preparation = Preparation([column], np.zeros(width), np.ones(width))
+    # What a file holds is the same.
+    again = from_file(preparation)
+    assert again.columns == preparation.columns
+    return again.transform({"c": cells}, notes=notes).tolist()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows"),
+    [
+        ({}, [[0, 1], [1, 0], [0, 0], [0, 0], [0, 0]]),
+        ({"other": True}, [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]),
+        ({"missing": True}, [[0, 1, 0], [1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 0, 0]]),
+        ({"other": True, "rare": ("pink",), "unseen": "none"},
+         [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 0, 0]]),
+        ({"fill": "blue"}, [[0, 1], [1, 0], [0, 0], [1, 0], [0, 0]]),
+        ({"fill": "pink", "rare": ("pink",), "other": True, "unseen": "none"},
+         [[0, 1, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 0, 0]]),
+        # Filled with what was never seen.
+        ({"fill": "nothing", "other": True}, [[0, 1, 0], [1, 0, 0], *[[0, 0, 1]] * 3]),
+    ],
+)  # fmt: skip
+def test_indicators(fields, rows):
+    assert encoded(CategoryColumn("c", ("blue", "red"), **fields)) == rows
+
+
+def test_numbers():
+    column = OrdinalColumn("c", ("blue", "red", "gray"), (0, 1, 1), -1, 7.5)
+    notes = []
+    assert encoded(column, notes=notes) == [[1], [0], [-1], [7.5], [1]]
+    assert notes == ["column 'c': 1 with 'pink', not seen in training"]
+    filled = OrdinalColumn("c", ("blue", "red", "gray"), (0, 1, 1), -1, 7.5, "red")
+    assert encoded(filled, notes=notes)[3] == [1]
+    assert notes[-1] == "column 'c': 1 missing, filled with 'red'"
+
+
+@pytest.mark.parametrize("kind", [CategoryColumn, OrdinalColumn])
+def test_what_is_refused_is_listed_by_cell(kind):
+    fields = {"unseen": "refuse"} if kind is CategoryColumn else {"values": (0, 1)}
+    column = kind("c", ("blue", "red"), **fields)
+    assert encoded(column, ["red"])
+    with pytest.raises(ValueError, match="3 problems") as caught:
+        encoded(column)
+    assert "row 2, column 'c': 'pink'; expected one of blue, red" in str(caught.value)
+    assert "row 3, column 'c': an empty cell; expected one of blue, red" in str(caught.value)
+    with pytest.raises(ValueError, match="expected texts like 'blue', got numbers like 3"):
+        encoded(column, [3, 4])
+
+
+def test_a_column_that_is_ignored_keeps_the_positions_of_the_others():
+    columns = [NumberColumn(""), IgnoredColumn(""), NumberColumn("")]
+    preparation = Preparation(columns, [0, 1], [1, 2], is_named=False)
+    again = from_file(preparation)
+    assert again.transform([[5.0, 6.0, 7.0]]).tolist() == [[5, 3]]
+    assert again.transform(np.array([[5.0, np.nan, 7.0]])).tolist() == [[5, 3]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "ordinal", "categories": ["a", "b"], "values": [1]},
+        {"kind": "ordinal", "categories": ["a"], "values": ["1"]},
+        {"kind": "ordinal", "categories": ["a"], "values": [1], "unseen": "none"},
+        {"kind": "ordinal", "categories": ["a", "a"], "values": [1, 2]},
+        {"kind": "ordinal", "categories": ["a"], "values": [1], "fill": 1},
+        {"kind": "category", "categories": ["a"], "unseen": "ignore"},
+        {"kind": "category", "categories": ["a"], "rare": ["a"]},
+        {"kind": "category", "categories": ["a"], "rare": [1]},
+        {"kind": "category", "categories": ["a"], "fill": 0},
+    ],
+)
+def test_columns_of_a_file_that_are_refused(wrong):
+    described = {"named": True, "left_out": [], "columns": [{"name": "c", **wrong}]}
+    with pytest.raises(ValueError, match="expected"):
+        Preparation.from_json(described, np.zeros(1), np.ones(1))
