@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn.history import TrainingRecord
 from fcnn.metrics import ClassScores, NumberScores
 from fcnn.network import Network
 from fcnn.tables import Preparation, Table, TableError, Target, as_table
@@ -34,12 +35,15 @@ class Model:
         From the columns of a table to the network's inputs.
     target : fcnn.tables.Target
         From the network's outputs to classes, or to numbers in their own units.
+    training : fcnn.history.TrainingRecord, optional
+        How it came to be, for `fcnn.report`.
 
     Attributes
     ----------
     network : fcnn.Network
     preparation : fcnn.tables.Preparation
     target : fcnn.tables.Target
+    training : fcnn.history.TrainingRecord or None
 
     Raises
     ------
@@ -58,17 +62,26 @@ class Model:
     array(['a'], dtype='<U1')
     """
 
-    def __init__(self, network: Network, preparation: Preparation, target: Target) -> None:
+    def __init__(
+        self,
+        network: Network,
+        preparation: Preparation,
+        target: Target,
+        training: TrainingRecord | None = None,
+    ) -> None:
         for name, value, kind in (
             ("network", network, Network), ("preparation", preparation, Preparation),
             ("target", target, Target),
         ):  # fmt: skip
             if not isinstance(value, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+        if training is not None and not isinstance(training, TrainingRecord):
+            raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
         _format.check_model(network.sizes, preparation, target)
         self.network = network
         self.preparation = preparation
         self.target = target
+        self.training = training
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -225,11 +238,7 @@ class Model:
             If a target is missing, or none of the classes.
         """
         table = as_table(data)
-        values = self._targets_of(table) if y is None else self.target.encode(y)
-        if len(values) != table.rows:
-            raise ValueError(
-                f"y: expected {table.rows:,} values, one for each row, got {len(values):,}"
-            )
+        values = self.target_values(table, y)
         X = self.prepare(table)
         loss = None
         if self.classes:
@@ -260,6 +269,15 @@ class Model:
             most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss
         )
 
+    def target_values(self, table: Table, y: Any = None) -> Array:
+        """Return the targets of a table's rows, as `Target.encode` does; y as in `evaluate`."""
+        values = self._targets_of(table) if y is None else self.target.encode(y)
+        if len(values) != table.rows:
+            raise ValueError(
+                f"y: expected {table.rows:,} values, one for each row, got {len(values):,}"
+            )
+        return values
+
     def _targets_of(self, table: Table) -> Array:
         absent = [name for name in self.targets if name not in table]
         if absent or not self.targets:
@@ -281,7 +299,7 @@ class Model:
         OSError
             If the file cannot be written.
         """
-        _format.save_model(self.network, path, self.preparation, self.target)
+        _format.save_model(self.network, path, self.preparation, self.target, self.training)
 
     def __repr__(self) -> str:
         return f"Model({self._predicts()} from {self._reads()}; {self._shape()})"
