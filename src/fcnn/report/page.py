@@ -35,6 +35,7 @@ th, td { padding: 0.28rem 0.7rem; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); overflow-wrap: normal; }
 tbody th { font-weight: 500; overflow-wrap: anywhere; min-width: 7rem; max-width: 22rem; }
 thead th { background: var(--band); vertical-align: bottom; }
+thead th.number { white-space: normal; min-width: 5rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .text { overflow-wrap: anywhere; min-width: 11rem; }
 figure { margin: 0.8rem 0; }

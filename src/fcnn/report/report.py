@@ -452,15 +452,8 @@ def write_report(
 def _with_targets(model: Model, given: Table, notes: list[str]) -> Table:
     """Return the rows of a table that have a target."""
     names = [name for name in model.targets if name in given]
-    empty = np.zeros(given.rows, bool)
-    for name in names:
-        column = given[name]
-        if model.classes and column.is_text:  # "NA" may be a class
-            empty |= column.values == ""
-            if column.missing is not None:
-                empty |= column.missing
-        else:
-            empty |= column.is_missing()
+    known = [model.target.has_value(given[name]) for name in names]
+    empty = ~np.all(known, axis=0) if known else np.zeros(given.rows, bool)
     if not empty.any():
         return given
     if empty.all():
