@@ -1,4 +1,4 @@
-"""The command line: ``fcnn train``, ``predict``, ``report``, ``inspect``, ``bench``: ``fcnn --help``.
+"""The command line: ``fcnn train``, ``predict``, ``report`` and so on; see ``fcnn --help``.
 
 A refusal is one line on stderr and exit code 2; 1 says that training diverged, 130 that it was
 interrupted.

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-import textwrap
 import unicodedata
 from collections.abc import Sequence
 from typing import IO, Any
@@ -16,6 +15,7 @@ from fcnn.tables.target import class_text
 _INDENT = 11  # of what `fcnn train` says, beyond the word that it begins with
 _MOST_CLASSES = 20
 _LEAST_WIDTH = 40
+_LEAST_NAME = 12
 
 _BOLD, _YELLOW, _OFF = "\x1b[1m", "\x1b[33m", "\x1b[0m"
 
@@ -56,25 +56,25 @@ def results(
     color : bool, default False
         Emphasize with the codes of terminals.
     short : bool, default False
-        Without the table of classes.
+        The first line and the warnings alone.
     """
     width = max(width, _LEAST_WIDTH)
     if isinstance(scores, ClassScores):
-        texts, table = _of_classes(scores, width, short)
+        texts, table = _of_classes(scores, width)
     else:
         texts, table = _of_numbers(scores, width)
     lines = []
-    for k, text in enumerate(texts):
+    for k, text in enumerate(texts[:1] if short else texts):
         lines += _wrapped(label if k == 0 else "", text, width)
-    for k, row in enumerate(table):
-        lines.append(" " * _INDENT + (f"{_BOLD}{row}{_OFF}" if color and k == 0 else row))
+    for k, row in enumerate(() if short else table):
+        lines.append(f"{_BOLD}{row}{_OFF}" if color and k == 0 else row)
     for text in scores.warnings:
         told = _wrapped("warning", text, width)
         lines += [f"{_YELLOW}{line}{_OFF}" for line in told] if color else told
     return lines
 
 
-def _of_classes(scores: ClassScores, width: int, short: bool) -> tuple[list[str], list[str]]:
+def _of_classes(scores: ClassScores, width: int) -> tuple[list[str], list[str]]:
     names = [class_text(value) for value in scores.classes]
     trivial = _cut(repr(names[scores.baseline]), 30)
     texts = [
@@ -84,8 +84,6 @@ def _of_classes(scores: ClassScores, width: int, short: bool) -> tuple[list[str]
     ]
     if scores.roc_auc is not None and np.isfinite(scores.roc_auc):
         texts[1] += f", ROC AUC {scores.roc_auc:.4f}"
-    if short:
-        return texts, []
     precision, recall, f1, support = precision_recall_f1(scores.confusion_matrix)
     shown = np.arange(len(names))
     if len(names) > _MOST_CLASSES:  # the worst, those without a row last
@@ -95,9 +93,10 @@ def _of_classes(scores: ClassScores, width: int, short: bool) -> tuple[list[str]
         (names[k], *(_share(column[k]) for column in (precision, recall, f1)), f"{support[k]:,}")
         for k in shown
     ]
-    table = _table([("class", "precision", "recall", "F1", "rows"), *rows], width - _INDENT)
+    table = _table([("class", "precision", "recall", "F1", "rows"), *rows], width)
     if len(shown) < len(names):
-        table.append(f"the {len(shown)} of {len(names):,} classes with the lowest recall")
+        more = f"the {len(shown)} of {len(names):,} classes with the lowest recall"
+        table += _wrapped("", more, width)
     return texts, table
 
 
@@ -120,7 +119,7 @@ def _of_numbers(scores: NumberScores, width: int) -> tuple[list[str], list[str]]
         for k, name in enumerate(names)
     ]
     heads = ("target", "r2", "rmse", "of mean", "mae", "of mean")
-    return texts, _table([heads, *rows], width - _INDENT)
+    return texts, _table([heads, *rows], width)
 
 
 def _share(value: float) -> str:
@@ -128,21 +127,30 @@ def _share(value: float) -> str:
 
 
 def _wrapped(label: str, text: str, width: int) -> list[str]:
-    lines = textwrap.wrap(text, width - _INDENT, break_on_hyphens=False)
-    starts = [f"{label:{_INDENT}}"] + [" " * _INDENT] * (len(lines) - 1)
-    return [start + line for start, line in zip(starts, lines, strict=True)]
+    """Return a text in lines of a width, which counts columns, not letters."""
+    lines = [f"{label:{_INDENT}}"]
+    room = width - _INDENT
+    for word in text.split():
+        word = _cut(word, room)
+        if columns_of(lines[-1]) + columns_of(word) > width:
+            lines[-1] = lines[-1].rstrip()
+            lines.append(" " * _INDENT)
+        lines[-1] += f"{word} "
+    return [line.rstrip() for line in lines]
 
 
 def _table(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     """Return rows as lines: the first column to the left, as wide as there is room for it."""
     numbers = [max(len(row[j]) for row in rows) for j in range(1, len(rows[0]))]
-    room = max(width - sum(numbers) - 2 * len(numbers), 5)
+    room = width - sum(numbers) - 2 * len(numbers)
+    indent = _INDENT if room - _INDENT >= _LEAST_NAME else 2
+    room = max(room - indent, 5)
     wide = min(max(columns_of(row[0]) for row in rows), room)
     made = []
     for first, *rest in rows:
         name = _cut(first, wide)
         cells = [cell.rjust(n) for cell, n in zip(rest, numbers, strict=True)]
-        made.append("  ".join([name + " " * (wide - columns_of(name)), *cells]))
+        made.append(" " * indent + "  ".join([name + " " * (wide - columns_of(name)), *cells]))
     return made
 
 

@@ -67,12 +67,12 @@ def plot_importance(
     picture = Picture(ax, path)
     # Of equal ones the first column first; what is not finite last.
     shown = np.argsort(np.where(np.isfinite(values), -values, np.inf), kind="stable")[:most]
-    (panel,) = picture.open(5.6, 1.0 + 0.24 * len(shown))
+    (panel,) = picture.open(5, 1.0 + 0.24 * len(shown))
     panel.barh(
         range(len(shown)), np.nan_to_num(values[shown]), xerr=np.nan_to_num(spread[shown]),
         color="#0072B2", ecolor="#D55E00", error_kw={"linewidth": 1.5}, height=0.7,
     )  # fmt: skip
-    labels = [shortened_inside(texts[j], 32) for j in shown]
+    labels = [shortened_inside(texts[j], 28) for j in shown]
     panel.set_yticks(range(len(shown)), labels, parse_math=False)
     panel.tick_params(axis="y", length=0, labelsize=9)
     panel.tick_params(axis="x", labelsize=9)
