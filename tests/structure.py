@@ -27,7 +27,9 @@ LAYERS = {
     "training": ("training",),
     "network": ("network",),
     "public names": ("fcnn",),  # __init__.py
-    "around the network": ("files", "model", "datasets", "convert", "plot", "sklearn", "bench"),
+    "around the network": (
+        "files", "model", "datasets", "convert", "plot", "report", "sklearn", "bench",
+    ),
     "commands": ("cli", "__main__"),
 }  # fmt: skip
 

@@ -651,6 +651,57 @@ def test_refused_kind_of_network():
         plot.plot_network(None, [1], 0)
 
 
+# --- Predictions and importance -------------------------------------------------------------------
+
+
+def test_predictions_are_points_around_a_line():
+    y, predicted = np.array([3.0, 1.0, 2.0]), np.array([2.5, 1.5, 2.0])
+    figure = plot.plot_predictions(y, predicted, name="price")
+    (panel,) = figure.axes
+    line, points = panel.get_lines()
+    assert sorted(zip(*points.get_data(), strict=True)) == [(1, 1.5), (2, 2), (3, 2.5)]
+    np.testing.assert_array_equal(*line.get_data())
+    assert panel.get_xlim() == panel.get_ylim() == (0.92, 3.08)
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("true price", "predicted price")
+    many = np.arange(5000.0)[::-1]
+    (panel,) = plot.plot_predictions(many, many + 1, max_points=100).axes
+    x, _ = panel.get_lines()[1].get_data()
+    assert (len(x), x.min(), x.max()) == (100, 0, 4999)
+    assert panel.get_title() == "100 of 5,000 samples"
+    plot.plot_predictions([5, 5], [5, 5]).canvas.draw()  # no span
+
+
+def test_importance_has_the_most_important_first():
+    names = ["a $x$", "a long name of a column that ends with 1", "c"]
+    figure = plot.plot_importance(names, [-0.1, 0.5, 0.2], [0, 0.05, 0.1], label="loss")
+    (panel,) = figure.axes
+    figure.canvas.draw()
+    assert [bar.get_width() for bar in panel.patches] == [0.5, 0.2, -0.1]
+    shown = [label.get_text() for label in panel.get_yticklabels()]
+    assert shown == ["a long name of a c\u2026ds with 1", "c", "a $x$"]
+    assert panel.get_ylim()[0] > panel.get_ylim()[1]  # the first on top
+    (panel,) = plot.plot_importance([str(j) for j in range(50)], np.arange(50), most=4).axes
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["49", "48", "47", "46"]
+    assert panel.get_title() == "the first 4 of 50 columns"
+
+
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: plot.plot_predictions([1, 2], [1]), ValueError, "one for each of the 2 samples"),
+        (lambda: plot.plot_predictions([[1]], [1]), ValueError, r"y: expected shape .* \(1, 1\)"),
+        (lambda: plot.plot_predictions([1], [np.nan]), ValueError, "predictions: .*nan"),
+        (lambda: plot.plot_predictions(["a"], [1]), TypeError, "y: "),
+        (lambda: plot.plot_importance(["a"], [1, 2]), ValueError, "importance: .* 1 names"),
+        (lambda: plot.plot_importance(["a"], [1], [1, 2]), ValueError, "deviation: "),
+        (lambda: plot.plot_importance([], []), ValueError, "importance: "),
+    ],
+)
+def test_refused_predictions_and_importance(draw, error, message):
+    with pytest.raises(error, match=message):
+        draw()
+
+
 # --- All of them ----------------------------------------------------------------------------------
 
 PICTURES = {
@@ -660,6 +711,8 @@ PICTURES = {
     "network": lambda **options: plot.plot_network(
         fcnn.Network((2, 3, 2)), [1, 2], 0, **options
     ),
+    "importance": lambda **options: plot.plot_importance(["a", "b"], [0.1, 0.4], **options),
+    "predictions": lambda **options: plot.plot_predictions([1, 2, 4], [1, 3, 3], **options),
 }  # fmt: skip
 
 

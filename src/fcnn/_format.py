@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._views import layer_views
+from fcnn.history import TrainingRecord
 from fcnn.tables import Preparation, Target
 from fcnn.tables.table import described as json_list
 from fcnn.tables.target import classes_of
@@ -45,6 +46,7 @@ class Stored(NamedTuple):
     parameters: NDArray[Any]  # in the order of fcnn.Network.parameters
     preparation: Preparation | None  # of a Model, like the target
     target: Target | None
+    training: TrainingRecord | None
 
 
 # --- Writing -------------------------------------------------------------------------------------
@@ -55,9 +57,10 @@ def save_model(
     path: str | os.PathLike[str],
     preparation: Preparation | None = None,
     target: Target | None = None,
+    training: TrainingRecord | None = None,
 ) -> None:
     """Write a network, or a model, to a file: see `fcnn.Network.save` and `fcnn.Model.save`."""
-    _write(as_path(path), *_described(network, preparation, target))
+    _write(as_path(path), *_described(network, preparation, target, training))
 
 
 def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -99,7 +102,10 @@ def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
 
 
 def _described(
-    network: Any, preparation: Preparation | None = None, target: Target | None = None
+    network: Any,
+    preparation: Preparation | None = None,
+    target: Target | None = None,
+    training: TrainingRecord | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the tensors and the metadata of a file."""
     tensors: dict[str, Any] = {}
@@ -116,6 +122,8 @@ def _described(
     if preparation is not None and target is not None:
         description["format"] = 2
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
+        if training is not None:
+            description["model"]["training"] = training.to_json()
         tensors["mean"], tensors["scale"] = preparation.mean, preparation.scale
         if target.mean is not None and target.scale is not None:
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
@@ -266,11 +274,14 @@ def _read(file: Any, path: str) -> Stored:
             if tensor.dtype != wanted:
                 raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
         preparation, target = _around(description, tensors, sizes)
+        training = None
+        if description["format"] == 2 and "training" in description["model"]:
+            training = TrainingRecord.from_json(description["model"]["training"])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
     return Stored(
         sizes, activations, description["loss"], dtype, _parameters(tensors, sizes, dtype),
-        preparation, target,
+        preparation, target, training,
     )  # fmt: skip
 
 

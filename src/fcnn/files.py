@@ -35,7 +35,7 @@ def load(path: str | os.PathLike[str]) -> Network | Model:
     network.parameters = stored.parameters
     if stored.preparation is None or stored.target is None:
         return network
-    return Model(network, stored.preparation, stored.target)
+    return Model(network, stored.preparation, stored.target, stored.training)
 
 
 def load_network(path: str) -> Network:

@@ -208,3 +208,59 @@ class Monitor:
         best = state["best"]
         self.best = None if best is None else check.as_number("best", best)
         self.best_epoch, self.waited = int(state["best_epoch"]), int(state["waited"])
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """How a model came to be: what its file keeps of its training.
+
+    Attributes
+    ----------
+    history : History
+    command : str
+        The command that was given; empty in a program.
+    data : str
+        Name of the data.
+    date : str
+        When it ended, as ISO 8601 has it.
+    parts : dict of str to int
+        How many rows trained, validated and tested it: "training", "validation", "test".
+    """
+
+    history: History = field(default_factory=History)
+    command: str = ""
+    data: str = ""
+    date: str = ""
+    parts: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON has it, the curves to six digits."""
+        curves = {
+            name: [float(f"{value:.6g}") for value in curve]
+            for name, curve in self.history.to_dict().items()
+        }
+        return {
+            "history": {**curves, "score_name": self.history.score_name},
+            "command": self.command,
+            "data": self.data,
+            "date": self.date,
+            "parts": dict(self.parts),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> TrainingRecord:
+        """Return the record of `to_json`, checked."""
+        curves = dict(value["history"])
+        history = History(score_name=curves.pop("score_name"))
+        for name, curve in curves.items():
+            known = isinstance(getattr(history, name, None), list)
+            if not known or not all(type(number) in (int, float) for number in curve):
+                raise ValueError(f"expected curves of a training, found {name!r}")
+            setattr(history, name, [float(number) for number in curve])
+        command, data, date = texts = [value[name] for name in ("command", "data", "date")]
+        parts = dict(value["parts"])
+        if not all(isinstance(text, str) for text in (*texts, history.score_name, *parts)):
+            raise ValueError("expected command, data and date of the training as texts")
+        if not all(type(count) is int for count in parts.values()):
+            raise ValueError(f"expected numbers of rows, found {parts!r}")
+        return cls(history, command, data, date, parts)

@@ -1,11 +1,18 @@
-"""Scores of predictions."""
+"""Scores of predictions: of a training, of classes, of numbers.
 
+Answers come first and targets second, as in PyTorch's losses. Classes are labels 0, 1, ..., K - 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn._validation import TARGETS
+from fcnn._validation import TARGETS, listed
 
 Array = NDArray[Any]
 
@@ -56,3 +63,357 @@ def score(
         return "accuracy", accuracy(outputs, y, sample_weight)
     assert targets in ("numbers", "counts"), targets
     return "r2", r2(outputs, y, sample_weight)
+
+
+# --- Classes -------------------------------------------------------------------------------------
+
+
+def confusion_matrix(
+    predictions: Array, y: Array, n_classes: int | None = None
+) -> NDArray[np.int64]:
+    """Return how many samples of each class were taken for which: C[k, j] of class k for class j.
+
+    Parameters
+    ----------
+    predictions, y : numpy.ndarray of integers, shape (s,)
+        Predicted and true labels, from 0 on.
+    n_classes : int, optional
+        K; None takes the largest label + 1.
+
+    Returns
+    -------
+    numpy.ndarray of int64, shape (K, K)
+        Its sum is s, its trace the number of right answers.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or a label is not one of 0 to K - 1.
+    """
+    if predictions.shape != y.shape or y.ndim != 1:
+        raise ValueError(
+            "predictions: expected a label for each of y, shape (samples,), got "
+            f"{predictions.shape} for {y.shape}"
+        )
+    least = min((int(part.min()) for part in (predictions, y) if part.size), default=0)
+    most = max((int(part.max()) for part in (predictions, y) if part.size), default=-1)
+    n = most + 1 if n_classes is None else n_classes
+    if least < 0 or most >= n:
+        wrong = least if least < 0 else most
+        raise ValueError(f"expected labels from 0 to {n - 1}, got {wrong}")
+    flat = np.bincount(y.astype(np.int64) * n + predictions, minlength=n * n)
+    return flat.reshape(n, n).astype(np.int64)
+
+
+def precision_recall_f1(
+    confusion: Array,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Return precision, recall, F1 and support of each class, shape (K,) each.
+
+    With C the confusion matrix: precision C_kk / sum_j C_jk, the share of the answers k that are
+    right; recall C_kk / sum_j C_kj, the share of class k that is found; F1 their harmonic mean,
+    2 C_kk / (sum_j C_jk + sum_j C_kj); support sum_j C_kj, the samples of class k. NaN where the
+    divisor is 0: of a class that is never answered, or has no sample (scikit-learn's
+    ``zero_division=nan``).
+    """
+    right = confusion.diagonal().astype(np.float64)
+    answered, support = confusion.sum(axis=0), confusion.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        return right / answered, right / support, 2 * right / (answered + support), support
+
+
+def balanced_accuracy(confusion: Array) -> float:
+    """Return the mean recall of the classes that have samples.
+
+    1 / their number is what always answering the same class scores, and what guessing does.
+    """
+    support = confusion.sum(axis=1)
+    present = support > 0
+    if not present.any():
+        return float("nan")
+    return float(np.mean(confusion.diagonal()[present] / support[present]))
+
+
+def roc_auc(scores: Array, y: Array) -> float:
+    """Return the area under the ROC curve of two classes.
+
+    It is the probability that a random sample of class 1 has a higher score than one of class 0;
+    equal scores count one half (the statistic of Mann and Whitney over n_1 n_0).
+
+    Parameters
+    ----------
+    scores : numpy.ndarray, shape (s,)
+        The higher, the more class 1: its probabilities, or any increasing function of them.
+    y : numpy.ndarray, shape (s,)
+        0 or 1.
+
+    Returns
+    -------
+    float
+        NaN if one of the classes has no sample, or a score is NaN.
+    """
+    positive = np.asarray(y, dtype=bool)
+    n_1 = int(np.count_nonzero(positive))
+    n_0 = len(positive) - n_1
+    if not n_0 or not n_1 or np.isnan(scores).any():
+        return float("nan")
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2  # equal scores share the mean of their ranks
+    above = ranks[place[positive]].sum() - n_1 * (n_1 + 1) / 2
+    return float(above / (n_0 * n_1))
+
+
+@dataclass(frozen=True, eq=False)
+class ClassScores:
+    """Scores of classes, all from the confusion matrix but `loss` and `roc_auc`.
+
+    Attributes
+    ----------
+    classes : tuple
+        What the labels stand for.
+    confusion_matrix : numpy.ndarray of int64, shape (K, K)
+        Row: true class; column: answer.
+    baseline : int
+        Label of the trivial answer, the most frequent class.
+    loss : float or None
+        Mean loss of the network.
+    roc_auc : float or None
+        Of two classes whose outputs are known.
+    """
+
+    classes: tuple[Any, ...]
+    confusion_matrix: NDArray[np.int64]
+    baseline: int
+    loss: float | None = None
+    roc_auc: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        predictions: Array,
+        y: Array,
+        classes: Sequence[Any],
+        *,
+        probabilities: Array | None = None,
+        loss: float | None = None,
+        baseline: int | None = None,
+    ) -> ClassScores:
+        """Return the scores of labels.
+
+        Parameters
+        ----------
+        predictions, y : numpy.ndarray of integers, shape (s,)
+        classes : sequence, length K
+        probabilities : numpy.ndarray, shape (s,), optional
+            Of class 1 where there are two, for `roc_auc`.
+        loss : float, optional
+        baseline : int, optional
+            Label of the trivial answer; None takes the most frequent of y.
+        """
+        confusion = confusion_matrix(predictions, y, len(classes))
+        if baseline is None:
+            baseline = int(confusion.sum(axis=1).argmax())
+        auc = None
+        if probabilities is not None and len(classes) == 2:
+            auc = roc_auc(probabilities, y)
+        return cls(tuple(classes), confusion, baseline, loss, auc)
+
+    @property
+    def rows(self) -> int:
+        """How many samples there are."""
+        return int(self.confusion_matrix.sum())
+
+    @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return int(self.confusion_matrix.trace())
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers."""
+        return self.right / self.rows
+
+    @property
+    def balanced_accuracy(self) -> float:
+        """The mean recall of the classes that have samples."""
+        return balanced_accuracy(self.confusion_matrix)
+
+    @property
+    def baseline_accuracy(self) -> float:
+        """The accuracy of always answering `baseline`."""
+        return int(self.confusion_matrix[self.baseline].sum()) / self.rows
+
+    @property
+    def baseline_balanced_accuracy(self) -> float:
+        """The balanced accuracy of always answering `baseline`."""
+        support = self.confusion_matrix.sum(axis=1)
+        return float(support[self.baseline] > 0) / int(np.count_nonzero(support))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should keep a reader from trusting the accuracy; empty if nothing does."""
+        confusion, names = self.confusion_matrix, [repr(value) for value in self.classes]
+        present = np.flatnonzero(confusion.sum(axis=1))
+        if len(present) == 1:
+            return (f"all rows are {names[present[0]]}: the scores do not tell a good model",)
+        trivial = f"always answering {names[self.baseline]}"
+        answered = np.flatnonzero(confusion.sum(axis=0))
+        found = []
+        if self.accuracy <= self.baseline_accuracy:
+            text = (
+                f"the network is no better than {trivial}: accuracy {self.accuracy:.4g}, that has "
+                f"{self.baseline_accuracy:.4g}"
+            )
+            if self.balanced_accuracy > self.baseline_balanced_accuracy:
+                text += (
+                    f"; its balanced accuracy is, {self.balanced_accuracy:.4g} to "
+                    f"{self.baseline_balanced_accuracy:.4g}"
+                )
+            found.append(text)
+        elif self.balanced_accuracy <= 1 / len(present):
+            found.append(
+                f"the network is no better than {trivial} when classes count alike: balanced "
+                f"accuracy {self.balanced_accuracy:.4g}"
+            )
+        never = [names[k] for k in present if k not in answered]
+        if len(answered) == 1:
+            found.append(f"it answers {names[answered[0]]} for every row")
+        elif never:
+            more = f" and {len(never) - 5:,} more" if len(never) > 5 else ""
+            found.append(
+                f"it never answers {listed(never[:5])}{more}, which occur{'s' * (len(never) == 1)}"
+            )
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all scores as numbers, lists and dicts: what `fcnn.Model.evaluate` returns."""
+        scores: dict[str, Any] = {} if self.loss is None else {"loss": self.loss}
+        scores.update(accuracy=self.accuracy, balanced_accuracy=self.balanced_accuracy)
+        if self.roc_auc is not None:
+            scores["roc_auc"] = self.roc_auc
+        columns = [column.tolist() for column in precision_recall_f1(self.confusion_matrix)]
+        names = "precision", "recall", "f1", "support"
+        return {
+            **scores,
+            "baseline": {
+                "answer": self.classes[self.baseline],
+                "accuracy": self.baseline_accuracy,
+                "balanced_accuracy": self.baseline_balanced_accuracy,
+            },
+            "per_class": {
+                value: dict(zip(names, row, strict=True))
+                for value, *row in zip(self.classes, *columns, strict=True)
+            },
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "warnings": list(self.warnings),
+        }
+
+
+# --- Numbers -------------------------------------------------------------------------------------
+
+
+def rmse(outputs: Array, y: Array) -> NDArray[np.float64]:
+    """Return the root mean square error of each output, sqrt(mean((outputs - y)^2)), shape (n,)."""
+    error = np.asarray(outputs, np.float64) - y
+    return np.asarray(np.sqrt(np.mean(error**2, axis=0)))
+
+
+def mae(outputs: Array, y: Array) -> NDArray[np.float64]:
+    """Return the mean absolute error of each output, mean(|outputs - y|), shape (n,)."""
+    return np.asarray(np.mean(np.abs(np.asarray(outputs, np.float64) - y), axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class NumberScores:
+    """Scores of numbers in their own units, for each of n outputs.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the outputs; empty if they have none.
+    rows : int
+    r2, rmse, mae : numpy.ndarray of float64, shape (n,)
+        See `fcnn.metrics.r2`, `rmse` and `mae`.
+    baseline : numpy.ndarray of float64, shape (n,)
+        The trivial answers: the means.
+    baseline_r2, baseline_rmse, baseline_mae : numpy.ndarray of float64, shape (n,)
+        Their scores.
+    """
+
+    names: tuple[str, ...]
+    rows: int
+    r2: NDArray[np.float64]
+    rmse: NDArray[np.float64]
+    mae: NDArray[np.float64]
+    baseline: NDArray[np.float64]
+    baseline_r2: NDArray[np.float64]
+    baseline_rmse: NDArray[np.float64]
+    baseline_mae: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, outputs: Array, y: Array, names: Sequence[str] = (), baseline: Array | None = None
+    ) -> NumberScores:
+        """Return the scores of numbers.
+
+        Parameters
+        ----------
+        outputs, y : numpy.ndarray, shape (s, n)
+        names : sequence of str, optional
+        baseline : numpy.ndarray, shape (n,), optional
+            The trivial answers; None takes the means of y.
+        """
+        y = np.asarray(y, np.float64)
+        means = y.mean(axis=0) if baseline is None else np.asarray(baseline, np.float64)
+        trivial = np.broadcast_to(means, y.shape)
+        answers = np.asarray(outputs, np.float64)
+        each = range(y.shape[1])
+        # The mean of equal numbers can miss them by a rounding error: its r2 is 0, not computed.
+        of_trivial = [0.0 if baseline is None else r2(trivial[:, [k]], y[:, [k]]) for k in each]
+        return cls(
+            tuple(names), len(y),
+            np.array([r2(answers[:, [k]], y[:, [k]]) for k in each]), rmse(answers, y),
+            mae(answers, y),
+            means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
+        )  # fmt: skip
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should keep a reader from trusting the answers; empty if nothing does."""
+        found = []
+        for k, error in enumerate(self.rmse):
+            of = f"{self.names[k]!r}: " if len(self.names) > 1 else ""
+            if self.baseline_rmse[k] <= 1e-12 * abs(self.baseline[k]):
+                found.append(
+                    f"{of}all targets are {self.baseline[k]:.6g}: the scores do not tell a good "
+                    "model"
+                )
+            elif not error < self.baseline_rmse[k]:
+                found.append(
+                    f"{of}the network is no better than always answering the mean, "
+                    f"{self.baseline[k]:.6g}: r2 {self.r2[k]:.4g}, root mean square error "
+                    f"{error:.4g}, that has {self.baseline_rmse[k]:.4g}"
+                )
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all scores: what `fcnn.Model.evaluate` returns.
+
+        r2 is the mean over the outputs, the others are lists of several outputs.
+        """
+
+        def plain(values: Array) -> Any:
+            return values.tolist() if len(values) > 1 else float(values[0])
+
+        return {
+            "r2": float(self.r2.mean()),
+            "rmse": plain(self.rmse),
+            "mae": plain(self.mae),
+            "baseline": {
+                "answer": plain(self.baseline),
+                "r2": float(self.baseline_r2.mean()),
+                "rmse": plain(self.baseline_rmse),
+                "mae": plain(self.baseline_mae),
+            },
+            "warnings": list(self.warnings),
+        }

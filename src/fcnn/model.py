@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
-from fcnn.metrics import r2
+from fcnn.history import TrainingRecord
+from fcnn.metrics import ClassScores, NumberScores
 from fcnn.network import Network
 from fcnn.tables import Preparation, Table, TableError, Target, as_table
 from fcnn.tables.target import most_probable
@@ -34,12 +35,15 @@ class Model:
         From the columns of a table to the network's inputs.
     target : fcnn.tables.Target
         From the network's outputs to classes, or to numbers in their own units.
+    training : fcnn.history.TrainingRecord, optional
+        How it came to be, for `fcnn.report`.
 
     Attributes
     ----------
     network : fcnn.Network
     preparation : fcnn.tables.Preparation
     target : fcnn.tables.Target
+    training : fcnn.history.TrainingRecord or None
 
     Raises
     ------
@@ -58,17 +62,26 @@ class Model:
     array(['a'], dtype='<U1')
     """
 
-    def __init__(self, network: Network, preparation: Preparation, target: Target) -> None:
+    def __init__(
+        self,
+        network: Network,
+        preparation: Preparation,
+        target: Target,
+        training: TrainingRecord | None = None,
+    ) -> None:
         for name, value, kind in (
             ("network", network, Network), ("preparation", preparation, Preparation),
             ("target", target, Target),
         ):  # fmt: skip
             if not isinstance(value, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+        if training is not None and not isinstance(training, TrainingRecord):
+            raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
         _format.check_model(network.sizes, preparation, target)
         self.network = network
         self.preparation = preparation
         self.target = target
+        self.training = training
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -209,9 +222,15 @@ class Model:
         Returns
         -------
         dict
-            Of classes ``loss`` and ``accuracy``; of numbers ``r2`` (averaged over several), and in
-            their own units ``rmse``, the root mean square error, and ``mae``, the mean absolute
-            error: lists of several.
+            Of classes ``loss``, ``accuracy``, ``balanced_accuracy`` (the mean recall of the
+            classes), of two ``roc_auc``; ``per_class``: of each class a dict of ``precision``,
+            ``recall``, ``f1`` and ``support``, NaN where it is never answered or has no row; and
+            ``confusion_matrix``, a list for each true class with a count for each answer.
+            Of numbers ``r2`` (averaged over several), and in their own units ``rmse``, the root
+            mean square error, and ``mae``, the mean absolute error: lists of several.
+            Of both ``baseline``: the scores of the trivial ``answer``, the most frequent class or
+            the mean; and ``warnings``, a list of texts: that the network is no better than it.
+            `fcnn.metrics` has the definitions.
 
         Raises
         ------
@@ -219,18 +238,45 @@ class Model:
             If a target is missing, or none of the classes.
         """
         table = as_table(data)
+        values = self.target_values(table, y)
+        X = self.prepare(table)
+        loss = None
+        if self.classes:
+            loss = float(self.network.evaluate(X, self.scaled(values))["loss"])
+        return self.scores(self.network.predict(X), values, loss).to_dict()
+
+    def scores(
+        self, outputs: Array, values: Array, loss: float | None = None
+    ) -> ClassScores | NumberScores:
+        """Return the scores of outputs, as `evaluate` does, as attributes.
+
+        Parameters
+        ----------
+        outputs : numpy.ndarray, shape (s, n_L)
+            Of the network, as `outputs` returns them.
+        values : numpy.ndarray
+            Labels, shape (s,), or numbers in their own units, shape (s, n_L): see `Target.encode`.
+        loss : float, optional
+            The mean loss, to be among the scores of classes.
+        """
+        if not self.classes:
+            answers = self.target.decode(outputs).reshape(values.shape)
+            return NumberScores.of(answers, values, self.targets)
+        of_the_second = outputs[:, -1]
+        if outputs.shape[1] == 2 and self.network.activations[-1] != "softmax":
+            of_the_second = outputs[:, 1] - outputs[:, 0]  # where it is positive it is the answer
+        return ClassScores.of(
+            most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss
+        )
+
+    def target_values(self, table: Table, y: Any = None) -> Array:
+        """Return the targets of a table's rows, as `Target.encode` does; y as in `evaluate`."""
         values = self._targets_of(table) if y is None else self.target.encode(y)
         if len(values) != table.rows:
             raise ValueError(
                 f"y: expected {table.rows:,} values, one for each row, got {len(values):,}"
             )
-        X = self.prepare(table)
-        if self.classes:
-            right = most_probable(self.network.predict(X)) == values
-            loss = self.network.evaluate(X, self.scaled(values))["loss"]
-            return {"loss": loss, "accuracy": int(np.count_nonzero(right)) / len(right)}
-        answers = self.target.decode(self.network.predict(X)).reshape(values.shape)
-        return numbers_scores(answers, values)
+        return values
 
     def _targets_of(self, table: Table) -> Array:
         absent = [name for name in self.targets if name not in table]
@@ -253,7 +299,7 @@ class Model:
         OSError
             If the file cannot be written.
         """
-        _format.save_model(self.network, path, self.preparation, self.target)
+        _format.save_model(self.network, path, self.preparation, self.target, self.training)
 
     def __repr__(self) -> str:
         return f"Model({self._predicts()} from {self._reads()}; {self._shape()})"
@@ -318,16 +364,3 @@ class Model:
             f"{html.escape(self._shape())}"
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
         )
-
-
-def numbers_scores(answers: Array, values: Array) -> dict[str, Any]:
-    """Return r2, rmse and mae of numbers in their own units, shape (s, n)."""
-    error = answers - values
-    rmse = np.sqrt(np.mean(error**2, axis=0)).tolist()
-    mae = np.mean(np.abs(error), axis=0).tolist()
-    one = len(rmse) == 1
-    return {
-        "r2": r2(answers, values),
-        "rmse": rmse[0] if one else rmse,
-        "mae": mae[0] if one else mae,
-    }

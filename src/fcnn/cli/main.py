@@ -1,4 +1,4 @@
-"""The command line: ``fcnn train``, ``predict``, ``inspect`` and ``bench``; see ``fcnn --help``.
+"""The command line: ``fcnn train``, ``predict``, ``report`` and so on; see ``fcnn --help``.
 
 A refusal is one line on stderr and exit code 2; 1 says that training diverged, 130 that it was
 interrupted.
@@ -46,7 +46,9 @@ def main(argv: list[str] | None = None) -> int:
     command = "fcnn"
     try:
         try:
-            options = _parser().parse_args(argv)
+            words = sys.argv[1:] if argv is None else argv
+            options = _parser().parse_args(words)
+            options.words = words  # models and reports keep how they were made
             command = f"fcnn {options.command}".strip()
             code: int = options.run(options)
         except SystemExit as done:  # --help and --version
@@ -174,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
+    _add_report(commands)
     _add_inspect(commands)
     _add_bench(commands)
     return parser
@@ -354,6 +357,38 @@ def _add_predict(commands: Any) -> None:
     )  # fmt: skip
 
 
+def _add_report(commands: Any) -> None:
+    parser = commands.add_parser(
+        "report",
+        help="how good a saved network is, as a page for the browser",
+        description=textwrap.dedent("""\
+            Measure a saved MODEL on DATA, which has the targets, and write one HTML file that needs
+            no other and no network: scores beside those of the trivial answer, confusion matrix or
+            predicted against true numbers, the scores of each class, the importance of each
+            column, what becomes of it, and the curves of the training.
+
+            DATA is at best rows that MODEL was not trained on."""),
+        epilog=textwrap.dedent("""\
+            example:
+              fcnn report iris.safetensors new.csv --output iris.html"""),
+    )
+    parser.set_defaults(command="report", run=_report)
+    add = parser.add_argument
+    add("model", metavar="MODEL", help=MODEL)
+    add("data", metavar="DATA", help=KINDS)
+    add(
+        "--output", metavar="FILE",
+        help="where to write (default: the name of MODEL with .html, here); an existing file is "
+        "replaced",
+    )  # fmt: skip
+    add(
+        "--repeats", type=_count(1), default=5, metavar="N",
+        help="permutations of each column, for its importance (default 5)",
+    )  # fmt: skip
+    add("--seed", type=_count(0), default=0, metavar="N", help="of the permutations (default 0)")
+    _add_no_header(parser)
+
+
 def _add_inspect(commands: Any) -> None:
     parser = commands.add_parser(
         "inspect",
@@ -398,6 +433,12 @@ def _predict(options: argparse.Namespace) -> int:
     from fcnn.cli.model import predict
 
     return predict(options)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from fcnn.cli.report import report
+
+    return report(options)
 
 
 def _inspect(options: argparse.Namespace) -> int:

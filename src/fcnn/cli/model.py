@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
-from fcnn.model import numbers_scores
+from fcnn.metrics import NumberScores
 from fcnn.tables import ColumnKind, Preparation, Table, TableError, Target
 from fcnn.tables.target import most_probable
 
@@ -23,15 +23,14 @@ Array = NDArray[Any]
 
 def scores(answers: Array, y: Array) -> str:
     """Return the scores of numbers, shape (s, n), in the units of y, as a line."""
-    found = numbers_scores(answers, y)
-    error = np.atleast_1d(found["rmse"])
+    found = NumberScores.of(answers, y)
     return (
-        f"r2 {found['r2']:.4f}, root mean square error "
-        f"{', '.join(f'{e:.4g}' for e in error)} on {len(y):,} samples"
+        f"r2 {found.r2.mean():.4f}, root mean square error "
+        f"{', '.join(f'{e:.4g}' for e in found.rmse)} on {found.rows:,} samples"
     )
 
 
-def _load(path: str) -> tuple[fcnn.Model, bool]:
+def load(path: str) -> tuple[fcnn.Model, bool]:
     """Return the model in a file, and whether it is more than a network."""
     with refusals():
         loaded = fcnn.load(path)
@@ -48,7 +47,7 @@ def predict(options: argparse.Namespace) -> int:
     """Run ``fcnn predict`` and return its exit code."""
     if options.output is not None:
         check_writable("--output", Path(options.output), options.model, options.data)
-    model, is_whole = _load(options.model)
+    model, is_whole = load(options.model)
     classes = model.target.class_texts
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")
@@ -135,7 +134,7 @@ def _report_score(
 
 def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
-    model, is_whole = _load(options.model)
+    model, is_whole = load(options.model)
     net = model.network
     print(f"{options.model}: {os.path.getsize(options.model):,} bytes")
     print(net.summary())

@@ -2,8 +2,10 @@
 
 import argparse
 import contextlib
+import datetime
 import inspect
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -30,12 +32,12 @@ from fcnn.cli.data import (
     say,
     split,
 )
-from fcnn.cli.model import print_columns, scores
-from fcnn.history import History, Progress
+from fcnn.cli.model import print_columns
+from fcnn.cli.results import print_results
+from fcnn.history import History, Progress, TrainingRecord
 from fcnn.metrics import accuracy, r2
 from fcnn.optimizers import OPTIMIZERS, Optimizer
 from fcnn.tables import Preparation, Target
-from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
 
@@ -241,6 +243,13 @@ def train(options: argparse.Namespace) -> int:
         return code
     epoch, _, parameters = kept.best
     net.parameters = parameters
+    model.training = TrainingRecord(
+        kept.history, shlex.join(["fcnn", *options.words]), data.source, _now(),
+        {
+            "training": len(parts.rows), "validation": len(parts.validation_rows),
+            "test": len(parts.test_rows),
+        },
+    )  # fmt: skip
     model.save(output)
     if code:
         best = "best model" if len(X_validation) else "model of the last completed epoch"
@@ -248,7 +257,7 @@ def train(options: argparse.Namespace) -> int:
         return code
 
     if len(X_test):
-        _report_test(model, X_test, parts.y_test)
+        print_results(model.scores(net.predict(X_test), parts.y_test), short=options.quiet)
     else:
         print("test       none (--test 0)")
     which = "the lowest validation loss" if len(X_validation) else "the last"
@@ -391,10 +400,5 @@ def _describe(
     )
 
 
-def _report_test(model: fcnn.Model, X: Array, y: Array) -> None:
-    outputs = model.network.predict(X)
-    if model.classes:
-        right = int(np.count_nonzero(most_probable(outputs) == y))
-        print(f"test       accuracy {right / len(y):.4f} ({right:,} of {len(y):,})")
-        return
-    print(f"test       {scores(model.target.decode(outputs).reshape(y.shape), y)}")
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")

@@ -10,6 +10,8 @@ from fcnn.plot._figure import check_ending, picture_endings
 from fcnn.plot.confusion import plot_confusion_matrix
 from fcnn.plot.curves import plot_history
 from fcnn.plot.diagram import plot_network
+from fcnn.plot.importance import plot_importance
+from fcnn.plot.predictions import plot_predictions
 from fcnn.plot.weights import plot_weights
 
 __all__ = [
@@ -17,6 +19,8 @@ __all__ = [
     "picture_endings",
     "plot_confusion_matrix",
     "plot_history",
+    "plot_importance",
     "plot_network",
+    "plot_predictions",
     "plot_weights",
 ]

@@ -190,6 +190,14 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1].rstrip() + "\N{HORIZONTAL ELLIPSIS}"
 
 
+def shortened_inside(text: str, most: int) -> str:
+    """Return a text with its beginning and its end, where names that are alike differ."""
+    end = most // 3
+    if len(text) <= most:
+        return text
+    return f"{text[: most - 1 - end].rstrip()}\N{HORIZONTAL ELLIPSIS}{text[-end:].lstrip()}"
+
+
 def as_network(network: Any) -> Network:
     if not isinstance(network, Network):
         raise TypeError(f"network: expected a fcnn.Network, got {type(network).__name__}")

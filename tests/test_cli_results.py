@@ -1,0 +1,189 @@
+"""What `fcnn train` and `fcnn report` print of scores, and what the command writes."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn.cli import results as cli_results
+from fcnn.cli.main import main
+from fcnn.cli.results import columns_of, results
+from fcnn.metrics import ClassScores, NumberScores
+
+CODES = re.compile("\x1b\\[[0-9;]*m")
+
+
+def of_three():
+    y = np.repeat([0, 1, 2], [5, 3, 2])
+    return ClassScores.of(np.array([0, 0, 0, 0, 1, 1, 1, 0, 1, 0]), y, ["no", "yes", "漢字"])
+
+
+def of_many(classes=60):
+    y = np.repeat(np.arange(classes), 10)
+    predictions = np.where(np.arange(len(y)) % 10 < y % 7, 0, y)
+    names = [f"a long name of a class, number {k}" for k in range(classes)]
+    return ClassScores.of(predictions, y, names)
+
+
+def test_classes():
+    lines = results(of_three())
+    assert lines == [
+        "test       accuracy 0.6000 (6 of 10); always 'no' has 0.5000",
+        "           balanced accuracy 0.4889",
+        "           class  precision  recall      F1  rows",
+        "           no        0.6667  0.8000  0.7273     5",
+        "           yes       0.5000  0.6667  0.5714     3",
+        "           漢字           -  0.0000  0.0000     2",
+        "warning    it never answers '漢字', which occurs",
+    ]
+    assert results(of_three(), short=True) == [lines[0], lines[-1]]
+
+
+def test_two_classes_have_a_roc_auc():
+    y = np.array([0, 0, 1, 1])
+    scores = ClassScores.of(y, y, [False, True], probabilities=np.array([0.1, 0.4, 0.35, 0.8]))
+    assert results(scores)[1] == "           balanced accuracy 1.0000, ROC AUC 0.7500"
+
+
+def test_numbers():
+    y = np.array([[1.0], [2.0], [3.0], [6.0]])
+    scores = NumberScores.of(y + np.array([[1, -1, 1, -1]]).T, y, ["price"])
+    assert results(scores, label="scores") == [
+        "scores     r2 0.7143, root mean square error 1 on 4 samples",
+        "           mean absolute error 1; always the mean, 3, has 1.5, and root mean square error "
+        "1.871",
+    ]
+    wide = np.hstack([y, y[::-1]])
+    lines = results(NumberScores.of(wide + 1, wide, ["a", "bb"]))
+    assert lines[1:] == [
+        "           target      r2  rmse  of mean  mae  of mean",
+        "           a       0.7143     1    1.871    1      1.5",
+        "           bb      0.7143     1    1.871    1      1.5",
+    ]
+    assert any(line.startswith("warning    the network is no better") for line in
+               results(NumberScores.of(y * 0 + 3, y)))  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [40, 61, 80, 200])
+@pytest.mark.parametrize("make", [of_three, of_many])
+def test_lines_fit_the_width(make, width):
+    plain = results(make(), width=width)
+    assert max(map(columns_of, plain)) <= width
+    colored = results(make(), width=width, color=True)
+    assert [CODES.sub("", line) for line in colored] == plain
+    assert not any(CODES.search(line) for line in plain)
+    yellow = [CODES.sub("", line) for line in colored if line.startswith("\x1b[33m")]
+    first = [k for k, line in enumerate(plain) if line.startswith("warning")]
+    assert yellow == (plain[first[0] :] if first else [])
+
+
+def test_of_many_classes_the_worst_are_shown():
+    lines = results(of_many())
+    table = [line for line in lines if "number" in line and not line.startswith(("test", "warn"))]
+    assert len(table) == 20
+    shown = {int(line.split("number ")[1].split()[0]) for line in table}
+    assert {k for k in range(60) if k % 7 == 6} <= shown  # six of ten were wrong
+    assert lines[-1].strip() == "the 20 of 60 classes with the lowest recall"
+
+
+def test_names_cannot_move_the_cursor():
+    scores = ClassScores.of(np.array([0, 1]), np.array([0, 1]), ["a\x1b[2Jb\r", "c\nd"])
+    assert not any(set(line) & {"\x1b", "\r", "\n"} for line in results(scores))
+
+
+def test_colour_only_on_a_terminal(monkeypatch, capsys):
+    cli_results.print_results(of_three())
+    assert "\x1b" not in capsys.readouterr().out
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "44")
+    cli_results.print_results(of_three())
+    out = capsys.readouterr().out
+    assert "\x1b[33mwarning" in out
+    assert max(map(columns_of, CODES.sub("", out).splitlines())) <= 44
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            cli_results.print_results(of_three())
+            assert "\x1b" not in capsys.readouterr().out
+
+
+# --- The commands --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    label = rng.integers(2, size=200)
+    x = label + rng.normal(0, 0.4, 200)
+    rows = [f"{x:.4f},{['no', 'yes'][k]}" for x, k in zip(x, label, strict=True)]
+    (tmp_path / "t.csv").write_text("\n".join(["x,answer", *rows]))
+    (tmp_path / "fraud.csv").write_text(
+        "\n".join(["x,fraud", *(f"{v:.3f},{k % 50 == 0}" for k, v in enumerate(x))])
+    )
+    return tmp_path
+
+
+def run(capsys, *words):
+    code = main(list(words))
+    return code, *capsys.readouterr()
+
+
+def test_train_then_report(here, capsys):
+    pytest.importorskip("matplotlib")
+    words = ["train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "20"]
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    found = re.search(r"accuracy (\S+) \((\d+) of 40\); always '(yes|no)' has (\S+)", out)
+    assert float(found[1]) == int(found[2]) / 40
+    assert "balanced accuracy" in out
+    assert re.search(r"^ +yes +[\d.]+ +[\d.]+ +[\d.]+ +\d+$", out, re.M)
+    model = fcnn.load("t.safetensors")
+    assert model.training.command == "fcnn train t.csv --target answer --no-plot --epochs 20"
+    assert model.training.data == "t.csv"
+    assert len(model.training.history.loss) == 20
+    assert model.training.parts == {"training": 144, "validation": 16, "test": 40}
+    code, out, err = run(capsys, "report", "t.safetensors", "t.csv", "--repeats", "2")
+    assert code == 0
+    assert "t.safetensors was trained on data of this name" in err
+    assert out.startswith("scores     accuracy ")
+    assert out.endswith("report     t.html\n")
+    page = (here / "t.html").read_text(encoding="utf-8")
+    assert '<td class="text">fcnn report t.safetensors t.csv --repeats 2</td>' in page
+    assert '<td class="text">fcnn train t.csv --target answer --no-plot --epochs 20</td>' in page
+    scores = model.evaluate(fcnn.tables.read_table("t.csv"))
+    assert f"{scores['roc_auc']:.4f}" in page
+    assert "2 permutations of 200 rows" in page
+
+
+def test_train_warns_of_a_model_that_predicts_nothing(here, capsys):
+    words = ["train", "fraud.csv", "--target", "fraud", "--no-plot", "--epochs", "3", "--quiet"]
+    code, out, _ = run(capsys, *words)
+    assert code == 0
+    assert "warning    the network is no better than always answering False: accuracy 0.98" in (
+        out.replace("0.975", "0.98")
+    )
+    assert "warning    it answers False for every row" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["t.csv"], "no column 'answer'"), (["none.csv"], "no file or folder 'none.csv'"),
+        (["t.csv", "--output", "t.csv"], "would replace what is read"),
+        (["t.csv", "--repeats", "0"], "--repeats: expected at least 1"),
+    ],
+)  # fmt: skip
+def test_refusals(words, message, here, capsys):
+    pytest.importorskip("matplotlib")
+    run(capsys, "train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
+    if words == ["t.csv"]:
+        (here / "t.csv").write_text("x\n1\n2\n")
+    code, out, err = run(capsys, "report", "t.safetensors", *words)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert not (here / "t.html").exists()
