@@ -381,6 +381,7 @@ def test_torch_answers_as_the_model(torch, target, dtype, monkeypatch, tmp_path)
     odd = x[:3].copy()
     odd[0, 0], odd[1, 3], odd[2, 2] = np.nan, np.inf, 1e200
     assert torch.isnan(module(torch.from_numpy(odd))[: 2 + (dtype == "float32")]).all()
+    assert torch.isnan(module[0](torch.from_numpy(odd)))[:2].sum(dim=1).tolist() == [1, 1]
     with pytest.raises(ValueError, match=r"x: expected shape \(s, 4\), got \(3, 2\)"):
         module(torch.from_numpy(odd[:, :2]))
 
