@@ -438,3 +438,8 @@ def test_a_column_without_categories_is_refused_by_name():
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"^column 'c': has no categories"):
         convert.to_c(model, "m")
+
+
+def test_scikit_learn_takes_no_model():
+    with pytest.raises(TypeError, match=r"net: expected a fcnn.Network, got a Model"):
+        convert.to_sklearn(tabular.model("lenient", "texts"))
