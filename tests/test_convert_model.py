@@ -381,6 +381,7 @@ def test_torch_answers_as_the_model(torch, target, dtype, monkeypatch, tmp_path)
     odd = x[:3].copy()
     odd[0, 0], odd[1, 3], odd[2, 2] = np.nan, np.inf, 1e200
     assert torch.isnan(module(torch.from_numpy(odd))[: 2 + (dtype == "float32")]).all()
+    assert torch.isnan(module[0](torch.from_numpy(odd)))[:2].sum(dim=1).tolist() == [1, 1]
     with pytest.raises(ValueError, match=r"x: expected shape \(s, 4\), got \(3, 2\)"):
         module(torch.from_numpy(odd[:, :2]))
 
@@ -437,3 +438,8 @@ def test_a_column_without_categories_is_refused_by_name():
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"^column 'c': has no categories"):
         convert.to_c(model, "m")
+
+
+def test_scikit_learn_takes_no_model():
+    with pytest.raises(TypeError, match=r"net: expected a fcnn.Network, got a Model"):
+        convert.to_sklearn(tabular.model("lenient", "texts"))
