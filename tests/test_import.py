@@ -22,6 +22,7 @@ HEAVY = {
     "fcnn.model",
     "fcnn.plot",
     "fcnn.reference",
+    "fcnn.report",
     "fcnn.tables",
     "fcnn.training",
     "gzip",
@@ -38,7 +39,7 @@ HEAVY = {
 }
 LATE = [
     "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model", "plot",
-    "reference", "schedules", "tables", "training",
+    "reference", "report", "schedules", "tables", "training",
 ]  # fmt: skip
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "load",
     "plot",
     "reference",
+    "report",
     "schedules",
     "set_num_threads",
     "show_config",
@@ -43,7 +44,7 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, convert, datasets, plot, reference, schedules, tables
+    from fcnn import callbacks, convert, datasets, plot, reference, report, schedules, tables
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
     from fcnn.model import Model
@@ -52,7 +53,7 @@ else:
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
-        "plot", "reference", "schedules", "sklearn", "tables", "training",
+        "plot", "reference", "report", "schedules", "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",

@@ -20,7 +20,7 @@ def report(options: argparse.Namespace) -> int:
 
     output = Path(options.output or f"{Path(options.model).stem}.html")
     check_writable("--output", output, options.model, options.data)
-    model, _ = load(options.model)
+    model, is_whole = load(options.model)
     table, y, part = read_for_prediction(options.data, header=not options.no_header)
     if y is None and not model.targets:
         raise CommandError(
@@ -34,9 +34,11 @@ def report(options: argparse.Namespace) -> int:
         )  # fmt: skip
     for note in made.notes:
         say(f"note: {note}")
+    if not is_whole:
+        say(f"note: {options.model} holds no scaling: the inputs are taken as they are")
     if part:
         say(f"note: {part}")
-    if _is_of(model, source):
+    elif _is_of(model, source):
         say(f"note: {options.model} was trained on data of this name: on rows that it has learned "
             "from, it looks better than it is")  # fmt: skip
     print_results(made.scores, label="scores")

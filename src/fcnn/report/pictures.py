@@ -74,6 +74,12 @@ def as_svg(figure: Figure, name: str, title: str, description: str) -> Element:
             elif key in ("x", "y"):
                 value = re.sub(r"(\.\d\d)\d+$", r"\1", value)
             element.set(key, value)
+    for group in drawn.iter("g"):  # of thousands of points each says its colour
+        uses = group.findall("use")
+        if len(uses) > 1 and len({use.attrib.get("style", "") for use in uses}) == 1:
+            group.set("style", uses[0].attrib.get("style", ""))
+            for use in uses:
+                use.attrib.pop("style", None)
     for metadata in drawn.findall("metadata"):
         drawn.remove(metadata)
     left, top, width, height = map(float, drawn.attrib["viewBox"].split())
