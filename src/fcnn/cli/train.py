@@ -180,6 +180,13 @@ class _Parts:
         targets = data.targets
         n = data.table.rows
         trained = np.flatnonzero(targets.rows < n)
+        share = 0.2 if options.test is None else options.test
+        held = (options.validation > 0) + (data.test is None and share > 0)
+        if len(trained) <= held:
+            raise CommandError(
+                f"{data.source}: {len(trained)} row{'s' * (len(trained) != 1)} with a target, of "
+                f"which {held} would be held out; expected more, or --test 0 --validation 0"
+            )
         labels = targets.y if targets.target.is_classes else None
         if data.test is not None:
             if options.test is not None:
@@ -187,7 +194,6 @@ class _Parts:
             stay, tested = trained, np.flatnonzero(targets.rows >= n)
             self.test_table, self.test_rows = data.test, targets.rows[tested] - n
         else:
-            share = 0.2 if options.test is None else options.test
             stay, tested = split("--test", share, len(trained), labels, rng)
             self.test_table, self.test_rows = data.table, targets.rows[tested]
         left = None if labels is None else labels[stay]
