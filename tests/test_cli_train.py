@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import fcnn
 from fcnn.cli.main import main
 
 
@@ -44,3 +45,43 @@ def test_too_few_rows_are_called_so(run, here):
         "fcnn train: error: two.csv: 2 rows with a target, of which 2 would be held out; expected "
         "more, or --test 0 --validation 0\n"
     )
+
+
+# --- What a run leaves behind ---------------------------------------------------------------------
+
+
+def test_each_run_has_a_name_of_its_own(run, here, points):
+    (here / "points.tsv").write_text((here / points).read_text().replace(",", "\t"))
+    (here / "points-2.png").write_bytes(b"somebody's own")
+    words = ("--target", "y", "--epochs", 1, "--quiet", "--no-plot")
+    for data, name in ((points, "points"), (points, "points-3"), ("points.tsv", "points.tsv")):
+        code, out, err = run("train", data, *words)
+        assert code == 0, err
+        assert f"model      {name}.safetensors\n" in out
+    assert sorted(path.name for path in here.glob("*.safetensors")) == [
+        "points-3.safetensors", "points.safetensors", "points.tsv.safetensors",
+    ]  # fmt: skip
+    assert (here / "points-2.png").read_bytes() == b"somebody's own"
+
+
+@pytest.mark.parametrize("how", ["diverged", "interrupted"])
+def test_a_run_that_ends_badly_leaves_the_model_of_yesterday(how, run, here, points, monkeypatch):
+    """It has got through an epoch, so it has something to save: beside the file, not over it."""
+    words = ("train", points, "--target", "y", "--output", "m.safetensors", "--no-plot", "--quiet")
+    assert run(*words, "--epochs", 2)[0] == 0
+    before = (here / "m.safetensors").read_bytes()
+
+    def fit(self, X, y, *, callbacks, **options):
+        real(self, X, y, callbacks=callbacks, **{**options, "epochs": 1})
+        raise fcnn.DivergenceError("the loss is nan") if how == "diverged" else KeyboardInterrupt
+
+    real = fcnn.Network.fit
+    monkeypatch.setattr(fcnn.Network, "fit", fit)
+    code, out, err = run(*words, "--epochs", 9)
+    assert (code, out) == (1 if how == "diverged" else 130, "")
+    assert "so far (epoch 1) to m-2.safetensors; m.safetensors is as it was" in err
+    assert (here / "m.safetensors").read_bytes() == before
+    assert fcnn.load("m-2.safetensors").classes == ("hi", "lo")
+    assert sorted(path.name for path in here.iterdir()) == [
+        "m-2.safetensors", "m.safetensors", points,
+    ]  # fmt: skip

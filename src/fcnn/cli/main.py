@@ -312,8 +312,9 @@ def _add_train(commands: Any) -> None:
     add = group.add_argument
     add(
         "--output", metavar="FILE",
-        help="where to save the model (default: the name of DATA with .safetensors, here); an "
-        "existing file is replaced",
+        help="where to save the model; an existing file is replaced by a run that ended well, and by "
+        "no other (default: the name of DATA with .safetensors, here, or with -2, -3, ... where "
+        "there is one)",
     )  # fmt: skip
     add(
         "--plot", metavar="FILE",

@@ -24,13 +24,13 @@ from fcnn.cli.data import (
     STANDARDIZATIONS,
     CommandError,
     Data,
-    check_writable,
     read_for_training,
     refusals,
     say,
     split,
 )
 from fcnn.cli.model import print_columns, scores
+from fcnn.cli.output import for_unfinished, new_name, output_paths, picture_of
 from fcnn.history import History, Progress
 from fcnn.metrics import accuracy, r2
 from fcnn.optimizers import OPTIMIZERS, Optimizer
@@ -45,39 +45,6 @@ _BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 # Of the optimizers; each is an option.
 _HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
 _LR = 0.1  # of an optimizer without a default of its own
-
-
-def _output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
-    """Return where model and picture go, and why there is no picture."""
-    if options.output is not None:
-        output = Path(options.output)
-    elif options.data == "digits":
-        output = Path("digits.safetensors")
-    else:
-        data = Path("stdin" if options.data == "-" else options.data).resolve()
-        name = data.name
-        if not data.is_dir():
-            name = Path(name.removesuffix(".gz")).stem
-        output = Path(f"{name}.safetensors")
-    check_writable("--output", output, options.data)
-    if options.no_plot:
-        if options.plot is not None:
-            raise CommandError("--plot: a file is given, but also --no-plot")
-        return output, None, ""
-    picture = output.with_name(f"{output.name.removesuffix('.safetensors')}.png")
-    if options.plot is not None:
-        picture = Path(options.plot)
-    try:
-        from fcnn.plot import check_ending
-
-        with refusals(path="--plot"):
-            check_ending(picture)
-    except ImportError:
-        return output, None, "not drawn, that needs matplotlib: pip install fcnn[cli]"
-    check_writable("--plot", picture, options.data)
-    if picture.resolve() == output.resolve():
-        raise CommandError(f"--plot: {picture} is also the model's file")
-    return output, picture, ""
 
 
 class _Kept:
@@ -205,7 +172,7 @@ class _Parts:
 
 def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
-    output, picture, no_picture = _output_paths(options)
+    output, picture, no_picture = output_paths(options)
     optimizer = _optimizer(options)
     data = read_for_training(
         options.data, options.target, options.task, ignored=options.ignore,
@@ -247,11 +214,17 @@ def train(options: argparse.Namespace) -> int:
         return code
     epoch, _, parameters = kept.best
     net.parameters = parameters
-    model.save(output)
     if code:
+        output, kept_file = for_unfinished(output)
+        model.save(output)
         best = "best model" if len(X_validation) else "model of the last completed epoch"
-        say(f"{end}: saved the {best} so far (epoch {epoch}) to {output}")
+        say(f"{end}: saved the {best} so far (epoch {epoch}) to {output}{kept_file}")
         return code
+    if options.output is None and output.exists():  # of a run that has ended meanwhile
+        output = new_name(output)
+        if picture is not None and options.plot is None:
+            picture = picture_of(output)
+    model.save(output)
 
     if len(X_test):
         _report_test(model, X_test, parts.y_test)
