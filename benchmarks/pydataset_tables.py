@@ -140,7 +140,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for path in tables(Path(folder)):
-            wanted = not options.names or {path.stem, path.stem.partition("-")[2]} & {*options.names}
+            wanted = not options.names or {path.stem, path.stem.partition("-")[2]} & {
+                *options.names
+            }
             if wanted:
                 show = bool(options.names)
                 outcomes.append(train(path, options.epochs, options.limit, show=show))

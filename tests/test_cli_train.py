@@ -1,9 +1,13 @@
 """Options of ``fcnn train``: what a run leaves behind, names that are nearly right, and more."""
 
+import re
+import subprocess
+
 import numpy as np
 import pytest
 
 import fcnn
+from fcnn.cli.crossvalidation import folds
 from fcnn.cli.main import main
 
 
@@ -85,3 +89,200 @@ def test_a_run_that_ends_badly_leaves_the_model_of_yesterday(how, run, here, poi
     assert sorted(path.name for path in here.iterdir()) == [
         "m-2.safetensors", "m.safetensors", points,
     ]  # fmt: skip
+
+
+# --- Names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("trian digits", "train"),
+        ("train digits --epoch 3", "--epochs"),
+        ("train digits --layrs=3", "--layers"),
+        ("train points.csv --target Y", "y"),
+        ("train points.csv --target y --ignore bb", "b"),
+        ("train digits --loss cros_entropy", "cross_entropy"),
+        ("train digits --activation rellu", "relu"),
+        ("train digits --optimizer adamm", "adam"),
+        ("train points.csv --target y --class-weight hii=3", "hi"),
+        ("train digits --schedule cosin", "cosine"),
+    ],
+)
+def test_did_you_mean(words, meant, run, points):
+    code, out, err = run(*words.split())
+    assert (code, out) == (2, "")
+    assert f"; did you mean '{meant}'?" in err
+    assert err.count("\n") == 1
+    far = run("train", "points.csv", "--target", "entirely-different")[2]
+    assert "did you mean" not in far
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"loss": "mse"}, "squared_error"), ({"loss": "MAE"}, "absolute_error"),
+        ({"loss": "bce"}, "binary_cross_entropy"), ({"loss": "CrossEntropy"}, "cross_entropy"),
+        ({"activation": "ReLU"}, "relu"), ({"activation": "LeakyReLU"}, "leaky_relu"),
+        ({"activation": ["Tanh"]}, "tanh"), ({"output_activation": "linear"}, "identity"),
+    ],
+)  # fmt: skip
+def test_names_of_others_are_understood(given, name, tmp_path):
+    net = fcnn.Network((2, 3, 2), **{"loss": "squared_error", **given})
+    assert name in (net.loss, *net.activations)
+    net.save(tmp_path / "n")
+    assert fcnn.load(tmp_path / "n").loss == net.loss
+
+
+def test_an_optimizer_by_its_name():
+    nets = [fcnn.Network((2, 3, 1), loss="mse") for _ in range(2)]
+    X, y = np.eye(2), [0.5, 1.5]
+    for net, optimizer in zip(nets, ("Adam", fcnn.Adam()), strict=True):
+        net.fit(X, y, epochs=3, optimizer=optimizer)
+    np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
+    with pytest.raises(ValueError, match=r"optimizer: 'sgd' needs a learning rate: fcnn.SGD\(lr\)"):
+        nets[0].fit(X, y, optimizer="sgd")
+
+
+def test_append(run, here, points):
+    lines = (here / points).read_text().splitlines()
+    (here / "new.csv").write_text(
+        "\n".join(["id,prediction,b,a", *(f"00{i},x,{i},1.50" for i in range(1, 4))]) + "\n"
+    )
+    words = ("train", points, "--target", "y", "--epochs", 20, "--no-plot", "--quiet")
+    assert run(*words, "--output", "m")[0] == 0
+    _, alone, _ = run("predict", "m", "new.csv")
+    _, out, _ = run("predict", "m", "new.csv", "--append")
+    answers = alone.splitlines()[1:]
+    assert out.splitlines() == [
+        "id,prediction,b,a,prediction_2",
+        *(f"00{i},x,{i},1.50,{answers[i - 1]}" for i in range(1, 4)),
+    ]
+    _, out, _ = run("predict", "m", points, "--append", "--probabilities")
+    assert out.splitlines()[0] == "a,b,y,hi,lo"
+    assert [line.rsplit(",", 2)[0] for line in out.splitlines()] == lines
+    np.savez("x.npz", X=np.zeros((2, 2)))
+    assert "--append: is for tables" in run("predict", "m", "x.npz", "--append")[2]
+
+
+def test_completion(run):
+    pytest.importorskip("shtab")
+    code, out, err = run("completion", "bash")
+    assert (code, err) == (0, "")
+    for word in ("train", "--label-smoothing", "cross_entropy", "leaky_relu"):
+        assert word in out
+    with open("completion.sh", "w") as file:
+        file.write(out)
+    words = "COMP_WORDS=(fcnn train --lo); COMP_CWORD=2; _shtab_fcnn; echo ${COMPREPLY[@]}"
+    found = subprocess.run(
+        ["bash", "-c", f"source ./completion.sh; {words}"], capture_output=True, text=True
+    )
+    assert found.stdout.split() == ["--loss"]
+
+
+# --- What fit has ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("--l2 0.5", {"l2": 0.5}),
+        ("--dropout 0.25", {"dropout": 0.25}),
+        ("--dropout 0.1,0.25", {"dropout": (0.1, 0.25)}),
+        ("--label-smoothing 0.1", {"label_smoothing": 0.1}),
+        ("--threads 2", {"n_threads": 2}),
+        ("--class-weight balanced", {"class_weight": "balanced"}),
+        ("--class-weight lo=5", {"class_weight": {1: 5.0}}),
+        ("--schedule warmup:2,cosine", {"schedule": ["WarmUp", "Cosine"]}),
+        ("--schedule step:3", {"schedule": ["Step"]}),
+    ],
+)
+def test_options_reach_fit(words, given, run, points, monkeypatch):
+    seen = {}
+
+    def fit(self, X, y, **options):
+        seen.update(options)
+        return real(self, X, y, **options)
+
+    real = fcnn.Network.fit
+    monkeypatch.setattr(fcnn.Network, "fit", fit)
+    words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", *words.split())
+    code, _, err = run(*words)
+    assert code == 0, err
+    for name, value in given.items():
+        got = seen[name]
+        assert ([type(one).__name__ for one in got] if name == "schedule" else got) == value
+
+
+def test_patience(run, points):
+    words = ("train", points, "--target", "y", "--epochs", 400, "--lr", 0.05, "--no-plot")
+    _, out, _ = run(*words, "--patience", 3)
+    made, kept = map(int, re.search(r"for (\d+) epochs; kept epoch (\d+)", out).groups())
+    assert made == kept + 3 < 400
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--class-weight lo", "expected balanced, or weights as in hi=5; got 'lo'"),
+        ("--class-weight lo=x", "expected a number, got 'lo=x'"),
+        ("--class-weight balanced --task regression", "error: "),
+        ("--dropout 1", "--dropout"), ("--dropout a", "--dropout"),
+        ("--dropout 0.1,0.1,0.1", "--dropout: expected one number, or 2"),
+        ("--schedule step", "expected step:EPOCHS, as in step:10, got 'step'"),
+        ("--schedule cosine:3", "expected cosine without a number"),
+        ("--label-smoothing 1", "--label-smoothing"),
+        ("--cv 1", "--cv"), ("--search 0", "--search"),
+    ],
+)  # fmt: skip
+def test_refused_options(words, message, run, points):
+    code, _, err = run("train", points, "--target", "y", "--quiet", "--no-plot", *words.split())
+    assert code == 2
+    assert message in err
+
+
+def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
+    words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
+    assert run(*words, "--epochs", 12, "--output", "whole")[0] == 0
+    assert run(*words, "--epochs", 5, "--resume", "state", "--output", "part")[0] == 0
+    code, out, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "rest")
+    assert code == 0, err
+    assert "for 12 epochs" in out
+    whole, part, rest = (fcnn.load(name).network.parameters for name in ("whole", "part", "rest"))
+    np.testing.assert_array_equal(whole, rest)
+    assert not np.array_equal(whole, part)
+    # The best epoch is remembered, too: nothing is left to do.
+    assert run(*words, "--epochs", 12, "--resume", "state", "--output", "again")[0] == 0
+    np.testing.assert_array_equal(fcnn.load("again").network.parameters, whole)
+    before = (here / "whole").read_bytes()
+    code, _, err = run(*words, "--epochs", 12, "--resume", "whole", "--output", "x")
+    assert code == 2
+    assert "--resume" in err or "whole" in err
+    assert (here / "whole").read_bytes() == before
+
+
+def test_cross_validation(run, points):
+    """The folds' scores, and the same model as without them."""
+    words = ("train", points, "--target", "y", "--epochs", 15, "--no-plot")
+    run(*words, "--output", "plain")
+    code, out, err = run(*words, "--output", "m", "--cv", 4)
+    assert code == 0
+    scores = [float(s) for s in re.findall(r"fold \d of 4: accuracy (\S+)", err)]
+    assert len(scores) == 4
+    assert all(score > 0.7 for score in scores)
+    mean, deviation = re.search(r"folds +accuracy (\S+) \+- (\S+): mean and", out).groups()
+    assert abs(float(mean) - np.mean(scores)) < 1e-3
+    assert abs(float(deviation) - np.std(scores, ddof=1)) < 1e-2
+    np.testing.assert_array_equal(
+        fcnn.load("m").network.parameters, fcnn.load("plain").network.parameters
+    )
+    assert "--cv: 97 folds of 96 samples" in run(*words, "--cv", 97)[2]
+
+
+def test_every_row_is_in_one_fold():
+    labels = np.repeat([0, 1, 2], [50, 20, 9])
+    fold = folds(79, 5, labels, 0)
+    for label, least in ((0, 10), (1, 4), (2, 1)):
+        assert np.bincount(fold[labels == label], minlength=5).min() >= least
+    assert np.bincount(fold).tolist() == [16, 16, 16, 16, 15]
+    assert not np.array_equal(fold, folds(79, 5, labels, 1))

@@ -254,9 +254,7 @@ def _read(file: Any, path: str) -> Stored:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         if found != expected:
             raise ValueError(f"expected tensors {expected}, found {found}")
-        sizes, activations, loss = check.as_architecture(
-            sizes, hidden, output, description["loss"]
-        )
+        sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
         if (loss, *activations) != (description["loss"], *hidden, output):
             raise ValueError(f"expected {loss!r} and {activations}, by these names")
         dtype = check.as_dtype(description["dtype"])

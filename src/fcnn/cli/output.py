@@ -1,4 +1,4 @@
-"""Where a training leaves its files: new names, and files that only a run that ended well replaces."""
+"""Where a training leaves its files: under new names, or over files if it ended well."""
 
 import argparse
 import itertools
