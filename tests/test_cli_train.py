@@ -1,7 +1,11 @@
 """Options of ``fcnn train``: what a run leaves behind, names that are nearly right, and more."""
 
+import _thread
+import json
 import re
 import subprocess
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -286,3 +290,41 @@ def test_every_row_is_in_one_fold():
         assert np.bincount(fold[labels == label], minlength=5).min() >= least
     assert np.bincount(fold).tolist() == [16, 16, 16, 16, 15]
     assert not np.array_equal(fold, folds(79, 5, labels, 1))
+
+
+# --- Search ---------------------------------------------------------------------------------------
+
+
+def test_search_saves_the_best_network(run, here, points):
+    began = time.perf_counter()
+    words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
+    code, out, err = run(*words, "--search", 1.5)
+    assert code == 0, err
+    assert time.perf_counter() - began < 4
+    found = json.loads((here / "m.search.json").read_text())
+    losses = [one["validation_loss"] for one in found]
+    assert losses == sorted(losses)
+    assert len(found) >= 3
+    model = fcnn.load("m")
+    assert list(model.network.sizes[1:-1]) == found[0]["layers"]
+    assert f"kept epoch {found[0]['best_epoch']}," in out
+    shown = [float(loss) for loss in re.findall(r"validation loss (\S+) in epoch", err)]
+    np.testing.assert_allclose(shown, losses[: len(shown)], rtol=1e-4)
+    assert float(re.search(r"accuracy (\S+)", out).group(1)) > 0.8
+
+
+def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    words = ("train", points, "--target", "y", "--epochs", 30, "--no-plot", "--output", "m")
+    code, _, err = run(*words, "--search", 60)
+    timer.join()
+    assert code == 0, err
+    assert fcnn.load("m").classes == ("hi", "lo")
+    assert re.search(r"configurations in (\S+) s", err)
+
+
+def test_refused_searches(run, points):
+    words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
+    assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]
+    assert "--resume: goes on with one training" in run(*words, "--resume", "s")[2]

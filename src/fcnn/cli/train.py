@@ -13,6 +13,7 @@ from fcnn.cli.crossvalidation import cross_validate
 from fcnn.cli.data import (
     SCALABLE_LOSSES,
     STANDARDIZATIONS,
+    CommandError,
     Data,
     read_for_training,
     say,
@@ -26,8 +27,9 @@ from fcnn.cli.fitting import (
     progress_bar,
 )
 from fcnn.cli.model import print_columns, scores
-from fcnn.cli.output import for_unfinished, new_name, output_paths, picture_of
+from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
 from fcnn.cli.parts import Parts, Prepared, prepared
+from fcnn.cli.search import Trial, save, search, tell
 from fcnn.optimizers import Optimizer
 from fcnn.tables.target import most_probable
 
@@ -50,16 +52,24 @@ def train(options: argparse.Namespace) -> int:
         _describe(options, data, parts, ready, optimizer)
     if options.cv is not None:
         cross_validate(options, data, parts, arguments)
+    if options.search is not None and options.resume is not None:
+        raise CommandError("--resume: goes on with one training, not with a --search")
     if options.search is None:
         arguments = checkpoint_arguments(options, arguments)
     began = time.perf_counter()
-    with progress_bar(options.epochs, not options.quiet) as bar:
-        kept = Kept(ready.score, bar)
-        end, code = fit(
-            net, ready.X, ready.y, kept, data, epochs=options.epochs,
-            batch_size=ready.batch_size, optimizer=optimizer, validation=ready.validation,
-            **arguments,
-        )  # fmt: skip
+    end, code = "", 0
+    trials: list[Trial] = []
+    if options.search is not None:
+        model, kept, trials = search(options, data, ready, arguments)
+        net = model.network
+    else:
+        with progress_bar(options.epochs, not options.quiet) as bar:
+            kept = Kept(ready.score, bar)
+            end, code = fit(
+                net, ready.X, ready.y, kept, data, epochs=options.epochs,
+                batch_size=ready.batch_size, optimizer=optimizer, validation=ready.validation,
+                **arguments,
+            )  # fmt: skip
     seconds = time.perf_counter() - began
 
     if kept.best is None:
@@ -78,6 +88,11 @@ def train(options: argparse.Namespace) -> int:
         if picture is not None and options.plot is None:
             picture = picture_of(output)
     model.save(output)
+    if trials:
+        found = output.with_name(f"{output.name.removesuffix(ENDING)}.search.json")
+        save(trials, found)
+        tell(trials, seconds)
+        print(f"search     the configurations are in {found}")
 
     if len(ready.X_test):
         _report_test(model, ready.X_test, parts.y_test)
