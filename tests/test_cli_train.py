@@ -1,9 +1,12 @@
 """Options of ``fcnn train``: what a run leaves behind, names that are nearly right, and more."""
 
 import _thread
+import io
 import json
+import os
 import re
 import subprocess
+import sys
 import threading
 import time
 
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import fcnn
+from fcnn.cli import terminal
 from fcnn.cli.crossvalidation import folds
 from fcnn.cli.main import main
 
@@ -328,3 +332,37 @@ def test_refused_searches(run, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
     assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]
     assert "--resume: goes on with one training" in run(*words, "--resume", "s")[2]
+
+
+# --- Terminals ------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return 1
+
+
+def test_colour_and_width_are_a_terminals(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.red("error:", io.StringIO()) == "error:"
+    assert terminal.red("error:", Terminal()) == "\x1b[1;31merror:\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.red("error:", Terminal()) == "error:"
+    line = "task       " + "word " * 30
+    for stream, columns in ((Terminal(), 50), (io.StringIO(), None)):
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((50, 20)))
+        terminal.tell(line)
+        lines = stream.getvalue().splitlines()
+        if columns is None:
+            assert lines == [line]
+        else:
+            assert len(lines) > 2
+            assert max(map(len, lines)) <= columns
+            assert all(one.startswith(" " * 11 + "word") for one in lines[1:])

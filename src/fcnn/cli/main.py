@@ -27,6 +27,7 @@ from fcnn.cli.data import (
     say,
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
+from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
@@ -58,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except CommandError as error:
-        say(f"{command}: error: {error}")
+        say(f"{command}: {_error()} {error}")
         return error.code
     except BrokenPipeError:
         # What is left in the buffer must not fail again when the interpreter ends.
@@ -66,13 +67,19 @@ def main(argv: list[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         what = error.strerror or str(error)
-        say(f"{command}: error: {f'{error.filename}: {what}' if error.filename else what}")
+        say(f"{command}: {_error()} {f'{error.filename}: {what}' if error.filename else what}")
     except (MemoryError, OverflowError):
-        say(f"{command}: error: not enough memory; make the data, --layers or --batch-size smaller")
+        say(
+            f"{command}: {_error()} not enough memory; make the data, --layers or --batch-size smaller"
+        )
     except KeyboardInterrupt:
         say(f"{command}: interrupted")
         return INTERRUPTED
     return REFUSED
+
+
+def _error() -> str:
+    return red("error:", sys.stderr)
 
 
 # --- Options --------------------------------------------------------------------------------------

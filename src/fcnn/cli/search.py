@@ -184,7 +184,7 @@ def _go_on(
     trial.failed = bool(code)
 
 
-def tell(trials: list[Trial], seconds: float) -> None:
+def tell_trials(trials: list[Trial], seconds: float) -> None:
     """Print the best configurations as the options that give them."""
     say(f"search     {len(trials):,} configurations in {seconds:.3g} s; the best:")
     for trial in trials[:SHOWN]:

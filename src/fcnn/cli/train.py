@@ -29,7 +29,8 @@ from fcnn.cli.fitting import (
 from fcnn.cli.model import print_columns, scores
 from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
 from fcnn.cli.parts import Parts, Prepared, prepared
-from fcnn.cli.search import Trial, save, search, tell
+from fcnn.cli.search import Trial, save, search, tell_trials
+from fcnn.cli.terminal import tell
 from fcnn.optimizers import Optimizer
 from fcnn.tables.target import most_probable
 
@@ -91,7 +92,7 @@ def train(options: argparse.Namespace) -> int:
     if trials:
         found = output.with_name(f"{output.name.removesuffix(ENDING)}.search.json")
         save(trials, found)
-        tell(trials, seconds)
+        tell_trials(trials, seconds)
         print(f"search     the configurations are in {found}")
 
     if len(ready.X_test):
@@ -150,27 +151,26 @@ def _describe(
     net, target, columns = model.network, model.target, model.preparation.columns
     classes = f", {len(target.classes):,} classes" if target.classes else ""
     samples = len(data.targets.rows)
-    print(f"data       {data.source}: {samples:,} samples, {len(columns):,} features{classes}")
+    tell(f"data       {data.source}: {samples:,} samples, {len(columns):,} features{classes}")
     if data.table.is_named:
         print_columns(data.kinds)
-    print(f"task       {data.targets.task}: {data.targets.reason}")
-    print(
+    tell(f"task       {data.targets.task}: {data.targets.reason}")
+    tell(
         f"parts      {len(parts.rows):,} training, {len(parts.validation_rows):,} validation, "
         f"{len(parts.test_rows):,} test"
     )
-    print(
+    tell(
         f"inputs     {STANDARDIZATIONS[ready.how]}"
         f"{'; target standardized for training' if _is_standardized(model) else ''}"
     )
     hidden = ", ".join(dict.fromkeys(net.activations))
-    print(
+    tell(
         f"network    {_shape(net)}, {hidden}; {net.num_parameters:,} parameters, {net.dtype}; "
         f"loss {net.loss}"
     )
-    print(
+    tell(
         f"training   {options.epochs} epochs in batches of {ready.batch_size}, "
-        f"{options.optimizer} with lr {optimizer.lr:g}, seed {options.seed}",
-        flush=True,
+        f"{options.optimizer} with lr {optimizer.lr:g}, seed {options.seed}"
     )
 
 
