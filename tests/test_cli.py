@@ -627,7 +627,8 @@ def test_extremes_are_refused_by_name(here, refused):
     message = refused("train", "high.npz")
     assert "high.npz, targets: expected numbers whose squares can be added up" in message
     np.savez("single.npz", X=[[1.0]], y=[0.5])
-    assert "single.npz: 1 row with a target" in refused("train", "single.npz", "--task", "regression")
+    message = refused("train", "single.npz", "--task", "regression")
+    assert "single.npz: 1 row with a target" in message
 
 
 # --- Divergence and interruption ------------------------------------------------------------------

@@ -67,11 +67,11 @@ def main(argv: list[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         what = error.strerror or str(error)
-        say(f"{command}: {_error()} {f'{error.filename}: {what}' if error.filename else what}")
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{command}: {_error()} {where}{what}")
     except (MemoryError, OverflowError):
-        say(
-            f"{command}: {_error()} not enough memory; make the data, --layers or --batch-size smaller"
-        )
+        remedy = "make the data, --layers or --batch-size smaller"
+        say(f"{command}: {_error()} not enough memory; {remedy}")
     except KeyboardInterrupt:
         say(f"{command}: interrupted")
         return INTERRUPTED
