@@ -326,6 +326,7 @@ def test_without_validation_and_test(flowers_csv, run):
 
 def test_no_hidden_layer_and_several(flowers_csv, run):
     words = ["train", flowers_csv, "--target", "species", "--epochs", 1, "--no-plot"]
+    words += ["--output", "flowers.safetensors"]
     assert run(*words, "--layers", "none")[0] == 0
     assert fcnn.load("flowers.safetensors").network.sizes == (3, 3)
     assert run(*words, "--layers", "7,5", "--activation", "tanh,relu", "--dtype", "float64")[0] == 0
@@ -489,7 +490,7 @@ def test_splits_are_disjoint_and_stratified():
         ("train digits --activation swish", ["--activation", "'swish'", "relu", "gelu"]),
         ("train digits --activation relu,tanh", ["--activation", "list of 1", "got 2"]),
         ("train digits --output-activation relux", ["--output-activation", "'relux'", "softmax"]),
-        ("train digits --loss mse", ["--loss", "'mse'", "squared_error"]),
+        ("train digits --loss rmse", ["--loss", "'rmse'", "squared_error"]),
         ("train digits --loss poisson --output-activation relu",
          ["--output-activation", "'relu'", "'poisson'", "exp or softplus"]),
         ("train houses.csv --target price --loss cross_entropy",
@@ -626,7 +627,8 @@ def test_extremes_are_refused_by_name(here, refused):
     message = refused("train", "high.npz")
     assert "high.npz, targets: expected numbers whose squares can be added up" in message
     np.savez("single.npz", X=[[1.0]], y=[0.5])
-    assert "--test: 0.2 of 1 sample" in refused("train", "single.npz", "--task", "regression")
+    message = refused("train", "single.npz", "--task", "regression")
+    assert "single.npz: 1 row with a target" in message
 
 
 # --- Divergence and interruption ------------------------------------------------------------------
@@ -915,6 +917,7 @@ def test_columns_can_be_ignored(here, run, refused):
     names = np.arange(len(y)) * 7 % 31
     write_csv(here / "t.csv", ["id", "a", "b", "c", "species"], names, *X.T, y)
     words = ("train", "t.csv", "--target", "species", "--epochs", 20, "--no-plot", "--quiet")
+    words += ("--output", "t.safetensors")
     assert run(*words, "--ignore", "id")[0] == 0
     assert fcnn.load("t.safetensors").features == ("a", "b", "c")
     assert "accuracy 1.0000" in run("predict", "t.safetensors", "t.csv")[2]
@@ -934,7 +937,8 @@ def test_narrow_integers_and_booleans_are_standardized(here, run):
         rng.random((200, 3)) < 0.2 + 0.6 * y[:, None],
     ):
         np.savez(here / "t.npz", X=X, y=y)
-        assert run("train", "t.npz", "--epochs", 2, "--no-plot", "--test", 0)[0] == 0
+        words = ("train", "t.npz", "--epochs", 2, "--no-plot", "--test", 0)
+        assert run(*words, "--output", "t.safetensors")[0] == 0
         scale = fcnn.load("t.safetensors").preparation.scale
         np.testing.assert_allclose(scale, X.std(axis=0, dtype=float), rtol=0.1)
 

@@ -262,7 +262,9 @@ def _read(file: Any, path: str) -> Stored:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         if found != expected:
             raise ValueError(f"expected tensors {expected}, found {found}")
-        sizes, activations = check.as_architecture(sizes, hidden, output, description["loss"])
+        sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
+        if (loss, *activations) != (description["loss"], *hidden, output):
+            raise ValueError(f"expected {loss!r} and {activations}, by these names")
         dtype = check.as_dtype(description["dtype"])
         kinds = {name: file.get_slice(name).get_dtype() for name in expected}
         for name, kind in kinds.items():

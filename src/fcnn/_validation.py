@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,13 +33,51 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1] if len(names) > 1 else names[0]
 
 
+# What else losses and activations are called, without capitals and underscores. Left out is what
+# means two of them, as log loss does.
+SYNONYMS = {
+    "mse": "squared_error",
+    "l2loss": "squared_error",
+    "meansquarederror": "squared_error",
+    "mae": "absolute_error",
+    "l1loss": "absolute_error",
+    "meanabsoluteerror": "absolute_error",
+    "bce": "binary_cross_entropy",
+    "categoricalcrossentropy": "cross_entropy",
+    "ce": "cross_entropy",
+    "poissonnll": "poisson",
+    "smoothl1": "huber",
+    "linear": "identity",
+    "logistic": "sigmoid",
+    "exponential": "exp",
+}
+
+
+def did_you_mean(value: str, choices: Iterable[str]) -> str:
+    """Return "; did you mean 'x'?" of the choice that is nearest to a text, or an empty text."""
+    import difflib
+
+    given = {_plain(choice): choice for choice in choices}
+    near = difflib.get_close_matches(_plain(value), given, n=1)
+    return f"; did you mean {given[near[0]]!r}?" if near else ""
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.lower() if c not in "_- ")
+
+
 def as_choice(name: str, value: Any, choices: Sequence[str]) -> str:
-    """Return a value that is one of the choices."""
+    """Return a value that is one of the choices, also as ReLU, leaky-relu or mse."""
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected {listed(choices)}, got {value!r}")
-    if value not in choices:
-        raise ValueError(f"{name}: expected {listed(choices)}, got {value!r}")
-    return value
+    if value in choices:
+        return value
+    plain = {_plain(choice): choice for choice in choices}
+    found = plain.get(_plain(value)) or SYNONYMS.get(_plain(value), "")
+    if found in choices:
+        return found
+    hint = did_you_mean(value, choices)
+    raise ValueError(f"{name}: expected {listed(choices)}, got {value!r}{hint}")
 
 
 def as_count(name: str, value: Any, least: int = 1) -> int:
@@ -164,7 +202,7 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
     valid = OUTPUT_ACTIVATIONS[loss]
     if output_activation is None:
         return (*hidden, valid[0])
-    as_choice("output_activation", output_activation, ACTIVATIONS)
+    output_activation = as_choice("output_activation", output_activation, ACTIVATIONS)
     if output_activation not in valid:
         raise ValueError(
             f"output_activation: {output_activation!r} does not go with loss {loss!r}; "
@@ -175,17 +213,17 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
 
 def as_architecture(
     sizes: Any, activation: Any, output_activation: Any, loss: Any
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Return sizes and activations of a network with one of the losses."""
+) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+    """Return sizes, activations and loss of a network, by their own names."""
     sizes = as_sizes(sizes)
-    as_choice("loss", loss, list(OUTPUT_ACTIVATIONS))
+    loss = as_choice("loss", loss, list(OUTPUT_ACTIVATIONS))
     activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
     if TARGETS[loss] == "classes" and sizes[-1] == 1:
         raise ValueError(
             "loss: cross_entropy needs an output for each class, got 1 output; one output for "
             "two classes goes with binary_cross_entropy"
         )
-    return sizes, activations
+    return sizes, activations, loss
 
 
 # --- Data ----------------------------------------------------------------------------------------

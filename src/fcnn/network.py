@@ -100,8 +100,8 @@ class Network(core.CheckedNetwork):
         init: str = "auto",
         rng: int | np.random.Generator | None = 0,
     ) -> None:
-        sizes, activations = check.as_architecture(sizes, activation, output_activation, loss)
-        check.as_choice("init", init, INITIALIZERS)
+        sizes, activations, loss = check.as_architecture(sizes, activation, output_activation, loss)
+        init = check.as_choice("init", init, INITIALIZERS)
         given_dtype = check.as_dtype(dtype)
         generator = check.as_generator(rng)
         super().__init__(sizes, activations, loss, given_dtype)
@@ -271,7 +271,7 @@ class Network(core.CheckedNetwork):
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
-        optimizer: Optimizer | None = None,
+        optimizer: Optimizer | str | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
         callbacks: Iterable[Callable[[fcnn.history.Progress], object]] = (),
@@ -310,8 +310,9 @@ class Network(core.CheckedNetwork):
             Passes over the samples.
         batch_size : int or None, default 32
             Samples in one update; the last batch of an epoch takes what is left. None takes all.
-        optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW, optional
-            None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it.
+        optimizer : fcnn.SGD, fcnn.Adam, fcnn.AdamW, "adam" or "adamw", optional
+            None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it. A name
+            is a new one with its defaults.
         sample_weight : array-like, shape (s,), optional
         validation : (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._validation import as_count, as_flag, as_number, listed
+from fcnn._validation import as_choice, as_count, as_flag, as_number, listed
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
@@ -164,6 +164,14 @@ def as_optimizer(optimizer: Any) -> Optimizer:
             f"optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), got {optimizer!r}"
         )
     return optimizer
+
+
+def by_name(name: str) -> Optimizer:
+    """Return a new optimizer with its defaults, of a name as in OPTIMIZERS."""
+    kind = OPTIMIZERS[as_choice("optimizer", name, list(OPTIMIZERS))]
+    if not issubclass(kind, Adam):
+        raise ValueError(f"optimizer: {name!r} needs a learning rate: fcnn.SGD(lr)")
+    return kind()
 
 
 class SGD(Optimizer):

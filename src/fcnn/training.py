@@ -18,7 +18,7 @@ from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
-from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer
+from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer, by_name
 from fcnn.schedules import as_schedules, learning_rates
 from fcnn.threads import resolve
 
@@ -45,7 +45,7 @@ class TrainingState:
     def __init__(
         self,
         network: "Network",
-        optimizer: Optimizer | None,
+        optimizer: Optimizer | str | None,
         schedule: Any,
         callbacks: Any,
         rng: int | np.random.Generator | None,
@@ -60,6 +60,8 @@ class TrainingState:
             self._saved = _format.load_checkpoint(network, resume)
         if optimizer is None:
             optimizer = self._saved_kind()
+        elif isinstance(optimizer, str):
+            optimizer = by_name(optimizer)
         self.optimizer = as_optimizer(optimizer)
         self.schedules = as_schedules(schedule)
         self.callbacks = _as_callbacks(callbacks)

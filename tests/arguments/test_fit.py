@@ -50,7 +50,7 @@ def test_training_refuses_nonfinite_inputs(row, column, value, dtype):
         ({"batch_size": 2.5}, TypeError, ["batch_size: expected an integer", "got 2.5"]),
         ({"batch_size": "auto"}, TypeError, ["batch_size: expected an integer", "got 'auto'"]),
         ({"batch_size": False}, TypeError, ["batch_size: expected an integer", "got False"]),
-        ({"optimizer": "adam"}, TypeError, ["optimizer: expected fcnn.SGD", "got 'adam'"]),
+        ({"optimizer": "adan"}, ValueError, ["optimizer: expected", "did you mean 'adam'?"]),
         ({"optimizer": fcnn.Adam}, TypeError, ["optimizer: expected fcnn.SGD", "Adam"]),
         ({"optimizer": 0.1}, TypeError, ["optimizer: expected fcnn.SGD", "got 0.1"]),
         ({"rng": -1}, ISSUED, ["rng: expected", "got -1"]),

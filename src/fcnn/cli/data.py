@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _validation as check
 from fcnn import datasets
 from fcnn.tables import (
     ColumnKind,
@@ -328,7 +329,7 @@ def _read_table(
     if missing:
         raise CommandError(
             f"--target: {source} has no column {', '.join(map(repr, missing))}; expected "
-            f"{', '.join(names)}"
+            f"{', '.join(names)}{check.did_you_mean(missing[0], names)}"
         )
     ignore = [name for text in ignored for name in _unnamed(names, _listed_names(names, text))]
     kinds = infer_columns(table, targets, _given_kinds(names, given), ignore)

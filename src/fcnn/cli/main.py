@@ -6,6 +6,7 @@ interrupted.
 
 import argparse
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ from fcnn.cli.data import (
     CommandError,
     say,
 )
+from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
+from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
@@ -32,6 +35,7 @@ from fcnn.tables.target import MOST_NUMBERS
 
 T = TypeVar("T")
 
+SHELLS = ("bash", "zsh", "tcsh")
 MODEL = "a file that fcnn train, model.save or net.save wrote"
 
 
@@ -46,8 +50,8 @@ def main(argv: list[str] | None = None) -> int:
     command = "fcnn"
     try:
         try:
-            words = sys.argv[1:] if argv is None else argv
-            options = _parser().parse_args(words)
+            words = sys.argv[1:] if argv is None else list(argv)
+            options = _parse(words)
             options.words = words  # models and reports keep how they were made
             command = f"fcnn {options.command}".strip()
             code: int = options.run(options)
@@ -57,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except CommandError as error:
-        say(f"{command}: error: {error}")
+        say(f"{command}: {_error()} {error}")
         return error.code
     except BrokenPipeError:
         # What is left in the buffer must not fail again when the interpreter ends.
@@ -65,13 +69,19 @@ def main(argv: list[str] | None = None) -> int:
         return BROKEN_PIPE
     except OSError as error:
         what = error.strerror or str(error)
-        say(f"{command}: error: {f'{error.filename}: {what}' if error.filename else what}")
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"{command}: {_error()} {where}{what}")
     except (MemoryError, OverflowError):
-        say(f"{command}: error: not enough memory; make the data, --layers or --batch-size smaller")
+        remedy = "make the data, --layers or --batch-size smaller"
+        say(f"{command}: {_error()} not enough memory; {remedy}")
     except KeyboardInterrupt:
         say(f"{command}: interrupted")
         return INTERRUPTED
     return REFUSED
+
+
+def _error() -> str:
+    return red("error:", sys.stderr)
 
 
 # --- Options --------------------------------------------------------------------------------------
@@ -84,6 +94,26 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(f"{message} (see {self.prog} --help)")
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """Parse the command line; what is unknown is told with what it may have meant."""
+    parser, commands = _parser()
+    if words and not words[0].startswith("-") and words[0] not in commands:
+        raise CommandError(
+            f"there is no command {words[0]!r}; expected {check.listed(list(commands))}"
+            f"{check.did_you_mean(words[0], commands)}"
+        )
+    options, rest = parser.parse_known_args(words)
+    if rest:
+        own = commands.get(options.command, parser)
+        known = re.findall(r"--[a-z0-9-]+", own.format_help())
+        wrong = next((word for word in rest if word.startswith("--")), "").partition("=")[0]
+        own.error(
+            f"unrecognized arguments: {' '.join(rest)}"
+            f"{check.did_you_mean(wrong, known) if wrong else ''}"
+        )
+    return options
 
 
 def _option(parse: Callable[[str], T]) -> Callable[[str], T]:
@@ -114,7 +144,9 @@ def _count(least: int) -> Callable[[str], int]:
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
-    return _option(lambda text: check.as_choice("", text, choices))
+    convert = _option(lambda text: check.as_choice("", text, choices))
+    convert.choices = choices  # type: ignore[attr-defined]  # for the shell's completion
+    return convert
 
 
 def _layers(text: str) -> tuple[int, ...]:
@@ -154,7 +186,7 @@ def _add_no_header(parser: Any) -> None:
     )  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple["_Parser", dict[str, "_Parser"]]:
     parser = _Parser(
         prog="fcnn",
         description=(
@@ -179,7 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_report(commands)
     _add_inspect(commands)
     _add_bench(commands)
-    return parser
+    _add_completion(commands)
+    return parser, commands.choices
 
 
 def _add_train(commands: Any) -> None:
@@ -299,12 +332,53 @@ def _add_train(commands: Any) -> None:
         "--weight-decay", type=_number(least=0), metavar="W",
         help="decay of weights and biases (default 0, adamw 0.01)",
     )  # fmt: skip
+    add(
+        "--l2", type=_number(least=0), default=0.0, metavar="W",
+        help="adds W/2 times the sum of all squared weights to the loss (default 0)",
+    )  # fmt: skip
+    add(
+        "--dropout", type=_option(as_dropout), default=0.0, metavar="P",
+        help="probability that a hidden node is dropped in training; or several, for the inputs "
+        "and each hidden layer (default 0)",
+    )  # fmt: skip
+    add(
+        "--label-smoothing", type=_number(least=0, below=1), default=0.0, metavar="E",
+        help="of the entropies: a share E of each target goes to all classes alike (default 0)",
+    )  # fmt: skip
+    add(
+        "--class-weight", metavar="WEIGHTS",
+        help="balanced: classes count the same however many samples they have; or as in yes=5,no=1 "
+        "(others 1)",
+    )  # fmt: skip
+    add(
+        "--schedule", type=_option(as_schedule), metavar="NAMES",
+        help=f"of the learning rate: {', '.join(SCHEDULES)}, or several, as in warmup:5,cosine",
+    )  # fmt: skip
     add("--epochs", type=_count(1), default=50, metavar="N",
         help="passes over the training samples (default 50)")  # fmt: skip
     add(
         "--batch-size", type=_count(1), metavar="N",
         help="samples in one update (default: a hundredth of the training samples, but at least 16 "
         "and at most 128)",
+    )  # fmt: skip
+    add(
+        "--patience", type=_count(1), metavar="N",
+        help="end after N epochs in a row that validation did not get better (default: make all)",
+    )  # fmt: skip
+    add("--threads", type=_count(1), metavar="N", help="at most (default: as many as gain by it)")
+    add(
+        "--resume", metavar="FILE",
+        help="keep the state of the training in FILE after each epoch, and go on from it if it is "
+        "there: with the same data and options as if it had never been interrupted",
+    )  # fmt: skip
+    add(
+        "--cv", type=_count(2), metavar="K",
+        help="before the training, train and test on K parts in turn: mean and deviation of scores",
+    )  # fmt: skip
+    add(
+        "--search", type=_number(above=0), metavar="SECONDS",
+        help="look so long for the layers, learning rate, dropout and weight decay with the best "
+        "validation loss (Ctrl-C ends it with what it has), and save the best network of all",
     )  # fmt: skip
     add(
         "--seed", type=_count(0), default=0, metavar="N",
@@ -315,8 +389,9 @@ def _add_train(commands: Any) -> None:
     add = group.add_argument
     add(
         "--output", metavar="FILE",
-        help="where to save the model (default: the name of DATA with .safetensors, here); an "
-        "existing file is replaced",
+        help="where to save the model; an existing file is replaced by a run that ended well "
+        "only (default: the name of DATA with .safetensors, here, or with -2, -3, ... where "
+        "there is one)",
     )  # fmt: skip
     add(
         "--plot", metavar="FILE",
@@ -350,6 +425,10 @@ def _add_predict(commands: Any) -> None:
         "--output", metavar="FILE", help="where to write (default: to the terminal)"
     )
     _add_no_header(parser)
+    parser.add_argument(
+        "--append", action="store_true",
+        help="write the columns of the table, too, with the answers behind them",
+    )  # fmt: skip
     parser.add_argument(
         "--probabilities", action="store_true",
         help="a column for each class instead of the most probable one: its probability (of a "
@@ -387,6 +466,17 @@ def _add_report(commands: Any) -> None:
     )  # fmt: skip
     add("--seed", type=_count(0), default=0, metavar="N", help="of the permutations (default 0)")
     _add_no_header(parser)
+
+
+def _add_completion(commands: Any) -> None:
+    parser = commands.add_parser(
+        "completion",
+        help="completes commands, options and names in a shell",
+        description="Print what makes a shell complete the words of fcnn (needs shtab).",
+        epilog='example, in ~/.bashrc:\n  eval "$(fcnn completion bash)"',
+    )
+    parser.set_defaults(command="completion", run=_completion)
+    parser.add_argument("shell", type=_choice(*SHELLS), metavar="SHELL", help=", ".join(SHELLS))
 
 
 def _add_inspect(commands: Any) -> None:
@@ -445,6 +535,21 @@ def _inspect(options: argparse.Namespace) -> int:
     from fcnn.cli.model import inspect
 
     return inspect(options)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    try:
+        import shtab
+    except ImportError:
+        raise CommandError("needs shtab: pip install fcnn[cli]") from None
+    parser, commands = _parser()
+    for one in commands.values():
+        for action in one._actions:
+            action.choices = action.choices or getattr(action.type, "choices", None)
+            if action.dest in ("data", "model", "output", "plot", "resume"):
+                action.complete = shtab.FILE  # type: ignore[attr-defined]
+    print(shtab.complete(parser, options.shell))
+    return 0
 
 
 def _bench(options: argparse.Namespace) -> int:

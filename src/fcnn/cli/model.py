@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import itertools
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,12 @@ def predict(options: argparse.Namespace) -> int:
         names = model.targets or tuple(map(str, range(1, n + 1)))
         header = ["prediction"] if n == 1 else [f"prediction_{name}" for name in names]
         columns = list(model.target.decode(outputs).reshape(len(outputs), n).T)
+    if options.append:
+        if not table.is_named:
+            raise CommandError(f"--append: is for tables; {options.data} has no named columns")
+        header = [_free(name, table.names) for name in header]
+        header = [*table.names, *header]
+        columns = [*(column.texts() for column in table.columns), *columns]
     if options.output is None:
         _write_csv(sys.stdout, header, columns)
     else:
@@ -87,6 +94,12 @@ def _texts(model: fcnn.Model, outputs: Array) -> Array:
     """Return the class of each row as a text."""
     with refusals():
         return np.array(model.target.class_texts)[most_probable(outputs)]
+
+
+def _free(name: str, taken: Sequence[str]) -> str:
+    """Return a name, with _2, _3, ... behind it if a column has it."""
+    candidates = itertools.chain([name], (f"{name}_{i}" for i in itertools.count(2)))
+    return next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:

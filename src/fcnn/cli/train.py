@@ -1,241 +1,78 @@
 """``fcnn train``: reads, splits, standardizes, trains, keeps the best epoch, tests and saves."""
 
 import argparse
-import contextlib
 import datetime
-import inspect
-import os
 import shlex
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
-from fcnn import _validation as check
+from fcnn.cli.crossvalidation import cross_validate
 from fcnn.cli.data import (
-    DEFAULT_LOSSES,
-    FAILED,
-    INTERRUPTED,
     SCALABLE_LOSSES,
-    SHIFTABLE_LOSSES,
     STANDARDIZATIONS,
     CommandError,
     Data,
-    check_writable,
     read_for_training,
-    refusals,
     say,
-    split,
+)
+from fcnn.cli.fitting import (
+    Kept,
+    checkpoint_arguments,
+    fit,
+    fit_arguments,
+    optimizer_of,
+    progress_bar,
 )
 from fcnn.cli.model import print_columns
+from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
+from fcnn.cli.parts import Parts, Prepared, prepared
 from fcnn.cli.results import print_results
-from fcnn.history import History, Progress, TrainingRecord
-from fcnn.metrics import accuracy, r2
-from fcnn.optimizers import OPTIMIZERS, Optimizer
-from fcnn.tables import Preparation, Target
+from fcnn.cli.search import Trial, save, search, tell_trials
+from fcnn.cli.terminal import tell
+from fcnn.history import TrainingRecord
+from fcnn.optimizers import Optimizer
 
 Array = NDArray[Any]
-
-# Loss, validation loss and score fit into 80 columns, unlike with tqdm's own form.
-_BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
-
-# Of the optimizers; each is an option.
-_HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
-_LR = 0.1  # of an optimizer without a default of its own
-
-
-def _output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
-    """Return where model and picture go, and why there is no picture."""
-    if options.output is not None:
-        output = Path(options.output)
-    elif options.data == "digits":
-        output = Path("digits.safetensors")
-    else:
-        data = Path("stdin" if options.data == "-" else options.data).resolve()
-        name = data.name
-        if not data.is_dir():
-            name = Path(name.removesuffix(".gz")).stem
-        output = Path(f"{name}.safetensors")
-    check_writable("--output", output, options.data)
-    if options.no_plot:
-        if options.plot is not None:
-            raise CommandError("--plot: a file is given, but also --no-plot")
-        return output, None, ""
-    picture = output.with_name(f"{output.name.removesuffix('.safetensors')}.png")
-    if options.plot is not None:
-        picture = Path(options.plot)
-    try:
-        from fcnn.plot import check_ending
-
-        with refusals(path="--plot"):
-            check_ending(picture)
-    except ImportError:
-        return output, None, "not drawn, that needs matplotlib: pip install fcnn[cli]"
-    check_writable("--plot", picture, options.data)
-    if picture.resolve() == output.resolve():
-        raise CommandError(f"--plot: {picture} is also the model's file")
-    return output, picture, ""
-
-
-class _Kept:
-    """A callback of `Network.fit` that keeps the best epoch and moves the progress bar.
-
-    Attributes
-    ----------
-    best : tuple or None
-        Epoch, its loss as validation sees it, its parameters. One attribute, so that Ctrl-C
-        finds it whole.
-    """
-
-    def __init__(self, score: Callable[[fcnn.Network], tuple[str, float]] | None, bar: Any) -> None:
-        self.score = score
-        self.bar = bar
-        self.completed = 0
-        self.history = History()
-        self.best: tuple[int, float, Array] | None = None
-
-    def __call__(self, progress: Progress) -> None:
-        history = self.history = progress.history
-        shown = {"loss": f"{history.loss[-1]:.3g}"}
-        loss = -float(progress.epoch)  # without validation, the later the better
-        if history.validation_loss:
-            if self.score is not None:
-                history.score_name, history.validation_score[-1] = self.score(progress.network)
-            loss = history.validation_loss[-1]
-            shown["validation"] = f"{loss:.3g}"
-            shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
-        if self.best is None or loss < self.best[1] or not np.isfinite(self.best[1]):
-            self.best = progress.epoch, loss, progress.network.parameters.copy()
-        self.completed = progress.epoch
-        if self.bar is not None:
-            self.bar.set_postfix(shown, refresh=False)
-            self.bar.update()
-
-
-def _progress_bar(epochs: int, wanted: bool) -> Any:
-    """Return a bar of tqdm's as a context, or an empty context."""
-    if wanted and sys.stderr.isatty():
-        with contextlib.suppress(ImportError):
-            from tqdm import tqdm
-
-            # Some terminals do not know their size; a bar of the width 0 would not be seen.
-            if os.get_terminal_size(sys.stderr.fileno()).columns > 0:
-                return tqdm(total=epochs, bar_format=_BAR, dynamic_ncols=True)
-            return tqdm(total=epochs, bar_format=_BAR, ncols=80, nrows=24)
-    return contextlib.nullcontext()
-
-
-def _optimizer(options: argparse.Namespace) -> Optimizer:
-    takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
-    own = takes[options.optimizer]
-    given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
-    for name, value in given.items():
-        if value and name not in own:
-            others = check.listed([rule for rule in OPTIMIZERS if name in takes[rule]])
-            raise CommandError(
-                f"--{name.replace('_', '-')}: belongs to --optimizer {others}, which is "
-                f"{options.optimizer} here"
-            )
-    if given["lr"] is None and own["lr"].default is inspect.Parameter.empty:
-        given["lr"] = _LR
-    with refusals(nesterov="--nesterov"):
-        return OPTIMIZERS[options.optimizer](
-            **{name: v for name, v in given.items() if name in own and v is not None}
-        )
-
-
-def _network(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Network:
-    targets = data.targets
-    loss = options.loss or DEFAULT_LOSSES[targets.task]
-    if targets.target.is_classes:
-        n_out = len(targets.target.classes)
-        if check.TARGETS[loss] == "probabilities" and n_out == 2:
-            n_out = 1
-    else:
-        n_out = targets.y.shape[1]
-        if check.TARGETS[loss] == "classes":
-            others = [name for name, kind in check.TARGETS.items() if kind != "classes"]
-            raise CommandError(
-                f"--loss: {loss} is for classes, but {data.whose} is for regression "
-                f"({targets.reason}); expected {check.listed(others)}, or --task classification"
-            )
-    with refusals(
-        activation="--activation", output_activation="--output-activation", sizes="--layers"
-    ):
-        return fcnn.Network(
-            (n_in, *options.layers, n_out), options.activation,
-            options.output_activation, loss, options.dtype, options.init, options.seed,
-        )  # fmt: skip
-
-
-class _Parts:
-    """Rows and targets for training, validation and testing, split by an option's shares."""
-
-    def __init__(self, options: argparse.Namespace, data: Data) -> None:
-        # Not the stream of the initial weights.
-        rng = np.random.default_rng((options.seed, 1))
-        targets = data.targets
-        n = data.table.rows
-        trained = np.flatnonzero(targets.rows < n)
-        labels = targets.y if targets.target.is_classes else None
-        if data.test is not None:
-            if options.test is not None:
-                raise CommandError(f"--test: {data.source} has a test part of its own")
-            stay, tested = trained, np.flatnonzero(targets.rows >= n)
-            self.test_table, self.test_rows = data.test, targets.rows[tested] - n
-        else:
-            share = 0.2 if options.test is None else options.test
-            stay, tested = split("--test", share, len(trained), labels, rng)
-            self.test_table, self.test_rows = data.table, targets.rows[tested]
-        left = None if labels is None else labels[stay]
-        kept, held = split("--validation", options.validation, len(stay), left, rng)
-        self.rows, self.y = targets.rows[stay[kept]], targets.y[stay[kept]]
-        self.validation_rows, self.y_validation = targets.rows[stay[held]], targets.y[stay[held]]
-        self.y_test = targets.y[tested]
 
 
 def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
-    output, picture, no_picture = _output_paths(options)
-    optimizer = _optimizer(options)
+    output, picture, no_picture = output_paths(options)
+    optimizer = optimizer_of(options)
     data = read_for_training(
         options.data, options.target, options.task, ignored=options.ignore,
         given=options.columns, header=not options.no_header,
     )  # fmt: skip
-    parts = _Parts(options, data)
-    how = options.standardize
-    if how == "auto":
-        how = "together" if data.is_images else "features"
-    with refusals():
-        preparation = Preparation.fit(data.table, data.kinds, parts.rows, how)
-    net = _network(options, data, preparation.width)
-    target = _scaled(data, parts, net)
-    model = fcnn.Model(net, preparation, target)
-    with refusals():
-        X, X_validation, X_test = (
-            model.prepare(table.take(rows)) if len(rows) else np.empty((0, net.sizes[0]), net.dtype)
-            for table, rows in (
-                (data.table, parts.rows), (data.table, parts.validation_rows),
-                (parts.test_table, parts.test_rows),
-            )
-        )  # fmt: skip
-    y, y_validation = model.scaled(parts.y), model.scaled(parts.y_validation)
-    batch_size = options.batch_size or min(max(len(X) // 100, 16), 128)
+    arguments = fit_arguments(options, data)
+    parts = Parts.of(options, data)
+    ready = prepared(options, data, parts)
+    model, net, target = ready.model, ready.model.network, ready.model.target
     if not options.quiet:
-        _describe(options, data, parts, how, model, optimizer, batch_size)
-    score = _validation_score(model, X_validation, parts.y_validation)
+        _describe(options, data, parts, ready, optimizer)
+    if options.cv is not None:
+        cross_validate(options, data, parts, arguments)
+    if options.search is not None and options.resume is not None:
+        raise CommandError("--resume: goes on with one training, not with a --search")
+    if options.search is None:
+        arguments = checkpoint_arguments(options, arguments)
     began = time.perf_counter()
-    with _progress_bar(options.epochs, not options.quiet) as bar:
-        kept = _Kept(score, bar)
-        end, code = _fit(
-            net, X, y, kept, data, epochs=options.epochs, batch_size=batch_size,
-            optimizer=optimizer, validation=(X_validation, y_validation),
-        )  # fmt: skip
+    end, code = "", 0
+    trials: list[Trial] = []
+    if options.search is not None:
+        model, kept, trials = search(options, data, ready, arguments)
+        net = model.network
+    else:
+        with progress_bar(options.epochs, not options.quiet) as bar:
+            kept = Kept(ready.score, bar)
+            end, code = fit(
+                net, ready.X, ready.y, kept, data, epochs=options.epochs,
+                batch_size=ready.batch_size, optimizer=optimizer, validation=ready.validation,
+                **arguments,
+            )  # fmt: skip
     seconds = time.perf_counter() - began
 
     if kept.best is None:
@@ -250,18 +87,30 @@ def train(options: argparse.Namespace) -> int:
             "test": len(parts.test_rows),
         },
     )  # fmt: skip
-    model.save(output)
     if code:
-        best = "best model" if len(X_validation) else "model of the last completed epoch"
-        say(f"{end}: saved the {best} so far (epoch {epoch}) to {output}")
+        output, kept_file = for_unfinished(output)
+        model.save(output)
+        best = "best model" if len(ready.validation[0]) else "model of the last completed epoch"
+        say(f"{end}: saved the {best} so far (epoch {epoch}) to {output}{kept_file}")
         return code
+    if options.output is None and output.exists():  # of a run that has ended meanwhile
+        output = new_name(output)
+        if picture is not None and options.plot is None:
+            picture = picture_of(output)
+    model.save(output)
+    if trials:
+        found = output.with_name(f"{output.name.removesuffix(ENDING)}.search.json")
+        save(trials, found)
+        tell_trials(trials, seconds)
+        print(f"search     the configurations are in {found}")
 
-    if len(X_test):
-        print_results(model.scores(net.predict(X_test), parts.y_test), short=options.quiet)
+    if len(ready.X_test):
+        scores = model.scores(net.predict(ready.X_test), parts.y_test)
+        print_results(scores, short=options.quiet)
     else:
         print("test       none (--test 0)")
-    which = "the lowest validation loss" if len(X_validation) else "the last"
-    print(f"time       {seconds:.3g} s for {options.epochs} epochs; kept epoch {epoch}, {which}")
+    which = "the lowest validation loss" if len(ready.validation[0]) else "the last"
+    print(f"time       {seconds:.3g} s for {kept.completed} epochs; kept epoch {epoch}, {which}")
     print(f"model      {output}")
     if picture is not None:
         from fcnn.plot import plot_history
@@ -289,71 +138,8 @@ def _example(model: fcnn.Model) -> str:
     return "table" if model.features else "X"
 
 
-def _fit(
-    net: fcnn.Network,
-    X: Array,
-    y: Array,
-    kept: _Kept,
-    data: Data,
-    *,
-    epochs: int,
-    batch_size: int,
-    optimizer: Optimizer,
-    validation: tuple[Array, Array],
-) -> tuple[str, int]:
-    """Train; return why it ended early, if it did, and the exit code."""
-    try:
-        with refusals(y=data.whose, validation_y=data.whose):
-            net.fit(
-                X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
-                validation=validation if len(validation[0]) else None, callbacks=[kept],
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        epoch = min(kept.completed + 1, epochs)
-        return f"interrupted in epoch {epoch} of {epochs}", INTERRUPTED
-    except fcnn.DivergenceError as error:
-        reason = str(error).partition(";")[0]
-        return (
-            f"training diverged in epoch {kept.completed + 1} of {epochs}: {reason}; "
-            f"try a smaller --lr than {optimizer.lr:g}"
-        ), FAILED
-    return "", 0
-
-
 def _like(source: str) -> str:
     return "DATA" if source in ("digits", "-") else source
-
-
-def _scaled(data: Data, parts: _Parts, net: fcnn.Network) -> Target:
-    """Return the target, of numbers with the scale that they are trained in."""
-    target = data.targets.target
-    if target.is_classes:
-        return target
-    if net.activations[-1] == "identity" and net.loss in (*SCALABLE_LOSSES, *SHIFTABLE_LOSSES):
-        with refusals(y=data.whose):
-            scaled = target.scaled(parts.y)
-        if net.loss in SCALABLE_LOSSES:
-            return scaled
-        return Target(target.names, (), scaled.mean, np.ones(parts.y.shape[1]), target.rules)
-    for y in (parts.y, parts.y_validation, parts.y_test):
-        if len(y):
-            with refusals(y=data.whose):
-                check.as_targets("y", y, len(y), net.sizes[-1], net.loss, net.dtype)
-    return target
-
-
-def _validation_score(
-    model: fcnn.Model, X: Array, y: Array
-) -> Callable[[fcnn.Network], tuple[str, float]] | None:
-    """Return the score of the task where `Network.evaluate` has another one for the loss."""
-    net = model.network
-    if model.classes:
-        if check.TARGETS[net.loss] == "classes" or net.sizes[-1] == 1:
-            return None
-        return lambda net: ("accuracy", accuracy(net.predict(X), y))
-    if check.TARGETS[net.loss] == "probabilities":
-        return lambda net: ("r2", r2(net.predict(X), y))
-    return None
 
 
 def _is_standardized(model: fcnn.Model) -> bool:
@@ -367,36 +153,34 @@ def _shape(net: fcnn.Network) -> str:
 def _describe(
     options: argparse.Namespace,
     data: Data,
-    parts: _Parts,
-    how: str,
-    model: fcnn.Model,
+    parts: Parts,
+    ready: Prepared,
     optimizer: Optimizer,
-    batch_size: int,
 ) -> None:
+    model = ready.model
     net, target, columns = model.network, model.target, model.preparation.columns
     classes = f", {len(target.classes):,} classes" if target.classes else ""
     samples = len(data.targets.rows)
-    print(f"data       {data.source}: {samples:,} samples, {len(columns):,} features{classes}")
+    tell(f"data       {data.source}: {samples:,} samples, {len(columns):,} features{classes}")
     if data.table.is_named:
         print_columns(data.kinds)
-    print(f"task       {data.targets.task}: {data.targets.reason}")
-    print(
+    tell(f"task       {data.targets.task}: {data.targets.reason}")
+    tell(
         f"parts      {len(parts.rows):,} training, {len(parts.validation_rows):,} validation, "
         f"{len(parts.test_rows):,} test"
     )
-    print(
-        f"inputs     {STANDARDIZATIONS[how]}"
+    tell(
+        f"inputs     {STANDARDIZATIONS[ready.how]}"
         f"{'; target standardized for training' if _is_standardized(model) else ''}"
     )
     hidden = ", ".join(dict.fromkeys(net.activations))
-    print(
+    tell(
         f"network    {_shape(net)}, {hidden}; {net.num_parameters:,} parameters, {net.dtype}; "
         f"loss {net.loss}"
     )
-    print(
-        f"training   {options.epochs} epochs in batches of {batch_size}, "
-        f"{options.optimizer} with lr {optimizer.lr:g}, seed {options.seed}",
-        flush=True,
+    tell(
+        f"training   {options.epochs} epochs in batches of {ready.batch_size}, "
+        f"{options.optimizer} with lr {optimizer.lr:g}, seed {options.seed}"
     )
 
 

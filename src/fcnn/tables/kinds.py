@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn._validation import listed
+from fcnn._validation import did_you_mean, listed
 from fcnn.tables import dates
 from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, read_numbers
 from fcnn.tables.table import MISSING, Column, Table, TableError, quoted, some
@@ -116,6 +116,7 @@ def infer_columns(
                 others = [n for n in table.names if n not in targets]
                 raise TableError(
                     f"{argument}: got {name!r}, expected columns out of {some(others)}"
+                    f"{did_you_mean(name, others)}"
                 )
     if table.matrix is not None:  # columns by position: none is left out
         return [ColumnKind(j, "", "number") for j in range(table.matrix.shape[1])]

@@ -1,0 +1,83 @@
+"""``fcnn train --cv K``: mean and deviation of the scores over K parts."""
+
+import argparse
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fcnn
+from fcnn.cli.data import CommandError, Data, say, split
+from fcnn.cli.fitting import Kept, fit, optimizer_of
+from fcnn.cli.parts import Parts, prepared
+from fcnn.tables.target import most_probable
+
+Array = NDArray[Any]
+
+
+def folds(rows: int, K: int, labels: Array | None, seed: int) -> Array:
+    """Return the fold 0..K-1 of each row, in which each class has its share to within a sample."""
+    order = np.random.default_rng((seed, 2)).permutation(rows)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    fold = np.empty(rows, np.intp)
+    fold[order] = np.arange(rows) % K
+    return fold
+
+
+def cross_validate(
+    options: argparse.Namespace, data: Data, parts: Parts, arguments: dict[str, Any]
+) -> None:
+    """Train and test on each of K folds of the samples that are not the test part; print scores.
+
+    Each network is that of the epoch with the lowest loss on a part held out from the others, as
+    in the training that is saved: the fold it is tested on chooses nothing.
+    """
+    rows = np.concatenate([parts.rows, parts.validation_rows])
+    y = np.concatenate([parts.y, parts.y_validation])
+    labels = y if data.targets.target.is_classes else None
+    if options.cv > len(rows):
+        raise CommandError(f"--cv: {options.cv} folds of {len(rows)} samples; expected fewer")
+    fold = folds(len(rows), options.cv, labels, options.seed)
+    found: list[dict[str, float]] = []
+    for k in range(options.cv):
+        others, tested = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
+        rng = np.random.default_rng((options.seed, 3, k))
+        left = None if labels is None else labels[others]
+        stay, held = split("--validation", options.validation, len(others), left, rng)
+        stay, held = others[stay], others[held]
+        part = Parts(rows[stay], rows[held], data.table, rows[tested], y[stay], y[held], y[tested])
+        ready = prepared(options, data, part)
+        kept = Kept(ready.score, None)
+        end, code = fit(
+            ready.model.network, ready.X, ready.y, kept, data, epochs=options.epochs,
+            batch_size=ready.batch_size, optimizer=optimizer_of(options),
+            validation=ready.validation, **arguments,
+        )  # fmt: skip
+        if code:
+            raise CommandError(f"--cv: fold {k + 1} of {options.cv}: {end}", code)
+        assert kept.best is not None
+        ready.model.network.parameters = kept.best[2]
+        found.append(_scores(ready.model, ready.X_test, part.y_test))
+        if not options.quiet:
+            told = ", ".join(f"{name} {value:.4g}" for name, value in found[-1].items())
+            say(f"fold {k + 1} of {options.cv}: {told}")
+    told = ", ".join(
+        f"{name} {np.mean(values):.4g} +- {np.std(values, ddof=1):.2g}"
+        for name in found[0]
+        for values in [[scores[name] for scores in found]]
+    )
+    print(f"folds      {told}: mean and deviation of {options.cv}", flush=True)
+
+
+def _scores(model: fcnn.Model, X: Array, y: Array) -> dict[str, float]:
+    outputs = model.network.predict(X)
+    if model.classes:
+        return {"accuracy": float(np.mean(most_probable(outputs) == y))}
+    error = model.target.decode(outputs).reshape(y.shape) - y
+    rest = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
+    r2 = np.mean([1 - e / r for e, r in zip((error**2).sum(axis=0), rest, strict=True) if r])
+    return {
+        "r2": float(r2), "root mean square error": float(np.sqrt(np.mean(error**2))),
+        "mean absolute error": float(np.mean(np.abs(error))),
+    }  # fmt: skip

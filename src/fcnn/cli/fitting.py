@@ -1,0 +1,244 @@
+"""How ``fcnn train`` trains: options that are those of `Network.fit`, and what is kept of it."""
+
+import argparse
+import contextlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fcnn
+from fcnn import _validation as check
+from fcnn.cli.data import FAILED, INTERRUPTED, CommandError, Data, refusals
+from fcnn.history import History, Progress
+from fcnn.optimizers import OPTIMIZERS, Optimizer
+from fcnn.schedules import Cosine, Plateau, Schedule, Step, WarmUp
+
+Array = NDArray[Any]
+
+# Loss, validation loss and score fit into 80 columns, unlike with tqdm's own form.
+_BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
+
+# Of the optimizers; each is an option.
+_HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
+_LR = 0.1  # of an optimizer without a default of its own
+
+# Arguments of `Network.fit`, as they are called here.
+_CALLED = {
+    name: f"--{name.replace('_', '-')}"
+    for name in ("class_weight", "dropout", "l2", "label_smoothing", "resume", "schedule")
+} | {"rng": "--resume", "callbacks": "--resume", "optimizer": "--resume", "path": "--resume"}
+
+SCHEDULES = ("cosine", "step:EPOCHS", "plateau:EPOCHS", "warmup:EPOCHS")
+
+
+def as_schedule(text: str) -> list[Schedule]:
+    """Return the schedules of a text like warmup:5,cosine."""
+    made: list[Schedule] = []
+    for part in text.split(","):
+        word, colon, number = part.strip().partition(":")
+        name = check.as_choice("", word, [known.partition(":")[0] for known in SCHEDULES])
+        if name == "cosine":
+            if colon:
+                raise ValueError(f"expected cosine without a number, got {part!r}")
+            made.append(Cosine())
+            continue
+        try:
+            epochs = int(number)
+        except ValueError:
+            raise ValueError(f"expected {name}:EPOCHS, as in {name}:10, got {part!r}") from None
+        check.as_count("", epochs)
+        made.append(
+            Step(epochs) if name == "step" else
+            Plateau(patience=epochs) if name == "plateau" else WarmUp(epochs)
+        )  # fmt: skip
+    return made
+
+
+def as_dropout(text: str) -> float | tuple[float, ...]:
+    """Return one probability, or one for the inputs and each hidden layer."""
+    try:
+        rates = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"expected a number, or several as in 0.1,0.5; got {text!r}") from None
+    rates = [check.as_number("", rate, least=0, below=1) for rate in rates]
+    return rates[0] if len(rates) == 1 else tuple(rates)
+
+
+def _class_weight(text: str, data: Data) -> str | dict[int, float]:
+    """Return "balanced", or the weight of each label that a text like yes=5,no=1 names."""
+    target = data.targets.target
+    if not target.is_classes:
+        raise CommandError(f"--class-weight: {data.whose} is for regression")
+    if text == "balanced":
+        return text
+    classes = list(target.class_texts)
+    weights = {}
+    for part in text.split(","):
+        name, equals, number = part.rpartition("=")
+        if not equals:
+            raise CommandError(
+                f"--class-weight: expected balanced, or weights as in {classes[0]}=5; got {part!r}"
+                f"{check.did_you_mean(part, ['balanced'])}"
+            )
+        if name not in classes:
+            raise CommandError(
+                f"--class-weight: there is no class {name!r}; expected "
+                f"{check.listed(classes[:20])}{check.did_you_mean(name, classes)}"
+            )
+        try:
+            weights[classes.index(name)] = float(number)
+        except ValueError:
+            raise CommandError(f"--class-weight: expected a number, got {part!r}") from None
+    return weights
+
+
+def fit_arguments(options: argparse.Namespace, data: Data) -> dict[str, Any]:
+    """Return what the options say of `Network.fit`, but for files."""
+    return {
+        "dropout": options.dropout,
+        "l2": options.l2,
+        "label_smoothing": options.label_smoothing,
+        "n_threads": options.threads,
+        "schedule": options.schedule or None,
+        "class_weight": (
+            None if options.class_weight is None else _class_weight(options.class_weight, data)
+        ),
+        "callbacks": (
+            [fcnn.EarlyStopping(patience=options.patience, restore_best=False)]
+            if options.patience else []
+        ),
+    }  # fmt: skip
+
+
+def checkpoint_arguments(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `Network.fit` with those of --resume among them."""
+    if options.resume is None:
+        return given
+    callbacks = [*given["callbacks"], fcnn.ModelCheckpoint(options.resume)]
+    resume = options.resume if Path(options.resume).exists() else None
+    return {**given, "callbacks": callbacks, "resume": resume}
+
+
+class Kept:
+    """A callback of `Network.fit` that keeps the best epoch and moves the progress bar.
+
+    Attributes
+    ----------
+    best : tuple or None
+        Epoch, its loss as validation sees it, its parameters. One attribute, so that Ctrl-C
+        finds it whole.
+    """
+
+    def __init__(self, score: Callable[[fcnn.Network], tuple[str, float]] | None, bar: Any) -> None:
+        self.score = score
+        self.bar = bar
+        self.completed = 0
+        self.history = History()
+        self.best: tuple[int, float, Array] | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of an epoch."""
+        history = self.history = progress.history
+        shown = {"loss": f"{history.loss[-1]:.3g}"}
+        loss = -float(progress.epoch)  # without validation, the later the better
+        if history.validation_loss:
+            if self.score is not None:
+                history.score_name, history.validation_score[-1] = self.score(progress.network)
+            loss = history.validation_loss[-1]
+            shown["validation"] = f"{loss:.3g}"
+            shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
+        if self.best is None or loss < self.best[1] or not np.isfinite(self.best[1]):
+            self.best = progress.epoch, loss, progress.network.parameters.copy()
+        self.completed = progress.epoch
+        if self.bar is not None:
+            self.bar.set_postfix(shown, refresh=False)
+            self.bar.update()
+
+    def on_begin(self, progress: Progress) -> None:
+        """Take the curves of a training that is resumed."""
+        self.history, self.completed = progress.history, progress.epoch
+        if self.bar is not None:
+            self.bar.update(progress.epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best epoch, for checkpoints."""
+        if self.best is None:
+            return {}
+        return dict(zip(("epoch", "loss", "parameters"), self.best, strict=True))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned."""
+        self.best = int(state["epoch"]), float(state["loss"]), state["parameters"]
+
+
+def progress_bar(epochs: int, wanted: bool) -> Any:
+    """Return a bar of tqdm's as a context, or an empty context."""
+    if wanted and sys.stderr.isatty():
+        with contextlib.suppress(ImportError):
+            from tqdm import tqdm
+
+            # Some terminals do not know their size; a bar of the width 0 would not be seen.
+            if os.get_terminal_size(sys.stderr.fileno()).columns > 0:
+                return tqdm(total=epochs, bar_format=_BAR, dynamic_ncols=True)
+            return tqdm(total=epochs, bar_format=_BAR, ncols=80, nrows=24)
+    return contextlib.nullcontext()
+
+
+def optimizer_of(options: argparse.Namespace) -> Optimizer:
+    """Return the optimizer that the options describe."""
+    takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
+    own = takes[options.optimizer]
+    given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
+    for name, value in given.items():
+        if value and name not in own:
+            others = check.listed([rule for rule in OPTIMIZERS if name in takes[rule]])
+            raise CommandError(
+                f"--{name.replace('_', '-')}: belongs to --optimizer {others}, which is "
+                f"{options.optimizer} here"
+            )
+    if given["lr"] is None and own["lr"].default is inspect.Parameter.empty:
+        given["lr"] = _LR
+    with refusals(nesterov="--nesterov"):
+        return OPTIMIZERS[options.optimizer](
+            **{name: v for name, v in given.items() if name in own and v is not None}
+        )
+
+
+def fit(
+    net: fcnn.Network,
+    X: Array,
+    y: Array,
+    kept: Kept,
+    data: Data,
+    *,
+    epochs: int,
+    batch_size: int,
+    optimizer: Optimizer,
+    validation: tuple[Array, Array],
+    callbacks: Sequence[Callable[[Progress], object]] = (),
+    **further: Any,
+) -> tuple[str, int]:
+    """Train; return why it ended early, if it did, and the exit code."""
+    try:
+        with refusals(y=data.whose, validation_y=data.whose, **_CALLED):
+            net.fit(
+                X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
+                validation=validation if len(validation[0]) else None,
+                callbacks=[kept, *callbacks], **further,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        epoch = min(kept.completed + 1, epochs)
+        return f"interrupted in epoch {epoch} of {epochs}", INTERRUPTED
+    except fcnn.DivergenceError as error:
+        reason = str(error).partition(";")[0]
+        return (
+            f"training diverged in epoch {kept.completed + 1} of {epochs}: {reason}; "
+            f"try a smaller --lr than {optimizer.lr:g}"
+        ), FAILED
+    return "", 0

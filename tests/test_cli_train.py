@@ -1,0 +1,368 @@
+"""Options of ``fcnn train``: what a run leaves behind, names that are nearly right, and more."""
+
+import _thread
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fcnn
+from fcnn.cli import terminal
+from fcnn.cli.crossvalidation import folds
+from fcnn.cli.main import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here, capsys):
+    """A call of the command line: exit code, stdout, stderr."""
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def points(here):
+    """A table of two classes, which a line tells apart."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 2))
+    rows = [f"{a:.5f},{b:.5f},{'hi' if a > b else 'lo'}" for a, b in X]
+    path = here / "points.csv"
+    path.write_text("\n".join(["a,b,y", *rows]) + "\n")
+    return path.name
+
+
+def test_too_few_rows_are_called_so(run, here):
+    (here / "two.csv").write_text("a,y\n1,2.5\n2,3.5\n")
+    code, out, err = run("train", "two.csv", "--target", "y")
+    assert (code, out) == (2, "")
+    assert err == (
+        "fcnn train: error: two.csv: 2 rows with a target, of which 2 would be held out; expected "
+        "more, or --test 0 --validation 0\n"
+    )
+
+
+# --- What a run leaves behind ---------------------------------------------------------------------
+
+
+def test_each_run_has_a_name_of_its_own(run, here, points):
+    (here / "points.tsv").write_text((here / points).read_text().replace(",", "\t"))
+    (here / "points-2.png").write_bytes(b"somebody's own")
+    words = ("--target", "y", "--epochs", 1, "--quiet", "--no-plot")
+    for data, name in ((points, "points"), (points, "points-3"), ("points.tsv", "points.tsv")):
+        code, out, err = run("train", data, *words)
+        assert code == 0, err
+        assert f"model      {name}.safetensors\n" in out
+    assert sorted(path.name for path in here.glob("*.safetensors")) == [
+        "points-3.safetensors", "points.safetensors", "points.tsv.safetensors",
+    ]  # fmt: skip
+    assert (here / "points-2.png").read_bytes() == b"somebody's own"
+
+
+@pytest.mark.parametrize("how", ["diverged", "interrupted"])
+def test_a_run_that_ends_badly_leaves_the_model_of_yesterday(how, run, here, points, monkeypatch):
+    """It has got through an epoch, so it has something to save: beside the file, not over it."""
+    words = ("train", points, "--target", "y", "--output", "m.safetensors", "--no-plot", "--quiet")
+    assert run(*words, "--epochs", 2)[0] == 0
+    before = (here / "m.safetensors").read_bytes()
+
+    def fit(self, X, y, *, callbacks, **options):
+        real(self, X, y, callbacks=callbacks, **{**options, "epochs": 1})
+        raise fcnn.DivergenceError("the loss is nan") if how == "diverged" else KeyboardInterrupt
+
+    real = fcnn.Network.fit
+    monkeypatch.setattr(fcnn.Network, "fit", fit)
+    code, out, err = run(*words, "--epochs", 9)
+    assert (code, out) == (1 if how == "diverged" else 130, "")
+    assert "so far (epoch 1) to m-2.safetensors; m.safetensors is as it was" in err
+    assert (here / "m.safetensors").read_bytes() == before
+    assert fcnn.load("m-2.safetensors").classes == ("hi", "lo")
+    assert sorted(path.name for path in here.iterdir()) == [
+        "m-2.safetensors", "m.safetensors", points,
+    ]  # fmt: skip
+
+
+# --- Names ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        ("trian digits", "train"),
+        ("train digits --epoch 3", "--epochs"),
+        ("train digits --layrs=3", "--layers"),
+        ("train points.csv --target Y", "y"),
+        ("train points.csv --target y --ignore bb", "b"),
+        ("train digits --loss cros_entropy", "cross_entropy"),
+        ("train digits --activation rellu", "relu"),
+        ("train digits --optimizer adamm", "adam"),
+        ("train points.csv --target y --class-weight hii=3", "hi"),
+        ("train digits --schedule cosin", "cosine"),
+    ],
+)
+def test_did_you_mean(words, meant, run, points):
+    code, out, err = run(*words.split())
+    assert (code, out) == (2, "")
+    assert f"; did you mean '{meant}'?" in err
+    assert err.count("\n") == 1
+    far = run("train", "points.csv", "--target", "entirely-different")[2]
+    assert "did you mean" not in far
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"loss": "mse"}, "squared_error"), ({"loss": "MAE"}, "absolute_error"),
+        ({"loss": "bce"}, "binary_cross_entropy"), ({"loss": "CrossEntropy"}, "cross_entropy"),
+        ({"activation": "ReLU"}, "relu"), ({"activation": "LeakyReLU"}, "leaky_relu"),
+        ({"activation": ["Tanh"]}, "tanh"), ({"output_activation": "linear"}, "identity"),
+    ],
+)  # fmt: skip
+def test_names_of_others_are_understood(given, name, tmp_path):
+    net = fcnn.Network((2, 3, 2), **{"loss": "squared_error", **given})
+    assert name in (net.loss, *net.activations)
+    net.save(tmp_path / "n")
+    assert fcnn.load(tmp_path / "n").loss == net.loss
+
+
+def test_an_optimizer_by_its_name():
+    nets = [fcnn.Network((2, 3, 1), loss="mse") for _ in range(2)]
+    X, y = np.eye(2), [0.5, 1.5]
+    for net, optimizer in zip(nets, ("Adam", fcnn.Adam()), strict=True):
+        net.fit(X, y, epochs=3, optimizer=optimizer)
+    np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
+    with pytest.raises(ValueError, match=r"optimizer: 'sgd' needs a learning rate: fcnn.SGD\(lr\)"):
+        nets[0].fit(X, y, optimizer="sgd")
+
+
+def test_append(run, here, points):
+    lines = (here / points).read_text().splitlines()
+    (here / "new.csv").write_text(
+        "\n".join(["id,prediction,b,a", *(f"00{i},x,{i},1.50" for i in range(1, 4))]) + "\n"
+    )
+    words = ("train", points, "--target", "y", "--epochs", 20, "--no-plot", "--quiet")
+    assert run(*words, "--output", "m")[0] == 0
+    _, alone, _ = run("predict", "m", "new.csv")
+    _, out, _ = run("predict", "m", "new.csv", "--append")
+    answers = alone.splitlines()[1:]
+    assert out.splitlines() == [
+        "id,prediction,b,a,prediction_2",
+        *(f"00{i},x,{i},1.50,{answers[i - 1]}" for i in range(1, 4)),
+    ]
+    _, out, _ = run("predict", "m", points, "--append", "--probabilities")
+    assert out.splitlines()[0] == "a,b,y,hi,lo"
+    assert [line.rsplit(",", 2)[0] for line in out.splitlines()] == lines
+    np.savez("x.npz", X=np.zeros((2, 2)))
+    assert "--append: is for tables" in run("predict", "m", "x.npz", "--append")[2]
+
+
+def test_completion(run):
+    pytest.importorskip("shtab")
+    code, out, err = run("completion", "bash")
+    assert (code, err) == (0, "")
+    for word in ("train", "--label-smoothing", "cross_entropy", "leaky_relu"):
+        assert word in out
+    with open("completion.sh", "w") as file:
+        file.write(out)
+    words = "COMP_WORDS=(fcnn train --lo); COMP_CWORD=2; _shtab_fcnn; echo ${COMPREPLY[@]}"
+    found = subprocess.run(
+        ["bash", "-c", f"source ./completion.sh; {words}"], capture_output=True, text=True
+    )
+    assert found.stdout.split() == ["--loss"]
+
+
+# --- What fit has ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("--l2 0.5", {"l2": 0.5}),
+        ("--dropout 0.25", {"dropout": 0.25}),
+        ("--dropout 0.1,0.25", {"dropout": (0.1, 0.25)}),
+        ("--label-smoothing 0.1", {"label_smoothing": 0.1}),
+        ("--threads 2", {"n_threads": 2}),
+        ("--class-weight balanced", {"class_weight": "balanced"}),
+        ("--class-weight lo=5", {"class_weight": {1: 5.0}}),
+        ("--schedule warmup:2,cosine", {"schedule": ["WarmUp", "Cosine"]}),
+        ("--schedule step:3", {"schedule": ["Step"]}),
+    ],
+)
+def test_options_reach_fit(words, given, run, points, monkeypatch):
+    seen = {}
+
+    def fit(self, X, y, **options):
+        seen.update(options)
+        return real(self, X, y, **options)
+
+    real = fcnn.Network.fit
+    monkeypatch.setattr(fcnn.Network, "fit", fit)
+    words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", *words.split())
+    code, _, err = run(*words)
+    assert code == 0, err
+    for name, value in given.items():
+        got = seen[name]
+        assert ([type(one).__name__ for one in got] if name == "schedule" else got) == value
+
+
+def test_patience(run, points):
+    words = ("train", points, "--target", "y", "--epochs", 400, "--lr", 0.05, "--no-plot")
+    _, out, _ = run(*words, "--patience", 3)
+    made, kept = map(int, re.search(r"for (\d+) epochs; kept epoch (\d+)", out).groups())
+    assert made == kept + 3 < 400
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--class-weight lo", "expected balanced, or weights as in hi=5; got 'lo'"),
+        ("--class-weight lo=x", "expected a number, got 'lo=x'"),
+        ("--class-weight balanced --task regression", "error: "),
+        ("--dropout 1", "--dropout"), ("--dropout a", "--dropout"),
+        ("--dropout 0.1,0.1,0.1", "--dropout: expected one number, or 2"),
+        ("--schedule step", "expected step:EPOCHS, as in step:10, got 'step'"),
+        ("--schedule cosine:3", "expected cosine without a number"),
+        ("--label-smoothing 1", "--label-smoothing"),
+        ("--cv 1", "--cv"), ("--search 0", "--search"),
+    ],
+)  # fmt: skip
+def test_refused_options(words, message, run, points):
+    code, _, err = run("train", points, "--target", "y", "--quiet", "--no-plot", *words.split())
+    assert code == 2
+    assert message in err
+
+
+def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
+    words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
+    assert run(*words, "--epochs", 12, "--output", "whole")[0] == 0
+    assert run(*words, "--epochs", 5, "--resume", "state", "--output", "part")[0] == 0
+    code, out, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "rest")
+    assert code == 0, err
+    assert "for 12 epochs" in out
+    whole, part, rest = (fcnn.load(name).network.parameters for name in ("whole", "part", "rest"))
+    np.testing.assert_array_equal(whole, rest)
+    assert not np.array_equal(whole, part)
+    # The best epoch is remembered, too: nothing is left to do.
+    assert run(*words, "--epochs", 12, "--resume", "state", "--output", "again")[0] == 0
+    np.testing.assert_array_equal(fcnn.load("again").network.parameters, whole)
+    before = (here / "whole").read_bytes()
+    code, _, err = run(*words, "--epochs", 12, "--resume", "whole", "--output", "x")
+    assert code == 2
+    assert "--resume" in err or "whole" in err
+    assert (here / "whole").read_bytes() == before
+
+
+def test_cross_validation(run, points):
+    """The folds' scores, and the same model as without them."""
+    words = ("train", points, "--target", "y", "--epochs", 15, "--no-plot")
+    run(*words, "--output", "plain")
+    code, out, err = run(*words, "--output", "m", "--cv", 4)
+    assert code == 0
+    scores = [float(s) for s in re.findall(r"fold \d of 4: accuracy (\S+)", err)]
+    assert len(scores) == 4
+    assert all(score > 0.7 for score in scores)
+    mean, deviation = re.search(r"folds +accuracy (\S+) \+- (\S+): mean and", out).groups()
+    assert abs(float(mean) - np.mean(scores)) < 1e-3
+    assert abs(float(deviation) - np.std(scores, ddof=1)) < 1e-2
+    np.testing.assert_array_equal(
+        fcnn.load("m").network.parameters, fcnn.load("plain").network.parameters
+    )
+    assert "--cv: 97 folds of 96 samples" in run(*words, "--cv", 97)[2]
+
+
+def test_every_row_is_in_one_fold():
+    labels = np.repeat([0, 1, 2], [50, 20, 9])
+    fold = folds(79, 5, labels, 0)
+    for label, least in ((0, 10), (1, 4), (2, 1)):
+        assert np.bincount(fold[labels == label], minlength=5).min() >= least
+    assert np.bincount(fold).tolist() == [16, 16, 16, 16, 15]
+    assert not np.array_equal(fold, folds(79, 5, labels, 1))
+
+
+# --- Search ---------------------------------------------------------------------------------------
+
+
+def test_search_saves_the_best_network(run, here, points):
+    began = time.perf_counter()
+    words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
+    code, out, err = run(*words, "--search", 1.5)
+    assert code == 0, err
+    assert time.perf_counter() - began < 4
+    found = json.loads((here / "m.search.json").read_text())
+    losses = [one["validation_loss"] for one in found]
+    assert losses == sorted(losses)
+    assert len(found) >= 3
+    model = fcnn.load("m")
+    assert list(model.network.sizes[1:-1]) == found[0]["layers"]
+    assert f"kept epoch {found[0]['best_epoch']}," in out
+    shown = [float(loss) for loss in re.findall(r"validation loss (\S+) in epoch", err)]
+    np.testing.assert_allclose(shown, losses[: len(shown)], rtol=1e-4)
+    assert float(re.search(r"accuracy (\S+)", out).group(1)) > 0.8
+
+
+def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
+    timer = threading.Timer(1.0, _thread.interrupt_main)
+    timer.start()
+    words = ("train", points, "--target", "y", "--epochs", 30, "--no-plot", "--output", "m")
+    code, _, err = run(*words, "--search", 60)
+    timer.join()
+    assert code == 0, err
+    assert fcnn.load("m").classes == ("hi", "lo")
+    assert re.search(r"configurations in (\S+) s", err)
+
+
+def test_refused_searches(run, points):
+    words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
+    assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]
+    assert "--resume: goes on with one training" in run(*words, "--resume", "s")[2]
+
+
+# --- Terminals ------------------------------------------------------------------------------------
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self):
+        return True
+
+    def fileno(self):
+        return 1
+
+
+def test_colour_and_width_are_a_terminals(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.red("error:", io.StringIO()) == "error:"
+    assert terminal.red("error:", Terminal()) == "\x1b[1;31merror:\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert terminal.red("error:", Terminal()) == "error:"
+    line = "task       " + "word " * 30
+    for stream, columns in ((Terminal(), 50), (io.StringIO(), None)):
+        monkeypatch.setattr(sys, "stdout", stream)
+        monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((50, 20)))
+        terminal.tell(line)
+        lines = stream.getvalue().splitlines()
+        if columns is None:
+            assert lines == [line]
+        else:
+            assert len(lines) > 2
+            assert max(map(len, lines)) <= columns
+            assert all(one.startswith(" " * 11 + "word") for one in lines[1:])
