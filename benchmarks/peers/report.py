@@ -218,6 +218,12 @@ def as_json(session: Session) -> dict[str, Any]:
     }
 
 
+def _heading(section: str) -> str:
+    """Return a section with a capital, unless it begins with a name of the code."""
+    first = section.split()[0]
+    return section if "_" in first else section[0].upper() + section[1:]
+
+
 def draw(session: Session, path: Path) -> None:
     """Draw every ratio, a mark for each peer, on a logarithmic axis."""
     from matplotlib.figure import Figure
@@ -229,12 +235,12 @@ def draw(session: Session, path: Path) -> None:
     for row in rows:
         if row.section != section:
             section = row.section
-            ticks[y] = section.capitalize()
+            ticks[y] = _heading(section)
             y += 1
         ticks[y] = row.name
         _draw_row(axes, row, y)
         y += 1
-    _finish(axes, ticks, {row.section.capitalize() for row in rows}, y)
+    _finish(axes, ticks, {_heading(row.section) for row in rows}, y)
     axes.set_title(
         f"Time of a peer over fcnn's: {bench.cpu_name()}, {session.dtype}, {threads_text(session)}",
         fontsize=10,
