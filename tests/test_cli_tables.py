@@ -258,3 +258,21 @@ def test_tables_need_polars_where_they_do(run, monkeypatch):
     code, out, err = run("train", CASES / "d.parquet", "--target", "y")
     assert (code, out) == (2, "")
     assert "needs polars: pip install fcnn[cli]" in err
+
+
+def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
+    rows = [f"{i % 50}.5,{2 * (i % 50)}.25" for i in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows[:100], "", ",", *rows[100:], ""]))
+    code, _, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
+    assert code == 0
+    assert "note: 2 empty rows left out: line 102, line 103\n" in err
+    cells = [row.split(",")[0] for row in rows]
+    cells[7] = ""
+    (tmp_path / "p.csv").write_text("\n".join(["a", *cells, ""]))
+    code, out, err = run("predict", "m", "p.csv")
+    assert (code, len(predictions(out))) == (0, 200)
+    assert "column 'a': 1 missing, filled with" in err
+    cells[7] = "24.5"
+    (tmp_path / "q.csv").write_text("\n".join(["a", *cells, ""]))
+    filled, given = predictions(out), predictions(run("predict", "m", "q.csv")[1])
+    assert filled[:7] + filled[8:] == given[:7] + given[8:]
