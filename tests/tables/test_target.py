@@ -165,7 +165,7 @@ def test_scaling_is_in_float64():
         (["a", "c", "b"], "'c'; expected one of the classes a, b"),
         (["a", None, "b"], "a missing value"),
         ([["a", "b"]], "expected 1 column"),
-        ({"z": ["a", "b"], "x": ["a", "b"]}, "expected 1 column named y"),
+        ({"z": ["a", "b"], "x": ["a", "b"]}, "y: lacks the target 'y'; it has z, x"),
     ],
 )
 def test_values_that_are_no_classes(y, said):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -116,11 +116,18 @@ class Target:
         return self.encode_columns(self._columns(y, name))
 
     def _columns(self, y: Any, name: str) -> tuple[list[Column], Table]:
-        is_frame = isinstance(y, Table) or hasattr(y, "columns") or isinstance(y, dict)
         n = 1 if self.is_classes else max(len(self.rules), len(self.names), 1)
-        if is_frame:
+        if _has_columns(y):
             table = as_table(y, name)
-            if table.is_named and self.names and all(key in table for key in self.names):
+            # Numbers from 0 on are what pandas calls columns without names.
+            is_named = table.is_named and table.names != [str(j) for j in range(len(table.names))]
+            absent = [repr(key) for key in self.names if key not in table]
+            if is_named and absent:
+                raise TableError(
+                    f"{name}: lacks the target{'s' * (len(absent) > 1)} {some(absent)}; it has "
+                    f"{some(table.names)}"
+                )
+            if self.names and not absent:
                 return [table[key] for key in self.names], table
         elif (hasattr(y, "dtype") and not hasattr(y, "__array__")) or np.ndim(y) == 1:
             table = Table([as_column(y, "", name)], name)
@@ -208,6 +215,14 @@ class Target:
             if not sound or classes:
                 raise ValueError("expected finite means and positive scales of numbers")
         return cls(names, classes, mean, scale, rules)
+
+
+def _has_columns(y: Any) -> bool:
+    """Return whether targets came with names of columns."""
+    if isinstance(y, (list, tuple)) and len(y) > 0:
+        return isinstance(y[0], Mapping)
+    named = getattr(getattr(y, "dtype", None), "names", None)
+    return bool(named) or isinstance(y, (Table, Mapping)) or hasattr(y, "columns")
 
 
 def classes_of(texts: Sequence[str]) -> list[Any]:
