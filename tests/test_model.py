@@ -369,7 +369,7 @@ def test_targets_are_taken_by_their_names(classifier):
         assert classifier.evaluate(data, y) == right
     other = frame[["kind"]].rename(columns={"kind": "sort"})
     for y in (other, other.to_records(index=False), other.to_dict("records"), frame[["a"]]):
-        with pytest.raises(ValueError, match="y: lacks the target 'kind'; it has (sort|a)$"):
+        with pytest.raises(ValueError, match=r"y: lacks the target 'kind'; it has (sort|a)$"):
             classifier.evaluate(data, y)
 
 

@@ -372,7 +372,8 @@ class Model:
 
 def _refuse_reordered(data: Any, y: Any) -> None:
     """Refuse targets of pandas that have the labels of the data's rows in another order."""
-    of_data, of_y = (getattr(value, "index", None) for value in (data, y))
+    of_data: Any = getattr(data, "index", None)
+    of_y: Any = getattr(y, "index", None)
     if not (hasattr(of_data, "equals") and hasattr(of_y, "equals")) or of_data.equals(of_y):
         return
     rows, given = of_data.tolist(), of_y.tolist()
