@@ -309,3 +309,18 @@ def test_the_score_of_numbers_that_are_classes(run, tmp_path):
     data.write_parquet(tmp_path / "t.parquet")
     accuracy = fcnn.load("m").evaluate(data)["accuracy"]
     assert f"accuracy {accuracy:.4f}, " in run("predict", "m", "t.parquet")[2]
+
+
+def test_a_second_column_of_the_target_is_no_feature(run, tmp_path):
+    rows = [f"{i}.5,{i % 7},{i}.5" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,a,y", *rows, ""]))
+    code, out, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
+    assert code == 0
+    assert "columns named 'y' twice: the one at 3 is 'y.1' here" in err
+    assert "y.1                       left out  has the name of the target, 'y'".split() in [
+        line.split() for line in out.splitlines()
+    ]
+    assert fcnn.load("m").features == ("a",)
+    words = ("--columns", "y.1=number", "--epochs", 1, "--output", "m")
+    run("train", "t.csv", "--target", "y", *words)
+    assert fcnn.load("m").features == ("a", "y.1")

@@ -98,7 +98,7 @@ def table_of(data: bytes, source: str, *, header: bool = True) -> Table:
     return Table(
         [Column(n, _texts(c)) for n, c in zip(cells.names, columns, strict=True)], source,
         notes=notes + cells.notes, decimal="," if cells.separator == ";" else "",
-        line=lambda row: lines[row],
+        line=lambda row: lines[row], renamed=cells.renamed,
     )  # fmt: skip
 
 

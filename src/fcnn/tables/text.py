@@ -33,6 +33,8 @@ class Cells:
         The line of the file where each row begins; the first is 1.
     separator : str
     notes : list of str
+    renamed : dict from str to str
+        What the file calls the second and later columns of the same name.
     """
 
     names: list[str]
@@ -40,6 +42,7 @@ class Cells:
     lines: list[int]
     separator: str
     notes: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def decoded(data: bytes, source: str, notes: list[str]) -> str:
@@ -97,9 +100,11 @@ def read_cells(text: str, source: str, header: bool = True) -> Cells:
     names = _fitted(names, body, source, header)
     if header:
         _point_at_data(names, body, notes)
+    distinct = _distinct(names, notes)
+    renamed = {new: old for new, old in zip(distinct, names, strict=True) if old and new != old}
     return Cells(
-        _distinct(names, notes), [cells for _, cells in body], [line for line, _ in body],
-        separator, notes,
+        distinct, [cells for _, cells in body], [line for line, _ in body], separator, notes,
+        renamed,
     )  # fmt: skip
 
 
