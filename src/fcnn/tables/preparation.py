@@ -194,7 +194,10 @@ class Preparation:
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
-            values = (encoder.encode(column, named, report) - self.mean[part]) / self.scale[part]
+            values = encoder.encode(column, named, report)
+            if report._count:
+                continue  # what stands for the cells that are refused may be too large
+            values = (values - self.mean[part]) / self.scale[part]
             X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
         report.raise_problems()
         if notes is not None:
