@@ -372,5 +372,5 @@ def test_blanks_around_names_of_which_one_is_meant():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_infinity_is_refused_by_its_row(dtype):
     preparation = fitted({"a": [1.0, 2.5], "b": [3.0, 4.5]})
-    with pytest.raises(TableError, match="X: row 1, column 'a': -?inf; expected a finite number"):
+    with pytest.raises(TableError, match=r"X: row 1, column 'a': inf; expected a finite number"):
         preparation.transform({"a": [1.0, np.inf], "b": [1.0, 2.0]}, dtype)
