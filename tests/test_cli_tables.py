@@ -258,3 +258,67 @@ def test_tables_need_polars_where_they_do(run, monkeypatch):
     code, out, err = run("train", CASES / "d.parquet", "--target", "y")
     assert (code, out) == (2, "")
     assert "needs polars: pip install fcnn[cli]" in err
+
+
+def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
+    rows = [f"{i % 50}.5,{2 * (i % 50)}.25" for i in range(200)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows[:100], "", ",", *rows[100:], ""]))
+    code, _, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
+    assert code == 0
+    assert "note: 2 empty rows left out: line 102, line 103\n" in err
+    cells = [row.split(",")[0] for row in rows]
+    cells[7] = ""
+    (tmp_path / "p.csv").write_text("\n".join(["a", *cells, ""]))
+    code, out, err = run("predict", "m", "p.csv")
+    assert (code, len(predictions(out))) == (0, 200)
+    assert "column 'a': 1 missing, filled with" in err
+    cells[7] = "24.5"
+    (tmp_path / "q.csv").write_text("\n".join(["a", *cells, ""]))
+    filled, given = predictions(out), predictions(run("predict", "m", "q.csv")[1])
+    assert filled[:7] + filled[8:] == given[:7] + given[8:]
+
+
+def test_the_score_is_that_of_python_or_none(run, tmp_path):
+    kinds = ["1", "2"] * 30
+    rows = [f"{i % 30}.5,{kind}" for i, kind in enumerate(kinds)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
+    run("train", "t.csv", "--target", "y", "--epochs", 3, "--output", "m")
+    model = fcnn.load("m")
+    err = run("predict", "m", "t.csv")[2]
+    scores = model.evaluate(fcnn.tables.read_table("t.csv"))
+    assert f"accuracy {scores['accuracy']:.4f}, " in err
+    (tmp_path / "u.csv").write_text("\n".join(["a,y", *rows, "1.5,3", ""]))
+    expected = "u.csv: line 62, column 'y': '3'; expected one of the classes 1, 2"
+    err = run("predict", "m", "u.csv")[2]
+    assert f"no score: {expected}\n" in err
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        model.evaluate(fcnn.tables.read_table("u.csv"))
+    # A class is yet to be known: Python takes the other rows, and so does the command.
+    (tmp_path / "v.csv").write_text("\n".join(["a,y", *rows, "1.5,", ""]))
+    assert "of 60 samples" in run("predict", "m", "v.csv")[2]
+
+
+def test_the_score_of_numbers_that_are_classes(run, tmp_path):
+    pl = pytest.importorskip("polars")
+    codes = ["00501", "00502"] * 30
+    rows = [f"{i % 30}.5,{code}" for i, code in enumerate(codes)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
+    words = ("--task", "classification", "--epochs", 3, "--output", "m")
+    run("train", "t.csv", "--target", "y", *words)
+    data = pl.DataFrame({"a": [i % 30 + 0.5 for i in range(60)], "y": list(map(int, codes))})
+    data.write_parquet(tmp_path / "t.parquet")
+    accuracy = fcnn.load("m").evaluate(data)["accuracy"]
+    assert f"accuracy {accuracy:.4f}, " in run("predict", "m", "t.parquet")[2]
+
+
+def test_a_second_column_of_the_target_is_no_feature(run, tmp_path):
+    rows = [f"{i}.5,{i % 7},{i}.5" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["y,a,y", *rows, ""]))
+    code, out, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
+    assert code == 0
+    assert "columns named 'y' twice: the one at 3 is 'y.1' here" in err
+    assert re.search(r"y\.1 +left out  has the name of the target, 'y'\n", out)
+    assert fcnn.load("m").features == ("a",)
+    words = ("--columns", "y.1=number", "--epochs", 1, "--output", "m")
+    run("train", "t.csv", "--target", "y", *words)
+    assert fcnn.load("m").features == ("a", "y.1")

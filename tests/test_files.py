@@ -730,3 +730,9 @@ def test_single_flipped_bytes_are_refused_or_harmless(sound, tmp_path):
         else:
             assert getattr(loaded, "network", loaded).sizes == (4, 5, 3)
     assert refused > 400
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a POSIX device")
+def test_a_device_is_no_model():
+    with pytest.raises(ValueError, match=r"^/dev/null: expected a regular file, got a device"):
+        fcnn.load("/dev/null")

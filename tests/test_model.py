@@ -355,3 +355,44 @@ def test_the_example_of_the_document(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(
         loaded.predict(names["table"]), names["model"].predict(names["data"])
     )
+
+
+def test_targets_are_taken_by_their_names(classifier):
+    pd = pytest.importorskip("pandas")
+    data = flowers()
+    frame = pd.DataFrame(data)
+    right = classifier.evaluate(data)
+    kinds = frame[["kind"]]
+    for y in (kinds, kinds.to_records(index=False), kinds.to_dict("records"), kinds.to_dict("list"),
+              frame["kind"], frame["kind"].to_numpy()[:, np.newaxis],
+              pd.DataFrame(kinds.to_numpy())):  # fmt: skip
+        assert classifier.evaluate(data, y) == right
+    other = frame[["kind"]].rename(columns={"kind": "sort"})
+    for y in (other, other.to_records(index=False), other.to_dict("records"), frame[["a"]]):
+        with pytest.raises(ValueError, match=r"y: lacks the target 'kind'; it has (sort|a)$"):
+            classifier.evaluate(data, y)
+
+
+def test_several_targets_are_not_taken_by_position():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(houses())
+    frame["rent"] = frame["size"] * 3.5
+    model = trained(frame, ["price", "rent"])
+    right = model.evaluate(frame)
+    assert model.evaluate(frame, frame[["rent", "price"]]) == right
+    with pytest.raises(ValueError, match="y: lacks the target 'price'; it has rent, cost"):
+        model.evaluate(frame, frame[["rent", "price"]].rename(columns={"price": "cost"}))
+
+
+def test_targets_in_another_order_than_the_data_are_refused(regressor):
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(houses())
+    right = regressor.evaluate(frame)
+    shuffled = frame["price"].sample(frac=1, random_state=1)
+    for y in (shuffled, shuffled.to_frame()):
+        with pytest.raises(ValueError, match=r"^y: expected the rows of data .* in data, .* in y"):
+            regressor.evaluate(frame, y)
+    assert regressor.evaluate(frame, shuffled.loc[frame.index]) == right
+    again = frame.loc[shuffled.index]
+    assert regressor.evaluate(again, shuffled)["r2"] == pytest.approx(right["r2"])
+    assert regressor.evaluate(frame, frame["price"].set_axis(range(900, 1200))) == right

@@ -225,6 +225,8 @@ def _opened(path: Path) -> Iterator[Any]:
         raise IsADirectoryError(f"{path}: expected a model file, got a folder")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a regular file, got a device or a pipe")
     try:
         with safe_open(path, framework="np") as file:
             yield file
@@ -317,7 +319,7 @@ def _around(
         if features and len({*features}) != sizes[0]:
             raise ValueError(f"expected {sizes[0]} different features, found {len(features)}")
         preparation = Preparation.of_numbers(mean, scale, features)
-        target = Target([name] if name else [], classes_of(texts))
+        target = Target([name] if name else [], classes_of(texts), class_texts=texts)
     else:
         preparation = Preparation.from_json(described, mean, scale)
         target = Target.from_json(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import os
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -185,8 +186,7 @@ class Model:
         Parameters
         ----------
         y : array-like
-            Classes, or numbers in their own units; or labels and numbers that `Target.encode`
-            returned.
+            Classes, or numbers in their own units; what `Target.encode` returned is `scaled`'s.
 
         Returns
         -------
@@ -217,7 +217,9 @@ class Model:
         data : table-like
             See `predict`.
         y : array-like, shape (s,) or (s, n_L), optional
-            Classes, or numbers in their own units. None takes the target's columns of `data`.
+            Classes, or numbers in their own units; of what names its columns those of the target.
+            Rows stand in the order of `data`, whatever the index. None takes the target's columns
+            of `data`.
 
         Returns
         -------
@@ -235,8 +237,10 @@ class Model:
         Raises
         ------
         ValueError
-            If a target is missing, or none of the classes.
+            If a target is missing, or none of the classes; if y lacks a column of the target, or is
+            of pandas with the index of `data` in another order.
         """
+        _refuse_reordered(data, y)
         table = as_table(data)
         values = self.target_values(table, y)
         X = self.prepare(table)
@@ -363,4 +367,19 @@ class Model:
             f"<div><b>fcnn.Model</b>: {html.escape(self._predicts())}<br>"
             f"{html.escape(self._shape())}"
             f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
+        )
+
+
+def _refuse_reordered(data: Any, y: Any) -> None:
+    """Refuse targets of pandas that have the labels of the data's rows in another order."""
+    of_data: Any = getattr(data, "index", None)
+    of_y: Any = getattr(y, "index", None)
+    if not (hasattr(of_data, "equals") and hasattr(of_y, "equals")) or of_data.equals(of_y):
+        return
+    rows, given = of_data.tolist(), of_y.tolist()
+    if Counter(rows) == Counter(given):
+        row = next(i for i, (a, b) in enumerate(zip(rows, given, strict=True)) if a != b)
+        raise ValueError(
+            f"y: expected the rows of data in their order, got its index in another one: row {row} "
+            f"is {rows[row]!r} in data, {given[row]!r} in y; y.loc[data.index] has the same order"
         )

@@ -358,3 +358,19 @@ def test_numbers_among_texts_are_not_read_by_the_rule_of_texts():
         plain.transform({"a": ["1.5", 2.5], "n": [1, 2]}),
         plain.transform({"a": [1.5, 2.5], "n": [1, 2]}),
     )
+
+
+def test_blanks_around_names_of_which_one_is_meant():
+    preparation = fitted({"a": [1.0, 2.5], "b": [3.0, 4.5]})
+    expected = preparation.transform({"a": [1.0], "b": [2.0]})
+    for data in ({" a": [9.0], "a": [1.0], "b": [2.0]}, {"a ": [1.0], " b": [2.0]}):
+        np.testing.assert_array_equal(preparation.transform(data), expected)
+    with pytest.raises(TableError, match="X: has a more than once, as ' a', 'a '; expected one"):
+        preparation.transform({" a": [9.0], "a ": [1.0], "b": [2.0]})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_infinity_is_refused_by_its_row(dtype):
+    preparation = fitted({"a": [1.0, 2.5], "b": [3.0, 4.5]})
+    with pytest.raises(TableError, match=r"X: row 1, column 'a': inf; expected a finite number"):
+        preparation.transform({"a": [1.0, np.inf], "b": [1.0, 2.0]}, dtype)

@@ -10,6 +10,7 @@ import pytest
 
 from fcnn.tables import TableError, read_table
 from fcnn.tables.numbers import NumberRule
+from fcnn.tables.reading import without_empty_rows
 from fcnn.tables.text import read_cells
 
 CASES = Path(__file__).parent / "cases"
@@ -69,10 +70,56 @@ def test_pandas_reads_the_same_names_and_cells(tmp_path):
 
 def test_what_was_left_out_is_said(tmp_path):
     text = "# made by hand\na,b\n1,2\n# half-way\n\n3,4\n,\n5,6\n,\n\n"
-    table = read_table(written(tmp_path / "t.csv", text))
+    table = without_empty_rows(read_table(written(tmp_path / "t.csv", text)))
     assert contents(table) == {"a": ["1", "3", "5"], "b": ["2", "4", "6"]}
     assert [table.where(row) for row in range(3)] == ["line 3", "line 6", "line 8"]
     assert any("2 comment lines (#) left out: line 1, 4" in note for note in table.notes)
+    assert table.notes[-1] == "2 empty rows left out: line 5, line 7"
+
+
+def test_one_empty_row_is_not_several(tmp_path):
+    table = without_empty_rows(read_table(written(tmp_path / "t.csv", "a,b\n1,2\n,\n3,4\n")))
+    assert table.notes == ["1 empty row left out: line 3"]
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "cells"),
+    [
+        ("a\n1\n\n3\n\n\n", True, [["1", "", "3"]]),
+        ('a\n1\n""\n3\n""\n', True, [["1", "", "3", ""]]),  # as pandas writes them
+        ("\n1\n\n3\n", False, [["", "1", "", "3"]]),
+        ("a,b\n1,2\n\n,\n3,4\n,\n\n", True, [["1", "", "", "3"], ["2", "", "", "4"]]),
+        ("\n\na,b\n\n3,4\n", True, [["", "3"], ["", "4"]]),
+        ("a,b\nr1,1,2\n\nr2,3,4\n", True, [["r1", "", "r2"], ["1", "", "3"], ["2", "", "4"]]),
+        ("a,b\n1,2,\n\n3,4,\n", True, [["1", "", "3"], ["2", "", "4"]]),
+    ],
+)  # fmt: skip
+def test_rows_without_a_value_stay_in_text_but_at_its_end(tmp_path, text, header, cells):
+    table = read_table(written(tmp_path / "t.csv", text), header=header)
+    assert list(contents(table).values()) == cells
+
+
+def test_rows_without_a_value_stay_in_parquet(tmp_path):
+    pl = pytest.importorskip("polars")
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"a": [1, 2, None, None]}).write_parquet(path)
+    assert read_table(path)["a"].texts().tolist() == ["1", "2", "", ""]
+    pl.DataFrame({"a": [None, None]}, schema={"a": pl.Float64}).write_parquet(path)
+    table = read_table(path)
+    assert table["a"].is_missing().tolist() == [True, True]
+    with pytest.raises(TableError, match=r"t\.parquet: all cells of its 2 rows are empty"):
+        without_empty_rows(table)
+
+
+def test_empty_rows_at_the_end_of_a_sheet_go(tmp_path):
+    pl = pytest.importorskip("polars")
+    pytest.importorskip("fastexcel")
+    pytest.importorskip("xlsxwriter")
+    rows = {"a": [1.5, None, 3.0, None], "b": ["x", None, "y", None]}
+    pl.DataFrame(rows).write_excel(tmp_path / "t.xlsx")
+    table = read_table(tmp_path / "t.xlsx")
+    assert contents(table) == {"a": ["1.5", "", "3"], "b": ["x", "", "y"]}
+    assert table.where(2) == "line 4"
 
 
 def test_a_header_with_a_hash_is_one(tmp_path):
@@ -180,12 +227,16 @@ def test_text_files_need_numpy_alone(monkeypatch, tmp_path):
         read_table(CASES / "d.parquet")
 
 
-def test_empty_rows_of_a_sheet_are_no_samples(tmp_path):
+def test_empty_rows_of_json_lines(tmp_path):
     pytest.importorskip("polars")
-    text = '{"a":1,"b":"x"}\n{"a":null,"b":null}\n{"a":2,"b":"y"}\n{"a":null,"b":null}\n'
+    text = '{"a":1,"b":"x"}\n{"a":null,"b":null}\n\n{"a":2,"b":"y"}\n{"a":null,"b":null}\n'
     table = read_table(written(tmp_path / "t.jsonl", text))
+    assert contents(table) == {"a": ["1", "", "2", ""], "b": ["x", "", "y", ""]}
+    assert [table.where(row) for row in range(4)] == ["line 1", "line 2", "line 4", "line 5"]
+    table = without_empty_rows(table)
     assert contents(table) == {"a": ["1", "2"], "b": ["x", "y"]}
-    assert table.where(1) == "line 3"
+    assert table.where(1) == "line 4"
+    assert table.notes == ["2 empty rows left out: line 2, line 5"]
     np.testing.assert_array_equal(table["a"].values, [1, 2])
 
 

@@ -85,7 +85,7 @@ def test_classes_keep_their_texts(name, classes, note):
         (["3", "-1"] * 5, (-1, 3)),
         (["10", "9"] * 5, (9, 10)),
         (["3", "03"] * 5, ("03", "3")),
-        (["1.0", "2.0"] * 5, (1, 2)),
+        (["1.0", "2.0"] * 5, (1.0, 2.0)),
         ([True, False] * 5, (False, True)),
         (["1", "2", "3", "4+", "4+"] * 5, ("1", "2", "3", "4+")),
         (["true", "false"] * 5, ("false", "true")),
@@ -93,8 +93,8 @@ def test_classes_keep_their_texts(name, classes, note):
 )
 def test_classes(values, classes):
     found = read(values)
-    if values[0] == "1.0":  # as numbers these are whole; as texts they are kept
-        classes = ("1.0", "2.0")
+    if values[0] == "1.0":  # as numbers these are whole; as texts they are written
+        assert found.target.class_texts == ("1.0", "2.0")
     assert found.target.classes == classes
     assert [*map(type, found.target.classes)] == [*map(type, classes)]
     decoded = found.target.decode(np.eye(len(classes))[found.y])
@@ -165,7 +165,7 @@ def test_scaling_is_in_float64():
         (["a", "c", "b"], "'c'; expected one of the classes a, b"),
         (["a", None, "b"], "a missing value"),
         ([["a", "b"]], "expected 1 column"),
-        ({"z": ["a", "b"], "x": ["a", "b"]}, "expected 1 column named y"),
+        ({"z": ["a", "b"], "x": ["a", "b"]}, "y: lacks the target 'y'; it has z, x"),
     ],
 )
 def test_values_that_are_no_classes(y, said):
@@ -199,3 +199,26 @@ def test_classes_of_other_types_are_refused():
 def test_outputs_that_are_no_numbers_are_no_class():
     with pytest.raises(ValueError, match="outputs for row 1"):
         Target((), ("a", "b")).decode(np.array([[0.0, 1.0], [np.nan, np.nan]]))
+
+
+def test_classes_that_are_floats():
+    rows = ["10.0", "2.0", "1.5", "2.0"] * 10
+    target = read(rows, "classification").target
+    assert target.classes == (1.5, 2.0, 10.0)
+    assert target.class_texts == ("1.5", "2.0", "10.0")
+    for one in (target, again(target)):
+        assert (one.classes, one.class_texts) == (target.classes, target.class_texts)
+        answers = one.decode(np.eye(3))
+        assert answers.dtype == np.float64
+        assert (answers == np.array([1.5, 2.0, 10.0])).all()
+        assert one.encode(["2.0", "10.0"]).tolist() == [1, 2]
+        assert one.encode(np.array([2.0, 10.0])).tolist() == [1, 2]
+    # As texts they would not be the same again.
+    for texts in (["1.0", "2.00"], ["nan", "1.0"], ["1.5", "2"], ["1e5", "1.0"], ["inf", "1.0"]):
+        assert set(read(texts * 9, "classification").target.classes) == {*texts}
+    assert "class_texts" not in read(["a", "b"] * 9).target.to_json()
+
+
+def test_texts_of_classes_are_one_for_each():
+    with pytest.raises(ValueError, match="class_texts: expected one for each class"):
+        Target(["y"], [1.0, 2.0], class_texts=["1.0", "2.0", "3.0"])

@@ -23,6 +23,7 @@ from fcnn.tables import (
     read_table,
     read_target,
 )
+from fcnn.tables.reading import without_empty_rows
 
 Array = NDArray[Any]
 
@@ -316,7 +317,7 @@ def _read_table(
     given: Sequence[str],
     header: bool,
 ) -> Data:
-    table = _table(source, header)
+    table = without_empty_rows(_table(source, header))
     names = table.names
     for note in table.notes:
         say(f"note: {note}")

@@ -125,21 +125,17 @@ def _report_score(
         return  # not known yet
     where = f" ({part})" if part else ""
     some = y.take(rows)
-    if target.is_classes and len(some.columns) == 1:
-        texts = some.columns[0].texts().tolist()
-        if not {*texts} & {*target.class_texts}:
-            say(f"no score: targets like {texts[0]!r} are not among the model's classes")
-            return
-        answers = _texts(model, outputs[rows])
-        right = int(np.count_nonzero(answers == np.array(texts)))
-        say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
-        return
     try:
-        values = target.encode_columns((some.columns, some))
-        if values.shape[1:] != outputs.shape[1:]:
+        if len(some.columns) != (1 if target.is_classes else outputs.shape[1]):
             raise TableError(f"{len(some.columns)} columns of targets")
+        values = target.encode_columns((some.columns, some))
     except TableError as error:
-        say(f"no score: {error.heading}")
+        say("; ".join([f"no score: {error.heading}", *error.problems[:1]]))
+        return
+    if target.is_classes:
+        with refusals():
+            right = int(np.count_nonzero(most_probable(outputs[rows]) == values))
+        say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
         return
     answers = target.decode(outputs[rows]).reshape(values.shape)
     say(f"{scores(answers, values)}{where}")

@@ -133,6 +133,9 @@ def infer_columns(
             kinds.append(ColumnKind(position, name, "", why="ignored"))
         elif name in given:
             kinds.append(_as_given(table, position, column, given[name], decimal))
+        elif table.renamed.get(name) in targets:
+            same = f"has the name of the target, {table.renamed[name]!r}"
+            kinds.append(ColumnKind(position, name, "", why=same))
         else:
             kinds.append(_inferred(position, column, decimal))
     if not table.is_named and not all(kind.kind for kind in kinds):

@@ -194,7 +194,10 @@ class Preparation:
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
-            values = (encoder.encode(column, named, report) - self.mean[part]) / self.scale[part]
+            values = encoder.encode(column, named, report)
+            if report._count:
+                continue  # what stands for the cells that are refused may be too large
+            values = (values - self.mean[part]) / self.scale[part]
             X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
         report.raise_problems()
         if notes is not None:
@@ -220,8 +223,10 @@ class Preparation:
         by_name: dict[str, list[Column]] = {}
         for column in table.columns:
             by_name.setdefault(column.name, []).append(column)
+        stripped: dict[str, list[Column]] = {}
         for column in table.columns:  # " b" where "b" is wanted, as some readers leave it
-            by_name.setdefault(column.name.strip(), [column])
+            stripped.setdefault(column.name.strip(), []).append(column)
+        by_name = {**stripped, **by_name}
         absent = [name for name in self.features if name not in by_name]
         if absent:
             raise TableError(
@@ -230,7 +235,11 @@ class Preparation:
             )
         twice = [name for name in self.features if len(by_name[name]) > 1]
         if twice:
-            raise TableError(f"{table.source}: has {some(twice)} more than once")
+            found = [repr(column.name) for name in twice for column in by_name[name]]
+            raise TableError(
+                f"{table.source}: has {some(twice)} more than once, as {', '.join(found[:10])}; "
+                "expected one column of each name"
+            )
         return [by_name[name][0] for name in self.features]
 
     def _standardized(self, table: Table, dtype: np.dtype[Any]) -> Array:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import gzip
+import inspect
 import io
 import os
 import sys
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fcnn.tables.conversion import as_column
 from fcnn.tables.table import Column, Table, TableError, quoted
 from fcnn.tables.text import decoded, read_cells
+
+Array = NDArray[Any]
 
 # Endings of names; what a file is, its first bytes say.
 KINDS = "CSV (.gz), TSV, Parquet, JSON lines or Excel"
@@ -39,7 +44,8 @@ def read_table(path: str | os.PathLike[str], *, header: bool = True) -> Table:
     Table
         Cells of a text file are texts, without the blanks around them. Columns without a name are
         "Unnamed: 0" and so on, by their position; of columns of the same name the second is
-        "name.1": both as in pandas.
+        "name.1": both as in pandas. Rows without any value are kept, so that answers stand beside
+        them, but for empty ones at the end of text and of sheets: `without_empty_rows`.
 
     Raises
     ------
@@ -92,7 +98,7 @@ def table_of(data: bytes, source: str, *, header: bool = True) -> Table:
     return Table(
         [Column(n, _texts(c)) for n, c in zip(cells.names, columns, strict=True)], source,
         notes=notes + cells.notes, decimal="," if cells.separator == ";" else "",
-        line=lambda row: lines[row],
+        line=lambda row: lines[row], renamed=cells.renamed,
     )  # fmt: skip
 
 
@@ -114,7 +120,10 @@ def _of_polars(data: bytes, source: str, what: str) -> Table:
         if what == "Parquet file":
             frame = pl.read_parquet(stream)
         elif what == "Excel file":
-            frame = pl.read_excel(stream)
+            # polars of 2024 has no such choice.
+            known = inspect.signature(pl.read_excel).parameters
+            kept = {"drop_empty_rows": False} if "drop_empty_rows" in known else {}
+            frame = pl.read_excel(stream, **kept)
         elif what == "JSON file":
             frame = pl.read_json(stream, infer_schema_length=None)
         else:
@@ -122,22 +131,59 @@ def _of_polars(data: bytes, source: str, what: str) -> Table:
     except ImportError as error:
         raise ImportError(f"{source}: an {what} needs another package: {error}") from None
     except Exception as error:  # polars', its readers' and the operating system's own
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise TableError(f"{source}: cannot be read as an intact {what}: {lines[0]}") from None
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise TableError(f"{source}: cannot be read as an intact {what}: {said[0]}") from None
     nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]
     if nested:
         names = ", ".join(map(quoted, nested[:10]))
         raise TableError(f"{source}: expected one value in each cell, got lists or objects in "
                          f"{names}")  # fmt: skip
     columns = [as_column(series, series.name, source) for series in frame.get_columns()]
-    if not columns or not frame.height:
+    line: Callable[[int], int] | None = None
+    if what == "Excel file":
+        # Spreadsheets keep empty rows at the end.
+        filled = np.flatnonzero(~_empty(columns)) if columns else np.zeros(0, int)
+        columns = [c.take(slice(int(filled[-1]) + 1 if len(filled) else 0)) for c in columns]
+        line = _second_line_on
+    elif what == "JSON lines":
+        lines = [i for i, text in enumerate(data.split(b"\n"), start=1) if text.strip()]
+        line = lines.__getitem__ if len(lines) == frame.height else None
+    if not columns or not len(columns[0]):
         raise TableError(f"{source}: has no rows; expected at least one")
-    # Empty rows, as spreadsheets keep them, are no samples.
-    empty = np.ones(frame.height, bool)
+    return Table(columns, source, line=line)
+
+
+def _second_line_on(row: int) -> int:
+    return row + 2
+
+
+def _empty(columns: Sequence[Column]) -> Array:
+    """Return which rows have no value in any column."""
+    empty = np.ones(len(columns[0]), bool)
     for column in columns:
-        empty &= column.is_missing()
-    rows = np.flatnonzero(~empty)
-    notes = [f"{int(empty.sum()):,} empty rows left out"] if empty[: rows[-1] + 1].any() else []
-    first = 2 if what == "Excel file" else 1
-    line = None if what == "Parquet file" else (lambda row: int(rows[row]) + first)
-    return Table([c.take(rows) for c in columns], source, notes=notes, line=line)
+        missing = np.zeros(len(column), bool) if column.missing is None else column.missing
+        empty &= missing | (column.values == "") if column.is_text else missing
+    return empty
+
+
+def without_empty_rows(table: Table) -> Table:
+    """Return a table to train on without the rows that have no value at all; a note says which.
+
+    Raises
+    ------
+    ValueError
+        If that is all of them.
+    """
+    if table.matrix is not None:
+        return table
+    empty = _empty(table.columns)
+    gone = np.flatnonzero(empty)
+    if not len(gone):
+        return table
+    if len(gone) == table.rows:
+        raise TableError(f"{table.source}: all cells of its {table.rows:,} "
+                         f"row{'s' * (table.rows > 1)} are empty; expected values")  # fmt: skip
+    kept = table.take(np.flatnonzero(~empty))
+    where = ", ".join(table.where(row) for row in gone[:3].tolist()) + ", ..." * (len(gone) > 3)
+    kept.notes.append(f"{len(gone):,} empty row{'s' * (len(gone) > 1)} left out: {where}")
+    return kept

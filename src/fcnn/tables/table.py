@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -138,6 +138,8 @@ class Table:
         The decimal mark that the source's form speaks for, if any: "," where ";" separates cells.
     where_line : callable or None
         From the number of a row to its line of the file.
+    renamed : dict from str to str
+        What the file calls columns whose name another one had before them.
     """
 
     def __init__(
@@ -152,6 +154,7 @@ class Table:
         notes: Iterable[str] = (),
         decimal: str = "",
         line: Callable[[int], int] | None = None,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
         self._columns = list(columns)
         self.matrix = matrix
@@ -164,6 +167,7 @@ class Table:
         self.notes = list(notes)
         self.decimal = decimal
         self.where_line = line
+        self.renamed = dict(renamed or {})
 
     @property
     def columns(self) -> list[Column]:
@@ -210,6 +214,7 @@ class Table:
             self.source, matrix=None if self.matrix is None else self.matrix[rows],
             rows=len(numbers), is_named=self.is_named, notes=self.notes, decimal=self.decimal,
             line=None if line is None else lambda row: line(int(numbers[row])),
+            renamed=self.renamed,
         )  # fmt: skip
         if line is None:
             taken.where = lambda row: before(int(numbers[row]))  # type: ignore[method-assign]

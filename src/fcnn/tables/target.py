@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,8 +44,10 @@ class Target:
     names : tuple of str
         Names of the target's columns; empty if the data had none.
     classes : tuple of str, int, float or bool
-        What each output of a classifier stands for; empty for numbers. Integers where all of them
-        are written as such, else the texts as they are: "00" and "0" differ.
+        What each output of a classifier stands for; empty for numbers. Integers or floats where all
+        of them are written as such, else the texts as they are: "00" and "0" differ.
+    class_texts : tuple of str
+        How each class is written.
     mean, scale : numpy.ndarray of float64, shape (n_L,), or None
         Of numbers: an output a stands for a * scale + mean, computed in float64.
     rules : tuple of NumberRule
@@ -59,6 +61,7 @@ class Target:
         mean: Array | None = None,
         scale: Array | None = None,
         rules: Sequence[NumberRule] = (),
+        class_texts: Sequence[str] = (),
     ) -> None:
         self.names = tuple(names)
         self.classes = tuple(v.item() if isinstance(v, np.generic) else v for v in classes)
@@ -68,7 +71,9 @@ class Target:
         self.mean = None if mean is None else np.array(mean, np.float64)
         self.scale = None if scale is None else np.array(scale, np.float64)
         self.rules = tuple(rules)
-        self.class_texts = tuple(class_text(value) for value in self.classes)
+        self.class_texts = tuple(class_texts) or tuple(map(class_text, self.classes))
+        if len(self.class_texts) != len(self.classes):
+            raise ValueError(f"class_texts: expected one for each class, got {self.class_texts!r}")
         if len({*self.class_texts}) != len(self.classes):
             raise ValueError(f"classes: expected different ones, got {self.classes!r}")
 
@@ -116,11 +121,18 @@ class Target:
         return self.encode_columns(self._columns(y, name))
 
     def _columns(self, y: Any, name: str) -> tuple[list[Column], Table]:
-        is_frame = isinstance(y, Table) or hasattr(y, "columns") or isinstance(y, dict)
         n = 1 if self.is_classes else max(len(self.rules), len(self.names), 1)
-        if is_frame:
+        if _has_columns(y):
             table = as_table(y, name)
-            if table.is_named and self.names and all(key in table for key in self.names):
+            # Numbers from 0 on are what pandas calls columns without names.
+            is_named = table.is_named and table.names != [str(j) for j in range(len(table.names))]
+            absent = [repr(key) for key in self.names if key not in table]
+            if is_named and absent:
+                raise TableError(
+                    f"{name}: lacks the target{'s' * (len(absent) > 1)} {some(absent)}; it has "
+                    f"{some(table.names)}"
+                )
+            if self.names and not absent:
                 return [table[key] for key in self.names], table
         elif (hasattr(y, "dtype") and not hasattr(y, "__array__")) or np.ndim(y) == 1:
             table = Table([as_column(y, "", name)], name)
@@ -186,7 +198,9 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         """Return all but mean and scale, as JSON has it."""
+        written = list(self.class_texts) != [class_text(value) for value in self.classes]
         return {
+            **({"class_texts": list(self.class_texts)} if written else {}),
             "names": list(self.names),
             "classes": list(self.classes),
             "rules": [rule.to_json() for rule in self.rules],
@@ -207,13 +221,24 @@ class Target:
             sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
             if not sound or classes:
                 raise ValueError("expected finite means and positive scales of numbers")
-        return cls(names, classes, mean, scale, rules)
+        texts = described(value.get("class_texts", []), "class_texts", str)
+        return cls(names, classes, mean, scale, rules, texts)
+
+
+def _has_columns(y: Any) -> bool:
+    """Return whether targets came with names of columns."""
+    if isinstance(y, (list, tuple)) and len(y) > 0:
+        return isinstance(y[0], Mapping)
+    named = getattr(getattr(y, "dtype", None), "names", None)
+    return bool(named) or isinstance(y, (Table, Mapping)) or hasattr(y, "columns")
 
 
 def classes_of(texts: Sequence[str]) -> list[Any]:
-    """Return class texts as integers or booleans where all of them are written as such."""
+    """Return class texts as integers, floats or booleans where all are written as such."""
     if all(_is_integer(text) for text in texts):
         return [int(text) for text in texts]
+    if all(_is_float(text) for text in texts):
+        return [float(text) for text in texts]
     if {*texts} == {"False", "True"}:
         return [text == "True" for text in texts]
     return list(texts)
@@ -471,12 +496,21 @@ def _texts_as_classes(
         notes = (*notes, f"target {column.name!r}: {what}")
     value = dict(zip(found, classes_of(found), strict=True))
     values = np.array([value[text] for text in cells.tolist()], object)
-    return _as_classes(whose, names, values, sorted(value.values()), rows, reason, notes)
+    found = sorted(found, key=value.__getitem__)
+    classes = [value[text] for text in found]
+    return _as_classes(whose, names, values, classes, rows, reason, notes, found)
 
 
 def _is_integer(text: str) -> bool:
     try:
         return str(int(text)) == text and abs(int(text)) < 2**63
+    except ValueError:
+        return False
+
+
+def _is_float(text: str) -> bool:
+    try:
+        return repr(float(text)) == text and float(text) - float(text) == 0
     except ValueError:
         return False
 
@@ -489,6 +523,7 @@ def _as_classes(
     rows: Array,
     reason: str,
     notes: tuple[str, ...],
+    texts: Sequence[str] = (),
 ) -> TargetReading:
     if len(classes) < 2:
         raise TableError(
@@ -497,7 +532,8 @@ def _as_classes(
         )
     index = {value: k for k, value in enumerate(classes)}
     labels = np.array([index[value] for value in values.tolist()], np.int64)
-    return TargetReading(Target(names, classes), labels, rows, reason, notes)
+    target = Target(names, classes, class_texts=texts)
+    return TargetReading(target, labels, rows, reason, notes)
 
 
 def _count(distinct: int) -> str:

@@ -33,6 +33,8 @@ class Cells:
         The line of the file where each row begins; the first is 1.
     separator : str
     notes : list of str
+    renamed : dict from str to str
+        What the file calls the second and later columns of the same name.
     """
 
     names: list[str]
@@ -40,6 +42,7 @@ class Cells:
     lines: list[int]
     separator: str
     notes: list[str] = field(default_factory=list)
+    renamed: dict[str, str] = field(default_factory=dict)
 
 
 def decoded(data: bytes, source: str, notes: list[str]) -> str:
@@ -73,7 +76,7 @@ def read_cells(text: str, source: str, header: bool = True) -> Cells:
         are listed with their lines.
     """
     notes: list[str] = []
-    skipped, separator = _preface(text)
+    skipped, separator = _preface(text, header)
     separator = separator or _separator(text, skipped)
     try:
         rows = _without_comments(list(_rows(text, skipped, separator)), notes)
@@ -81,22 +84,27 @@ def read_cells(text: str, source: str, header: bool = True) -> Cells:
         raise TableError(f"{source}, {error}; expected well-formed CSV") from None
     if not rows:
         raise TableError(f"{source}: is empty; expected a header and rows")
-    filled = [row for row in rows if any(row[1])]
-    blank = len(rows) - len(filled)
-    if blank and (not filled or rows[-blank][0] <= filled[-1][0]):
-        notes.append(f"{blank:,} empty row{'s' * (blank > 1)} left out")
-    if not filled:
+    if not any(any(cells) for _, cells in rows):
         raise TableError(f"{source}: has no cells; expected a header and rows")
-    names = filled[0][1] if header else []
-    body = filled[1:] if header else filled
+    if header:
+        while not any(rows[0][1]):
+            del rows[0]
+    names = rows[0][1] if header else []
+    body = rows[1:] if header else rows
+    # Of one column, "" in quotes is a missing cell; of several, empty cells are a spreadsheet's.
+    is_one = max(len(cells) for _, cells in rows) == 1
+    while body and not (body[-1][1] if is_one else any(body[-1][1])):
+        del body[-1]
     if not body:
         raise TableError(f"{source}: has a header but no rows; expected at least one")
     names = _fitted(names, body, source, header)
     if header:
         _point_at_data(names, body, notes)
+    distinct = _distinct(names, notes)
+    renamed = {new: old for new, old in zip(distinct, names, strict=True) if old and new != old}
     return Cells(
-        _distinct(names, notes), [cells for _, cells in body], [line for line, _ in body],
-        separator, notes,
+        distinct, [cells for _, cells in body], [line for line, _ in body], separator, notes,
+        renamed,
     )  # fmt: skip
 
 
@@ -116,15 +124,18 @@ def _rows(text: str, skipped: int, separator: str) -> Iterator[tuple[int, list[s
         raise csv.Error(f"line {line}: {error}") from None
 
 
-def _preface(text: str) -> tuple[int, str]:
-    """Return how many lines stand before the table, and the separator if they name it."""
+def _preface(text: str, header: bool) -> tuple[int, str]:
+    """Return how many lines stand before the table, and the separator if they name it.
+
+    Without a header an empty line is a row of missing cells.
+    """
     stream = io.StringIO(text, newline="")
     skipped, separator = 0, ""
     for line in stream:
         content = line.strip("\r\n")
         if skipped == 0 and content.lower().startswith("sep=") and len(content) == 5:
             separator = content[4]
-        elif content.strip():
+        elif content.strip() or not header:
             break
         skipped += 1
     return skipped, separator
@@ -186,22 +197,25 @@ def _fitted(
     names: list[str], body: list[tuple[int, list[str]]], source: str, header: bool
 ) -> list[str]:
     """Return names for the cells of the rows, which are cut where all have a blank one too many."""
-    widths = Counter(len(cells) for _, cells in body)
+    given = [cells for _, cells in body if any(cells)]
+    widths = Counter(len(cells) for cells in given or [names])
     width = widths.most_common(1)[0][0]
     if not header:
         names = [f"column_{j}" for j in range(1, width + 1)]
     n = len(names)
     if set(widths) == {n + 1}:
-        if all(not cells[-1] for _, cells in body):
-            for _, cells in body:
+        if all(not cells[-1] for cells in given):
+            for cells in given:
                 del cells[-1]
         else:  # as R writes tables: the names of rows have no name
             names = ["", *names]
-        return names
+            n += 1
     # Blank cells at the end are left out, or added, by spreadsheets.
     for _, cells in body:
         while len(cells) > n and not cells[-1]:
             del cells[-1]
+        if not any(cells):  # an empty line is a row of missing cells
+            cells[:] = [""] * n
     wrong = [(line, len(cells)) for line, cells in body if len(cells) != n]
     if wrong:
         one = len(wrong) == 1
