@@ -355,3 +355,13 @@ def test_the_example_of_the_document(tmp_path, monkeypatch, capsys):
     np.testing.assert_array_equal(
         loaded.predict(names["table"]), names["model"].predict(names["data"])
     )
+
+
+def test_unseen_categories_are_warned_of(classifier):
+    data = {"a": [5000.0, 5001.0], "b": [0.0, 0.001], "color": ["red", "tan"]}
+    for of in (classifier.predict, classifier.predict_proba, classifier.outputs):
+        with pytest.warns(UserWarning, match=r"'color': 1 of 2 \(50.0%\) with 'tan'") as caught:
+            of(data)
+        assert [one.filename for one in caught] == [__file__]
+    with pytest.raises(ValueError, match="'RED' differs only in case from 'red'"):
+        classifier.predict({**data, "color": ["RED", "BLUE"]})

@@ -256,7 +256,7 @@ def test_filled_and_unseen_are_told():
     assert X[0, 3:6].tolist() == X[1, 3:6].tolist() == [0, 0, 0]
     assert notes == [
         "column 'n': 3 missing, filled with 2",
-        "column 'c': 1 with 'pink', not seen in training",
+        "column 'c': 1 of 10 (10.0%) with 'pink', not seen in training",
     ]
 
 
@@ -264,7 +264,9 @@ def test_rare_and_many_categories():
     rare = ["a"] * 30 + ["b"] * 20 + ["once", "also once"] + [None] * 3
     preparation = fitted({"c": rare, "n": list(range(7, 62))})
     assert preparation.output_names == ["c=a", "c=b", "c other", "c missing", "n"]
-    X = preparation.transform({"c": ["a", "once", "never seen", None, "nan"], "n": [1] * 5})
+    cells = ["a", "once", "never seen", None, "nan"]
+    with pytest.warns(UserWarning, match="with 'never seen', not seen"):
+        X = preparation.transform({"c": cells, "n": [1] * 5})
     assert X[:, :4].tolist() == [
         [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]
     ]  # fmt: skip

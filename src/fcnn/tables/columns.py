@@ -26,13 +26,19 @@ LEAST_FLAGGED_SHARE = 0.01
 
 
 class Report:
-    """What is told of a transformation: problems, by line and cell, and notes."""
+    """What is told of a transformation: problems, by line and cell, notes and warnings."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
         self._count = 0
+
+    def warn(self, text: str) -> None:
+        """Note what is said aloud where nobody takes notes."""
+        self.notes.append(text)
+        self.warnings.append(text)
 
     def refuse(self, rows: Array, column: Column, named: str, expected: str) -> None:
         """Note cells that cannot be read."""
