@@ -2,13 +2,14 @@
 
 import json
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from fcnn.tables import Preparation, TableError, as_table, infer_columns, read_table
+from fcnn.tables import Preparation, TableError, Target, as_table, infer_columns, read_table
+from fcnn.tables.numbers import PLAIN
 
 RED = ["red", "blue", "red", "green", "blue", "red", "green", "red", "blue", "red"]
 DATA = {
@@ -360,3 +361,73 @@ def test_numbers_among_texts_are_not_read_by_the_rule_of_texts():
         plain.transform({"a": ["1.5", 2.5], "n": [1, 2]}),
         plain.transform({"a": [1.5, 2.5], "n": [1, 2]}),
     )
+
+
+PAIRS = np.array([(1.0, 2.0), (3.0, 4.0)], [("a", float), ("b", float)])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ma.array(PAIRS, mask=[(True, False), (False, False)]),
+        np.ma.array(PAIRS, mask=[(True, False), (False, False)])[0],
+        [np.ma.array([1.0, 2.0], mask=[1, 0]), np.ma.array([3.0, 4.0])],
+        [[np.ma.masked, 2.0], [3.0, 4.0]],
+        {"a": [np.ma.masked, 3.0], "b": [2.0, 4.0]},
+        [{"a": np.ma.masked, "b": 2.0}, {"a": 3.0, "b": 4.0}],
+    ],
+)
+def test_masked_entries_are_refused(data):
+    preparation = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1.0, 2.0, 4.0]})
+    with pytest.raises(ValueError, match=r"^X.*: expected an array without masked entries"):
+        preparation.transform(data)
+
+
+def test_masked_arrays_without_masked_entries_are_read():
+    preparation = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1.0, 2.0, 4.0]})
+    expected = preparation.transform(PAIRS)
+    rows = [np.ma.array([1.0, 2.0]), np.ma.array([3.0, 4.0])]
+    for same in (np.ma.array(PAIRS), rows):
+        np.testing.assert_array_equal(preparation.transform(same), expected)
+
+
+def test_durations_are_refused():
+    durations = np.array([1, 2], "timedelta64[h]")
+    said = r"expected numbers, texts, booleans or dates, got durations, timedelta64\["
+    with pytest.raises(TypeError, match=f"X: column 'a': {said}"):
+        Preparation.fit({"a": [1.0, 2.0, 4.0]}).transform({"a": durations})
+    with pytest.raises(TypeError, match=said):
+        Target(("y",), rules=(PLAIN,)).encode(durations)
+
+
+def test_durations_of_polars_are_refused():
+    pl = pytest.importorskip("polars")
+    data = pl.DataFrame({"a": [timedelta(hours=1)]})
+    with pytest.raises(TypeError, match=r"X: column 'a': .*got durations"):
+        Preparation.fit({"a": [1.0, 2.0, 4.0]}).transform(data)
+
+
+def test_categories_of_float32_are_the_numbers_as_written():
+    table = as_table({"q": [0.1, 0.2] * 5})
+    preparation = Preparation.fit(table, infer_columns(table, given={"q": "category"}))
+    for dtype in (np.float32, np.float16):
+        X = preparation.transform({"q": np.array([0.1, 0.2], dtype)})
+        assert X.tolist() == [[1, 0], [0, 1]]
+
+
+LARGE = [2**60 + 1, 2**60 + 2, None]
+
+
+@pytest.mark.parametrize("library", ["list", "pandas", "polars", "pyarrow"])
+def test_large_integers_are_kept_beside_a_missing_one(library):
+    table = as_table({"id": LARGE[:2] * 5})
+    preparation = Preparation.fit(table, infer_columns(table, given={"id": "category"}))
+    data = {"id": LARGE}
+    if library == "pandas":
+        pd = pytest.importorskip("pandas")
+        data = pd.DataFrame({"id": pd.array(LARGE, dtype="Int64")})
+    elif library == "polars":
+        data = pytest.importorskip("polars").DataFrame(data)
+    elif library == "pyarrow":
+        data = pytest.importorskip("pyarrow").table(data)
+    assert preparation.transform(data).tolist() == [[1, 0], [0, 1], [0, 0]]
