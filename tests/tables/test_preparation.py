@@ -431,3 +431,45 @@ def test_large_integers_are_kept_beside_a_missing_one(library):
     elif library == "pyarrow":
         data = pytest.importorskip("pyarrow").table(data)
     assert preparation.transform(data).tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+GERMAN = [f"1.{i:03d},5" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "beside", "said"),
+    [
+        (GERMAN, ["1.911"], ["0.5"], r"'1.911' is 1911 .* like training's 1\.234,5, but 1\.911"),
+        (["1.5", "2.25"], ["1.500"], ["0,5"], r"'1.500' is 1\.5 .*, but 1500 written"),
+        (["1,234.5", "2.5"], ["1,911"], ["0,5"], r"'1,911' is 1911 .*, but 1\.911 written"),
+    ],
+)
+def test_numbers_written_otherwise_than_in_training_are_refused(training, new, beside, said):
+    preparation = Preparation.fit({"a": training})
+    with pytest.raises(TableError, match=f"^X: column 'a': {said}"):
+        preparation.transform({"a": new, "b": beside})
+
+
+def test_numbers_that_may_be_written_otherwise_are_told():
+    preparation = Preparation.fit({"a": GERMAN})
+    with pytest.warns(UserWarning, match=r"'1.911' is 1911 .*; taken for 1911"):
+        preparation.transform({"a": ["1.911", "7"]})
+    for cells in (["1.911", "2,5"], ["1.911.000"], ["7"]):
+        preparation.transform({"a": cells})
+
+
+def test_numbers_without_the_unit_of_training():
+    preparation = Preparation.fit({"a": [f"{i}%" for i in range(20)]})
+    for cells in ([0.45, 0.5], ["0.45"]):
+        with pytest.raises(TableError, match=r"column 'a': no cell has the unit %.*0\.45 is taken"):
+            preparation.transform({"a": cells})
+    for cells in ([45, 0.5], ["45"]):
+        with pytest.warns(UserWarning, match="45 is taken for 45 %"):
+            preparation.transform({"a": cells})
+    preparation.transform({"a": ["0.45", "45%"]})
+
+
+def test_dates_are_no_times_of_day():
+    preparation = Preparation.fit({"t": ["05:30", "06:30", "07:45"]})
+    with pytest.raises(TableError, match="'t': expected times of day, got dates like 2026-01-02"):
+        preparation.transform({"t": [datetime(2026, 1, 2, 5, 30)]})
