@@ -293,7 +293,7 @@ def test_the_score_is_that_of_python_or_none(run, tmp_path):
     assert f"no score: {expected}\n" in err
     with pytest.raises(ValueError, match=re.escape(expected)):
         model.evaluate(fcnn.tables.read_table("u.csv"))
-    # A class is yet to be known: Python takes the other rows, and so does the command.
+    # A class is yet to be known: the command scores the other rows.
     (tmp_path / "v.csv").write_text("\n".join(["a,y", *rows, "1.5,", ""]))
     assert "of 60 samples" in run("predict", "m", "v.csv")[2]
 

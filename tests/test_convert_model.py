@@ -14,6 +14,11 @@ from fcnn.tables import Preparation, Target
 from fcnn.tables.categories import CategoryColumn, OrdinalColumn
 from fcnn.tables.columns import BooleanColumn, DateColumn, Encoder, NumberColumn
 
+# The tables of these tests have such cells on purpose.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:X. column .*(not seen in training|no known):UserWarning"
+)
+
 TOLERANCE = {"float32": 2e-6, "float64": 1e-11}
 
 

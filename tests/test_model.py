@@ -396,3 +396,13 @@ def test_targets_in_another_order_than_the_data_are_refused(regressor):
     again = frame.loc[shuffled.index]
     assert regressor.evaluate(again, shuffled)["r2"] == pytest.approx(right["r2"])
     assert regressor.evaluate(frame, frame["price"].set_axis(range(900, 1200))) == right
+
+
+def test_unseen_categories_are_warned_of(classifier):
+    data = {"a": [5000.0, 5001.0], "b": [0.0, 0.001], "color": ["red", "tan"]}
+    for of in (classifier.predict, classifier.predict_proba, classifier.outputs):
+        with pytest.warns(UserWarning, match=r"'color': 1 of 2 \(50.0%\) with 'tan'") as caught:
+            of(data)
+        assert [one.filename for one in caught] == [__file__]
+    with pytest.raises(ValueError, match="'RED' differs only in case from 'red'"):
+        classifier.predict({**data, "color": ["RED", "BLUE"]})

@@ -109,7 +109,8 @@ class Model:
         data : table-like
             See `predict`.
         notes : list, optional
-            Takes a text for each column that had missing cells filled or unseen categories.
+            Takes a text for each column that had missing cells filled or unseen categories. None
+            warns of unseen categories, once for each column, as all that take data do.
         """
         return self.preparation.transform(data, self.network.dtype, notes)
 

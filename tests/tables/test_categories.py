@@ -42,14 +42,14 @@ def encoded(column, cells=CELLS, notes=None):
     ],
 )  # fmt: skip
 def test_indicators(fields, rows):
-    assert encoded(CategoryColumn("c", ("blue", "red"), **fields)) == rows
+    assert encoded(CategoryColumn("c", ("blue", "red"), **fields), notes=[]) == rows
 
 
 def test_numbers():
     column = OrdinalColumn("c", ("blue", "red", "gray"), (0, 1, 1), -1, 7.5)
     notes = []
     assert encoded(column, notes=notes) == [[1], [0], [-1], [7.5], [1]]
-    assert notes == ["column 'c': 1 with 'pink', not seen in training"]
+    assert notes == ["column 'c': 1 of 5 (20.0%) with 'pink', not seen in training"]
     filled = OrdinalColumn("c", ("blue", "red", "gray"), (0, 1, 1), -1, 7.5, "red")
     assert encoded(filled, notes=notes)[3] == [1]
     assert notes[-1] == "column 'c': 1 missing, filled with 'red'"
@@ -66,6 +66,55 @@ def test_what_is_refused_is_listed_by_cell(kind):
     assert "row 3, column 'c': an empty cell; expected one of blue, red" in str(caught.value)
     with pytest.raises(ValueError, match="expected texts like 'blue', got numbers like 3"):
         encoded(column, [3, 4])
+
+
+COLORS = {"c": ["red", "blue"] * 30 + ["rare"]}
+
+
+def test_unseen_categories_are_told():
+    preparation = Preparation.fit(COLORS)
+    with pytest.warns(UserWarning, match=r"X: column 'c': 1 of 3 \(33.3%\) with 'tan', not seen"):
+        X = preparation.transform({"c": ["red", "tan", "rare"]})
+    assert X.tolist() == [[0, 1, 0], [0, 0, 1], [0, 0, 1]]
+    notes = []
+    preparation.transform({"c": ["red", "tan"]}, notes=notes)
+    assert notes == ["column 'c': 1 of 2 (50.0%) with 'tan', not seen in training"]
+
+
+def test_the_warning_points_at_the_call():
+    with pytest.warns(UserWarning, match="'tan'") as caught:
+        Preparation.fit(COLORS).transform({"c": ["red", "tan"]})
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["RED", "BLUE"], "'RED', 'BLUE' \\('RED' differs only in case from 'red'\\); expected"),
+        (["tan", None, "gold"], "'tan', 'gold'; expected some of blue, red, rare"),
+    ],
+)
+def test_a_column_without_one_known_category_is_refused(cells, said):
+    with pytest.raises(ValueError, match=f"column 'c': has none of the categories.*, but {said}"):
+        Preparation.fit(COLORS).transform({"c": cells})
+
+
+def test_texts_of_the_same_number_are_the_same_category():
+    column = CategoryColumn("c", ("01", "1", "2.0"))
+    assert encoded(column, ["2", "2.00", "02", "1"]) == [[0, 0, 1]] * 3 + [[0, 1, 0]]
+    # Which of the two is it?
+    assert encoded(column, ["1.0", "2"], []) == [[0, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [([True], "booleans"), ([True, False], "booleans"),
+     (np.array(["2026-01-01"], "datetime64[s]"), "dates")],
+)  # fmt: skip
+def test_booleans_and_dates_are_no_categories_of_numbers(cells, kind):
+    with pytest.raises(ValueError, match=f"column 'c': expected texts like '1', got {kind} like"):
+        encoded(CategoryColumn("c", ("1", "2")), cells)
+    assert encoded(CategoryColumn("c", ("False", "True")), [True]) == [[0, 1]]
 
 
 def test_a_column_that_is_ignored_keeps_the_positions_of_the_others():

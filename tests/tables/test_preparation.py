@@ -2,13 +2,14 @@
 
 import json
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pytest
 
-from fcnn.tables import Preparation, TableError, as_table, infer_columns, read_table
+from fcnn.tables import Preparation, TableError, Target, as_table, infer_columns, read_table
+from fcnn.tables.numbers import PLAIN
 
 RED = ["red", "blue", "red", "green", "blue", "red", "green", "red", "blue", "red"]
 DATA = {
@@ -256,7 +257,7 @@ def test_filled_and_unseen_are_told():
     assert X[0, 3:6].tolist() == X[1, 3:6].tolist() == [0, 0, 0]
     assert notes == [
         "column 'n': 3 missing, filled with 2",
-        "column 'c': 1 with 'pink', not seen in training",
+        "column 'c': 1 of 10 (10.0%) with 'pink', not seen in training",
     ]
 
 
@@ -264,7 +265,9 @@ def test_rare_and_many_categories():
     rare = ["a"] * 30 + ["b"] * 20 + ["once", "also once"] + [None] * 3
     preparation = fitted({"c": rare, "n": list(range(7, 62))})
     assert preparation.output_names == ["c=a", "c=b", "c other", "c missing", "n"]
-    X = preparation.transform({"c": ["a", "once", "never seen", None, "nan"], "n": [1] * 5})
+    cells = ["a", "once", "never seen", None, "nan"]
+    with pytest.warns(UserWarning, match="with 'never seen', not seen"):
+        X = preparation.transform({"c": cells, "n": [1] * 5})
     assert X[:, :4].tolist() == [
         [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 1]
     ]  # fmt: skip
@@ -374,3 +377,115 @@ def test_infinity_is_refused_by_its_row(dtype):
     preparation = fitted({"a": [1.0, 2.5], "b": [3.0, 4.5]})
     with pytest.raises(TableError, match=r"X: row 1, column 'a': inf; expected a finite number"):
         preparation.transform({"a": [1.0, np.inf], "b": [1.0, 2.0]}, dtype)
+
+
+PAIRS = np.array([(1.0, 2.0), (3.0, 4.0)], [("a", float), ("b", float)])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        np.ma.array(PAIRS, mask=[(True, False), (False, False)]),
+        np.ma.array(PAIRS, mask=[(True, False), (False, False)])[0],
+        [np.ma.array([1.0, 2.0], mask=[1, 0]), np.ma.array([3.0, 4.0])],
+        [[np.ma.masked, 2.0], [3.0, 4.0]],
+        {"a": [np.ma.masked, 3.0], "b": [2.0, 4.0]},
+        [{"a": np.ma.masked, "b": 2.0}, {"a": 3.0, "b": 4.0}],
+    ],
+)
+def test_masked_entries_are_refused(data):
+    preparation = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1.0, 2.0, 4.0]})
+    with pytest.raises(ValueError, match=r"^X.*: expected an array without masked entries"):
+        preparation.transform(data)
+
+
+def test_masked_arrays_without_masked_entries_are_read():
+    preparation = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1.0, 2.0, 4.0]})
+    expected = preparation.transform(PAIRS)
+    rows = [np.ma.array([1.0, 2.0]), np.ma.array([3.0, 4.0])]
+    for same in (np.ma.array(PAIRS), rows):
+        np.testing.assert_array_equal(preparation.transform(same), expected)
+
+
+def test_durations_are_refused():
+    durations = np.array([1, 2], "timedelta64[h]")
+    said = r"expected numbers, texts, booleans or dates, got durations, timedelta64\["
+    with pytest.raises(TypeError, match=f"X: column 'a': {said}"):
+        Preparation.fit({"a": [1.0, 2.0, 4.0]}).transform({"a": durations})
+    with pytest.raises(TypeError, match=said):
+        Target(("y",), rules=(PLAIN,)).encode(durations)
+
+
+def test_durations_of_polars_are_refused():
+    pl = pytest.importorskip("polars")
+    data = pl.DataFrame({"a": [timedelta(hours=1)]})
+    with pytest.raises(TypeError, match=r"X: column 'a': .*got durations"):
+        Preparation.fit({"a": [1.0, 2.0, 4.0]}).transform(data)
+
+
+def test_categories_of_float32_are_the_numbers_as_written():
+    table = as_table({"q": [0.1, 0.2] * 5})
+    preparation = Preparation.fit(table, infer_columns(table, given={"q": "category"}))
+    for dtype in (np.float32, np.float16):
+        X = preparation.transform({"q": np.array([0.1, 0.2], dtype)})
+        assert X.tolist() == [[1, 0], [0, 1]]
+
+
+LARGE = [2**60 + 1, 2**60 + 2, None]
+
+
+@pytest.mark.parametrize("library", ["list", "pandas", "polars", "pyarrow"])
+def test_large_integers_are_kept_beside_a_missing_one(library):
+    table = as_table({"id": LARGE[:2] * 5})
+    preparation = Preparation.fit(table, infer_columns(table, given={"id": "category"}))
+    data = {"id": LARGE}
+    if library == "pandas":
+        pd = pytest.importorskip("pandas")
+        data = pd.DataFrame({"id": pd.array(LARGE, dtype="Int64")})
+    elif library == "polars":
+        data = pytest.importorskip("polars").DataFrame(data)
+    elif library == "pyarrow":
+        data = pytest.importorskip("pyarrow").table(data)
+    assert preparation.transform(data).tolist() == [[1, 0], [0, 1], [0, 0]]
+
+
+GERMAN = [f"1.{i:03d},5" for i in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "beside", "said"),
+    [
+        (GERMAN, ["1.911"], ["0.5"], r"'1.911' is 1911 .* like training's 1\.234,5, but 1\.911"),
+        (["1.5", "2.25"], ["1.500"], ["0,5"], r"'1.500' is 1\.5 .*, but 1500 written"),
+        (["1,234.5", "2.5"], ["1,911"], ["0,5"], r"'1,911' is 1911 .*, but 1\.911 written"),
+    ],
+)
+def test_numbers_written_otherwise_than_in_training_are_refused(training, new, beside, said):
+    preparation = Preparation.fit({"a": training})
+    with pytest.raises(TableError, match=f"^X: column 'a': {said}"):
+        preparation.transform({"a": new, "b": beside})
+
+
+def test_numbers_that_may_be_written_otherwise_are_told():
+    preparation = Preparation.fit({"a": GERMAN})
+    with pytest.warns(UserWarning, match=r"'1.911' is 1911 .*; taken for 1911"):
+        preparation.transform({"a": ["1.911", "7"]})
+    for cells in (["1.911", "2,5"], ["1.911.000"], ["7"]):
+        preparation.transform({"a": cells})
+
+
+def test_numbers_without_the_unit_of_training():
+    preparation = Preparation.fit({"a": [f"{i}%" for i in range(20)]})
+    for cells in ([0.45, 0.5], ["0.45"]):
+        with pytest.raises(TableError, match=r"column 'a': no cell has the unit %.*0\.45 is taken"):
+            preparation.transform({"a": cells})
+    for cells in ([45, 0.5], ["45"]):
+        with pytest.warns(UserWarning, match="45 is taken for 45 %"):
+            preparation.transform({"a": cells})
+    preparation.transform({"a": ["0.45", "45%"]})
+
+
+def test_dates_are_no_times_of_day():
+    preparation = Preparation.fit({"t": ["05:30", "06:30", "07:45"]})
+    with pytest.raises(TableError, match="'t': expected times of day, got dates like 2026-01-02"):
+        preparation.transform({"t": [datetime(2026, 1, 2, 5, 30)]})

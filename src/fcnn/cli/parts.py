@@ -135,7 +135,10 @@ def prepared(options: argparse.Namespace, data: Data, parts: Parts) -> Prepared:
     model = fcnn.Model(net, preparation, _scaled(data, parts, net))
     with refusals():
         X, X_validation, X_test = (
-            model.prepare(table.take(rows)) if len(rows) else np.empty((0, net.sizes[0]), net.dtype)
+            # What is new in the rows held out is what they are held out for: no note of it.
+            model.prepare(table.take(rows), [])
+            if len(rows)
+            else np.empty((0, net.sizes[0]), net.dtype)
             for table, rows in (
                 (data.table, parts.rows), (data.table, parts.validation_rows),
                 (parts.test_table, parts.test_rows),

@@ -19,6 +19,9 @@ Array = NDArray[Any]
 # What becomes of an unseen category: the indicator of all others, none, or it is refused.
 UNSEEN = ("other", "none", "refuse")
 
+# So many rare categories are kept, to tell them from unseen ones.
+MOST_RARE = 1000
+
 
 class Codes(NamedTuple):
     """A number for each text of a column; None refuses a cell."""
@@ -39,8 +42,13 @@ class Codes(NamedTuple):
             missing = dict(zip(texts, values, strict=True)).get(fill, unseen)
         return cls(tuple(texts), tuple(values), unseen, missing, fill)
 
-    def look_up(self, column: Column, named: str, report: Report, *, notes: bool = True) -> Array:
-        """Return the code of each cell as float64; note unseen ones, if `notes`."""
+    def look_up(
+        self, column: Column, named: str, report: Report, *, is_complete: bool = True
+    ) -> Array:
+        """Return the code of each cell as float64; warn of unseen ones.
+
+        Not `is_complete`: there were others in training, rare ones, that are not among the texts.
+        """
         codes, texts = column.factorize()
         found = places(column, texts, self.texts)
         if found is None:
@@ -49,8 +57,14 @@ class Codes(NamedTuple):
                 "the same number"
             )
             return np.zeros(len(codes))
-        unseen = [t for t, k in zip(texts, found, strict=True) if k < 0 and t not in MISSING]
-        if not column.is_text and unseen and len(unseen) == len(texts) and not self._has_numbers():
+        if column.is_text:
+            found = self._with_numbers(texts, found)
+        present = [(t, k) for t, k in zip(texts, found, strict=True) if k >= 0 or t not in MISSING]
+        unseen = [t for t, k in present if k < 0]
+        all_unseen = bool(unseen) and len(unseen) == len(present)
+        # Numbers may be new ones; true, false and dates are no numbers.
+        could_be_new = column.values.dtype.kind in "iuf" and self._has_numbers()
+        if not column.is_text and all_unseen and not could_be_new:
             report.refuse_column(
                 f"{named}: expected texts like {', '.join(map(quoted, self.texts[:1]))}, got "
                 f"{column.kind} like {unseen[0]}"
@@ -64,10 +78,21 @@ class Codes(NamedTuple):
         if refused:
             rows = np.flatnonzero(np.isin(codes, refused))
             report.refuse(rows, column, named, f"expected one of {some(self.texts, 10)}")
-        if unseen and notes and self.unseen is not None:
-            rows = np.flatnonzero(np.isin(codes, [texts.index(text) for text in unseen]))
+        if unseen and self.unseen is not None:
+            hint = self._differs_in_case(unseen[0]) if all_unseen else ""
+            if all_unseen and len(codes) > 1 and (is_complete or hint):
+                report.refuse_column(
+                    f"{named}: has none of the categories of training, but "
+                    f"{some([quoted(text) for text in unseen], 3)}{hint}; expected some of "
+                    f"{some(self.texts, 10)}"
+                )
+                return np.zeros(len(codes))
+            count = np.count_nonzero(np.isin(codes, [texts.index(text) for text in unseen]))
             what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)
-            report.notes.append(f"{named}: {len(rows):,} with {what}, not seen in training")
+            report.warn(
+                f"{named}: {count:,} of {len(codes):,} ({count / len(codes):.1%}) with {what}, "
+                f"{'' if is_complete else 'rare or '}not seen in training"
+            )
         if self.fill is not None:
             pairs = enumerate(zip(texts, found, strict=True))
             empty = [i for i, (text, k) in pairs if text in MISSING and k < 0]
@@ -79,9 +104,23 @@ class Codes(NamedTuple):
         return values[codes]
 
     def _has_numbers(self) -> bool:
-        return bool((~np.isnan(PLAIN.numbers(self.texts))).any()) or bool(
-            {"True", "False"} & {*self.texts}
-        )
+        return bool((~np.isnan(PLAIN.numbers(self.texts))).any())
+
+    def _with_numbers(self, texts: Sequence[str], found: list[int]) -> list[int]:
+        """Return where texts are found, also as the one known text that is the same number."""
+        if all(k >= 0 or text in MISSING for text, k in zip(texts, found, strict=True)):
+            return found
+        numbers = PLAIN.numbers(self.texts).tolist()
+        index = {number: k for k, number in enumerate(numbers) if numbers.count(number) == 1}
+        return [
+            index.get(number, -1) if k < 0 else k
+            for number, k in zip(PLAIN.numbers(texts).tolist(), found, strict=True)
+        ]
+
+    def _differs_in_case(self, text: str) -> str:
+        """Return a hint to the known text that is written like another but for its case."""
+        like = [known for known in self.texts if known.casefold() == text.casefold()]
+        return f" ({quoted(text)} differs only in case from {quoted(like[0])})" if like else ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +163,11 @@ class CategoryColumn(Encoder):
         least = max(2, len(column) // 1000)
         frequent = sorted(found, key=lambda text: (-found[text], text))[:MOST_CATEGORIES]
         kept = [text for text in frequent if found[text] >= least] or frequent
-        return cls(kind.name, tuple(sorted(kept)), len(kept) < len(found), len(found) < len(texts))
+        rare = sorted(found.keys() - kept)
+        return cls(
+            kind.name, tuple(sorted(kept)), bool(rare), len(found) < len(texts),
+            tuple(rare) if len(rare) <= MOST_RARE else (),
+        )  # fmt: skip
 
     @property
     def outputs(self) -> list[str]:  # noqa: D102
@@ -152,8 +195,8 @@ class CategoryColumn(Encoder):
         return Codes.of(texts, values, unseen, missing, self.fill)
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
-        has_own = self.other and self.unseen == "other"
-        at = self.codes.look_up(column, named, report, notes=not has_own)
+        is_complete = bool(self.rare) or not self.other
+        at = self.codes.look_up(column, named, report, is_complete=is_complete)
         outputs = np.zeros((len(at), len(self.is_quantity)))
         rows = np.flatnonzero(at >= 0)
         outputs[rows, at[rows].astype(np.intp)] = 1

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, NO_NUMBERS, TRUE, ColumnKind
-from fcnn.tables.numbers import PLAIN, NumberRule, example
+from fcnn.tables.numbers import PLAIN, NumberRule, example, other_readings, read_numbers
 from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted
 
 Array = NDArray[Any]
@@ -26,13 +26,19 @@ LEAST_FLAGGED_SHARE = 0.01
 
 
 class Report:
-    """What is told of a transformation: problems, by line and cell, and notes."""
+    """What is told of a transformation: problems, by line and cell, notes and warnings."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
         self._count = 0
+
+    def warn(self, text: str) -> None:
+        """Note what is said aloud where nobody takes notes."""
+        self.notes.append(text)
+        self.warnings.append(text)
 
     def refuse(self, rows: Array, column: Column, named: str, expected: str) -> None:
         """Note cells that cannot be read."""
@@ -212,12 +218,68 @@ class NumberColumn(_Filled):
         return f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{as_written}{self._told_missing(fill)}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
-        values = numbers_of(column, self.rule, (*NO_NUMBERS, *self.stray), named, report)
+        stray = (*NO_NUMBERS, *self.stray)
+        values = numbers_of(column, self.rule, stray, named, report)
+        self._doubt(column, values, stray, named, report)
         if report._count:
             values = np.nan_to_num(values)
         told = "" if self.fill is None else f"{self.fill:.6g}"
         values, flags = self._with_flag(values, named, column, report, told)
         return np.hstack([values[:, np.newaxis], *flags])
+
+    def _doubt(
+        self, column: Column, values: Array, stray: Sequence[str], named: str, report: Report
+    ) -> None:
+        """Refuse numbers that seem to be written otherwise than in training; warn of a doubt."""
+        none = MISSING.union(stray)
+        if not column.is_text:
+            texts = []
+            given = values[~np.isnan(values)]
+        else:
+            read = [
+                (text, value) for text, value in zip(column.values, values, strict=True)
+                if text not in none
+            ]  # fmt: skip
+            texts = [text for text, _ in read]
+            given = np.array([value for _, value in read], np.float64)
+        if not len(given) or np.isnan(given).any():
+            return
+        unit = self.rule.unit
+        if unit and (texts or unit == "%") and not any(unit in text for text in texts):
+            told = (
+                f"{named}: no cell has the unit {unit} that training's have; "
+                f"{texts[0] if texts else f'{given[0]:.15g}'} is taken for {given[0]:.15g} {unit}"
+            )
+            is_share = unit == "%" and (given >= 0).all() and 0 < given.max() <= 1
+            if is_share and self.fill is not None and self.fill > 1:
+                report.refuse_column(
+                    f"{told}, where training's median is {self.fill:.6g}; expected percent, got "
+                    "numbers from 0 to 1"
+                )
+                return
+            report.warn(told)
+        if not texts:
+            return
+        other = other_readings(texts, self.rule)
+        if not other:
+            return
+        mark = decimal_mark(report.table, column)
+        reading = read_numbers(texts, mark or report.table.decimal)
+        differs = reading.values != given
+        if reading.share < 1 or reading.rule not in other or not differs.any():
+            return
+        at = int(np.argmax(differs))
+        told = (
+            f"{named}: {quoted(texts[at])} is {given[at]:.15g} written like training's "
+            f"{example(self.rule)}, but {reading.values[at]:.15g} written like "
+            f"{example(reading.rule)}"
+        )
+        if mark == reading.rule.decimal:
+            report.refuse_column(f"{told}, as other columns are; expected training's way")
+        elif reading.doubt:
+            report.notes.append(f"{told}; taken for {given[at]:.15g}")
+        else:
+            report.warn(f"{told}; taken for {given[at]:.15g}")
 
 
 @dataclass(frozen=True)
@@ -252,6 +314,20 @@ class BooleanColumn(_Filled):
         told = "true" if self.fill else "false"
         values, flags = self._with_flag(values, named, column, report, told)
         return np.hstack([values[:, np.newaxis], *flags])
+
+
+def decimal_mark(table: Table, beside: Column) -> str:
+    """Return the decimal mark that other columns of a table have for certain, empty if in doubt."""
+    marks = set()
+    for column in table.columns:
+        if column is not beside and column.is_text:
+            texts = [text for text in column.values[:1000].tolist() if text not in MISSING]
+            joined = "".join(texts)
+            for mark, group in ((",", "."), (".", ",")):
+                if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
+                    turned = NumberRule(group, mark).numbers(texts)
+                    marks |= {mark} if np.isnan(turned).any() else set()
+    return marks.pop() if len(marks) == 1 else ""
 
 
 def _booleans(column: Column, named: str, report: Report) -> Array:
@@ -348,6 +424,11 @@ def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
     if column.values.dtype.kind != "M":
         report.refuse_column(f"{named}: expected dates, got {column.kind}")
         return np.zeros(len(column))
+    if form == "time":
+        first = shown(column, int(np.argmin(column.is_missing())))
+        if not column.is_missing().all():
+            report.refuse_column(f"{named}: expected times of day, got dates like {first}")
+        return np.full(len(column), np.nan)
     seconds = column.values.astype("datetime64[us]").astype(np.int64) / 1e6
     if column.missing is not None:
         seconds[column.missing] = np.nan

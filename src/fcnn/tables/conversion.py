@@ -46,6 +46,7 @@ def as_table(data: Any, name: str = "X") -> Table:
     if isinstance(data, (list, tuple)) and data and isinstance(data[0], Mapping):
         return _from_records(data, name)
     if getattr(getattr(data, "dtype", None), "names", None):
+        _refuse_masked(data, name)
         rows = np.atleast_1d(np.asarray(data))
         columns = [as_column(rows[key], key, name) for key in rows.dtype.names or ()]
         return Table(columns, name, is_single=np.ndim(data) == 0)
@@ -67,8 +68,7 @@ def as_cells(data: Any, name: str) -> Array:
     """Return an array-like as an array of numbers, or of any cells as objects."""
     if isinstance(data, (str, bytes)) or data is None:
         raise TypeError(f"{name}: expected a table, got {data!r}")
-    if np.ma.isMaskedArray(data) and np.ma.is_masked(data):
-        raise ValueError(f"{name}: expected an array without masked entries")
+    _refuse_masked(data, name)
     if isinstance(data, (list, tuple)):
         # Of numbers beside texts NumPy would make texts.
         array = np.array(data, object)
@@ -80,6 +80,21 @@ def as_cells(data: Any, name: str) -> Array:
     if isinstance(data, np.ndarray):
         return data
     return check.as_numeric(name, data)
+
+
+def _refuse_masked(data: Any, whose: str) -> None:
+    """Refuse masked entries: of an array, of a list's arrays, or of the lists in it."""
+    if isinstance(data, (list, tuple)):
+        for row in data:
+            if isinstance(row, np.ma.MaskedArray) or (
+                isinstance(row, (list, tuple))
+                and any(isinstance(cell, np.ma.MaskedArray) for cell in row)
+            ):
+                _refuse_masked(row, whose)
+    elif isinstance(data, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(data)
+        if (np.ma.flatten_mask(mask) if mask.dtype.names else mask).any():
+            raise ValueError(f"{whose}: expected an array without masked entries")
 
 
 def _library(data: Any) -> str:
@@ -154,8 +169,7 @@ def as_column(values: Any, name: str, source: str) -> Column:
     library = _library(values) if not isinstance(values, np.ndarray) else ""
     if library in sys.modules and library in ("pandas", "polars", "pyarrow"):
         values = {"pandas": _of_pandas, "polars": _of_polars, "pyarrow": _of_arrow}[library](values)
-    if np.ma.isMaskedArray(values) and np.ma.is_masked(values):
-        raise ValueError(f"{whose}: expected an array without masked entries")
+    _refuse_masked(values, whose)
     if isinstance(values, np.ndarray):
         array = np.asarray(values)
     elif isinstance(values, (list, tuple, range)):
@@ -166,17 +180,17 @@ def as_column(values: Any, name: str, source: str) -> Column:
         raise ValueError(f"{whose}: expected one dimension, got shape {array.shape}")
     kind = array.dtype.kind
     if kind == "f":
-        array = array.astype(np.float64, copy=False)
-        return Column(name, array, np.isnan(array))
+        values = array.astype(np.float64, copy=False)
+        return Column(name, values, np.isnan(values), precision=array.dtype)
     if kind in "biu":
         return Column(name, array)
     if kind == "M":
         return Column(name, array.astype("datetime64[us]"), np.isnat(array))
     if kind == "m":
-        missing = np.isnat(array)
-        seconds = array.astype("timedelta64[us]").astype(np.float64) / 1e6
-        seconds[missing] = np.nan
-        return Column(name, seconds, missing)
+        raise TypeError(
+            f"{whose}: expected numbers, texts, booleans or dates, got durations, {array.dtype}; "
+            "divided by a unit of time they are numbers"
+        )
     if kind in "OUTS":
         return _of_objects(array.astype(object) if kind != "O" else array, name, whose)
     raise TypeError(f"{whose}: expected numbers, texts, booleans or dates, got {array.dtype}")
@@ -213,7 +227,13 @@ def _of_pandas(series: Any) -> Any:
             kind = bool if pd.api.types.is_bool_dtype(dtype) else None
             return np.asarray(series.to_numpy(dtype=kind or getattr(dtype, "numpy_dtype", None)))
         if not pd.api.types.is_bool_dtype(dtype):
-            return series.to_numpy(dtype=np.float64, na_value=np.nan)
+            given = getattr(dtype, "numpy_dtype", None)
+            if given is not None and given.kind in "iu":
+                return _with_missing(
+                    series.to_numpy(dtype=given, na_value=0), series.isna().to_numpy()
+                )
+            floats = given if given is not None and given.kind == "f" else np.float64
+            return series.to_numpy(dtype=floats, na_value=np.nan)
     return series.astype(object).to_numpy()
 
 
@@ -223,7 +243,7 @@ def _of_polars(series: Any) -> Any:
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal():
         if series.null_count() and dtype.is_integer():
-            series = series.cast(pl.Float64)
+            return _with_missing(series.fill_null(0).to_numpy(), series.is_null().to_numpy())
         return series.to_numpy()
     if dtype == pl.Boolean and not series.null_count():
         return series.to_numpy()
@@ -241,8 +261,20 @@ def _of_arrow(column: Any) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if hasattr(column, "combine_chunks"):
             column = column.combine_chunks()
+        if pa.types.is_integer(kind) and column.null_count:
+            missing = column.is_null().to_numpy(zero_copy_only=False)
+            return _with_missing(column.fill_null(0).to_numpy(zero_copy_only=False), missing)
         return column.to_numpy(zero_copy_only=False)
     return _objects(column.to_pylist())
+
+
+def _with_missing(integers: Array, missing: Array) -> Array:
+    """Return integers some of which are missing: float64 with NaN, objects where that rounds."""
+    if (np.abs(integers.astype(np.float64)) >= 2.0**53).any():
+        values = integers.astype(object)
+        values[missing] = None
+        return values
+    return np.where(missing, np.nan, integers.astype(np.float64))
 
 
 def _of_objects(array: Array, name: str, whose: str) -> Column:
@@ -256,9 +288,13 @@ def _of_objects(array: Array, name: str, whose: str) -> Column:
         values[~missing] = present
         return Column(name, values, missing)
     if all(_is_number(kind) for kind in kinds):
-        if all(issubclass(kind, numbers.Integral) for kind in kinds) and not missing.any():
+        if all(issubclass(kind, numbers.Integral) for kind in kinds) and (
+            not missing.any() or max(map(abs, present), default=0) >= 2**53
+        ):
             try:
-                return Column(name, np.array(present, np.int64))
+                integers = np.zeros(len(cells), np.int64)
+                integers[~missing] = present
+                return Column(name, integers, missing)
             except OverflowError:
                 pass
         values = np.full(len(cells), np.nan)

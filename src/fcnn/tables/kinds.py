@@ -210,7 +210,7 @@ def _typed(position: int, column: Column) -> ColumnKind:
         return ColumnKind(position, name, "boolean", said=said)
     if column.values.dtype.kind == "M":
         return ColumnKind(position, name, "date", said=_joined(f"{low} to {high}", said))
-    if _counts_rows(column.values, name):
+    if not missing and _counts_rows(column.values, name):
         return _index(position, name)
     return ColumnKind(position, name, "number", said=_joined(f"{low:.6g} to {high:.6g}", said))
 

@@ -175,6 +175,16 @@ def read_numbers(texts: Sequence[str], decimal: str = "") -> Reading:
     return Reading(NumberRule(*chosen, unit), read[chosen], shares[chosen], doubt)
 
 
+def other_readings(texts: Sequence[str], rule: NumberRule) -> list[NumberRule]:
+    """Return the rules that read some numbers of a rule otherwise, by the first few of them."""
+    first = [text for text in texts if "." in text or "," in text][:20]
+    candidates = [NumberRule(*marks, rule.unit) for marks in _MARKS if marks[1] in ("", ".", ",")]
+    return [
+        other for other in candidates
+        if first and other != rule and not np.isnan(other.numbers(first)).any()
+    ]  # fmt: skip
+
+
 def _doubt(example: str, rule: NumberRule) -> str:
     return f"{example!r} is read as {rule.numbers([example])[0]:.15g}"
 

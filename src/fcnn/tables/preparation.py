@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -170,7 +172,8 @@ class Preparation:
             of an array by their position, in the order of `features`.
         dtype : numpy.dtype, default float64
         notes : list, optional
-            Takes a text for each column that had missing cells filled or unseen categories.
+            Takes a text for each column that had missing cells filled or unseen categories. None
+            warns of unseen categories, once for each column.
 
         Returns
         -------
@@ -202,6 +205,9 @@ class Preparation:
         report.raise_problems()
         if notes is not None:
             notes += report.notes
+        else:
+            for text in report.warnings:
+                warnings.warn(f"{table.source}: {text}", UserWarning, stacklevel=_outside())
         return X
 
     def _columns(self, table: Table) -> list[Column]:
@@ -298,6 +304,14 @@ class Preparation:
         """Return a preparation of numbers alone, none of which may be missing."""
         columns = [NumberColumn(name, rule=PLAIN) for name in names or [""] * len(mean)]
         return cls(columns, mean, scale, is_named=bool(names))
+
+
+def _outside() -> int:
+    """Return the `stacklevel` of the first caller that is none of fcnn's modules."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fcnn."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _named(column: Column, position: int) -> str:

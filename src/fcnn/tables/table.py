@@ -54,17 +54,21 @@ class Column:
         missing (None, NaN): whether "NA" is a value depends on the column.
     is_mixed : bool
         Some of the texts were numbers, which are written with a decimal point.
+    precision : numpy.dtype
+        The type that floats came in: 0.1 of float32 is "0.1".
     """
 
-    __slots__ = ("is_mixed", "missing", "name", "values")
+    __slots__ = ("is_mixed", "missing", "name", "precision", "values")
 
     def __init__(
-        self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False
-    ) -> None:
+        self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False,
+        precision: np.dtype[Any] | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.values = values
         self.missing = missing if missing is not None and missing.any() else None
         self.is_mixed = is_mixed
+        self.precision = precision or values.dtype
 
     def __len__(self) -> int:
         return len(self.values)
@@ -82,7 +86,7 @@ class Column:
     def take(self, rows: Any) -> Column:
         """Return some of its rows."""
         missing = None if self.missing is None else self.missing[rows]
-        return Column(self.name, self.values[rows], missing, self.is_mixed)
+        return Column(self.name, self.values[rows], missing, self.is_mixed, self.precision)
 
     def is_missing(self) -> Array:
         """Return where there is no value; of texts also where one stands for none."""
@@ -97,6 +101,9 @@ class Column:
             texts = self.values
         elif self.values.dtype.kind == "M":
             texts = np.array([str(v) for v in self.values], object)
+        elif self.precision.kind == "f" and self.precision.itemsize < 8:
+            values = self.values.astype(self.precision)
+            texts = np.array([number_text(float(str(v))) for v in values], object)
         else:
             texts = np.array([number_text(v) for v in self.values.tolist()], object)
         if self.missing is not None and not self.is_text:
@@ -177,9 +184,12 @@ class Table:
                 self.matrix.astype(np.float64) if self.matrix.dtype.kind == "f" else self.matrix
             )
             self._columns = [
-                Column("", values, np.isnan(values) if values.dtype.kind == "f" else None)
+                Column(
+                    "", values, np.isnan(values) if values.dtype.kind == "f" else None,
+                    precision=self.matrix.dtype,
+                )
                 for values in numbers.T
-            ]
+            ]  # fmt: skip
         return self._columns
 
     @property
