@@ -421,6 +421,7 @@ def unknown(model):
     class Wobble(Encoder):
         kind = "wobble"
         outputs = ("w",)
+        is_quantity = encode = told = None
 
     columns = list(model.preparation.columns)
     columns[-1] = Wobble("size")

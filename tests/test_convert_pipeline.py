@@ -33,6 +33,9 @@ from sklearn.preprocessing import (  # noqa: E402
     StandardScaler,
 )
 
+# The new data of these tests have such cells on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:X. column .*not seen in training:UserWarning")
+
 NUMBERS, TEXTS = ["age", "price"], ["color", "size"]
 
 

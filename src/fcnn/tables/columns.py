@@ -6,6 +6,7 @@ Each class has the fields of its JSON, `fit`, and `encode`, which returns float6
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -106,29 +107,29 @@ def numbers_of(
 
 
 @dataclass(frozen=True)
-class Encoder:
+class Encoder(abc.ABC):
     """What all columns have: their name, and what stands for a missing cell."""
 
     kind: ClassVar[str]
     name: str
 
     @property
+    @abc.abstractmethod
     def outputs(self) -> list[str]:
         """A name for each number that the column becomes."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def is_quantity(self) -> Array:
         """Which of these are quantities, to be standardized, not indicators: bool (width,)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def encode(self, column: Column, named: str, report: Report) -> Array:
         """Return a column as numbers, shape (s, width)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def told(self, mean: Array, scale: Array) -> str:
         """Return what becomes of the column, as a text; mean and scale are those of its numbers."""
-        raise NotImplementedError
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields, without those that have their default."""
