@@ -22,7 +22,7 @@ LAYERS = {
         "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables",
     ),
-    "parts of a training": ("callbacks", "schedules", "_format"),
+    "parts of a training": ("callbacks", "schedules", "_format", "_container"),
     "data": ("_memmap", "_data"),
     "training": ("training",),
     "network": ("network",),

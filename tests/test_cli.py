@@ -885,7 +885,7 @@ def test_start_is_light(here):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     modules = json.loads(done.stdout.splitlines()[-1])
     assert "fcnn.cli.main" in modules
-    assert not {"matplotlib", "tqdm", "safetensors", "fcnn.bench", "fcnn.cli.train"} & set(modules)
+    assert not {"matplotlib", "tqdm", "fcnn.bench", "fcnn.cli.train"} & set(modules)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors
 
 import fcnn
 
@@ -50,7 +49,7 @@ needs_library = pytest.mark.skipif(
 
 def run(*command, **settings):
     """Run a program that finds the packages of this Python; return what it printed."""
-    path = os.pathsep.join(str(Path(m.__file__).parents[1]) for m in (fcnn, np, safetensors))
+    path = os.pathsep.join(str(Path(m.__file__).parents[1]) for m in (fcnn, np))
     done = subprocess.run(
         [str(part) for part in command],
         env={**os.environ, "PYTHONPATH": path},

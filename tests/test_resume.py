@@ -213,7 +213,7 @@ def test_what_is_in_the_file(tmp_path):
     with safe_open(path, framework="np") as file:
         metadata = file.metadata()
         names = list(file.keys())
-    assert set(metadata) == {"fcnn", "fcnn_training"}
+    assert set(metadata) == {"checksum", "fcnn", "fcnn_training"}
     state = json.loads(metadata["fcnn_training"])
     assert state["epoch"] == len(state["history"]["loss"])
     assert state["optimizer"]["rule"] == "adam"
@@ -345,14 +345,25 @@ def test_new_callbacks_may_join(saved):
     assert settings["callbacks"][1].epochs == 2
 
 
+def without_checksum(metadata):
+    """Leave a file's texts as those of before fcnn had a checksum, so that they can be changed."""
+    del metadata["checksum"]
+    metadata["fcnn"] = json.dumps({**json.loads(metadata["fcnn"]), "format": 1})
+
+
 def forged(content, change):
     """Return a checkpoint whose state has been changed by a function."""
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
-    state = json.loads(header["__metadata__"]["fcnn_training"])
-    header["__metadata__"]["fcnn_training"] = json.dumps(change(state))
+    metadata = header["__metadata__"]
+    metadata["fcnn_training"] = json.dumps(change(json.loads(metadata["fcnn_training"])))
+    without_checksum(metadata)
+    data = content[8 + length :]
+    header["training.short"] = {
+        "dtype": "F32", "shape": [3], "data_offsets": [len(data), len(data) + 12]
+    }  # fmt: skip
     text = json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+    return len(text).to_bytes(8, "little") + text + data + bytes(12)
 
 
 NOT_SOUND = "forged(:| is) not a sound checkpoint"
@@ -370,11 +381,13 @@ FORGERIES = [
     (lambda state: {**state, "history": {"minutes": [1.0]}}, NOT_SOUND),
     (lambda state: {**state, "generator": {}}, NOT_SOUND),
     (lambda state: {**state, "callbacks": [{}]}, NOT_SOUND),
-    (lambda state: {**state, "schedules": [{"tensor": "W9"}]}, "does not contain tensor W9"),
+    (lambda state: {**state, "schedules": [{"tensor": "W9"}]}, "it has no tensor 'W9'"),
     (lambda state: {**state, "optimizer": {"rule": "adam"}}, NOT_SOUND),
     (with_optimizer(hyperparameters={"state": 1}), "optimizer: adam has no 'state'"),
     (with_optimizer(hyperparameters={"lr": -1}), "lr: expected a finite number greater than 0, "),
-    (with_optimizer(vectors=[{"tensor": "b1"}]), "resume: .* optimizer is of a network of another"),
+    (with_optimizer(vectors=[{"tensor": "b1"}]), "it has no tensor 'b1'"),
+    (with_optimizer(vectors=[]), "optimizer: adam keeps 2 vectors, got 0"),
+    (with_optimizer(vectors=[{"tensor": "training.short"}] * 2), "resume: .* optimizer is of a network of another"),
 ]  # fmt: skip
 
 
@@ -400,10 +413,12 @@ def test_files_that_are_no_checkpoints(tmp_path, saved):
 
 
 def test_fcnn_load_refuses_a_checkpoint_with_other_tensors(saved, tmp_path):
-    forged = tmp_path / "forged"
-    forged.write_bytes(saved.read_bytes().replace(b'"training.', b'"trainink.'))
-    with pytest.raises(ValueError, match="expected tensors"):
-        fcnn.load(forged)
+    path = tmp_path / "forged"
+    path.write_bytes(
+        forged(saved.read_bytes(), lambda state: state).replace(b'"training.', b'"trainink.')
+    )
+    with pytest.raises(ValueError, match=r"tensor trainink\.\d: expected none, found float32 of"):
+        fcnn.load(path)
 
 
 def paths_of(value, path=()):
@@ -430,6 +445,7 @@ def test_a_damaged_state_is_refused_and_nothing_is_changed(tmp_path):
     with safetensors.safe_open(path, "np") as file:
         metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    without_checksum(metadata)
     key = next(name for name, text in metadata.items() if "history" in text)
     refused = 0
     for place in list(paths_of(json.loads(metadata[key]))):

@@ -1,15 +1,15 @@
 """The format of files: a network's description and tensors, and its training's state, as bytes.
 
-The container is that of safetensors: tensors W1, b1, ..., WL, bL, the architecture as JSON in the
-metadata; of a Model also its columns and target, with mean and scale of both in float64, which is
-format 2; in a checkpoint the state of a training. Nothing here needs a Network.
+In the container (fcnn._container): tensors W1, b1, ..., WL, bL, the architecture as JSON in a text;
+of a Model also its columns and target, with mean and scale of both in float64; in a checkpoint the
+state of a training. Nothing here needs a Network.
 """
 
 import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._container import Container, Entry, as_path, brief, opened, parsed, write
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
 from fcnn.tables import Preparation, Target
 from fcnn.tables.table import described as json_list
 from fcnn.tables.target import classes_of
 
-# 1 is a network, before 2 also one with "preprocessing": names and scaling of its inputs. An fcnn
-# that knows 1 alone must refuse a model rather than take its network for all of it.
-FORMATS = (1, 2)
+# 1 is a network, in the first versions also one with "preprocessing": names and scaling of its inputs;
+# 2 is a model. 3 is either, with a checksum, which an fcnn that does not know it would not compare.
+FORMATS = (1, 2, 3)
 
 # Key of the metadata and beginning of the tensors' names that hold the state of a training.
 _METADATA = "fcnn_training"
@@ -37,16 +38,29 @@ _STATE: dict[str, Any] = {
 
 
 class Stored(NamedTuple):
-    """What a file holds of a network: all that makes one."""
+    """What a file holds beside the parameters of a network."""
+
+    preparation: Preparation | None  # of a Model, like the target
+    target: Target | None
+    training: TrainingRecord | None
+    checksum: str | None  # that was compared, None in a file without one
+
+
+class Architecture(NamedTuple):
+    """All that makes a network but its parameters."""
 
     sizes: tuple[int, ...]
     activations: tuple[str, ...]
     loss: str
     dtype: np.dtype[Any]
-    parameters: NDArray[Any]  # in the order of fcnn.Network.parameters
-    preparation: Preparation | None  # of a Model, like the target
-    target: Target | None
-    training: TrainingRecord | None
+
+
+class _Header(NamedTuple):
+    """What a file says of a network before its numbers are read."""
+
+    architecture: Architecture
+    description: dict[str, Any]
+    around: dict[str, Entry]  # the tensors of a model's scaling
 
 
 # --- Writing -------------------------------------------------------------------------------------
@@ -60,7 +74,7 @@ def save_model(
     training: TrainingRecord | None = None,
 ) -> None:
     """Write a network, or a model, to a file: see `fcnn.Network.save` and `fcnn.Model.save`."""
-    _write(as_path(path), *_described(network, preparation, target, training))
+    write(as_path(path), *_described(network, preparation, target, training))
 
 
 def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
@@ -72,13 +86,7 @@ def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike
     path = as_path(path)
     tensors, metadata = _described(network)
     metadata[_METADATA] = json.dumps(_packed(state, tensors, "the state"))
-    _write(path, tensors, metadata)
-
-
-def _write(path: Path, tensors: dict[str, Any], metadata: dict[str, str]) -> None:
-    from safetensors.numpy import save as to_bytes
-
-    write_whole(path, to_bytes(tensors, metadata=metadata))
+    write(path, tensors, metadata)
 
 
 def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
@@ -108,19 +116,15 @@ def _described(
     training: TrainingRecord | None = None,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the tensors and the metadata of a file."""
-    tensors: dict[str, Any] = {}
-    for l, (W, b) in enumerate(zip(network.weights, network.biases, strict=True), start=1):
-        tensors[f"W{l}"] = np.ascontiguousarray(W)
-        tensors[f"b{l}"] = b
+    tensors = _named_views(network.weights, network.biases)
     description: dict[str, Any] = {
-        "format": 1,
+        "format": 3,
         "sizes": network.sizes,
         "activations": network.activations,
         "loss": network.loss,
         "dtype": network.dtype.name,
     }
     if preparation is not None and target is not None:
-        description["format"] = 2
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
         if training is not None:
             description["model"]["training"] = training.to_json()
@@ -130,44 +134,30 @@ def _described(
     return tensors, {"fcnn": json.dumps(description)}
 
 
-def as_path(path: Any, name: str = "path") -> Path:
-    """Return a path, or refuse what is none."""
-    if not isinstance(path, (str, os.PathLike)):
-        raise TypeError(f"{name}: expected a str or os.PathLike, got {type(path).__name__}")
-    return Path(path)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file at once: a reader, or a crash, finds the old content or the new."""
-    given = path
-    if given.exists() and not given.is_file() and not given.is_dir():
-        given.write_bytes(content)  # a device or a pipe is written to, never replaced
-        return
-    path = Path(os.path.realpath(path))  # a link stays a link
-    # Beside the target, because a rename is atomic only within one file system.
-    temporary = path.with_name(f".fcnn-{os.urandom(8).hex()}")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
-            # Of the file that was asked for, not of the temporary one.
-            raise type(error)(error.errno, error.strerror, str(given)) from None
-        raise
-
-
 # --- Reading -------------------------------------------------------------------------------------
 
 
-def load_model(path: str | os.PathLike[str]) -> Stored:
-    """Return what a file holds of a network: see `fcnn.load`."""
-    with _opened(as_path(path)) as file:
-        return _read(file, str(path))
+def load_model(
+    path: str | os.PathLike[str], make: Callable[[Architecture], Any], verified: bool = False
+) -> tuple[Any, Stored]:
+    """Return the network that a file holds, and what stands around it: see `fcnn.load`.
+
+    The numbers are read into the network that `make` returns, with no copy between.
+    """
+    path = as_path(path)
+    with opened(path) as file, _named(path, "a sound fcnn model"):
+        header = _read_header(file, path)
+        if verified and file.checksum is None:
+            raise ValueError("it has no checksum, and verified=True asks for one")
+        network = make(header.architecture)
+        tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
+        file.read({**tensors, **_named_views(network.weights, network.biases)})
+        preparation, target = _around(header.description, tensors, header.architecture.sizes)
+        training = None
+        described = header.description.get("model")
+        if described is not None and "training" in described:
+            training = TrainingRecord.from_json(described["training"])
+        return network, Stored(preparation, target, training, file.checksum)
 
 
 def load_checkpoint(
@@ -182,122 +172,105 @@ def load_checkpoint(
     ValueError
         If it is not a sound checkpoint, or one of a network of another architecture.
     """
-    with _opened(as_path(path, "resume")) as file:
-        saved = _read(file, str(path))
-        for name in ("sizes", "activations", "loss", "dtype"):
-            wanted, found = getattr(network, name), getattr(saved, name)
+    path = as_path(path, "resume")
+    with opened(path) as file:
+        with _named(path, "a sound fcnn model"):
+            saved = _read_header(file, path).architecture
+        for name, found in saved._asdict().items():
+            wanted = getattr(network, name)
             if wanted != found:
                 raise ValueError(
                     f"resume: expected a checkpoint of a network with {name} {wanted}, {path} has "
-                    f"{found}"
+                    f"{brief(str(found))}"
                 )
-        metadata = file.metadata()
-        if _METADATA not in metadata:
+        if _METADATA not in file.metadata:
             raise ValueError(
                 f"resume: {path} is a model without the state of its training; expected a file "
                 "that fcnn.ModelCheckpoint wrote"
             )
-        try:
-            state = _unpacked(json.loads(metadata[_METADATA]), file)
+        with _named(path, "a sound checkpoint"):
+            tensors = {
+                name: np.empty(entry.shape, entry.dtype.newbyteorder("="))
+                for name, entry in file.tensors.items()
+                if name.startswith(_TRAINING)
+            }
+            parameters = np.empty(network.num_parameters, saved.dtype)
+            file.read({**tensors, **_named_views(*layer_views(parameters, saved.sizes))})
+            state = _unpacked(parsed(file.metadata[_METADATA]), tensors)
             for name, kind in _STATE.items():
                 if not isinstance(state[name], kind):
                     raise ValueError(f"expected {name} as {kind}, found {state[name]!r}")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise ValueError(f"{path}: not a sound checkpoint ({error})") from None
-    return state, saved.parameters
+    return state, parameters
 
 
-def _unpacked(value: Any, file: Any) -> Any:
+def _unpacked(value: Any, tensors: dict[str, Any]) -> Any:
     if isinstance(value, list):
-        return [_unpacked(v, file) for v in value]
+        return [_unpacked(v, tensors) for v in value]
     if not isinstance(value, dict):
         return value
     if list(value) == ["tensor"]:
-        return file.get_tensor(value["tensor"])
-    return {key: _unpacked(v, file) for key, v in value.items()}
+        if value["tensor"] not in tensors:
+            raise ValueError(f"it has no tensor {value['tensor']!r}")
+        return tensors[value["tensor"]]
+    return {key: _unpacked(v, tensors) for key, v in value.items()}
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    from safetensors import SafetensorError, safe_open
-
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a model file, got a folder")
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if not path.is_file():
-        raise ValueError(f"{path}: expected a regular file, got a device or a pipe")
+def _named(path: Path, expected: str) -> Iterator[None]:
+    """Turn what a file's content leads to into one error that begins with its path."""
     try:
-        with safe_open(path, framework="np") as file:
-            yield file
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path}: not a model file, or a truncated one (safetensors: {error})"
-        ) from None
+        yield
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise ValueError(f"{path}: not {expected} ({brief(str(error))})") from None
 
 
-def _read(file: Any, path: str) -> Stored:
-    """Return what an open file holds, checked."""
-    metadata = file.metadata() or {}
-    if "fcnn" not in metadata:
+def _read_header(file: Container, path: Path) -> _Header:
+    """Return what a file says of its network, checked against the tensors that it has."""
+    if "fcnn" not in file.metadata:
+        raise ValueError("a safetensors file, but not one of fcnn's: no architecture in it")
+    description = parsed(file.metadata["fcnn"])
+    version = description["format"]
+    if type(version) is not int or version not in FORMATS:
         raise ValueError(
-            f"{path}: a safetensors file, but not one of fcnn's (no architecture in it)"
+            f"format {version!r}, this fcnn reads {check.listed([*map(str, FORMATS)])}; a newer one "
+            "may read it"
         )
-    try:
-        description = json.loads(metadata["fcnn"])
-        version = description["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ValueError(f"{path}: its architecture cannot be read ({error})") from None
-    if version not in FORMATS:
-        raise ValueError(
-            f"{path}: format {version!r}, this fcnn reads {check.listed([*map(str, FORMATS)])}; a "
-            "newer one may read it"
-        )
-    try:
-        sizes = check.as_sizes(description["sizes"])
-        *hidden, output = description["activations"]
-        expected = _expected_shapes(sizes, description)
-        # Before anything is allocated: a forged header may announce any size.
-        names = file.keys()
-        if _METADATA in metadata:
-            names = [name for name in names if not name.startswith(_TRAINING)]
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
-        if found != expected:
-            raise ValueError(f"expected tensors {expected}, found {found}")
-        sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
-        if (loss, *activations) != (description["loss"], *hidden, output):
-            raise ValueError(f"expected {loss!r} and {activations}, by these names")
-        dtype = check.as_dtype(description["dtype"])
-        kinds = {name: file.get_slice(name).get_dtype() for name in expected}
-        for name, kind in kinds.items():
-            if kind not in ("F32", "F64"):
-                raise ValueError(f"expected {name} as float32 or float64, found {kind}")
-        tensors = {name: file.get_tensor(name) for name in expected}
-        for name, tensor in tensors.items():
-            wanted = np.dtype(np.float64) if name in _SCALING else dtype
-            if tensor.dtype != wanted:
-                raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
-        preparation, target = _around(description, tensors, sizes)
-        training = None
-        if description["format"] == 2 and "training" in description["model"]:
-            training = TrainingRecord.from_json(description["model"]["training"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
-    return Stored(
-        sizes, activations, description["loss"], dtype, _parameters(tensors, sizes, dtype),
-        preparation, target, training,
+    if version >= 3 and file.checksum is None:
+        raise ValueError("its checksum is missing")
+    # Before anything is allocated: a forged header may announce any size.
+    sizes = check.as_sizes(description["sizes"])
+    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) > file.size:
+        raise ValueError(f"a network of sizes {sizes} is larger than the file")
+    *hidden, output = description["activations"]
+    found = {
+        name: entry for name, entry in file.tensors.items()
+        if _METADATA not in file.metadata or not name.startswith(_TRAINING)
+    }  # fmt: skip
+    dtype = check.as_dtype(description["dtype"])
+    expected = _expected(sizes, dtype, description)
+    for name in dict.fromkeys([*expected, *found]):
+        wanted, got = expected.get(name), found.get(name)
+        if wanted is None or got is None or wanted != (got.dtype, got.shape):
+            raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
+    sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
+    if (loss, *activations) != (description["loss"], *hidden, output):
+        raise ValueError(f"expected {loss!r} and {activations}, by these names")
+    return _Header(
+        Architecture(sizes, activations, loss, dtype), description,
+        {name: entry for name, entry in found.items() if name in _SCALING},
     )  # fmt: skip
 
 
-def _parameters(
-    tensors: dict[str, Any], sizes: tuple[int, ...], dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """Return the flat vector of what W1, b1, ... hold."""
-    count = sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
-    flat = np.empty(count, dtype)
-    for l, (W, b) in enumerate(zip(*layer_views(flat, sizes), strict=True), start=1):
-        W[...], b[...] = tensors[f"W{l}"], tensors[f"b{l}"]
-    return flat
+def _text(tensor: Any) -> str:
+    return "none" if tensor is None else f"{tensor[0].name} of shape {tensor[1]}"
+
+
+def _named_views(weights: Iterable[Any], biases: Iterable[Any]) -> dict[str, Any]:
+    """Return the arrays that W1, b1, ..., WL, bL go to."""
+    tensors: dict[str, Any] = {}
+    for l, (W, b) in enumerate(zip(weights, biases, strict=True), start=1):
+        tensors[f"W{l}"], tensors[f"b{l}"] = W, b
+    return tensors
 
 
 def _around(
@@ -351,22 +324,25 @@ _SCALING = ("mean", "scale", "target_mean", "target_scale")
 
 def _model_of(description: dict[str, Any]) -> Any:
     """Return what the description of a file says of a model, None of a network alone."""
-    if description["format"] == 2:
-        return description["model"]
-    described = description.get("preprocessing")
-    if described is not None and not isinstance(described, dict):
-        raise ValueError(f"expected preprocessing as names, found {described!r}")
+    name = "preprocessing" if description["format"] == 1 else "model"
+    described = description.get(name)
+    if name in description and not isinstance(described, dict):
+        raise ValueError(f"expected {name} as names, found {described!r}")
     return described
 
 
-def _expected_shapes(sizes: tuple[int, ...], description: dict[str, Any]) -> dict[str, Any]:
-    shapes: dict[str, Any] = {}
+def _expected(
+    sizes: tuple[int, ...], dtype: np.dtype[Any], description: dict[str, Any]
+) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+    """Return dtype and shape of each tensor but for those of a training."""
+    little, double = dtype.newbyteorder("<"), np.dtype("<f8")
+    tensors: dict[str, Any] = {}
     for l in range(1, len(sizes)):
-        shapes[f"W{l}"] = (sizes[l], sizes[l - 1])
-        shapes[f"b{l}"] = (sizes[l],)
+        tensors[f"W{l}"] = (little, (sizes[l], sizes[l - 1]))
+        tensors[f"b{l}"] = (little, (sizes[l],))
     described = _model_of(description)
     if described is not None:
-        shapes["mean"] = shapes["scale"] = (sizes[0],)
-    if description["format"] == 2 and described["target"].get("scaled"):
-        shapes["target_mean"] = shapes["target_scale"] = (sizes[-1],)
-    return shapes
+        tensors["mean"] = tensors["scale"] = (double, (sizes[0],))
+        if description["format"] != 1 and described["target"].get("scaled"):
+            tensors["target_mean"] = tensors["target_scale"] = (double, (sizes[-1],))
+    return tensors

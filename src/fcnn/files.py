@@ -1,21 +1,28 @@
 """Networks and models in files: `fcnn.load`. The format itself is `fcnn._format`'s."""
 
 import os
+import warnings
 
-from fcnn._format import load_model
+import numpy as np
+
+from fcnn._container import pieces
+from fcnn._format import Architecture, load_model
 from fcnn.model import Model
 from fcnn.network import Network
 
 __all__ = ["load"]
 
 
-def load(path: str | os.PathLike[str]) -> Network | Model:
+def load(path: str | os.PathLike[str], *, verified: bool = False) -> Network | Model:
     """Return what a file holds: the network or the model that was saved in it.
 
     Parameters
     ----------
     path : str or path-like
         A file that `Network.save`, a checkpoint, `Model.save` or the command line wrote.
+    verified : bool
+        Refuse a file without a checksum. Files of fcnn have one, unless they are older or another
+        program wrote them; one that is there is compared in any case.
 
     Returns
     -------
@@ -27,15 +34,28 @@ def load(path: str | os.PathLike[str]) -> Network | Model:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is truncated, not an fcnn model, or of a newer format.
+        If the file is truncated, damaged, not an fcnn model, or of a newer format.
+
+    Warns
+    -----
+    RuntimeWarning
+        If parameters are NaN or infinite: what is saved so is given back so.
     """
-    stored = load_model(path)
-    *hidden, output = stored.activations
-    network = Network(stored.sizes, hidden, output, stored.loss, stored.dtype, init="zeros")
-    network.parameters = stored.parameters
+    network, stored = load_model(path, _made, verified)
+    wrong = sum(np.count_nonzero(~np.isfinite(part)) for part in pieces(network.parameters))
+    if wrong:
+        warnings.warn(
+            f"{path}: {wrong} of its {network.num_parameters} parameters are NaN or infinite",
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
     if stored.preparation is None or stored.target is None:
         return network
     return Model(network, stored.preparation, stored.target, stored.training)
+
+
+def _made(found: Architecture) -> Network:
+    *hidden, output = found.activations
+    return Network(found.sizes, hidden, output, found.loss, found.dtype, init="zeros")
 
 
 def load_network(path: str) -> Network:

@@ -116,7 +116,7 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If the state is that of another kind of optimizer; nothing is changed.
+            If the state is that of another kind of optimizer, or not whole; nothing is changed.
         """
         if state["rule"] != self.rule:
             raise ValueError(f"optimizer: expected {state['rule']!r} as saved, got {self.rule!r}")
@@ -127,9 +127,12 @@ class Optimizer:
         for name, value in state["hyperparameters"].items():
             setattr(other, name, value)  # which checks it
         vectors = tuple(map(_copy, state["vectors"]))
-        self.__dict__.update(
-            vars(other), steps=as_count("steps", state["steps"], 0), _state=vectors, _owner=None
-        )
+        steps = as_count("steps", state["steps"], 0)
+        if len(vectors) != other._num_states() and (vectors or steps):
+            raise ValueError(
+                f"optimizer: {self.rule} keeps {other._num_states()} vectors, got {len(vectors)}"
+            )
+        self.__dict__.update(vars(other), steps=steps, _state=vectors, _owner=None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A weak reference cannot be pickled; a copy belongs to the network it updates next.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fcnn import _validation as check
-from fcnn._format import as_path, write_whole
+from fcnn._container import as_path, write_whole
 from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, layers_of
 from fcnn.model import Model
