@@ -788,6 +788,7 @@ def test_inspect(flowers_csv, run):
     net = model.network
     assert (code, err) == (0, "")
     assert f"{os.path.getsize('flowers.safetensors'):,} bytes" in out
+    assert re.search(r"^checksum   crc32:[0-9a-f]{8} is right$", out, re.MULTILINE)
     assert net.summary() in out
     assert "classes    long, thin, round, small" in out
     assert "target     species" in out

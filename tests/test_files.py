@@ -12,7 +12,6 @@ import pytest
 import safetensors.numpy
 
 import fcnn
-from fcnn.tables import Preparation, Target
 
 
 class Labelled(fcnn.Network):

@@ -32,7 +32,6 @@ HEAVY = {
     "matplotlib",
     "numpy.random",
     "pathlib",
-    "safetensors",
     "subprocess",
     "tqdm",
     "zipfile",

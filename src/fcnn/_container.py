@@ -1,9 +1,9 @@
 """The container of files: named tensors and texts, in the format of safetensors.
 
-Eight bytes hold the header's length n (little-endian), n bytes the header, JSON with the name, dtype,
-shape and place of each tensor and the texts under "__metadata__"; the rest are the tensors' numbers,
-little-endian, end to end (https://huggingface.co/docs/safetensors). The first text of ours is a
-CRC-32 of all bytes of the file, numbers first, with eight zeros in its own place.
+Eight bytes hold the header's length n (little-endian), n bytes the header: JSON with the name,
+dtype, shape and place of each tensor, and the texts under "__metadata__". The rest are the tensors'
+numbers, little-endian, end to end (https://huggingface.co/docs/safetensors). The first text of ours
+is a CRC-32 of all bytes of the file, numbers first, with eight zeros in its own place.
 
 Both directions go in pieces of at most a megabyte: a file needs no memory beside the arrays that it
 comes from or goes to, and Ctrl-C is heard between two pieces.
@@ -32,10 +32,11 @@ except ImportError:  # not on Windows
 
 Array = NDArray[Any]
 
-MOST_HEADER = 1 << 20
+# As objects of Python JSON takes up to 23 times its length ("[],[],...").
+MOST_HEADER = 1 << 19
 # A longer text (the columns of a very wide table) stands among the tensors, its name in its place.
 LONG_TEXT = 1 << 16
-MOST_TEXT = 1 << 26
+MOST_TEXT = 1 << 24
 _PIECE = 1 << 20
 
 _CHECKSUM = "checksum"
@@ -84,7 +85,7 @@ def parsed(text: str | bytes) -> Any:
 
 
 def pieces(array: Array) -> Iterator[Array]:
-    """Yield views of an array that follow each other in row-major order, a megabyte at most each."""
+    """Yield views of an array, a megabyte at most each, in row-major order."""
     if array.nbytes <= _PIECE or not array.ndim:
         yield array
         return
@@ -164,7 +165,10 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if fcntl is not None:
+                os.replace(temporary, path)  # while it is locked
+        if fcntl is None:
+            os.replace(temporary, path)  # which Windows does to closed files
     except BaseException as error:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -378,8 +382,10 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
             raise ValueError(f"{name}: of a dtype that this fcnn does not read, {code!r}")
         for what, counts in (("shape", shape), ("data_offsets", offsets)):
             # Bounded, so that a product of them is no work.
-            if not isinstance(counts, list) or len(counts) > 32 or not all(
-                type(count) is int and 0 <= count < 2**63 for count in counts
+            if (
+                not isinstance(counts, list)
+                or len(counts) > 32
+                or not all(type(count) is int and 0 <= count < 2**63 for count in counts)
             ):
                 raise ValueError(f"{name}: expected {what} as whole numbers, found {counts}")
         if len(offsets) != 2:

@@ -24,8 +24,9 @@ from fcnn.tables import Preparation, Target
 from fcnn.tables.table import described as json_list
 from fcnn.tables.target import classes_of
 
-# 1 is a network, in the first versions also one with "preprocessing": names and scaling of its inputs;
-# 2 is a model. 3 is either, with a checksum, which an fcnn that does not know it would not compare.
+# 1 is a network, in the first versions also one with "preprocessing": names and scaling of its
+# inputs; 2 is a model. 3 is either, with a checksum, which an fcnn that does not know it would not
+# compare.
 FORMATS = (1, 2, 3)
 
 # Key of the metadata and beginning of the tensors' names that hold the state of a training.
@@ -215,12 +216,16 @@ def _unpacked(value: Any, tensors: dict[str, Any]) -> Any:
     return {key: _unpacked(v, tensors) for key, v in value.items()}
 
 
+# What reading nonsense as if it were a description leads to.
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
 @contextlib.contextmanager
 def _named(path: Path, expected: str) -> Iterator[None]:
     """Turn what a file's content leads to into one error that begins with its path."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except _NONSENSE as error:
         raise ValueError(f"{path}: not {expected} ({brief(str(error))})") from None
 
 
@@ -232,8 +237,8 @@ def _read_header(file: Container, path: Path) -> _Header:
     version = description["format"]
     if type(version) is not int or version not in FORMATS:
         raise ValueError(
-            f"format {version!r}, this fcnn reads {check.listed([*map(str, FORMATS)])}; a newer one "
-            "may read it"
+            f"format {version!r}, this fcnn reads {check.listed([*map(str, FORMATS)])}; a newer "
+            "one may read it"
         )
     if version >= 3 and file.checksum is None:
         raise ValueError("its checksum is missing")

@@ -58,7 +58,7 @@ def initial_weights(
     """Return initial weights of one layer, float64, shape (n_out, n_in)."""
     scheme = _AUTO[activation] if init == "auto" else init
     if scheme == "zeros":
-        return np.zeros((n_out, n_in))
+        return np.broadcast_to(0.0, (n_out, n_in))  # which takes no memory
     name, distribution = scheme.split("_")
     deviation = math.sqrt(_VARIANCES[name](n_in, n_out))
     if distribution == "normal":

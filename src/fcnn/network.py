@@ -452,8 +452,9 @@ class Network(core.CheckedNetwork):
         """Write the network to a file in the safetensors format.
 
         The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
-        `biases`, and the architecture in its metadata; nothing in it is code. An existing file is
-        replaced at once, when the new one is complete. The generator `rng` is not saved.
+        `biases`, the architecture and a checksum in its metadata; nothing in it is code. An existing
+        file is replaced at once, when the new one is complete, and its permissions are kept. It takes
+        about a megabyte of memory. The generator `rng` is not saved.
 
         Raises
         ------

@@ -145,7 +145,10 @@ class TrainingState:
                 f"rng: expected a generator with {kind}, as in the checkpoint, got "
                 f"{type(self.generator.bit_generator).__name__}"
             )
-        type(self.generator.bit_generator)(0).state = state["generator"]  # refuses nonsense, too
+        generator = type(self.generator.bit_generator)(0)
+        generator.state = state["generator"]  # which refuses most of what is none
+        if not _equal(generator.state, state["generator"]):
+            raise TypeError(f"a state that {kind} cannot have")
         _matched("schedule", state["schedules"], self.schedules)
         _matched("callbacks", state["callbacks"], self.callbacks)
         for name, curve in vars(History(**state["history"])).items():
@@ -163,6 +166,12 @@ class TrainingState:
         self.optimizer.load_state_dict(state["optimizer"])
         self.optimizer.state(self.network)
         self.network.parameters = parameters
+
+
+def _equal(state: Any, other: Any) -> bool:
+    if not isinstance(state, dict) or not isinstance(other, dict):
+        return bool(np.array_equal(state, other))  # of some generators it has arrays
+    return state.keys() == other.keys() and all(_equal(state[key], other[key]) for key in state)
 
 
 def _samples(count: int | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
+from fcnn._container import opened
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
 from fcnn.metrics import NumberScores
@@ -145,7 +146,9 @@ def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
     model, is_whole = load(options.model)
     net = model.network
-    print(f"{options.model}: {os.path.getsize(options.model):,} bytes")
+    with opened(Path(options.model)) as file:
+        found = f"{file.checksum} is right" if file.checksum else "none: the file is not verified"
+        print(f"{options.model}: {file.size:,} bytes\nchecksum   {found}\n")
     print(net.summary())
     if model.classes:
         print(f"\nclasses    {_some(model.target.class_texts)}")

@@ -1,0 +1,393 @@
+"""The container of files: damage is refused, and neither memory nor folders pay for it."""
+
+import contextlib
+import json
+import os
+import signal
+import stat
+import struct
+import subprocess
+import sys
+import threading
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import fcnn
+from fcnn import _container, _format
+from fcnn.tables import Preparation, Target
+
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
+
+
+def small_model(path):
+    data = {"a": [1.0, 2.0, None, 4.0], "c": ["x", "y", "x", "y"]}
+    target = Target(["t"]).scaled(np.array([[1.0], [2.0]]))
+    net = fcnn.Network((3, 1), loss="squared_error", rng=1)
+    fcnn.Model(net, Preparation.fit(data), target).save(path)
+
+
+def small_network(path):
+    fcnn.Network((2, 3, 2), rng=1).save(path)
+
+
+def small_checkpoint(path):
+    net = fcnn.Network((2, 1), loss="squared_error", rng=2)
+    callbacks = [fcnn.ModelCheckpoint(path)]
+    net.fit(np.eye(2), [1.0, 2.0], epochs=2, optimizer="adam", callbacks=callbacks)
+
+
+def resume(path):
+    net = fcnn.Network((2, 1), loss="squared_error", rng=2)
+    net.fit(np.eye(2), [1.0, 2.0], epochs=2, optimizer="adam", resume=path,
+            callbacks=[fcnn.ModelCheckpoint(os.devnull)])  # fmt: skip
+
+
+def load_checkpoint(path):
+    _format.load_checkpoint(fcnn.Network((2, 1), loss="squared_error"), path)
+
+
+KINDS = {
+    "network": (small_network, fcnn.load),
+    "model": (small_model, fcnn.load),
+    "checkpoint": (small_checkpoint, load_checkpoint),
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+# --- Damage ---------------------------------------------------------------------------------------
+
+
+def assert_damage_is_refused(kind, tmp_path, places):
+    make, read = KINDS[kind]
+    make(tmp_path / "m")
+    read(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    path = tmp_path / "damaged"
+    for bit in places(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged: "):
+            read(path)
+        assert bytes(damaged) != content
+
+
+@kinds
+def test_a_flipped_bit_is_refused(kind, tmp_path):
+    assert_damage_is_refused(kind, tmp_path, lambda bits: range(0, bits, 127))
+
+
+@pytest.mark.slow
+@kinds
+def test_every_flipped_bit_is_refused(kind, tmp_path):
+    assert_damage_is_refused(kind, tmp_path, range)
+
+
+@kinds
+def test_a_truncated_file_is_refused(kind, tmp_path):
+    make, read = KINDS[kind]
+    make(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    for length in [*range(0, len(content), 11), *range(len(content) - 9, len(content))]:
+        (tmp_path / "cut").write_bytes(content[:length])
+        with pytest.raises(ValueError, match="cut: "):
+            read(tmp_path / "cut")
+
+
+@kinds
+def test_the_package_of_the_format_reads_it(kind, tmp_path):
+    make, _ = KINDS[kind]
+    make(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "np") as file:
+        assert json.loads(file.metadata()["fcnn"])["format"] == 3
+        assert file.metadata()["checksum"].startswith("crc32:")
+    net = fcnn.load(tmp_path / "m")
+    tensors = safetensors.numpy.load_file(tmp_path / "m")
+    np.testing.assert_array_equal(tensors["W1"], getattr(net, "network", net).weights[0])
+
+
+def test_what_another_program_changed_is_refused(tmp_path):
+    """It keeps the texts, the checksum of the old numbers among them."""
+    small_network(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "np") as file:
+        metadata = file.metadata()
+    tensors = safetensors.numpy.load_file(tmp_path / "m")
+    tensors["b1"] += 1
+    safetensors.numpy.save_file(tensors, tmp_path / "changed", metadata)
+    with pytest.raises(ValueError, match=r"changed: .*checksum"):
+        fcnn.load(tmp_path / "changed")
+
+
+def test_files_without_a_checksum(tmp_path):
+    small_network(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "np") as file:
+        description = json.loads(file.metadata()["fcnn"])
+    tensors = safetensors.numpy.load_file(tmp_path / "m")
+    for version in (1, 3):
+        text = json.dumps({**description, "format": version})
+        safetensors.numpy.save_file(tensors, tmp_path / f"{version}", {"fcnn": text})
+    assert fcnn.load(tmp_path / "1").sizes == (2, 3, 2)
+    with pytest.raises(ValueError, match=r"1: .* no checksum, and verified=True"):
+        fcnn.load(tmp_path / "1", verified=True)
+    with pytest.raises(ValueError, match=r"3: .*its checksum is missing"):
+        fcnn.load(tmp_path / "3")
+    assert fcnn.load(tmp_path / "m", verified=True).sizes == (2, 3, 2)
+
+
+def with_header(text, data=b""):
+    return struct.pack("<Q", len(text)) + text + data
+
+
+NUMBERS = b'"W1":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (with_header(b"{" + NUMBERS + b"," + NUMBERS + b"}", bytes(4)), "stands twice"),
+        (with_header(b'{"__metadata__":{"a":"1","a":"2"}}'), "stands twice"),
+        (with_header(b'{"\xff":1}'), "utf-8"),
+        (with_header(b"[" * 100_000), "recursion|Expecting"),
+        (with_header(b'{"__metadata__":{"fcnn":"' + b"[" * 99_999 + b'"}}'), "recursion|Expecting"),
+        (with_header(b'{"__metadata__":{"fcnn":7}}'), "texts"),
+        (struct.pack("<Q", 1 << 21) + bytes(1 << 21), "at most 524288"),
+        (struct.pack("<Q", 1 << 63) + bytes(100), "its header would take"),
+    ],
+    ids=["tensor twice", "text twice", "not UTF-8", "deep", "deep text", "number", "long", "huge"],
+)  # fmt: skip
+def test_headers_that_are_none(content, words, tmp_path):
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ValueError, match=f"m: .*({words})"):
+        fcnn.load(tmp_path / "m")
+
+
+def test_a_hostile_file_costs_little(tmp_path):
+    """15 MB of metadata once took 1.4 GB and 223 s."""
+    header = {"__metadata__": {"fcnn": "[" + "[]," * 10_000_000 + "1]"}}
+    long = with_header(json.dumps(header).encode())
+    header["__metadata__"]["fcnn"] = "[" + "[]," * 174_000 + "1]"
+    full = with_header(json.dumps(header).encode())
+    messages = []
+    for content in (long, full):
+        (tmp_path / "m").write_bytes(content)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match="m: ") as caught:
+                fcnn.load(tmp_path / "m")
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < len(content) + (16 << 20)
+        messages.append(str(caught.value))
+    assert max(map(len, messages)) < 1000
+
+
+def test_messages_are_bounded(tmp_path):
+    small_network(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "np") as file:
+        description = json.loads(file.metadata()["fcnn"])
+    tensors = safetensors.numpy.load_file(tmp_path / "m")
+    for key, value in (("loss", "x" * 100_000), ("sizes", [3] * 20_000), ("format", "9" * 5000)):
+        text = json.dumps({"format": 1, **description, key: value})
+        safetensors.numpy.save_file(tensors, tmp_path / "m", {"fcnn": text})
+        with pytest.raises(ValueError, match="m: ") as caught:
+            fcnn.load(tmp_path / "m")
+        assert len(str(caught.value)) < 1000
+
+
+def test_parameters_that_are_not_finite_are_told(tmp_path):
+    net = fcnn.Network((2, 2))
+    net.parameters[:2] = np.nan, -np.inf
+    net.save(tmp_path / "m")
+    with pytest.warns(RuntimeWarning, match="m: 2 of its 6 parameters are NaN or infinite"):
+        assert np.isnan(fcnn.load(tmp_path / "m").parameters[0])
+
+
+@pytest.mark.parametrize("state", [-1, 1 << 200, 1.5, "1", None])
+def test_generators_that_are_none(state, tmp_path):
+    small_checkpoint(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    del metadata["checksum"]
+    metadata["fcnn"] = json.dumps({**json.loads(metadata["fcnn"]), "format": 1})
+    training = json.loads(metadata["fcnn_training"])
+    training["generator"]["state"]["state"] = state
+    metadata["fcnn_training"] = json.dumps(training)
+    safetensors.numpy.save_file(tensors, tmp_path / "m", metadata)
+    with pytest.raises(ValueError, match="m is not a sound checkpoint"):
+        resume(tmp_path / "m")
+
+
+# --- Long texts -----------------------------------------------------------------------------------
+
+
+def test_a_very_wide_table(tmp_path):
+    """Whose columns would not fit into a header."""
+    names = [f"the column of a table that is number {i:06d}" for i in range(30_000)]
+    preparation = Preparation.of_numbers(np.zeros(30_000), np.ones(30_000), names)
+    net = fcnn.Network((30_000, 1), loss="squared_error")
+    fcnn.Model(net, preparation, Target(["y"])).save(tmp_path / "m")
+    assert int.from_bytes((tmp_path / "m").read_bytes()[:8], "little") < 4096
+    assert fcnn.load(tmp_path / "m").features == tuple(names)
+    content = bytearray((tmp_path / "m").read_bytes())
+    content[content.index(b"number 012345") + 9] ^= 1
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ValueError, match=r"m: .*checksum"):
+        fcnn.load(tmp_path / "m")
+
+
+# --- Memory, time and signals ---------------------------------------------------------------------
+
+
+@pytest.mark.thread_unsafe(reason="what is allocated is counted for the whole process")
+@pytest.mark.parametrize("sizes", [(1000, 2000, 10), (3, 2_000_000), (2_000_000, 1)], ids=str)
+def test_memory(sizes, tmp_path):
+    net = fcnn.Network(sizes, loss="squared_error", init="zeros")
+    net.save(tmp_path / "m")
+    fcnn.load(tmp_path / "m")
+    size = os.path.getsize(tmp_path / "m")
+    for call, most in ((lambda: net.save(tmp_path / "m"), 3 << 20),
+                       (lambda: fcnn.load(tmp_path / "m"), size + (4 << 20))):  # fmt: skip
+        tracemalloc.start()
+        try:
+            call()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < most
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_pieces_follow_each_other(order):
+    rng = np.random.default_rng(1)
+    for shape in [(), (0,), (5,), (0, 3), (700_000,), (3, 500_000), (500_000, 3), (2, 3, 200_000)]:
+        array = rng.random(shape)
+        array = array.T.copy().T if order == "columns" else array
+        parts = list(_container.pieces(array))
+        assert all(part.nbytes <= 1 << 20 for part in parts)
+        assert b"".join(part.tobytes() for part in parts) == array.tobytes()
+
+
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "socket"])
+def test_what_is_no_regular_file(kind, tmp_path):
+    path = tmp_path / "m"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zeros":
+        path.symlink_to("/dev/zero")
+    else:
+        import socket
+
+        with socket.socket(socket.AF_UNIX) as at:
+            try:
+                at.bind(str(path))
+            except OSError:
+                pytest.skip("the path is too long for a socket")
+    with pytest.raises((ValueError, OSError), match="m"):
+        fcnn.load(path)
+
+
+@posix
+def test_truncated_while_it_is_read(tmp_path):
+    """A file that was mapped into memory ended the process with SIGBUS."""
+    fcnn.Network((2000, 1000), init="zeros").save(tmp_path / "m")
+    size = os.path.getsize(tmp_path / "m")
+    with _container.opened(tmp_path / "m") as file:
+        os.truncate(tmp_path / "m", size // 2)
+        with pytest.raises(ValueError, match="truncated"):
+            file.read({})
+
+
+# --- Folders --------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o755])
+def test_permissions_are_kept(mode, tmp_path):
+    net = fcnn.Network((3, 2))
+    net.save(tmp_path / "m")
+    (tmp_path / "m").chmod(mode)
+    net.save(tmp_path / "m")
+    assert stat.S_IMODE((tmp_path / "m").stat().st_mode) == mode
+
+
+@posix
+def test_the_folder_is_synced(tmp_path, monkeypatch):
+    synced, before = [], os.fsync
+
+    def fsync(descriptor):
+        synced.append(stat.S_ISDIR(os.fstat(descriptor).st_mode))
+        before(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    small_network(tmp_path / "m")
+    assert synced == [False, True]
+
+
+KILLED = """
+import os, sys
+import fcnn
+from fcnn import _container
+def stop(*_): os.kill(os.getpid(), 9)
+setattr(os, sys.argv[2], stop)
+fcnn.Network((3, 2)).save(sys.argv[1])
+"""
+
+
+@posix
+@pytest.mark.parametrize("function", ["fsync", "replace", "fstat"])
+def test_what_a_killed_process_left_is_removed(function, tmp_path):
+    small_network(tmp_path / "m")
+    old = (tmp_path / "m").read_bytes()
+    done = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "m", function], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(os.listdir(tmp_path)) == 2
+    assert (tmp_path / "m").read_bytes() == old
+    small_network(tmp_path / "other")
+    assert sorted(os.listdir(tmp_path)) == ["m", "other"]
+
+
+@posix
+def test_a_file_that_is_being_written_is_left_alone(tmp_path):
+    with _container.replaced(tmp_path / "m") as file:
+        file.write(b"half")
+        small_network(tmp_path / "other")
+        file.write(b" and half")
+    assert (tmp_path / "m").read_bytes() == b"half and half"
+    assert sorted(os.listdir(tmp_path)) == ["m", "other"]
+
+
+def test_writers_at_the_same_time(tmp_path):
+    """Whoever is last wins; no reader sees a mixture, and nothing is left behind."""
+    nets = [fcnn.Network((30, 40, i + 2), rng=i) for i in range(4)]
+    nets[0].save(tmp_path / "m")
+    until, failed = time.monotonic() + 0.5, []
+
+    def write(net):
+        with contextlib.suppress(StopIteration):
+            while time.monotonic() < until:
+                net.save(tmp_path / "m")
+
+    def read():
+        while time.monotonic() < until:
+            try:
+                net = fcnn.load(tmp_path / "m")
+                np.testing.assert_array_equal(net.parameters, nets[net.sizes[-1] - 2].parameters)
+            except Exception as error:
+                failed.append(error)
+
+    threads = [threading.Thread(target=write, args=[net]) for net in nets]
+    threads += [threading.Thread(target=read)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert os.listdir(tmp_path) == ["m"]
