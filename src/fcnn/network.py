@@ -452,9 +452,9 @@ class Network(core.CheckedNetwork):
         """Write the network to a file in the safetensors format.
 
         The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
-        `biases`, the architecture and a checksum in its metadata; nothing in it is code. A file that
-        is there is replaced at once, when the new one is complete, and keeps its permissions. Saving
-        takes about a megabyte of memory. The generator `rng` is not saved.
+        `biases`, the architecture and a checksum in its metadata; nothing in it is code. A file
+        that is there is replaced at once, when the new one is complete, and keeps its permissions.
+        Saving takes about a megabyte of memory. The generator `rng` is not saved.
 
         Raises
         ------
