@@ -53,12 +53,13 @@ with the same names and signatures.
 
 cimport cython
 from cpython.exc cimport PyErr_CheckSignals
-from cpython.float cimport PyFloat_AsDouble, PyFloat_CheckExact
+from cpython.float cimport PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.object cimport PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
+from cpython.tuple cimport PyTuple_CheckExact
 from libc.float cimport DBL_MAX, FLT_MAX
 from libc.math cimport INFINITY, fabs, isfinite, sqrt
 from libc.stddef cimport ptrdiff_t
@@ -83,7 +84,7 @@ from fcnn.kernels.elementary cimport (
 from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_turn
 from fcnn.kernels.losses cimport (
-    GIVEN, Loss, any_loss, gives_dC_dz, label_loss, softmax_delta,
+    GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss, softmax_delta,
 )
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
@@ -463,6 +464,8 @@ cdef void sample_phase(
                 drop_layer(w, l, first, last, tag)
             if w.stop:
                 return
+    if w.call.own != NULL and ask_at_outputs(w, block, first, last, tag):
+        return
     for i in range(first, last):
         at = i * model.layers[L].n_out * lanes
         ws.costs[i] = output_panel(
@@ -575,6 +578,7 @@ include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
 include "core/checked.pxi"
+include "core/own.pxi"
 include "core/shuffle.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn._memmap import Rows, is_mapped
+from fcnn._own_loss import value_of
 from fcnn._sparse import SparseRows, is_sparse
 from fcnn.metrics import score
 
@@ -207,25 +208,6 @@ class Arrays:
             return value_of(loss, a, y, self.weight)[0], None
         mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=shares))
         return mean, score(network.loss, a, y, self.weight)
-
-
-def value_of(
-    loss: Callable[..., Any], a: Array, y: Array, weight: Array | None
-) -> tuple[float, Array]:
-    """Return what the user's own loss gives for some outputs: its value and dC/da, checked."""
-    answer = loss(a, y) if weight is None else loss(a, y, weight)
-    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-        raise TypeError(
-            f"loss: expected a function that returns (value, dC/da), got {type(answer).__name__}"
-        )
-    try:
-        value = float(answer[0])
-    except (TypeError, ValueError):
-        raise TypeError(f"loss: expected a number as value, got {answer[0]!r}") from None
-    derivative = check.as_numeric("loss: dC/da", answer[1])
-    if derivative.shape != a.shape:
-        raise ValueError(f"loss: expected dC/da of shape {a.shape}, got {derivative.shape}")
-    return value, check.cast("loss: dC/da", derivative, a.dtype)
 
 
 class Batches:

@@ -566,16 +566,6 @@ def as_step_options(
     return StepOptions(l1, l2, clip_norm, rates, smoothing)
 
 
-def as_own_loss(loss: Any) -> Any:
-    """Return a loss of the user's own, or None for the network's."""
-    if loss is not None and not callable(loss):
-        raise TypeError(
-            f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
-            "losses with names are chosen in fcnn.Network(loss=...)"
-        )
-    return loss
-
-
 def as_class_weight(class_weight: Any, K: int) -> Array | None:
     """Return the weight of each class 0..K-1, shape (K,); None for "balanced"."""
     if isinstance(class_weight, str):

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
 from fcnn._views import Views, layer_views
 from fcnn.initializers import INITIALIZERS, initial_weights
@@ -169,10 +170,10 @@ class Network(core.CheckedNetwork):
         """Return how many threads the core may take."""
         return resolve(n_threads)
 
-    def _refuse_out(self, out: object, shape: tuple[int, ...]) -> None:
-        """Raise what is wrong with an out that the core's predict cannot write to."""
-        wanted = f"out: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
-        if not isinstance(out, np.ndarray):
+    def _refuse_out(self, out: object, shape: tuple[int, ...], name: str = "out") -> None:
+        """Raise what is wrong with an array that the core cannot write to."""
+        wanted = f"{name}: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
+        if type(out) is not np.ndarray:
             raise TypeError(f"{wanted}, got {type(out).__name__}")
         if out.dtype != self.dtype or out.shape != shape:
             raise ValueError(f"{wanted}, got {out.dtype} of shape {out.shape}")
@@ -191,12 +192,36 @@ class Network(core.CheckedNetwork):
 
     _optimizer_type = Optimizer
 
+    def _as_given(self, X: Any, delta: Any) -> tuple[Any, Array | None]:
+        """Return samples, and what of delta^L is given with them."""
+        inputs = self._as_inputs(X)
+        if isinstance(inputs, np.ndarray) and inputs.ndim == 1:
+            inputs = inputs[np.newaxis]
+        if delta is None:
+            return inputs, None
+        return inputs, as_exactly("delta", delta, (len(inputs), self.sizes[-1]), self.dtype)
+
+    def _as_answer(self, answer: Any, outputs: Array) -> tuple[float, Array]:
+        return as_answer(answer, outputs)
+
+    def _refuse_vector(self, name: str, vector: Any) -> None:
+        """Raise what is wrong with a gradient, or a place for one."""
+        if type(vector) is np.ndarray and np.shares_memory(vector, self.parameters):
+            raise ValueError(f"{name}: expected an array apart from the network's parameters")
+        self._refuse_out(vector, (self.num_parameters,), name)
+
+    def _refuse_loss(self, loss: Any, of: Any) -> None:
+        """Raise what is wrong with a loss of the user's own."""
+        as_own_loss(loss)
+        check.as_choice("of", of, ("a", "z"))
+
     def _as_update(
-        self, optimizer: Any, n_threads: int | None, *options: Any
+        self, optimizer: Any, n_threads: int | None, own_loss: bool, *options: Any
     ) -> tuple[check.StepOptions, int]:
         """Return the options of an update that is not a plain one, and the seed of its dropout."""
         as_optimizer(optimizer)
-        checked = check.as_step_options(len(self.sizes) - 1, self.loss, *options)
+        loss = None if own_loss else self.loss
+        checked = check.as_step_options(len(self.sizes) - 1, loss, *options)
         resolve(n_threads)  # refused, if at all, before a seed is drawn
         return checked, int(self.rng.integers(2**63 - 1)) if checked.dropout else 0
 
@@ -230,6 +255,50 @@ class Network(core.CheckedNetwork):
         a[0] = inputs.copy()  # it may be the caller's own array
         dW, db = layer_views(gradient, self.sizes)
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
+
+    def sample_gradients(
+        self, X: ArrayLike, y: ArrayLike, *, out: Array | None = None
+    ) -> Array:
+        """Return the gradient of each sample's cost.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
+        y : array-like
+            Targets, shape (s, n_L), (s,) for labels or a single output.
+        out : numpy.ndarray, shape (s, num_parameters), optional
+            Where to write: contiguous, of the network's dtype.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, num_parameters)
+            Row i is ``gradients(X[i], y[i])[1]``, to the same bits; their mean is the gradient of
+            the batch. Beside it a few hundred samples are in memory at a time.
+        """
+        inputs, targets, _ = self._as_batch(X, y, None)
+        shape = (len(inputs), self.num_parameters)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        elif not (
+            type(out) is np.ndarray and out.dtype == self.dtype and out.shape == shape
+            and out.flags.carray
+        ):  # fmt: skip
+            self._refuse_out(out, shape)
+        for begin in range(0, len(inputs), 256):
+            rows = slice(begin, begin + 256)
+            some = inputs[rows]
+            if isinstance(some, SparseRows):
+                some = some.toarray()
+            _, a, delta, _, _ = self.backpropagate(some, targets[rows], None, summed=True)
+            end = 0
+            for l in range(1, len(self.sizes)):
+                n_in, n_out = self.sizes[l - 1], self.sizes[l]
+                begin_W, end_W = end, end + n_in * n_out
+                end = end_W + n_out
+                place = out[rows, begin_W:end_W].reshape(-1, n_in, n_out)  # a view
+                np.multiply(a[l - 1][:, :, np.newaxis], delta[l][:, np.newaxis, :], out=place)
+                out[rows, end_W:end] = delta[l]
+        return out
 
     def check_gradients(
         self,
@@ -287,6 +356,7 @@ class Network(core.CheckedNetwork):
         label_smoothing: float = 0.0,
         class_weight: dict[int, float] | str | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
+        reduce: Callable[[Array], object] | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> fcnn.history.History:
         """Train on mini-batches.
@@ -356,6 +426,10 @@ class Network(core.CheckedNetwork):
             or ``loss(a, y, sample_weight)`` if there are weights, is called with the outputs a,
             shape (s, n_L), and the batch's part of y as it was given. It returns the loss, a
             number, and dC/da, its derivative with respect to a (1/s included, if it is a mean).
+        reduce : callable, optional
+            Called for every batch with its gradient, shape (num_parameters,), in the order of
+            `parameters`, which it may change in place (averages over processes, noise,
+            projections), before the penalty and `clip_norm`; what it returns is not looked at.
         resume : str or path-like, optional
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
@@ -384,7 +458,9 @@ class Network(core.CheckedNetwork):
         epochs = check.as_count("epochs", epochs)
         check.as_flag("shuffle", shuffle)
         check.as_flag("progress", progress)
-        loss = check.as_own_loss(loss)
+        loss = as_own_loss(loss)
+        if reduce is not None and not callable(reduce):
+            raise TypeError(f"reduce: expected a function of a gradient, got {reduce!r}")
         options = check.as_step_options(
             len(self.sizes) - 1, self.loss if loss is None else None, l1, l2, clip_norm, dropout,
             label_smoothing,
@@ -400,7 +476,9 @@ class Network(core.CheckedNetwork):
         training = loop.TrainingState(
             self, optimizer, schedule, callbacks, rng, samples.samples, resume
         )
-        runner = loop.EpochRunner(training, samples, size, shuffle, options, loss, n_threads)
+        runner = loop.EpochRunner(
+            training, samples, size, shuffle, options, loss, reduce, n_threads
+        )
         return loop.run(training, runner, held_out, epochs, progress)
 
     # --- Around it -------------------------------------------------------------------------------

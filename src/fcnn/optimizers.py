@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._validation import as_choice, as_count, as_flag, as_number, listed
+from fcnn._validation import as_choice, as_count, as_flag, as_number, as_step_options, listed
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
@@ -93,6 +93,43 @@ class Optimizer:
         if self._owner is None:
             self._owner = weakref.ref(network)
         return self._state
+
+    def update(
+        self,
+        network: Any,
+        gradient: NDArray[Any],
+        *,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        clip_norm: float | None = None,
+    ) -> None:
+        """Update a network's parameters with a gradient that is given.
+
+        With the gradient of `fcnn.Network.gradients` it does what `fcnn.Network.train_step` does,
+        to the same bits.
+
+        Parameters
+        ----------
+        network : fcnn.Network
+        gradient : numpy.ndarray, shape (num_parameters,)
+            In the order of ``network.parameters``, of the network's dtype, contiguous. It is not
+            changed.
+        l1, l2, clip_norm
+            As for `fcnn.Network.fit`: the derivative of the penalty joins the gradient, which is
+            then shortened.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not as described; nothing is changed.
+        fcnn.DivergenceError
+            If the gradient or a weight would not be finite; nothing is changed.
+        """
+        as_optimizer(self)
+        if not isinstance(network, core.CheckedNetwork):
+            raise TypeError(f"network: expected an fcnn.Network, got {type(network).__name__}")
+        options = as_step_options(len(network.sizes) - 1, None, l1, l2, clip_norm, 0.0, 0.0)
+        core.update(network, self, gradient, options)
 
     def _hyperparameters(self) -> dict[str, Any]:
         return {

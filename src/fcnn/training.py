@@ -9,12 +9,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
-from fcnn._data import Arrays, Batches, Block, value_of
+from fcnn._data import Arrays, Batches, Block
 from fcnn._dispatch import core
+from fcnn._own_loss import OwnLoss
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Progress"]  # which users know from here, too
 
-Loss = Callable[..., tuple[float, ArrayLike]]
+Array = NDArray[Any]
 
 
 class TrainingState:
@@ -267,7 +268,7 @@ class EpochRunner:
     ----------
     training : TrainingState
     data : fcnn._data.Arrays or fcnn._data.Batches
-    batch_size, shuffle, loss, n_threads
+    batch_size, shuffle, loss, reduce, n_threads
         As for `Network.fit`.
     options : fcnn._validation.StepOptions
     """
@@ -279,7 +280,8 @@ class EpochRunner:
         batch_size: int | None,
         shuffle: bool,
         options: check.StepOptions,
-        loss: Loss | None,
+        loss: OwnLoss | None,
+        reduce: Callable[[Array], object] | None,
         n_threads: int | None,
     ) -> None:
         self.training = training
@@ -288,6 +290,7 @@ class EpochRunner:
         self.shuffle = shuffle
         self.options = options
         self.loss = loss
+        self.reduce = reduce
         self.threads = resolve(n_threads) if n_threads is not None else None
 
     def make_epoch(self, epochs: int, bar: Any) -> None:
@@ -341,25 +344,24 @@ class EpochRunner:
         totals: NDArray[np.float64],
     ) -> float:
         """Make the updates of a block; return the loss of the epoch so far."""
-        if self.loss is not None:
-            return self._make_given(block, count, rates, totals)
+        if self.loss is not None or self.reduce is not None:
+            return self._make_steps(block, count, rates, totals)
         training = self.training
         return training.network.train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
             self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
         )  # fmt: skip
 
-    def _make_given(
+    def _make_steps(
         self,
         block: Block,
         count: int,
         rates: NDArray[np.float64] | None,
         totals: NDArray[np.float64],
     ) -> float:
-        """Make the updates of a block with the user's own loss."""
-        assert self.loss is not None
-        training, options = self.training, self.options
-        network, optimizer = training.network, training.optimizer
+        """Make the updates of a block one by one, for functions of the user's own."""
+        training = self.training
+        optimizer = training.optimizer
         lr = optimizer.lr
         try:
             for i in range(count):
@@ -368,20 +370,10 @@ class EpochRunner:
                     rows = block.order[rows]
                 X, y = block.X[rows], block.y[rows]
                 weight = None if block.weight is None else block.weight[rows]
-                seed = self._seed()
-                a = network.outputs(X, self.threads, options.dropout, seed)
-                value, derivative = value_of(self.loss, a, y, weight)
-                if not (np.isfinite(value) and np.isfinite(derivative).all()):
-                    raise DivergenceError(
-                        f"the loss became {value}, or its derivative is not finite, in step "
-                        f"{i + 1}; the weights are those before that step"
-                    )
                 if rates is not None:
                     object.__setattr__(optimizer, "lr", float(rates[i]))  # which may be 0
                 try:
-                    penalty = network.train_given(
-                        X, derivative, optimizer, self.threads, options, seed=seed
-                    )
+                    value, penalty = self._step(X, y, weight)
                 except DivergenceError as error:
                     # The core counts the updates of its call, which is this one.
                     raise DivergenceError(
@@ -392,6 +384,32 @@ class EpochRunner:
         finally:
             optimizer.lr = lr
         return float(totals[0] / (totals[1] or 1) + totals[2] / totals[3])
+
+    def _step(self, X: Any, y: Array, weight: Array | None) -> tuple[float, float]:
+        """Make the update of one batch; return its loss and its penalty."""
+        training, options, seed = self.training, self.options, self._seed()
+        network, optimizer, threads = training.network, training.optimizer, self.threads
+        if self.reduce is None:
+            return core.own_step(
+                network, X, y, weight, self.loss, False, optimizer, threads, options, seed=seed
+            )
+        of_batch = options._replace(l1=0.0, l2=0.0, clip_norm=None)
+        if self.loss is not None:
+            value, gradient = core.own_step(
+                network, X, y, weight, self.loss, False, None, threads, of_batch, seed=seed
+            )
+        else:
+            value, gradient = core.step_gradient(
+                network, X, y, weight, threads, of_batch, seed=seed
+            )
+        if not np.isfinite(value):
+            raise DivergenceError(
+                f"the loss became {value} in step 1; the weights are those before that step"
+            )
+        self.reduce(gradient)
+        penalty = core.penalty_of(network, options)
+        core.update(network, optimizer, gradient, options)
+        return value, penalty
 
     def _seed(self) -> int:
         """Return the seed of a call's dropout; drawn only where something is dropped."""

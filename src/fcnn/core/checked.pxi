@@ -56,8 +56,9 @@ cdef class CheckedNetwork(Network):
     """A network whose calls take what users have; the base of fcnn.Network.
 
     A subclass brings, beside Network's, _optimizer_type and methods for what is not right as it is:
-    _as_batch and _as_update return it as the core takes it, or refuse it; _score evaluates outputs;
-    _refuse_nonfinite looks for what made a step diverge.
+    _as_batch, _as_given, _as_answer and _as_update return it as the core takes it, or refuse it;
+    _refuse_vector and _refuse_loss refuse it; _score evaluates outputs; _refuse_nonfinite looks for
+    what made a step diverge.
     """
 
     cdef bint is_batch(self, X, y, sample_weight) noexcept:
@@ -100,27 +101,90 @@ cdef class CheckedNetwork(Network):
     @cython.binding(False)
     @cython.embedsignature(True)
     @cython.embedsignature.format("clinic")
-    def gradients(self, X, y, sample_weight=None, n_threads=None):
+    def gradients(
+        self, X, y=None, sample_weight=None, n_threads=None, *,
+        loss=None, of="a", delta=None, out=None,
+    ):
         """Return the loss and its gradient.
 
         Parameters
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, n_L), (s,) for labels or a single output. With a loss of your own
+            anything that it takes, and without need.
         sample_weight : array-like, shape (s,), optional
             The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
         n_threads : int, optional
             As for `fit`.
+        loss : callable, optional
+            A loss of your own instead of the network's: ``loss(a, y)``, or ``loss(a, y,
+            sample_weight)`` if there are weights, is given the outputs a, shape (s, n_L), and
+            returns its value, a number, and its derivative dC/da, of the same shape.
+        of : {"a", "z"}, default "a"
+            What `loss` is a function of: the activations a^L, or the input sums z^L (logits), and
+            its derivative then dC/dz.
+        delta : array-like, shape (s, n_L), optional
+            delta^L = dC/dz^L of a loss of your own, instead of `y` and `loss`.
+        out : numpy.ndarray, shape (num_parameters,), optional
+            Where to write the gradient: contiguous, of the network's dtype.
 
         Returns
         -------
-        loss : float
+        loss : float, or None with `delta`
         gradient : numpy.ndarray, shape (num_parameters,)
             In the order of `parameters`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not as described.
+        fcnn.DivergenceError
+            If the value or the derivative of a loss of your own is not finite.
         """
+        if out is not None and not (
+                self.is_vector(out) and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)):
+            self._refuse_vector("out", out)
+        if delta is not None:
+            if y is not None or sample_weight is not None or loss is not None:
+                raise TypeError("delta: it stands for y, sample_weight and loss, give it alone")
+            X, delta = self._as_given(X, delta)
+            return None, given_gradient(self, X, delta, n_threads, out)
+        if loss is not None:
+            return self.own(X, y, sample_weight, n_threads, loss, of, None, None, out, 0)
+        if of != "a":
+            raise ValueError(f"of: it says what a loss of your own is of, got {of!r} without one")
         X, y, sample_weight = self.batch(X, y, sample_weight)
-        return self.loss_and_gradient(X, y, sample_weight, n_threads)
+        return self.loss_and_gradient(X, y, sample_weight, n_threads, out)
+
+    cdef bint is_vector(self, vector) noexcept:
+        """Whether it can be a gradient: as long as the parameters, and apart from them."""
+        cdef char* begin = <char*> self.model.parameters
+        cdef char* other
+        cdef Py_ssize_t size = self.model.n_parameters * self.model.itemsize
+        if self.model.layers == NULL or not is_array(
+                vector, self.kind, 1, self.model.n_parameters, 1):
+            return False
+        other = <char*> cnp.PyArray_DATA(<cnp.ndarray> vector)
+        return other + size <= begin or begin + size <= other
+
+    cdef tuple own(
+        self, X, y, sample_weight, n_threads, loss, of, optimizer, options, gradient, seed,
+    ):
+        """own_step with what users give."""
+        cdef bint of_z = of == "z"
+        if self.model.layers == NULL:
+            raise RuntimeError("the network has not been initialized")
+        if not callable(loss) or not (of_z or of == "a"):
+            self._refuse_loss(loss, of)
+        if not self.is_direct(X) or cnp.PyArray_NDIM(<cnp.ndarray> X) != 2:
+            X, _ = self._as_given(X, None)
+        try:
+            return own_step(self, X, y, sample_weight, loss, of_z, optimizer, n_threads, options,
+                            gradient, seed)
+        except DivergenceError:
+            self._refuse_nonfinite(X)
+            raise
 
     @cython.binding(False)
     @cython.embedsignature(True)
@@ -149,7 +213,7 @@ cdef class CheckedNetwork(Network):
     @cython.embedsignature.format("clinic")
     def train_step(
         self, X, y, optimizer, sample_weight=None, n_threads=None, *,
-        l1=0.0, l2=0.0, clip_norm=None, dropout=0.0, label_smoothing=0.0,
+        l1=0.0, l2=0.0, clip_norm=None, dropout=0.0, label_smoothing=0.0, loss=None, of="a",
     ):
         """Make one update with the gradient of a batch; return the loss before it.
 
@@ -162,11 +226,13 @@ cdef class CheckedNetwork(Network):
         sample_weight : array-like, shape (s,), optional
         n_threads, l1, l2, clip_norm, dropout, label_smoothing
             As for `fit`. What is dropped is drawn from ``net.rng``.
+        loss, of
+            A loss of your own: see `gradients`. It may call the network, and must not train it.
 
         Returns
         -------
         float
-            With the penalty of l1 and l2.
+            The loss, with the penalty of l1 and l2.
 
         Raises
         ------
@@ -176,12 +242,20 @@ cdef class CheckedNetwork(Network):
             If an argument is not as described or X is not finite; nothing is changed.
         """
         cdef Call call
-        X, y, sample_weight = self.batch(X, y, sample_weight)
+        if loss is None:
+            if of != "a":
+                raise ValueError(
+                    f"of: it says what a loss of your own is of, got {of!r} without one")
+            X, y, sample_weight = self.batch(X, y, sample_weight)
         options, seed = None, 0
         if not (clip_norm is None and is_0(l1) and is_0(l2) and is_0(dropout)
                 and is_0(label_smoothing) and isinstance(optimizer, self._optimizer_type)):
             options, seed = self._as_update(
-                optimizer, n_threads, l1, l2, clip_norm, dropout, label_smoothing)
+                optimizer, n_threads, loss is not None, l1, l2, clip_norm, dropout, label_smoothing)
+        if loss is not None:
+            value, penalty = self.own(
+                X, y, sample_weight, n_threads, loss, of, optimizer, options, None, seed)
+            return value + penalty
         memset(&call, 0, sizeof(Call))
         try:
             return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call,

@@ -181,6 +181,7 @@ cdef struct Options:            # of a training call; see train_epoch
     bint penalty_per_sample
     double clip_norm            # 0: any length
     double label_smoothing
+    bint summed                 # costs are added up instead of averaged
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
 
@@ -269,11 +270,14 @@ cdef struct Call:               # one call, for all its threads
     Options options
     bint backward
     void* out                   # (rows, n_L) or NULL: a^L of all rows
+    bint out_is_z               # it is z^L instead
+    PyObject* own               # Asked for dC/da^L or dC/dz^L of the batch, or NULL: core/own.pxi
+    void* asked_at              # (rows, n_L) where it finds the outputs
     void** trace[3]             # NULL or z, a, delta of all rows, as (rows, n_l) for each l
     bint watched                # whether the calling thread looks for Ctrl-C
     double loss
     Outcome outcome
-    PyObject* error             # what Ctrl-C raised
+    PyObject* error             # what Ctrl-C raised, or the caller's own loss
 
 cdef struct Worker:             # a thread's view of the call
     Call* call

@@ -368,18 +368,19 @@ cdef class Network:
 
     def gradients(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
-        return self.loss_and_gradient(X, y, sample_weight, n_threads)
+        return self.loss_and_gradient(X, y, sample_weight, n_threads, None)
 
-    cdef tuple loss_and_gradient(self, X, y, sample_weight, n_threads):
+    cdef tuple loss_and_gradient(self, X, y, sample_weight, n_threads, gradient):
         cdef Call call
         cdef cnp.npy_intp size = self.model.n_parameters
-        cdef cnp.ndarray gradient = cnp.PyArray_SimpleNew(1, &size, self.kind)
+        if gradient is None:
+            gradient = cnp.PyArray_SimpleNew(1, &size, self.kind)
         memset(&call, 0, sizeof(Call))
-        call.out = cnp.PyArray_DATA(gradient)
+        call.out = cnp.PyArray_DATA(<cnp.ndarray> gradient)
         self.pass_once(X, y, sample_weight, n_threads, &call, True)
         return call.loss, gradient
 
-    def backpropagate(self, X, y, sample_weight=None):
+    def backpropagate(self, X, y, sample_weight=None, *, bint summed=False):
         """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
         cdef Call call
         cdef Py_ssize_t l, what
@@ -398,6 +399,7 @@ cdef class Network:
                     arrays[what].append(array)
                     call.trace[what][l] = cnp.PyArray_DATA(<cnp.ndarray> array)
             call.out = cnp.PyArray_DATA(gradient)
+            call.options.summed = summed
             self.pass_once(X, y, sample_weight, 1, &call, True)
         finally:
             free(places)
@@ -414,15 +416,23 @@ cdef class Network:
         self.pass_once(X, None, None, n_threads, &call, False)
         return out
 
-    def train_given(self, X, dC_da, optimizer, n_threads=None, options=None, *, seed=0):
-        """Make one update with dC/da^L of the caller's own loss, shape (s, n_L)."""
-        cdef Model model = self.model
-        cdef Call call
-        model.loss = GIVEN
-        memset(&call, 0, sizeof(Call))
-        call.model = &model
-        return self.train(
-            X, dC_da, optimizer, len(X), None, None, n_threads, &call, options, None, None, seed)
+    cdef pass_given(
+        self, X, derivative, optimizer, n_threads, Call* call, options, gradient, seed,
+        sample_weight=None,
+    ):
+        """Return the gradient for a derivative of the caller's own; or update, return the penalty."""
+        cdef cnp.npy_intp size = self.model.n_parameters
+        if optimizer is not None:
+            return self.train(X, derivative, optimizer, len(X), None, None, n_threads, call,
+                              options, None, None, seed)
+        if gradient is None:
+            gradient = cnp.PyArray_SimpleNew(1, &size, self.kind)
+        _alive = self.read_options(&call.options, options, seed)
+        call.out = data_of(gradient, self.kind, size, "out", write=True)
+        self.pass_once(X, derivative, sample_weight, n_threads, call, True)
+        if call.outcome == OVERFLOW:
+            raise DivergenceError(f"the loss is {call.loss}, or its derivative is not finite")
+        return gradient
 
     def train_step(
         self, X, y, optimizer, sample_weight=None, n_threads=None, options=None, *,

@@ -206,7 +206,8 @@ cdef void copy_out(
         rows = min(lanes, block.rows - i * lanes)
         if call.out != NULL:
             n = model.layers[model.L].n_out
-            rows_of(<const real*> ws.a[model.L] + i * n * lanes, n,
+            source = ws.z if call.out_is_z else ws.a
+            rows_of(<const real*> source[model.L] + i * n * lanes, n,
                     <real*> call.out + (done + i * lanes) * n, rows, lanes)
         if call.trace[0] != NULL:
             for l in range(1, model.L + 1):

@@ -23,7 +23,7 @@ cdef void begin_batch(Worker* w, Py_ssize_t first, BatchState* b, const real* ta
     cdef Py_ssize_t rows = min(call.batch_size, call.data.rows - first)
     b.samples = subset(call.model, &call.data, first, rows, tag)
     b.weight = total_weight(&b.samples, tag)
-    b.scale = 1 / b.weight if b.weight != 0 else 0
+    b.scale = 1 if options.summed else 1 / b.weight if b.weight != 0 else 0
     b.l1 = options.l1 * b.scale if options.penalty_per_sample else options.l1
     b.l2 = options.l2 * b.scale if options.penalty_per_sample else options.l2
     b.penalty = 0
@@ -72,7 +72,7 @@ cdef bint run_block(
         model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
     cdef Py_ssize_t panels = (block.rows + model.lanes - 1) // model.lanes, i
     cdef Ahead ahead
-    sample_phase(w, &block, 1 if model.loss == GIVEN else b.scale, first + w.begun,
+    sample_phase(w, &block, 1 if is_given(model.loss) else b.scale, first + w.begun,
                  panels * w.index // w.team.size, panels * (w.index + 1) // w.team.size,
                  b.next != NULL, tag)
     if stop_at_barrier(w):
@@ -103,10 +103,10 @@ cdef bint finish_update(Worker* w, BatchState* b, const real* tag) noexcept nogi
         return False
     if w.index == 0:
         call.outcome = OVERFLOW
-        if (isfinite(b.costs * b.scale) and finish_gradient(
-                model, <real*> ws.gradient, b.l1, b.l2, call.options.clip_norm)):
-            call.outcome = update_all(
-                model, call.rule, <const real*> ws.gradient, not b.cannot_overflow, ws.copies)
+        if isfinite(b.costs * b.scale):
+            call.outcome = update_with(
+                model, call.rule, <real*> ws.gradient, b.l1, b.l2, call.options.clip_norm,
+                not b.cannot_overflow, ws.copies)
     return stop_at_barrier(w)
 
 
@@ -284,13 +284,13 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
 
 cdef int run(Call* call, int threads, Py_ssize_t multiplications) except -1:
     """Run a call, without the GIL unless it is small; raise what Ctrl-C raised in it."""
+    call.error = NULL
     if threads == 1 and multiplications < WORTH_RELEASING:
         run_team(thread_main, call, 1)
-        return 0
-    call.watched = True
-    call.error = NULL
-    with nogil:
-        run_team(thread_main, call, threads)
+    else:
+        call.watched = True
+        with nogil:
+            run_team(thread_main, call, threads)
     if call.error != NULL:
         error = <object> call.error
         Py_DECREF(error)

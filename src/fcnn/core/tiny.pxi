@@ -268,33 +268,62 @@ cdef void tiny_activations(
                  threshold, squares)
 
 
+cdef void repeat_last_sample(
+    real* a_previous, Py_ssize_t rows, Py_ssize_t width,
+) noexcept nogil:
+    """In the empty lanes of a panel."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, s
+    for s in range(rows, (rows - 1 + lanes) // lanes * lanes):
+        memcpy(a_previous + s * width, a_previous + (rows - 1) * width, width * sizeof(real))
+
+
+cdef void tiny_outputs(
+    const Model* model, Tiny* t, const real* a_previous, Py_ssize_t i, real* z, real* a,
+) noexcept nogil:
+    """z^L and a^L of a panel of samples, (n_L, lanes)."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, L = model.L
+    cdef Py_ssize_t width = t.width[L - 1], n = model.layers[L].n_out, rows = (n + 3) // 4 * 4
+    cdef Activation output = model.layers[L].activation
+    tiny.to_columns(a_previous + i * lanes * width, width, <real*> t.emitting, lanes)
+    tiny.product(tiny.OUTPUTS, <const real*> t.vectors[0] + t.W[L], width,
+                 <const real*> t.emitting, <const real*> t.vectors[0] + t.b[L], z,
+                 <const real*> NULL, lanes, rows, model.layers[L].n_in, <real> 0, <real*> NULL)
+    if output == SOFTMAX:
+        softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
+    else:
+        activate(output, <const real*> z, a, n * lanes)
+
+
+cdef bint tiny_ask(
+    Call* call, Tiny* t, const Samples* block, const real* a_previous,
+) noexcept nogil:
+    """ask_own, once the outputs are where the caller sees them."""
+    cdef const Model* model = call.model
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, i
+    cdef real* z = <real*> t.panel[0]
+    cdef real* a = <real*> t.panel[1]
+    for i in range((block.rows - 1 + lanes) // lanes):
+        tiny_outputs(model, t, a_previous, i, z, a)
+        rows_of(<const real*> (z if model.loss == GIVEN_DELTA else a), n,
+                <real*> call.asked_at + i * lanes * n, min(lanes, block.rows - i * lanes), lanes)
+    return ask_own(call, a_previous)
+
+
 cdef double tiny_loss(
     Call* call, Tiny* t, const Samples* block,
-    real* a_previous,           # IN a^(L-1)
+    const real* a_previous,     # IN a^(L-1)
     double scale, double costs,
 ) noexcept nogil:
     """Output layer, costs and delta^L, by panels of samples; return `costs` with theirs."""
     cdef const Model* model = call.model
     cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    cdef Py_ssize_t i, s, L = model.L, width = t.width[L - 1], n = model.layers[L].n_out
+    cdef Py_ssize_t i, L = model.L, n = model.layers[L].n_out
     cdef Py_ssize_t rows = (n + 3) // 4 * 4, last = block.rows - 1
-    cdef Activation output = model.layers[L].activation
     cdef real* z = <real*> t.panel[0]
     cdef real* a = <real*> t.panel[1]
     cdef real* delta = <real*> t.panel[2]
-    for s in range(last + 1, (last + lanes) // lanes * lanes):
-        # A panel's empty lanes repeat the last sample.
-        memcpy(a_previous + s * width, a_previous + last * width, width * sizeof(real))
     for i in range((last + lanes) // lanes):
-        tiny.to_columns(<const real*> a_previous + i * lanes * width, width, <real*> t.emitting,
-                        lanes)
-        tiny.product(tiny.OUTPUTS, <const real*> t.vectors[0] + t.W[L], width,
-                     <const real*> t.emitting, <const real*> t.vectors[0] + t.b[L], z,
-                     <const real*> NULL, lanes, rows, model.layers[L].n_in, <real> 0, <real*> NULL)
-        if output == SOFTMAX:
-            softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
-        else:
-            activate(output, <const real*> z, a, n * lanes)
+        tiny_outputs(model, t, <const real*> a_previous, i, z, a)
         costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
         tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + i * lanes * t.width[L],
@@ -394,15 +423,19 @@ cdef bint tiny_block(
     cdef Samples block = subset(
         model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
     cdef const real* x
+    cdef real* a_previous
     if not t.loaded:
         load_tiny(call, t, tag)
     memset(t.a_squares, 0, BYTES)
     memset(t.delta_squares, 0, BYTES)
     x = tiny_inputs(model, t, &block, tag)
     tiny_forward(model, t, x, block.rows)
+    a_previous = <real*> t.a[model.L - 1] if model.L > 1 else <real*> x
+    repeat_last_sample(a_previous, block.rows, t.width[model.L - 1])
+    if call.own != NULL and tiny_ask(call, t, &block, <const real*> a_previous):
+        return True
     b.costs = tiny_loss(
-        call, t, &block, <real*> t.a[model.L - 1] if model.L > 1 else <real*> x,
-        1 if model.loss == GIVEN else b.scale, b.costs)
+        call, t, &block, <const real*> a_previous, 1 if is_given(model.loss) else b.scale, b.costs)
     tiny_deltas(model, t, block.rows, tag)
     tiny.add_squares(x, block.rows * t.width[0], <real*> t.a_squares)
     b.a_squares += tiny.total_of(<const real*> t.a_squares)

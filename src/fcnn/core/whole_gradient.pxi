@@ -29,13 +29,28 @@ cdef bint finish_gradient(
     return True
 
 
+cdef Outcome update_with(
+    const Model* model, Rule* rule, real* gradient, double l1, double l2, double clip_norm,
+    bint checked, void* memory,     # as in update_all
+) noexcept nogil:
+    """Update with the whole gradient of the costs; it may be changed."""
+    if l1 == 0 and clip_norm == 0:
+        return update_all(model, rule, gradient, l2, checked, memory)
+    if not finish_gradient(model, gradient, l1, l2, clip_norm):
+        return OVERFLOW
+    return update_all(model, rule, gradient, 0, checked, memory)
+
+
 cdef Outcome update_all(
-    const Model* model, Rule* rule, const real* gradient, bint checked,
+    const Model* model, Rule* rule, const real* gradient,
+    double l2,                  # which joins the gradient as in the update of a fused step: same bits
+    bint checked,
     void* memory,               # for copies of parameters and state, or NULL to allocate it
 ) noexcept nogil:
     """Update with the whole gradient; if numbers overflow, nothing is changed."""
-    cdef Py_ssize_t n = model.n_parameters, i
-    cdef RuleConstants constants = rule_constants(rule, 0)
+    cdef Py_ssize_t n = model.n_parameters, i, l, end
+    cdef RuleConstants[2] constants
+    cdef const Layer* layer
     cdef void* changed[3]
     cdef real* copies = <real*> memory
     cdef bint fine = True
@@ -54,8 +69,18 @@ cdef Outcome update_all(
         for i in range(3):
             if changed[i] != NULL:
                 memcpy(copies + i * n, changed[i], n * sizeof(real))
-    apply_or_accumulate(
-        0, 0, gradient, 1, n, 0, <real*> model.parameters, &constants, <real*> NULL, False)
+    constants[0], constants[1] = rule_constants(rule, l2), rule_constants(rule, 0)
+    if l2 == 0:
+        apply_or_accumulate(0, 0, gradient, 1, n, 0, <real*> model.parameters, &constants[0],
+                            <real*> NULL, False)
+    else:
+        for l in range(1, model.L + 1):
+            layer = &model.layers[l]
+            end = model.layers[l + 1].W if l < model.L else n
+            apply_or_accumulate(layer.W, 0, gradient + layer.W, 1, layer.b - layer.W, 0,
+                                <real*> model.parameters, &constants[0], <real*> NULL, False)
+            apply_or_accumulate(layer.b, 0, gradient + layer.b, 1, end - layer.b, 0,
+                                <real*> model.parameters, &constants[1], <real*> NULL, False)
     if checked:
         for i in range(3):
             fine = fine and (changed[i] == NULL or finite(<const real*> changed[i], n))

@@ -24,6 +24,7 @@ cdef enum Loss:                 # their names: core/model.pxi
     CROSS_ENTROPY
     NUM_LOSSES
     GIVEN                       # dC/da is given in place of y; C is the caller's
+    GIVEN_DELTA                 # and likewise dC/dz
 
 
 cdef enum Targets:              # what a loss is defined for
@@ -33,13 +34,17 @@ cdef enum Targets:              # what a loss is defined for
     CLASSES                     # labels, or probabilities of all outputs that sum to 1
 
 
+cdef inline bint is_given(Loss loss) noexcept nogil:
+    return loss == GIVEN or loss == GIVEN_DELTA
+
+
 cdef inline real cost(
     Loss loss, Activation output, real z, real a, real y, real normalizer,
 ) noexcept nogil:
     """One output's share of C."""
     cdef real error = a - y
     cdef real size = -error if error < 0 else error
-    if loss == GIVEN:
+    if is_given(loss):
         return 0
     if loss == SQUARED_ERROR:
         return <real> 0.5 * error * error
@@ -64,7 +69,8 @@ cdef inline real cost(
 
 cdef inline bint gives_dC_dz(Loss loss) noexcept nogil:
     """Whether dC_da, below, has sigma' in it already."""
-    if loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON:
+    if (loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON
+            or loss == GIVEN_DELTA):
         return True
     if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GIVEN):
         return False
@@ -76,7 +82,7 @@ cdef inline real dC_da(Loss loss, Activation output, real z, real a, real y) noe
     """dC/da of one output; dC/dz, where `gives_dC_dz`."""
     cdef real error = a - y
     cdef real rise
-    if loss == GIVEN:
+    if is_given(loss):
         return y
     if loss == SQUARED_ERROR or loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY:
         return error
@@ -142,7 +148,7 @@ cdef inline void any_loss(
         one_loss(BINARY_CROSS_ENTROPY, SIGMOID, z, a, y, normalizer, factor, costs, delta, n, lanes)
     elif loss == CROSS_ENTROPY and output == SOFTMAX:
         one_loss(CROSS_ENTROPY, SOFTMAX, z, a, y, normalizer, factor, costs, delta, n, lanes)
-    elif loss == GIVEN:
+    elif is_given(loss):
         one_loss(GIVEN, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
     else:
         trap()

@@ -73,9 +73,6 @@ def _gradients(
     network, threads, own = estimator.network_, estimator._threads(), estimator._own_loss()
     if own is None:
         return core.Network.gradients(network, X, y, weight, threads)
-    outputs = network.outputs(X, threads)
-    mean, dCda = own(outputs, y, weight)
-    # The squared error's derivative with respect to a is a - y, over the samples.
-    pseudo = outputs - len(X) * dCda
-    _, slope = core.Network.gradients(network, X, pseudo, None, threads)
-    return mean, slope
+    return core.own_step(
+        network, X, y, weight, lambda a, y, weight=None: own(a, y, weight), False, None, threads
+    )

@@ -227,10 +227,10 @@ def _step_of_own_loss(
     X = X[rows]
     some = None if weight is None else weight[rows]
     l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
-    outputs = network.outputs(X, threads, options.dropout, seed)
-    losses[0], dCda = own(outputs, y[rows], some)
-    losses[1] = l2 / 2 * sum(np.vdot(W, W) for W in estimator.coefs_)
-    network.train_given(X, dCda, rule, threads, options._replace(l2=l2), seed=seed)
+    losses[:] = core.own_step(
+        network, X, y[rows], some, lambda a, y, weight=None: own(a, y, weight), False, rule, threads,
+        options._replace(l2=l2), seed=seed,
+    )  # fmt: skip
 
 
 def _batch_means(values: Array, weight: Array | None, order: Array, starts: Array) -> Array:

@@ -1,0 +1,48 @@
+"""Losses of the user's own: the function, and what it answers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fcnn import _validation as check
+
+Array = NDArray[Any]
+OwnLoss = Callable[..., tuple[float, ArrayLike]]
+
+
+def as_own_loss(loss: Any) -> Any:
+    """Return a loss of the user's own, or None for the network's."""
+    if loss is not None and not callable(loss):
+        raise TypeError(
+            f"loss: expected a function of (a, y) that returns (value, dC/da), got {loss!r}; the "
+            "losses with names are chosen in fcnn.Network(loss=...)"
+        )
+    return loss
+
+
+def value_of(loss: OwnLoss, a: Array, y: Any, weight: Any) -> tuple[float, Array]:
+    """Return what a loss gives for some outputs: its value and dC/da, checked."""
+    return as_answer(loss(a, y) if weight is None else loss(a, y, weight), a)
+
+
+def as_answer(answer: Any, a: Array) -> tuple[float, Array]:
+    """Return what a loss answered for outputs `a`, as the core takes it."""
+    if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+        raise TypeError(
+            f"loss: expected a function that returns (value, dC/da), got {type(answer).__name__}"
+        )
+    try:
+        value = float(answer[0])
+    except (TypeError, ValueError):
+        raise TypeError(f"loss: expected a number as value, got {answer[0]!r}") from None
+    return value, as_exactly("loss: dC/da", answer[1], a.shape, a.dtype)
+
+
+def as_exactly(name: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return numbers of one shape alone, as the core takes them."""
+    array = check.as_numeric(name, values)
+    if array.shape != shape:
+        raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+    return check.cast(name, array, dtype)
