@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -76,7 +76,12 @@ class Network:
         n_threads: int | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     def backpropagate(
-        self, X: NDArray[Any], y: NDArray[Any], sample_weight: NDArray[Any] | None = None
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: NDArray[Any] | None = None,
+        *,
+        summed: bool = False,
     ) -> tuple[list[Any], list[Any], list[Any], float, NDArray[Any]]: ...
     def outputs(
         self,
@@ -85,16 +90,6 @@ class Network:
         dropout: Sequence[float] | None = None,
         seed: int = 0,
     ) -> NDArray[Any]: ...
-    def train_given(
-        self,
-        X: NDArray[Any],
-        dC_da: NDArray[Any],
-        optimizer: Optimizer,
-        n_threads: int | None = None,
-        options: StepOptions | None = None,
-        *,
-        seed: int = 0,
-    ) -> float: ...
     def train_step(
         self,
         X: NDArray[Any],
@@ -126,15 +121,73 @@ class Network:
     def free_workspace(self) -> None: ...
 
 def are_samples(network: CheckedNetwork, X: object, y: object, sample_weight: object) -> bool: ...
+def own_step(
+    network: Network,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    loss: Callable[..., tuple[float, ArrayLike]],
+    of_z: bool,
+    optimizer: Optimizer | None = None,
+    n_threads: int | None = None,
+    options: StepOptions | None = None,
+    gradient: NDArray[Any] | None = None,
+    seed: int = 0,
+) -> tuple[float, Any]: ...
+def step_gradient(
+    network: Network,
+    X: Any,
+    y: NDArray[Any],
+    sample_weight: NDArray[Any] | None = None,
+    n_threads: int | None = None,
+    options: StepOptions | None = None,
+    *,
+    seed: int = 0,
+    gradient: NDArray[Any] | None = None,
+    summed: bool = False,
+) -> tuple[float, NDArray[Any]]: ...
+def penalty_of(network: Network, options: StepOptions) -> float: ...
+def update(
+    network: CheckedNetwork,
+    optimizer: Optimizer,
+    gradient: NDArray[Any],
+    options: StepOptions | None = None,
+) -> None: ...
 
 class CheckedNetwork(Network):
+    @overload
     def gradients(
         self,
         X: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
         n_threads: int | None = None,
+        *,
+        out: NDArray[Any] | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
+    @overload
+    def gradients(
+        self,
+        X: ArrayLike,
+        y: Any = None,
+        sample_weight: Any = None,
+        n_threads: int | None = None,
+        *,
+        loss: Callable[..., tuple[float, ArrayLike]],
+        of: Literal["a", "z"] = "a",
+        out: NDArray[Any] | None = None,
+    ) -> tuple[float, NDArray[Any]]: ...
+    @overload
+    def gradients(
+        self,
+        X: ArrayLike,
+        y: None = None,
+        sample_weight: None = None,
+        n_threads: int | None = None,
+        *,
+        delta: ArrayLike,
+        out: NDArray[Any] | None = None,
+    ) -> tuple[None, NDArray[Any]]: ...
     def evaluate(
         self,
         X: ArrayLike,
@@ -145,9 +198,9 @@ class CheckedNetwork(Network):
     def train_step(  # type: ignore[override] # that of Network takes other options, unchecked
         self,
         X: ArrayLike,
-        y: ArrayLike,
+        y: Any,
         optimizer: Optimizer,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Any = None,
         n_threads: int | None = None,
         *,
         l1: float = 0.0,
@@ -155,4 +208,6 @@ class CheckedNetwork(Network):
         clip_norm: float | None = None,
         dropout: float | Sequence[float] = 0.0,
         label_smoothing: float = 0.0,
+        loss: Callable[..., tuple[float, ArrayLike]] | None = None,
+        of: Literal["a", "z"] = "a",
     ) -> float: ...

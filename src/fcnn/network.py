@@ -256,9 +256,7 @@ class Network(core.CheckedNetwork):
         dW, db = layer_views(gradient, self.sizes)
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
 
-    def sample_gradients(
-        self, X: ArrayLike, y: ArrayLike, *, out: Array | None = None
-    ) -> Array:
+    def sample_gradients(self, X: ArrayLike, y: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient of each sample's cost.
 
         Parameters

@@ -390,6 +390,7 @@ class EpochRunner:
         training, options, seed = self.training, self.options, self._seed()
         network, optimizer, threads = training.network, training.optimizer, self.threads
         if self.reduce is None:
+            assert self.loss is not None
             return core.own_step(
                 network, X, y, weight, self.loss, False, optimizer, threads, options, seed=seed
             )

@@ -420,7 +420,7 @@ cdef class Network:
         self, X, derivative, optimizer, n_threads, Call* call, options, gradient, seed,
         sample_weight=None,
     ):
-        """Return the gradient for a derivative of the caller's own; or update, return the penalty."""
+        """Return the gradient of a derivative of the caller's own; or update: the penalty."""
         cdef cnp.npy_intp size = self.model.n_parameters
         if optimizer is not None:
             return self.train(X, derivative, optimizer, len(X), None, None, n_threads, call,

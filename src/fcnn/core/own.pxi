@@ -12,11 +12,13 @@ cdef class Asked:
     cdef object y
     cdef object weight
     cdef cnp.ndarray outputs    # (s, n_L), a^L or z^L
-    cdef cnp.ndarray derivative # of the loss with respect to these
+    cdef cnp.ndarray derivative  # of the loss with respect to these
     cdef double value
 
     cdef int ask(self) except -1:
-        cdef Py_ssize_t rows = cnp.PyArray_DIM(self.outputs, 0), n = cnp.PyArray_DIM(self.outputs, 1)
+        cdef Py_ssize_t rows = cnp.PyArray_DIM(self.outputs, 0)
+        cdef Py_ssize_t n = cnp.PyArray_DIM(self.outputs, 1)
+        cdef cnp.ndarray given
         if self.weight is None:
             answer = self.loss(self.outputs, self.y)
         else:
@@ -25,8 +27,8 @@ cdef class Asked:
                 and PyFloat_Check((<tuple> answer)[0])
                 and is_array((<tuple> answer)[1], self.network.kind, 2, rows, n)):
             answer = self.network._as_answer(answer, self.outputs)
-        self.value = (<tuple> answer)[0]
-        memcpy(cnp.PyArray_DATA(self.derivative), cnp.PyArray_DATA(<cnp.ndarray> (<tuple> answer)[1]),
+        self.value, given = <tuple> answer
+        memcpy(cnp.PyArray_DATA(self.derivative), cnp.PyArray_DATA(given),
                cnp.PyArray_NBYTES(self.derivative))
         return 0
 
@@ -164,7 +166,8 @@ def step_gradient(
     cdef Call call
     memset(&call, 0, sizeof(Call))
     call.options.summed = summed
-    gradient = network.pass_given(X, y, None, n_threads, &call, options, gradient, seed, sample_weight)
+    gradient = network.pass_given(
+        X, y, None, n_threads, &call, options, gradient, seed, sample_weight)
     return call.loss, gradient
 
 

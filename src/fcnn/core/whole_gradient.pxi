@@ -43,7 +43,7 @@ cdef Outcome update_with(
 
 cdef Outcome update_all(
     const Model* model, Rule* rule, const real* gradient,
-    double l2,                  # which joins the gradient as in the update of a fused step: same bits
+    double l2,                  # joins the gradient as in the update of a fused step: same bits
     bint checked,
     void* memory,               # for copies of parameters and state, or NULL to allocate it
 ) noexcept nogil:

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
+from fcnn._dispatch import core
 from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
@@ -227,9 +228,10 @@ def _step_of_own_loss(
     X = X[rows]
     some = None if weight is None else weight[rows]
     l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
+    options = options._replace(l2=l2)
     losses[:] = core.own_step(
-        network, X, y[rows], some, lambda a, y, weight=None: own(a, y, weight), False, rule, threads,
-        options._replace(l2=l2), seed=seed,
+        network, X, y[rows], some, lambda a, y, weight=None: own(a, y, weight), False, rule,
+        threads, options, seed=seed,
     )  # fmt: skip
 
 
