@@ -21,6 +21,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "PREDICTION", ((4, 6, 3),))
 
 
+@pytest.mark.slow(reason="runs the benchmark")
 def test_table(monkeypatch):
     # The widest network alone takes seconds where others compute at the same time.
     monkeypatch.setattr(bench, "TRAINING", bench.TRAINING[:-1])
