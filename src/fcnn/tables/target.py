@@ -104,7 +104,9 @@ class Target:
             mean, deviation = y.mean(axis=0), y.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise ValueError("y: expected numbers whose squares can be added up, got larger ones")
-        varies = (y.max(axis=0) > y.min(axis=0)) & (deviation > 0)
+        varies = y.max(axis=0) > y.min(axis=0)
+        if (varies & (deviation == 0)).any():
+            raise ValueError("y: expected numbers whose squares float64 holds, got smaller ones")
         return Target(self.names, (), mean, np.where(varies, deviation, 1.0), self.rules)
 
     # --- Values and outputs ----------------------------------------------------------------------
