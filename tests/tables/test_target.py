@@ -222,3 +222,12 @@ def test_classes_that_are_floats():
 def test_texts_of_classes_are_one_for_each():
     with pytest.raises(ValueError, match="class_texts: expected one for each class"):
         Target(["y"], [1.0, 2.0], class_texts=["1.0", "2.0", "3.0"])
+
+
+def test_numbers_whose_deviation_underflows_are_refused():
+    y = np.array([[1e-200], [3e-200]])
+    with pytest.raises(ValueError, match="y: expected numbers whose squares float64 holds"):
+        Target(["y"]).scaled(y)
+    same = Target(["y"]).scaled(np.full((3, 1), 1e-200))
+    assert same.scale.tolist() == [1]
+    assert Target(["y"]).scaled(y * 1e60).scale == pytest.approx([1e-140])

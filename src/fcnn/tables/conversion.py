@@ -24,8 +24,9 @@ def as_table(data: Any, name: str = "X") -> Table:
     Parameters
     ----------
     data : Table, data frame of pandas or polars, pyarrow.Table or RecordBatch, dict, list, array
-        A dict holds a sequence for each column, or a single value for each: one row. So does a
-        list of dicts, one for each row, and a pandas.Series with names in its index: one row. Of
+        A dict, or a named tuple, holds a sequence for each column, or a single value for each: one
+        row. So does a list of dicts, named tuples, records or pandas.Series, one for each row, and
+        a pandas.Series with names in its index: one row. Of
         anything else that NumPy can read, shape (rows, columns) or (columns,), the columns are
         known by their position only.
     name : str
@@ -41,9 +42,10 @@ def as_table(data: Any, name: str = "X") -> Table:
     frame = _from_frame(data, name)
     if frame is not None:
         return frame
-    if isinstance(data, Mapping):
-        return _from_mapping(data, name)
-    if isinstance(data, (list, tuple)) and data and isinstance(data[0], Mapping):
+    record = _as_record(data)
+    if record is not None:
+        return _from_mapping(record, name)
+    if isinstance(data, (list, tuple)) and data and _as_record(data[0]) is not None:
         return _from_records(data, name)
     if getattr(getattr(data, "dtype", None), "names", None):
         _refuse_masked(data, name)
@@ -78,7 +80,7 @@ def as_cells(data: Any, name: str) -> Array:
             return np.array(data, float if float in kinds else None)
         return array
     if isinstance(data, np.ndarray):
-        return data
+        return np.asarray(data)  # a column of numpy.matrix has two dimensions
     return check.as_numeric(name, data)
 
 
@@ -107,9 +109,7 @@ def _from_frame(data: Any, name: str) -> Table | None:
     if library not in sys.modules or library not in ("pandas", "polars", "pyarrow"):
         return None
     kind = type(data).__name__
-    if library == "pandas" and hasattr(data, "iloc"):
-        if data.ndim == 1:
-            return _from_mapping(dict(zip(data.index, data.tolist(), strict=True)), name)
+    if library == "pandas" and hasattr(data, "iloc") and data.ndim == 2:
         return Table(
             [as_column(data.iloc[:, j], str(key), name) for j, key in enumerate(data.columns)],
             name, rows=len(data),
@@ -122,6 +122,22 @@ def _from_frame(data: Any, name: str) -> Table | None:
         return Table([as_column(c, key, name) for key, c in columns], name, rows=data.num_rows)
     if kind == "LazyFrame":
         raise TypeError(f"{name}: expected a table, got a LazyFrame; .collect() makes one of it")
+    return None
+
+
+def _as_record(row: Any) -> Mapping[Any, Any] | None:
+    """Return what names its cells as a mapping, None if it does not: by position it could be wrong.
+
+    Named tuples are what `DataFrame.itertuples` gives, Series what `DataFrame.iterrows` does.
+    """
+    if isinstance(row, Mapping):
+        return row
+    if isinstance(row, tuple) and hasattr(row, "_asdict"):
+        return dict(row._asdict())
+    if isinstance(row, np.void) and row.dtype.names:
+        return dict(zip(row.dtype.names, row.item(), strict=True))
+    if _library(row) == "pandas" and hasattr(row, "iloc") and row.ndim == 1:
+        return dict(zip(row.index, row.tolist(), strict=True))
     return None
 
 
@@ -146,17 +162,20 @@ def _from_mapping(data: Mapping[Any, Any], name: str) -> Table:
     return Table(columns, name, is_single=all(single))
 
 
-def _from_records(data: Sequence[Mapping[Any, Any]], name: str) -> Table:
-    keys = list(data[0])
-    for row, record in enumerate(data):
-        if not isinstance(record, Mapping) or record.keys() != data[0].keys():
+def _from_records(data: Sequence[Any], name: str) -> Table:
+    records: list[Mapping[Any, Any]] = []
+    for row, given in enumerate(data):
+        record = _as_record(given)
+        if record is None or (records and record.keys() != records[0].keys()):
+            keys = some(list(map(str, records[0])))
             raise ValueError(
-                f"{name}: expected a dict for each row with the keys {some(list(map(str, keys)))}; "
-                f"row {row} is {quoted(record)}"
+                f"{name}: expected a dict for each row with the keys {keys}; row {row} is "
+                f"{quoted(given)}"
             )
+        records.append(record)
     return Table(
-        [as_column([record[key] for record in data], str(key), name) for key in keys], name,
-        rows=len(data),
+        [as_column([record[key] for record in records], str(key), name) for key in records[0]],
+        name, rows=len(records),
     )  # fmt: skip
 
 
@@ -303,7 +322,7 @@ def _of_objects(array: Array, name: str, whose: str) -> Column:
         except OverflowError:
             raise ValueError(f"{whose}: holds numbers too large for float64") from None
         return Column(name, values, missing)
-    if all(issubclass(kind, datetime.date) for kind in kinds):
+    if all(issubclass(kind, (datetime.date, np.datetime64)) for kind in kinds):
         values = np.full(len(cells), "NaT", "datetime64[us]")
         values[~missing] = [_in_utc(cell) for cell in present]
         return Column(name, values, missing)
@@ -318,6 +337,8 @@ def _is_nothing(cell: Any) -> bool:
         return True
     if isinstance(cell, float):
         return cell != cell
+    if isinstance(cell, np.datetime64):
+        return bool(np.isnat(cell))
     # pandas.NA compares to NA, pandas.NaT and a NumPy NaN unequal to themselves.
     return type(cell).__name__ in ("NAType", "NaTType", "float16", "float32") and (
         type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)

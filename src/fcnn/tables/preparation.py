@@ -63,6 +63,12 @@ class Preparation:
                 f"expected {sum(widths)} means and scales, got shapes {self.mean.shape} and "
                 f"{self.scale.shape}"
             )
+        sound = np.isfinite(self.mean).all() and np.isfinite(self.scale).all()
+        if not sound or not (self.scale > 0).all():
+            raise ValueError("expected finite means and positive scales of the inputs")
+        names = [column.name for column in self.columns]
+        if is_named and len({*names}) != len(names):
+            raise ValueError(f"expected columns of different names, got {some(names)}")
         self.starts = np.cumsum([0, *widths]).tolist()
         # Then an array is standardized as it is, in blocks of rows.
         self._is_plain = all(
@@ -197,7 +203,7 @@ class Preparation:
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
-            values = encoder.encode(column, named, report)
+            values = encoder.encode(_without_kind(column), named, report)
             if report._count:
                 continue  # what stands for the cells that are refused may be too large
             values = (values - self.mean[part]) / self.scale[part]
@@ -224,6 +230,12 @@ class Preparation:
                 raise TableError(
                     f"{table.source}: expected shape (samples, {n}) or ({n},), got {got}; the "
                     f"model has {n} columns{names}"
+                )
+            # pandas numbers columns without names: by them it is seen that they changed places.
+            counted = [str(j) for j in range(n)]
+            if table.is_named and table.names != counted and sorted(table.names) == sorted(counted):
+                raise TableError(
+                    f"{table.source}: expected the columns in their order, got {some(table.names)}"
                 )
             return table.columns
         by_name: dict[str, list[Column]] = {}
@@ -282,15 +294,10 @@ class Preparation:
     @classmethod
     def from_json(cls, value: Any, mean: Array, scale: Array) -> Preparation:
         """Return the preparation of `to_json`, checked."""
-        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-            raise ValueError("expected finite means and positive scales of the inputs")
         columns = [from_json(one) for one in described(value["columns"], "columns", dict)]
         named = value["named"]
         if not isinstance(named, bool) or not columns:
             raise ValueError("expected columns, named or not")
-        names = [column.name for column in columns]
-        if named and len({*names}) != len(names):
-            raise ValueError("expected columns of different names")
         left_out = [
             tuple(described(pair, "a name and a reason", str))
             for pair in described(value["left_out"], "left_out", list)
@@ -312,6 +319,16 @@ def _outside() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fcnn."):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _without_kind(column: Column) -> Column:
+    """Return a column of missing cells only as one of texts, which fits every kind.
+
+    What type None or NaN come in says nothing: one row may lack its date, and that is a float.
+    """
+    if column.missing is None or not column.missing.all():
+        return column
+    return Column(column.name, np.full(len(column), "", object), column.missing)
 
 
 def _named(column: Column, position: int) -> str:

@@ -246,23 +246,29 @@ def quoted(cell: object, most: int = 40) -> str:
 def places(column: Column, texts: Sequence[str], known: Sequence[str]) -> list[int] | None:
     """Return where each text of a column stands among known ones, -1 if it is none of them.
 
-    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0"; None if several
-    of the known ones are the same number.
+    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0", in the precision
+    that it came in: the known 0.30000000000000004 is 0.3 of float32. None if several of the known
+    ones are the same number.
     """
     if column.values.dtype.kind not in "iuf":
         index = {text: k for k, text in enumerate(known)}
         return [index.get(text, -1) for text in texts]
-    numbers = [_number(text) for text in known]
+    rounded = column.precision if column.precision.kind == "f" else None
+    numbers = [_number(text, rounded) for text in known]
     index_of = {number: k for k, number in enumerate(numbers)}
     index_of.pop(None, None)
     if len(index_of) < len(numbers) - numbers.count(None):
         return None
-    return [index_of.get(_number(text), -1) for text in texts]
+    return [index_of.get(_number(text, rounded), -1) for text in texts]
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, dtype: np.dtype[Any] | None) -> float | None:
+    """Return a text as a number, rounded to a type of floats where they are compared in it."""
     try:
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
+        if dtype is None or dtype.itemsize >= 8:
+            return int(text) if text.lstrip("+-").isdigit() else float(text)
+        with np.errstate(over="ignore"):
+            return float(dtype.type(text))
     except ValueError:
         return None
 

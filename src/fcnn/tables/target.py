@@ -63,7 +63,11 @@ class Target:
         rules: Sequence[NumberRule] = (),
         class_texts: Sequence[str] = (),
     ) -> None:
+        if isinstance(names, str):
+            raise TypeError(f"names: expected a sequence of names, got {names!r}")
         self.names = tuple(names)
+        if len({*self.names}) != len(self.names):
+            raise ValueError(f"names: expected different ones, got {some(self.names)}")
         self.classes = tuple(v.item() if isinstance(v, np.generic) else v for v in classes)
         for value in self.classes:
             if not isinstance(value, (str, int, float)) or value != value:
@@ -72,9 +76,15 @@ class Target:
         self.scale = None if scale is None else np.array(scale, np.float64)
         self.rules = tuple(rules)
         self.class_texts = tuple(class_texts) or tuple(map(class_text, self.classes))
+        if (mean is None) != (scale is None) or (self.classes and mean is not None):
+            raise ValueError("expected a mean and a scale of numbers, or neither")
+        if self.mean is not None and self.scale is not None:
+            sound = np.isfinite(self.mean).all() and np.isfinite(self.scale).all()
+            if not sound or self.mean.shape != self.scale.shape or not (self.scale > 0).all():
+                raise ValueError("expected finite means and positive scales of numbers")
         if len(self.class_texts) != len(self.classes):
             raise ValueError(f"class_texts: expected one for each class, got {self.class_texts!r}")
-        if len({*self.class_texts}) != len(self.classes):
+        if not len({*self.class_texts}) == len({*self.classes}) == len(self.classes):
             raise ValueError(f"classes: expected different ones, got {self.classes!r}")
 
     @property
@@ -94,7 +104,9 @@ class Target:
             mean, deviation = y.mean(axis=0), y.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise ValueError("y: expected numbers whose squares can be added up, got larger ones")
-        varies = (y.max(axis=0) > y.min(axis=0)) & (deviation > 0)
+        varies = y.max(axis=0) > y.min(axis=0)
+        if (varies & (deviation == 0)).any():
+            raise ValueError("y: expected numbers whose squares float64 holds, got smaller ones")
         return Target(self.names, (), mean, np.where(varies, deviation, 1.0), self.rules)
 
     # --- Values and outputs ----------------------------------------------------------------------
@@ -217,10 +229,6 @@ class Target:
             raise ValueError(f"expected scaled as true or false, found {value['scaled']!r}")
         if rules and len(rules) != len(names or rules):
             raise ValueError(f"expected a rule for each of {names!r}, found {len(rules)}")
-        if mean is not None and scale is not None:
-            sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
-            if not sound or classes:
-                raise ValueError("expected finite means and positive scales of numbers")
         texts = described(value.get("class_texts", []), "class_texts", str)
         return cls(names, classes, mean, scale, rules, texts)
 
