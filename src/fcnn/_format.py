@@ -281,6 +281,8 @@ def _read(file: Any, path: str) -> Stored:
         training = None
         if description["format"] == 2 and "training" in description["model"]:
             training = TrainingRecord.from_json(description["model"]["training"])
+            assert target is not None
+            training.check(len(target.classes), sizes[-1])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
     return Stored(
