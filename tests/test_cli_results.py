@@ -277,7 +277,6 @@ def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):
             )
 
 
-
 def test_train_warns_of_a_model_that_predicts_nothing(here, capsys):
     words = ["train", "fraud.csv", "--target", "fraud", "--no-plot", "--epochs", "3", "--quiet"]
     code, out, _ = run(capsys, *words)

@@ -389,8 +389,7 @@ class NumberScores:
             of = f"{self.names[k]!r}: " if len(self.names) > 1 else ""
             if not np.isnan(self.alike[k]):
                 found.append(
-                    f"{of}all targets are {self.alike[k]:.6g}: the scores do not tell a good "
-                    "model"
+                    f"{of}all targets are {self.alike[k]:.6g}: the scores do not tell a good model"
                 )
             elif not error < self.baseline_rmse[k]:
                 found.append(

@@ -164,17 +164,16 @@ def prepared(options: argparse.Namespace, data: Data, parts: Parts) -> Prepared:
         preparation = Preparation.fit(data.table, data.kinds, parts.rows, how)
     net = network_for(options, data, preparation.width)
     model = fcnn.Model(net, preparation, _scaled(data, parts, net))
+    together = [parts.rows, parts.validation_rows]
+    if parts.test_table is data.table:
+        together.append(parts.test_rows)
+    # What is new in the rows held out is what they are held out for: no note of it. A few of them
+    # alone, without a category that is known, would be taken for another table.
     with refusals():
-        X, X_validation, X_test = (
-            # What is new in the rows held out is what they are held out for: no note of it.
-            model.prepare(table.take(rows), [])
-            if len(rows)
-            else np.empty((0, net.sizes[0]), net.dtype)
-            for table, rows in (
-                (data.table, parts.rows), (data.table, parts.validation_rows),
-                (parts.test_table, parts.test_rows),
-            )
-        )  # fmt: skip
+        whole = model.prepare(data.table.take(np.concatenate(together)), [])
+        X, X_validation, X_test = np.split(whole, np.cumsum([len(rows) for rows in together[:2]]))
+        if parts.test_table is not data.table:
+            X_test = model.prepare(parts.test_table.take(parts.test_rows), [])
     y, y_validation = model.scaled(parts.y), model.scaled(parts.y_validation)
     batch_size = options.batch_size or min(max(len(X) // 100, 16), 128)
     score = _validation_score(model, X_validation, parts.y_validation)

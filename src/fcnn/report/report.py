@@ -103,15 +103,14 @@ class Report:
         values = model.target_values(given, y)
         which = ""
         held_out = None if model.training is None else model.training.held_out
-        if held_out is not None and given.rows == held_out.rows:
-            held = held_out.find(model.prepare(given, []), values)
-            if held is not None:
-                which = (
-                    f"the {len(held):,} of {given.rows:,} rows that were held out for the test: "
-                    "the model was made of the others"
-                )
-                given, values = given.take(held), values[held]
         X = model.prepare(given, notes)
+        held = None if held_out is None else held_out.find(X, values)
+        if held is not None:
+            which = (
+                f"the {len(held):,} of {given.rows:,} rows that were held out for the test: the "
+                "model was made of the others"
+            )
+            given, X, values = given.take(held), X[held], values[held]
         outputs = model.network.predict(X)
         loss = None
         if model.classes:
