@@ -1,6 +1,7 @@
 """What `fcnn train` and `fcnn report` print of scores, and what the command writes."""
 
 import itertools
+import json
 import re
 import sys
 
@@ -243,6 +244,32 @@ def test_other_data_of_the_same_length_are_measured_whole(here, capsys):
         assert report.scores.rows == (18 if report.which else 88)
         told.append(bool(report.which))
     assert 0 < sum(told) < 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trivial", 2), ("trivial", -1), ("trivial", True), ("trivial", [0.5]), ("trivial", "no"),
+        ("held_out", {"seed": 0, "share": 1.0, "rows": 200, "digest": ""}),
+        ("held_out", {"seed": 0, "share": 0.2, "rows": 200, "digest": 7}),
+        ("held_out", {"seed": -1, "share": 0.2, "rows": 200, "digest": ""}),
+        ("held_out", {"seed": 0, "share": 0.2}), ("held_out", 3),
+    ],
+)  # fmt: skip
+def test_a_forged_record_is_refused(key, value, here, capsys):
+    run(capsys, "train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
+    whole = (here / "t.safetensors").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["fcnn"])
+    assert description["model"]["training"][key] is not value
+    description["model"]["training"][key] = value
+    header["__metadata__"]["fcnn"] = json.dumps(description)
+    text = json.dumps(header).encode()
+    forged = len(text).to_bytes(8, "little") + text + whole[8 + length :]
+    (here / "forged").write_bytes(forged)
+    with pytest.raises(ValueError, match="forged: not a sound fcnn model"):
+        fcnn.load(here / "forged")
 
 
 def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):

@@ -337,7 +337,7 @@ def test_a_fold_is_not_seen_before_it_is_tested(target, run, here, monkeypatch):
     assert code == 0, err
     assert len(fits) == len(tested) == 4
     seen = []
-    for ready, (X, y, _, validation) in zip(tested, fits, strict=True):
+    for ready, (X, _, _, validation) in zip(tested, fits, strict=True):
         preparation = ready.model.preparation
         assert [column.name for column in preparation.columns][:3] == ["x", "word", "gap"]
 
@@ -359,6 +359,18 @@ def test_a_fold_is_not_seen_before_it_is_tested(target, run, here, monkeypatch):
             np.testing.assert_allclose(ready.model.target.mean, number[mine].mean())
             np.testing.assert_allclose(ready.model.target.scale, number[mine].std())
     assert len(set().union(*seen)) == 48 == sum(map(len, seen))
+
+
+def test_a_held_out_part_of_new_categories_is_no_error(run, here):
+    """Of 24 towns each is twice or thrice in the table: some are held out alone."""
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal():.3f},town{i % 24},{rng.normal():.3f}" for i in range(60)]
+    (here / "towns.csv").write_text("\n".join(["x,town,y", *rows]))
+    for seed in range(6):
+        code, _, err = run("train", "towns.csv", "--target", "y", "--epochs", 1, "--no-plot",
+                           "--columns", "town=category", "--seed", seed, "--cv", 12,
+                           "--test", 0.05, "--validation", 0.04, "--output", "m")  # fmt: skip
+        assert code == 0, err
 
 
 def test_every_row_is_in_one_fold():

@@ -28,9 +28,9 @@ _BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 _HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
 _LRS = {"adam": 0.003, "adamw": 0.003, "sgd": 0.1}
 
-# What adamw takes from the weights in a training, about: few rows are few updates, which are to
-# take as much. With half as much or twice as much, tables of hundreds of rows lose by noise or those
-# of thousands by what they could have learned (docs/design.md).
+# Few rows are few updates, which are to take as much from the weights in all. With one decay for
+# all, tables of hundreds of rows lose by noise, or those of thousands by what they could have
+# learned (docs/design.md).
 _DECAY = 500.0  # weight decay times updates
 _LEAST_DECAY, _MOST_DECAY = 0.01, 0.3
 

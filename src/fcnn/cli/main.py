@@ -312,8 +312,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
-        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation, those of the "
-        "output 0)",
+        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation, those of "
+        "the output 0)",
     )  # fmt: skip
     _add_dtype(group)
 
@@ -331,8 +331,8 @@ def _add_train(commands: Any) -> None:
     add("--nesterov", action="store_true", help="Nesterov's variant of --momentum")
     add(
         "--weight-decay", type=_number(least=0), metavar="W",
-        help="decay of weights and biases (default 0, of adamw 500 divided by the number of updates, "
-        "at least 0.01 and at most 0.3)",
+        help="decay of weights and biases (default 0, of adamw 500 divided by the number of "
+        "updates, at least 0.01 and at most 0.3)",
     )  # fmt: skip
     add(
         "--l2", type=_number(least=0), default=0.0, metavar="W",
