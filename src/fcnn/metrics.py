@@ -338,6 +338,8 @@ class NumberScores:
         The trivial answers: the means.
     baseline_r2, baseline_rmse, baseline_mae : numpy.ndarray of float64, shape (n,)
         Their scores.
+    alike : numpy.ndarray of float64, shape (n,)
+        The value of all targets, where there is no other; else NaN.
     """
 
     names: tuple[str, ...]
@@ -349,6 +351,7 @@ class NumberScores:
     baseline_r2: NDArray[np.float64]
     baseline_rmse: NDArray[np.float64]
     baseline_mae: NDArray[np.float64]
+    alike: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -375,6 +378,7 @@ class NumberScores:
             np.array([r2(answers[:, [k]], y[:, [k]]) for k in each]), rmse(answers, y),
             mae(answers, y),
             means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
+            np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan),
         )  # fmt: skip
 
     @property
@@ -383,10 +387,9 @@ class NumberScores:
         found = []
         for k, error in enumerate(self.rmse):
             of = f"{self.names[k]!r}: " if len(self.names) > 1 else ""
-            if self.baseline_rmse[k] <= 1e-12 * abs(self.baseline[k]):
+            if not np.isnan(self.alike[k]):
                 found.append(
-                    f"{of}all targets are {self.baseline[k]:.6g}: the scores do not tell a good "
-                    "model"
+                    f"{of}all targets are {self.alike[k]:.6g}: the scores do not tell a good model"
                 )
             elif not error < self.baseline_rmse[k]:
                 found.append(

@@ -364,33 +364,3 @@ def _given_kinds(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
                 )
             kinds[name if name in names else name.strip()] = kind.strip()
     return kinds
-
-
-# --- Parts ----------------------------------------------------------------------------------------
-
-
-def split(
-    option: str,
-    share: float,
-    rows: int,
-    labels: Array | None,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the shuffled indices of what stays, and of a share that is held out.
-
-    With labels, each class gives its share, to within one sample.
-    """
-    order = rng.permutation(rows)
-    if share == 0:
-        return order, order[:0]
-    if rows < 2:
-        raise CommandError(f"{option}: {share:g} of {rows} sample cannot be held out; expected 0")
-    count = min(max(round(share * rows), 1), rows - 1)
-    by_class = order
-    if labels is not None:
-        by_class = order[np.argsort(labels[order], kind="stable")]
-    # Evenly spaced in the order of the classes.
-    held = by_class[((np.arange(count) + 0.5) * rows / count).astype(np.intp)]
-    is_held = np.zeros(rows, dtype=bool)
-    is_held[held] = True
-    return order[~is_held[order]], order[is_held[order]]

@@ -312,25 +312,27 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
-        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation)",
+        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation, those of "
+        "the output 0)",
     )  # fmt: skip
     _add_dtype(group)
 
     group = parser.add_argument_group("training")
     add = group.add_argument
     add(
-        "--optimizer", type=_choice(*OPTIMIZERS), default="adam", metavar="NAME",
-        help=_listed(OPTIMIZERS, "adam"),
+        "--optimizer", type=_choice(*OPTIMIZERS), default="adamw", metavar="NAME",
+        help=_listed(OPTIMIZERS, "adamw"),
     )  # fmt: skip
     add(
         "--lr", type=_number(above=0), metavar="RATE",
-        help="learning rate (default 0.001, sgd 0.1)",
+        help="learning rate (default 0.003, sgd 0.1)",
     )  # fmt: skip
     add("--momentum", type=_number(least=0, below=1), metavar="M", help="of sgd (default 0)")
     add("--nesterov", action="store_true", help="Nesterov's variant of --momentum")
     add(
         "--weight-decay", type=_number(least=0), metavar="W",
-        help="decay of weights and biases (default 0, adamw 0.01)",
+        help="decay of weights and biases (default 0, of adamw 500 divided by the number of "
+        "updates, at least 0.01 and at most 0.3)",
     )  # fmt: skip
     add(
         "--l2", type=_number(least=0), default=0.0, metavar="W",
@@ -352,7 +354,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--schedule", type=_option(as_schedule), metavar="NAMES",
-        help=f"of the learning rate: {', '.join(SCHEDULES)}, or several, as in warmup:5,cosine",
+        help=f"of the learning rate: {', '.join(SCHEDULES)}, or several, as in warmup:5,cosine "
+        "(default cosine, from the learning rate down to 0)",
     )  # fmt: skip
     add("--epochs", type=_count(1), default=50, metavar="N",
         help="passes over the training samples (default 50)")  # fmt: skip
@@ -446,7 +449,8 @@ def _add_report(commands: Any) -> None:
             predicted against true numbers, the scores of each class, the importance of each
             column, what becomes of it, and the curves of the training.
 
-            DATA is at best rows that MODEL was not trained on."""),
+            DATA is rows that MODEL was not trained on, or what it was trained on: then the rows
+            that were held out for its test are measured."""),
         epilog=textwrap.dedent("""\
             example:
               fcnn report iris.safetensors new.csv --output iris.html"""),

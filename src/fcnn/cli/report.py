@@ -36,7 +36,9 @@ def report(options: argparse.Namespace) -> int:
         say(f"note: {note}")
     if not is_whole:
         say(f"note: {options.model} holds no scaling: the inputs are taken as they are")
-    if part:
+    if made.which:
+        say(f"note: measured on {made.which}")
+    elif part:
         say(f"note: {part}")
     elif _is_of(model, source):
         say(f"note: {options.model} was trained on data of this name: on rows that it has learned "
