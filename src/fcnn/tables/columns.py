@@ -35,6 +35,15 @@ class Report:
         self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
         self._count = 0
+        self._marks: dict[int, set[str]] | None = None
+
+    def decimal_mark(self, beside: Column) -> str:
+        """Return the decimal mark that other columns have for certain, empty if in doubt."""
+        if self._marks is None:
+            self._marks = {id(column): _decimal_marks(column) for column in self.table.columns}
+        found = [marks for key, marks in self._marks.items() if key != id(beside)]
+        marks = set().union(*found)
+        return marks.pop() if len(marks) == 1 else ""
 
     def warn(self, text: str) -> None:
         """Note what is said aloud where nobody takes notes."""
@@ -65,6 +74,21 @@ class Report:
         raise TableError(f"{self.table.source}: {what}", problems, self._count)
 
 
+def _decimal_marks(column: Column) -> set[str]:
+    """Return the marks by which the first texts of a column are numbers, and otherwise none."""
+    marks: set[str] = set()
+    if not column.is_text:
+        return marks
+    first = column.texts_at(np.arange(min(len(column), 1000)))
+    texts = [text for text in first if text not in MISSING]
+    joined = "".join(texts)
+    for mark, group in ((",", "."), (".", ",")):
+        if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
+            turned = NumberRule(group, mark).numbers(texts)
+            marks |= {mark} if np.isnan(turned).any() else set()
+    return marks
+
+
 def shown(column: Column, row: int) -> str:
     """Return a cell for a message."""
     value = column.values[row]
@@ -84,13 +108,8 @@ def numbers_of(
         )
         return np.zeros(len(column))
     if column.is_text:
-        texts = column.values.tolist()
-        none = MISSING.union(stray)
-        missing = np.array([text in none for text in texts], bool)
-        rows = np.flatnonzero(~missing)
-        values = np.full(len(texts), np.nan)
-        values[rows] = rule.numbers(texts if not missing.any() else [texts[i] for i in rows])
-        bad = rows[np.isnan(values[rows])]
+        values = column.plain.copy() if rule == PLAIN else rule.numbers(column.values.tolist())
+        bad = _unreadable(column, values, stray)
         if len(bad):
             like = "a number" if rule == PLAIN else f"a number like {example(rule)}"
             report.refuse(bad, column, named, f"expected {like}")
@@ -104,6 +123,14 @@ def numbers_of(
     if column.missing is not None:
         values[column.missing] = np.nan
     return values
+
+
+def _unreadable(column: Column, values: Array, stray: Sequence[str]) -> Array:
+    """Return the rows of texts that are neither numbers nor missing."""
+    rows = np.flatnonzero(np.isnan(values))
+    none = MISSING.union(stray)
+    is_bad = [text not in none for text in column.texts_at(rows)]
+    return rows[np.array(is_bad, bool)]
 
 
 @dataclass(frozen=True)
@@ -232,18 +259,13 @@ class NumberColumn(_Filled):
         self, column: Column, values: Array, stray: Sequence[str], named: str, report: Report
     ) -> None:
         """Refuse numbers that seem to be written otherwise than in training; warn of a doubt."""
-        none = MISSING.union(stray)
-        if not column.is_text:
-            texts = []
-            given = values[~np.isnan(values)]
-        else:
-            read = [
-                (text, value) for text, value in zip(column.values, values, strict=True)
-                if text not in none
-            ]  # fmt: skip
-            texts = [text for text, _ in read]
-            given = np.array([value for _, value in read], np.float64)
-        if not len(given) or np.isnan(given).any():
+        mark = report.decimal_mark(column) if column.is_text else ""
+        if self.rule == PLAIN and (mark or report.table.decimal) != ",":
+            return  # plain numbers are read as such, however else they could be
+        present = ~np.isnan(values)
+        given = values[present]
+        texts = column.values[present].tolist() if column.is_text else []
+        if not len(given) or (column.is_text and len(_unreadable(column, values, stray))):
             return
         unit = self.rule.unit
         if unit and (texts or unit == "%") and not any(unit in text for text in texts):
@@ -264,7 +286,6 @@ class NumberColumn(_Filled):
         other = other_readings(texts, self.rule)
         if not other:
             return
-        mark = decimal_mark(report.table, column)
         reading = read_numbers(texts, mark or report.table.decimal)
         differs = reading.values != given
         if reading.share < 1 or reading.rule not in other or not differs.any():
@@ -315,20 +336,6 @@ class BooleanColumn(_Filled):
         told = "true" if self.fill else "false"
         values, flags = self._with_flag(values, named, column, report, told)
         return np.hstack([values[:, np.newaxis], *flags])
-
-
-def decimal_mark(table: Table, beside: Column) -> str:
-    """Return the decimal mark that other columns of a table have for certain, empty if in doubt."""
-    marks = set()
-    for column in table.columns:
-        if column is not beside and column.is_text:
-            texts = [text for text in column.values[:1000].tolist() if text not in MISSING]
-            joined = "".join(texts)
-            for mark, group in ((",", "."), (".", ",")):
-                if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
-                    turned = NumberRule(group, mark).numbers(texts)
-                    marks |= {mark} if np.isnan(turned).any() else set()
-    return marks.pop() if len(marks) == 1 else ""
 
 
 def _booleans(column: Column, named: str, report: Report) -> Array:

@@ -28,6 +28,7 @@ NO_NUMBERS = frozenset(("?", "-", "--", ".", "..", "*", "\u2013", "\u2014"))
 # A column with so few cells that are no numbers is one of numbers.
 MOST_STRAY = 0.05
 MOST_CATEGORIES = 50
+_FIRST = 100  # rows by which a column is taken for one of plain numbers, until others show
 _INDEX_NAMES = frozenset(("", "id", "index", "row", "rowid", "rownames", "rowname", "obs"))
 
 
@@ -166,6 +167,8 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
     name, rows = column.name, len(column)
     if not column.is_text:
         return _typed(position, column)
+    if decimal != "," and (kind := _plain_number(position, column)) is not None:
+        return kind
     cells = _Cells.of(column)
     said = _missing_said(cells.missing)
     if not cells.texts:
@@ -193,6 +196,29 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
             position, name, "date", form=found.form, said=_joined(_range(found), said)
         )
     return _as_category(position, column, cells, rows, said)
+
+
+def _plain_number(position: int, column: Column) -> ColumnKind | None:
+    """Return what `_inferred` finds of plain numbers, some missing; None where it has to look.
+
+    Without telling the texts apart, which takes most of the time.
+    """
+    first = column.texts_at(np.arange(min(len(column), _FIRST)))
+    first = [text for text in first if text not in MISSING]
+    if np.isnan(PLAIN.numbers(first)).any():
+        return None
+    values = column.plain
+    missing = np.isnan(values)
+    if missing.all() or not all(text in MISSING for text in column.values[missing].tolist()):
+        return None
+    count = int(missing.sum())
+    low, high = (float(end(values[~missing])) for end in (np.min, np.max))
+    if low == high or are_codes(column.values[~missing].tolist()):
+        return None
+    if not count and _counts_rows(values, column.name):
+        return _index(position, column.name)
+    said = _joined(f"{low:.6g} to {high:.6g}", _missing_said(count))
+    return ColumnKind(position, column.name, "number", said=said)
 
 
 def _typed(position: int, column: Column) -> ColumnKind:

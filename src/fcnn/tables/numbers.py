@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -54,15 +55,7 @@ class NumberRule(NamedTuple):
         What float64 does not hold, such as 1e999, is no number; "nan" and "inf" are none.
         """
         if self == PLAIN:
-            joined = "\n".join(texts)
-            if not _PLAIN_CHARACTERS.search(joined):
-                # All at once: a tenth of the time.
-                try:
-                    values = np.array(list(map(float, texts)), np.float64)
-                except ValueError:
-                    pass
-                else:
-                    return np.where(np.isinf(values), np.nan, values)
+            return _plain_numbers(texts)
         pattern = _pattern(self)
         return np.array([self._number(pattern, text) for text in texts], np.float64)
 
@@ -96,6 +89,21 @@ class NumberRule(NamedTuple):
 
 
 PLAIN = NumberRule()
+
+
+def _plain_numbers(texts: Sequence[str]) -> Array:
+    """Return texts as float64 all at once, in a tenth of the time; those that fail one by one."""
+    try:
+        values = np.fromiter(map(float, texts), np.float64, len(texts))
+    except ValueError:
+        pass
+    else:
+        # What else float takes: blanks, underscores, inf, nan, other digits.
+        if not _PLAIN_CHARACTERS.search("\n".join(texts)):
+            return np.where(np.isinf(values), np.nan, values)
+    fits = _pattern(PLAIN).fullmatch
+    values = np.array([float(text) if fits(text) else math.nan for text in texts], np.float64)
+    return np.where(np.isinf(values), np.nan, values)
 
 
 @functools.cache
@@ -177,7 +185,7 @@ def read_numbers(texts: Sequence[str], decimal: str = "") -> Reading:
 
 def other_readings(texts: Sequence[str], rule: NumberRule) -> list[NumberRule]:
     """Return the rules that read some numbers of a rule otherwise, by the first few of them."""
-    first = [text for text in texts if "." in text or "," in text][:20]
+    first = list(itertools.islice((text for text in texts if "." in text or "," in text), 20))
     candidates = [NumberRule(*marks, rule.unit) for marks in _MARKS if marks[1] in ("", ".", ",")]
     return [
         other for other in candidates

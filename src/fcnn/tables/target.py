@@ -328,7 +328,9 @@ class TargetReading(NamedTuple):
         return "classification" if self.target.is_classes else "regression"
 
 
-def read_target(table: Table, names: Sequence[str], task: str = "auto") -> TargetReading:
+def read_target(
+    table: Table, names: Sequence[str], task: str = "auto", *, are_labels: bool = False
+) -> TargetReading:
     """Return the target of a table to train on.
 
     Parameters
@@ -338,8 +340,10 @@ def read_target(table: Table, names: Sequence[str], task: str = "auto") -> Targe
     names : sequence of str
         The target's columns; several are numbers.
     task : str, default "auto"
-        "classification", "regression" or "auto": by what they look like. Numbers with a few texts
-        among them are never turned into classes by "auto".
+        "classification", "regression" or "auto": by what they look like. By "auto" numbers are
+        numbers, but for two whole ones, such as 0 and 1; with a few texts among them, too.
+    are_labels : bool, default False
+        By "auto", whole numbers of few values are classes: they come from where labels are numbers.
 
     Raises
     ------
@@ -356,13 +360,20 @@ def read_target(table: Table, names: Sequence[str], task: str = "auto") -> Targe
         raise TableError(f"target: expected different columns, got {some(names)}")
     columns = [table[name] for name in names] if names else table.columns
     if len(columns) == 1:
-        return _read_one(table, columns[0], tuple(names), task)
+        return _read_one(table, columns[0], tuple(names), task, are_labels)
     if task == "classification":
         raise TableError(
             f"{table.source}: {len(columns)} targets; classification expects one with a class "
             "for each row"
         )
-    read = [_read_one(table, column, (column.name,), "regression") for column in columns]
+    read, errors = [], []
+    for column in columns:
+        try:
+            read.append(_read_one(table, column, (column.name,), "regression"))
+        except TableError as error:
+            errors.append(error)
+    if errors:
+        raise TableError.joined(table.source, errors)
     rows = read[0].rows
     for one in read[1:]:
         rows = np.intersect1d(rows, one.rows)
@@ -378,9 +389,11 @@ def _whose(table: Table, column: Column) -> str:
     )  # fmt: skip
 
 
-def _read_one(table: Table, column: Column, names: tuple[str, ...], task: str) -> TargetReading:
+def _read_one(
+    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool = False
+) -> TargetReading:
     if column.is_text:
-        return _read_texts(table, column, names, task)
+        return _read_texts(table, column, names, task, are_labels)
     whose = _whose(table, column)
     if column.values.dtype.kind == "M":
         raise TableError(f"{whose} has dates; expected numbers or classes")
@@ -390,9 +403,10 @@ def _read_one(table: Table, column: Column, names: tuple[str, ...], task: str) -
         classes = np.unique(values).tolist()
         return _as_classes(whose, names, values, classes, rows, _reason(task, "true or false"),
                            notes)  # fmt: skip
-    guessed, reason = _guess(whose, values, task)
+    unique = np.unique(values)
+    guessed, reason, said = _guess(column.name, whose, values, task, len(unique), are_labels)
+    notes = (*notes, *said)
     if guessed == "classification":
-        unique = np.unique(values)
         classes = [int(v) if float(v).is_integer() else float(v) for v in unique.tolist()]
         return _as_classes(whose, names, values, classes, rows, reason, notes)
     numbers = _numbers(column.take(rows), PLAIN, table.take(rows))
@@ -421,7 +435,9 @@ def _present(table: Table, column: Column, missing: Array | None) -> tuple[Array
     )
 
 
-def _read_texts(table: Table, column: Column, names: tuple[str, ...], task: str) -> TargetReading:
+def _read_texts(
+    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool
+) -> TargetReading:
     """Return a target of texts: numbers if most of them are, else classes, as they are."""
     codes, texts = column.factorize()
     counts = np.bincount(codes, minlength=len(texts))
@@ -444,13 +460,17 @@ def _read_texts(table: Table, column: Column, names: tuple[str, ...], task: str)
         rows, notes = _present(table, column, absent)
         values = np.full(len(texts), np.nan)
         values[given] = reading.values
-        guessed, reason = _guess(_whose(table, column), values[codes[rows]], task, reading.rule)
+        guessed, reason, said = _guess(
+            column.name, _whose(table, column), values[codes[rows]], task, len(given), are_labels,
+            reading.rule,
+        )  # fmt: skip
         if guessed == "regression":
             target = Target(names, rules=[reading.rule])
-            said = _how_read(column.name, reading)
+            how = _how_read(column.name, reading)
             y = values[codes[rows]][:, np.newaxis]
-            return TargetReading(target, y, rows, reason, (*notes, *said))
-        return _texts_as_classes(table, column, names, reason, absent)
+            return TargetReading(target, y, rows, reason, (*notes, *said, *how))
+        found = _texts_as_classes(table, column, names, reason, absent)
+        return found._replace(notes=(*found.notes, *said))
     return _texts_as_classes(table, column, names, "" if task == "auto" else f"--task {task}")
 
 
@@ -540,21 +560,36 @@ def _count(distinct: int) -> str:
     return f"{distinct:,} distinct value{'s' * (distinct != 1)}"
 
 
-def _guess(whose: str, values: Array, task: str, rule: NumberRule = PLAIN) -> tuple[str, str]:
-    """Return whether numbers are classes or quantities, and why."""
+def _guess(
+    name: str, whose: str, values: Array, task: str, written: int, are_labels: bool,
+    rule: NumberRule = PLAIN,
+) -> tuple[str, str, list[str]]:  # fmt: skip
+    """Return whether numbers are classes or quantities, why, and what is to be said of it.
+
+    `written` is how many different texts they are: 1 and 1.0 would be two classes.
+    """
     if task != "auto":
-        return task, f"--task {task}"
-    distinct = len(np.unique(values))
+        return task, f"--task {task}", []
+    unique = np.unique(values)
+    distinct = len(unique)
     if distinct == 1:
         raise TableError(f"{whose} is {values[0]:g} in all rows; there is nothing to learn")
     if rule != PLAIN:
-        return "regression", f"the targets are numbers like {example(rule)}"
+        return "regression", f"the targets are numbers like {example(rule)}", []
     if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-        return "regression", "the targets are decimal numbers"
+        return "regression", "the targets are decimal numbers", []
+    reason = f"the targets are whole numbers with {_count(distinct)}"
     # Whole numbers most of which occur once are measurements: a class has several samples.
-    if distinct > MOST_NUMBERS or 2 * distinct > len(values):
-        return "regression", f"the targets are whole numbers with {_count(distinct)}"
-    return "classification", (
-        f"the targets are whole numbers with {_count(distinct)} (--task regression takes them for "
-        "quantities)"
-    )
+    if distinct > MOST_NUMBERS or 2 * distinct > len(values) or written != distinct:
+        return "regression", reason, []
+    named = f"target {name!r}" if name else "target"
+    if distinct == 2 or are_labels:
+        said = [
+            f"{named}: {unique[0]:.15g} and {unique[1]:.15g} alone, taken for two classes; "
+            "--task regression takes them for numbers"
+        ] if distinct == 2 and not are_labels else []  # fmt: skip
+        return "classification", f"{reason} (--task regression takes them for numbers)", said
+    return "regression", f"{reason} (--task classification takes each for a class)", [
+        f"{named}: {distinct} whole values, {unique[0]:.15g} to {unique[-1]:.15g}, trained as a "
+        "number; --task classification makes them classes"
+    ]  # fmt: skip
