@@ -271,8 +271,9 @@ class Model:
         if outputs.shape[1] == 2 and self.network.activations[-1] != "softmax":
             of_the_second = outputs[:, 1] - outputs[:, 0]  # where it is positive it is the answer
         return ClassScores.of(
-            most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss
-        )
+            most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss,
+            texts=self.target.class_texts,
+        )  # fmt: skip
 
     def target_values(self, table: Table, y: Any = None) -> Array:
         """Return the targets of a table's rows, as `Target.encode` does; y as in `evaluate`."""

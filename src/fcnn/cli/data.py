@@ -362,6 +362,8 @@ def _read_table(
     try:
         kinds = infer_columns(table, targets, columns, ignore)
     except TableError as error:
+        if not error.heading.startswith(source):  # of the options, not of the file
+            raise
         errors.append(error)
     try:
         reading = read_target(table, targets, task, are_labels=are_labels)

@@ -261,8 +261,9 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--columns", action="append", default=[], metavar="NAME=KIND",
-        help="what a column is, the target too, instead of what it looks like, as in zip=category; kinds are "
-        f"{', '.join(COLUMN_KINDS)}; may be repeated or separated by commas",
+        help="what a column is, the target too, instead of what it looks like, as in "
+        f"zip=category; kinds are {', '.join(COLUMN_KINDS)}; may be repeated or separated by "
+        "commas",
     )  # fmt: skip
     add(
         "--ignore", action="append", default=[], metavar="COLUMNS",

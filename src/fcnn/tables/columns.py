@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, NO_NUMBERS, TRUE, ColumnKind
-from fcnn.tables.numbers import PLAIN, NumberRule, example, other_readings, read_numbers
+from fcnn.tables.numbers import (
+    PLAIN,
+    NumberRule,
+    example,
+    other_readings,
+    possible_shares,
+    read_numbers,
+)
 from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted
 
 Array = NDArray[Any]
@@ -24,6 +31,9 @@ Array = NDArray[Any]
 # A "missing" flag is worth a column from so many rows on, and from this share of them.
 LEAST_FLAGGED = 5
 LEAST_FLAGGED_SHARE = 0.01
+
+# From so many numbers up to 1 on, those without % are shares.
+MOST_SHARES = 0.9
 
 
 class Report:
@@ -34,7 +44,7 @@ class Report:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
-        self._count = 0
+        self.count = 0
         self._marks: dict[int, set[str]] | None = None
 
     def decimal_mark(self, beside: Column) -> str:
@@ -52,7 +62,7 @@ class Report:
 
     def refuse(self, rows: Array, column: Column, named: str, expected: str) -> None:
         """Note cells that cannot be read."""
-        self._count += len(rows)
+        self.count += len(rows)
         for row in rows[:MOST_PROBLEMS].tolist():
             self._problems.append(
                 (row, f"{self.table.where(row)}, {named}: {shown(column, row)}; {expected}")
@@ -60,18 +70,18 @@ class Report:
 
     def refuse_column(self, problem: str) -> None:
         """Note a column that cannot be read at all."""
-        self._count += 1
+        self.count += 1
         self._problems.append((-1, problem))
 
     def raise_problems(self) -> None:
         """Raise what has been noted, in the order of the rows."""
-        if not self._count:
+        if not self.count:
             return
         problems = [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
-        if self._count == 1:
+        if self.count == 1:
             raise TableError(f"{self.table.source}: {problems[0]}")
-        what = f"{self._count:,} problems"
-        raise TableError(f"{self.table.source}: {what}", problems, self._count)
+        what = f"{self.count:,} problems"
+        raise TableError(f"{self.table.source}: {what}", problems, self.count)
 
 
 def _decimal_marks(column: Column) -> set[str]:
@@ -218,11 +228,14 @@ class NumberColumn(_Filled):
         How texts are read.
     stray : tuple of str
         Texts that count as missing.
+    bare : bool
+        Some texts of training were numbers without the unit of the others.
     """
 
     kind: ClassVar[str] = "number"
     rule: NumberRule = PLAIN
     stray: tuple[str, ...] = ()
+    bare: bool = False
 
     @classmethod
     def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> NumberColumn:
@@ -230,7 +243,10 @@ class NumberColumn(_Filled):
         values = numbers_of(column, kind.rule, kind.stray, named, report)
         missing = np.isnan(values)
         fill = float(np.median(values[~missing])) if not missing.all() else 0.0
-        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray)
+        unit = kind.rule.unit
+        texts = column.values[~missing].tolist() if unit and column.is_text else []
+        bare = not all(unit in text for text in texts)
+        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray, bare)
 
     @property
     def outputs(self) -> list[str]:  # noqa: D102
@@ -249,7 +265,7 @@ class NumberColumn(_Filled):
         stray = (*NO_NUMBERS, *self.stray)
         values = numbers_of(column, self.rule, stray, named, report)
         self._doubt(column, values, stray, named, report)
-        if report._count:
+        if report.count:
             values = np.nan_to_num(values)
         told = "" if self.fill is None else f"{self.fill:.6g}"
         values, flags = self._with_flag(values, named, column, report, told)
@@ -267,14 +283,20 @@ class NumberColumn(_Filled):
         texts = column.values[present].tolist() if column.is_text else []
         if not len(given) or (column.is_text and len(_unreadable(column, values, stray))):
             return
-        unit = self.rule.unit
+        unit = "" if self.bare else self.rule.unit
+        if unit and (shares := possible_shares(texts, self.rule)):
+            rows = np.flatnonzero(present)[[text in shares for text in texts]]
+            report.refuse(rows, column, named, "expected percent with their sign, as others have")
+            return
         if unit and (texts or unit == "%") and not any(unit in text for text in texts):
             told = (
                 f"{named}: no cell has the unit {unit} that training's have; "
                 f"{texts[0] if texts else f'{given[0]:.15g}'} is taken for {given[0]:.15g} {unit}"
             )
-            is_share = unit == "%" and (given >= 0).all() and 0 < given.max() <= 1
-            if is_share and self.fill is not None and self.fill > 1:
+            # A few larger ones, or some below 0, do not make shares percent.
+            are_shares = np.abs(given[given != 0]) <= 1
+            is_share = unit == "%" and len(are_shares) and are_shares.mean() >= MOST_SHARES
+            if is_share and self.fill is not None and abs(self.fill) > 1:
                 report.refuse_column(
                     f"{told}, where training's median is {self.fill:.6g}; expected percent, got "
                     "numbers from 0 to 1"
@@ -331,7 +353,7 @@ class BooleanColumn(_Filled):
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         values = _booleans(column, named, report)
-        if report._count:
+        if report.count:
             values = np.nan_to_num(values)
         told = "true" if self.fill else "false"
         values, flags = self._with_flag(values, named, column, report, told)
@@ -409,7 +431,7 @@ class DateColumn(_Filled):
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         seconds = _seconds(column, self.form, named, report)
-        if report._count:
+        if report.count:
             seconds = np.nan_to_num(seconds)
         told = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
         seconds, flags = self._with_flag(seconds, named, column, report, told)

@@ -25,9 +25,9 @@ def as_table(data: Any, name: str = "X") -> Table:
     ----------
     data : Table, data frame of pandas or polars, pyarrow.Table or RecordBatch, dict, list, array
         A dict holds a sequence for each column, or a single value for each: one row. So does a
-        list of dicts, one for each row, and a pandas.Series with names in its index: one row. Of
-        anything else that NumPy can read, shape (rows, columns) or (columns,), the columns are
-        known by their position only.
+        list of dicts, of named tuples or of rows of sqlite3, one for each row, and a pandas.Series
+        with names in its index: one row. Of anything else that NumPy can read, shape (rows,
+        columns) or (columns,), the columns are known by their position only.
     name : str
         The argument, for messages.
 
@@ -41,9 +41,9 @@ def as_table(data: Any, name: str = "X") -> Table:
     frame = _from_frame(data, name)
     if frame is not None:
         return frame
-    if isinstance(data, Mapping):
-        return _from_mapping(data, name)
-    if isinstance(data, (list, tuple)) and data and isinstance(data[0], Mapping):
+    if (record := as_record(data)) is not None:
+        return _from_mapping(record, name)
+    if has_records(data):
         return _from_records(data, name)
     if getattr(getattr(data, "dtype", None), "names", None):
         _refuse_masked(data, name)
@@ -62,6 +62,27 @@ def as_table(data: Any, name: str = "X") -> Table:
         [as_column(cells[:, j], "", name) for j in range(cells.shape[1])], name, rows=len(cells),
         is_named=False, is_single=array.ndim == 1,
     )  # fmt: skip
+
+
+def as_record(data: Any) -> Mapping[Any, Any] | None:
+    """Return what names its entries, a dict, a named tuple or sqlite3.Row; None if it is none."""
+    if isinstance(data, Mapping):
+        return data
+    if _names_entries(type(data)):
+        return dict(zip(getattr(data, "_fields", None) or data.keys(), data, strict=True))
+    return None
+
+
+def _names_entries(kind: type) -> bool:
+    is_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_tuple or (kind.__module__ == "sqlite3" and kind.__name__ == "Row")
+
+
+def has_records(data: Any) -> bool:
+    """Return whether data are a list with rows that name their entries."""
+    return isinstance(data, (list, tuple)) and any(
+        issubclass(kind, Mapping) or _names_entries(kind) for kind in {*map(type, data)}
+    )
 
 
 def as_cells(data: Any, name: str) -> Array:
@@ -146,17 +167,18 @@ def _from_mapping(data: Mapping[Any, Any], name: str) -> Table:
     return Table(columns, name, is_single=all(single))
 
 
-def _from_records(data: Sequence[Mapping[Any, Any]], name: str) -> Table:
-    keys = list(data[0])
-    for row, record in enumerate(data):
-        if not isinstance(record, Mapping) or record.keys() != data[0].keys():
+def _from_records(data: Sequence[Any], name: str) -> Table:
+    records = [as_record(row) for row in data]
+    keys = list(next(record for record in records if record is not None))
+    for row, record in enumerate(records):
+        if record is None or record.keys() != {*keys}:
             raise ValueError(
-                f"{name}: expected a dict for each row with the keys {some(list(map(str, keys)))}; "
-                f"row {row} is {quoted(record)}"
+                f"{name}: expected for each row the names {some(list(map(str, keys)))}; row {row} "
+                f"is {quoted(data[row])}"
             )
     return Table(
-        [as_column([record[key] for record in data], str(key), name) for key in keys], name,
-        rows=len(data),
+        [as_column([record[key] for record in records if record], str(key), name) for key in keys],
+        name, rows=len(data),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from fcnn._validation import did_you_mean, listed
 from fcnn.tables import dates
-from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, read_numbers
-from fcnn.tables.table import MISSING, Column, Table, TableError, quoted, some
+from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, possible_shares, read_numbers
+from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted, some
 
 Array = NDArray[Any]
 
@@ -125,7 +126,7 @@ def infer_columns(
         if kind not in KINDS:
             raise TableError(f"columns: expected {name!r} to be {listed(KINDS)}, got {kind!r}")
     decimal = table.decimal or _decimal_mark(table)
-    kinds = []
+    kinds, errors = [], []
     for position, column in enumerate(table.columns):
         name = column.name
         if table.is_named and name in targets:
@@ -133,12 +134,22 @@ def infer_columns(
         if name in ignored:
             kinds.append(ColumnKind(position, name, "", why="ignored"))
         elif name in given:
-            kinds.append(_as_given(table, position, column, given[name], decimal))
+            try:
+                kinds.append(_as_given(table, position, column, given[name], decimal))
+            except TableError as error:
+                errors.append(error)
         elif table.renamed.get(name) in targets:
             same = f"has the name of the target, {table.renamed[name]!r}"
             kinds.append(ColumnKind(position, name, "", why=same))
+        elif (again := _target_again(table, column, targets)) is not None:
+            why = f"is the target {again!r} again; columns {name}=KIND takes it nevertheless"
+            kinds.append(ColumnKind(position, name, "", why=why))
         else:
             kinds.append(_inferred(position, column, decimal))
+        if kinds and kinds[-1].position == position and kinds[-1].kind:
+            errors += _not_finite(table, column)
+    if errors:
+        raise TableError.joined(table.source, errors)
     if not table.is_named and not all(kind.kind for kind in kinds):
         raise TableError(
             f"{table.source}: columns without names cannot be left out",
@@ -150,6 +161,28 @@ def infer_columns(
             [f"{k.name or '(unnamed)'}: {k.why}" for k in kinds],
         )
     return kinds
+
+
+def _not_finite(table: Table, column: Column) -> list[TableError]:
+    """Return an error that lists infinite numbers."""
+    if column.values.dtype.kind != "f" or not np.isinf(column.values).any():
+        return []
+    rows = np.flatnonzero(np.isinf(column.values)).tolist()
+    cells = [f"{table.where(row)}: {column.values[row]}" for row in rows[:MOST_PROBLEMS]]
+    whose = f"column {column.name!r}" if column.name else "a column"
+    heading = f"{table.source}: {whose} has {len(rows):,} infinite numbers"
+    return [TableError(heading, cells, len(rows))]
+
+
+def _target_again(table: Table, column: Column, targets: Sequence[str]) -> str | None:
+    """Return the target that a column is a copy of, by a name that pandas or polars made of it."""
+    for target in targets:
+        pattern = rf"{re.escape(target)}(\.\d+|_duplicated_\d+|_\d+)"
+        if re.fullmatch(pattern, column.name):
+            same = column.texts() == table[target].texts()
+            if np.mean(same) > 0.5:  # some may have been changed since
+                return target
+    return None
 
 
 def _decimal_mark(table: Table) -> str:
@@ -181,7 +214,8 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
     if not are_codes(cells.texts):
         number = _as_number(position, name, cells, decimal, MOST_STRAY)
         if number is not None:
-            return _index(position, name) if _is_index(number, cells, column) else number
+            is_index = number.kind and _is_index(number, cells, column)
+            return _index(position, name) if is_index else number
     found = dates.find_dates(cells.texts)
     if found.form and found.is_ambiguous:
         hint = f"columns {name}=date:dmy or {name}=date:mdy says"
@@ -254,6 +288,12 @@ def _as_number(
     stray = int(counts[bad].sum())
     if stray > most_stray * counts.sum() or bad.all():
         return None
+    shares = possible_shares(texts, reading.rule)
+    if shares and most_stray:
+        return ColumnKind(
+            position, name, "", why=f"has percent, and {quoted(shares[0])}, which may be a share: "
+            f"columns {name}=number takes it for {shares[0]} %",
+        )  # fmt: skip
     unclear = [texts[i] for i in np.flatnonzero(bad)]
     signs = [text for text in cells.texts if text in NO_NUMBERS]
     missing = cells.missing + int(cells.counts.sum() - counts.sum()) + stray
@@ -261,6 +301,9 @@ def _as_number(
     said = f"{good.min():.6g} to {good.max():.6g}"
     if reading.rule.unit:
         said += f" {reading.rule.unit}"
+    bare = [t for t in texts if reading.rule.unit not in t]
+    if bare:
+        said += f" ({quoted(bare[0])} taken for {bare[0]} {reading.rule.unit})"
     if reading.doubt:
         said += f" ({reading.doubt})"
     if unclear or signs:

@@ -193,6 +193,15 @@ def other_readings(texts: Sequence[str], rule: NumberRule) -> list[NumberRule]:
     ]  # fmt: skip
 
 
+def possible_shares(texts: Sequence[str], rule: NumberRule) -> list[str]:
+    """Return texts that may be shares, as 0.45, where others are percent, as 45%."""
+    bare = [text for text in texts if "%" not in text] if rule.unit == "%" else []
+    if len(bare) == len(texts):
+        return []
+    values = np.abs(rule.numbers(bare))
+    return [text for text, value in zip(bare, values, strict=True) if 0 < value <= 1]
+
+
 def _doubt(example: str, rule: NumberRule) -> str:
     return f"{example!r} is read as {rule.numbers([example])[0]:.15g}"
 

@@ -77,9 +77,7 @@ def read_table(
     return table_of(file.read_bytes(), str(file), header=header, sheet=sheet)
 
 
-def table_of(
-    data: bytes, source: str, *, header: bool = True, sheet: str | None = None
-) -> Table:
+def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None = None) -> Table:
     """Return the table that the bytes of a file hold: see `read_table`."""
     if data.startswith(b"\x1f\x8b"):
         try:
@@ -161,14 +159,14 @@ def _of_polars(
         raise TableError(f"{source}: cannot be read as an intact {what}: {said[0]}") from None
     nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]
     if nested:
-        names = ", ".join(map(quoted, nested[:10]))
+        listed = ", ".join(map(quoted, nested[:10]))
         raise TableError(f"{source}: expected one value in each cell, got lists or objects in "
-                         f"{names}")  # fmt: skip
+                         f"{listed}")  # fmt: skip
     distinct = distinct_names(names, notes) if names else frame.columns
     renamed = {new: old for new, old in zip(distinct, names, strict=False) if old and new != old}
     columns = [
-        as_column(series, name, source)
-        for series, name in zip(frame.get_columns(), distinct, strict=True)
+        as_column(series, called, source)
+        for series, called in zip(frame.get_columns(), distinct, strict=True)
     ]
     line: Callable[[int], int] | None = None
     if what == "Excel file":

@@ -10,9 +10,17 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn.tables import dates
-from fcnn.tables.conversion import as_cells, as_column, as_table
+from fcnn.tables.conversion import as_cells, as_column, as_table, has_records
 from fcnn.tables.kinds import MOST_STRAY, NO_NUMBERS
-from fcnn.tables.numbers import PLAIN, NumberRule, Reading, are_codes, example, read_numbers
+from fcnn.tables.numbers import (
+    PLAIN,
+    NumberRule,
+    Reading,
+    are_codes,
+    example,
+    possible_shares,
+    read_numbers,
+)
 from fcnn.tables.table import (
     MISSING,
     MOST_PROBLEMS,
@@ -34,6 +42,7 @@ _NO_VALUE = MISSING | NO_NUMBERS
 # Beyond, texts are taken for names and whole numbers for quantities, not for classes.
 MOST_CLASSES = 100
 MOST_NUMBERS = 20
+_LARGEST = 1e150
 
 
 class Target:
@@ -227,8 +236,8 @@ class Target:
 
 def _has_columns(y: Any) -> bool:
     """Return whether targets came with names of columns."""
-    if isinstance(y, (list, tuple)) and len(y) > 0:
-        return isinstance(y[0], Mapping)
+    if isinstance(y, (list, tuple)):
+        return has_records(y)
     named = getattr(getattr(y, "dtype", None), "names", None)
     return bool(named) or isinstance(y, (Table, Mapping)) or hasattr(y, "columns")
 
@@ -410,7 +419,13 @@ def _read_one(
         classes = [int(v) if float(v).is_integer() else float(v) for v in unique.tolist()]
         return _as_classes(whose, names, values, classes, rows, reason, notes)
     numbers = _numbers(column.take(rows), PLAIN, table.take(rows))
+    _refuse_large(table, column, rows, numbers)
     return TargetReading(Target(names, rules=[PLAIN]), numbers[:, np.newaxis], rows, reason, notes)
+
+
+def _refuse_large(table: Table, column: Column, rows: Array, y: Array) -> None:
+    large = rows[np.flatnonzero(np.abs(y.ravel()) > _LARGEST)]
+    _refuse(table, column, large, "expected a number whose square float64 can hold")
 
 
 def _reason(task: str, what: str) -> str:
@@ -466,8 +481,21 @@ def _read_texts(
         )  # fmt: skip
         if guessed == "regression":
             target = Target(names, rules=[reading.rule])
+            shares = possible_shares([texts[i] for i in given], reading.rule)
+            if shares and task == "auto":
+                where = np.flatnonzero(np.isin(codes, [texts.index(text) for text in shares]))
+                cells = [
+                    f"{table.where(r)}: {quoted(texts[codes[r]])}" for r in where[:10].tolist()
+                ]
+                what = "cells have no %, as others have (--task regression takes them for percent)"
+                raise TableError(
+                    f"{_whose(table, column)}: {len(where):,} {what}", cells, len(where)
+                )
             how = _how_read(column.name, reading)
+            if shares:
+                how.append(f"target {column.name!r}: {shares[0]!r} is taken for {shares[0]} %")
             y = values[codes[rows]][:, np.newaxis]
+            _refuse_large(table, column, rows, y)
             return TargetReading(target, y, rows, reason, (*notes, *said, *how))
         found = _texts_as_classes(table, column, names, reason, absent)
         return found._replace(notes=(*found.notes, *said))

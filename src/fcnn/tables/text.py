@@ -165,7 +165,9 @@ def _by_rows(
         raise TableError(f"{source}: has a header but no rows; expected at least one")
     names, wrong = _fitted(names, body, header)
     sound = [(line, cells) for line, cells in body if len(cells) == len(names)]
-    columns = list(zip(*(cells for _, cells in sound), strict=True)) or [()] * len(names)
+    columns: list[Sequence[str]] = list(zip(*(cells for _, cells in sound), strict=True)) or [
+        ()
+    ] * len(names)
     return names, columns, [line for line, _ in sound], wrong
 
 
@@ -283,9 +285,7 @@ def _fitted(
     return names, [(line, len(cells)) for line, cells in body if len(cells) != n]
 
 
-def _point_at_data(
-    names: list[str], columns: Sequence[Sequence[str]], notes: list[str]
-) -> None:
+def _point_at_data(names: list[str], columns: Sequence[Sequence[str]], notes: list[str]) -> None:
     """Note where the header looks like a row of data."""
     if not all(names) or len({*names}) < len(names):
         return
