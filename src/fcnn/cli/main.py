@@ -31,7 +31,7 @@ from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
-from fcnn.tables.target import MOST_NUMBERS
+from fcnn.tables.training import MOST_NUMBERS
 
 T = TypeVar("T")
 
