@@ -30,6 +30,7 @@ from fcnn.cli.main import main as fcnn_command
 from fcnn.tables import read_table
 
 NO_VALUE = frozenset(("", "NA", "NaN", "nan"))
+STRAY = 0.05
 LEAST_NUMBERS = 0.5  # share of numbers among the cells that makes a target one of numbers
 
 
@@ -68,7 +69,10 @@ def tables(folder: Path) -> Iterator[Path]:
 
 
 def number_kind(path: Path) -> str:
-    """Return what numbers the last column holds, judged without fcnn: none, two or numbers."""
+    """Return what numbers the last column holds, judged without fcnn.
+
+    none, two whole ones, numbers, or mixed: beside a text that occurs again and again.
+    """
     with open(path, encoding="latin-1", newline="") as file:
         next(rows := csv.reader(file))
         cells = [row[-1].strip() for row in rows if row]
@@ -81,6 +85,8 @@ def number_kind(path: Path) -> str:
             values.append(float(cell))
     if not given or len(values) < LEAST_NUMBERS * len(given):
         return "none"
+    if len(given) - len(values) > STRAY * len(given) and 2 * len({*given}) <= len(given):
+        return "mixed"
     distinct = {*values}
     if any(value != int(value) for value in distinct if abs(value) < 1e300):
         return "numbers"
@@ -148,6 +154,7 @@ def main() -> int:
     failed = [one for one in outcomes if one.code != 0]
     crashed = [one for one in outcomes if one.code is None]
     turned = [one for one in outcomes if one.is_classes and one.numbers == "numbers"]
+    mixed = [one for one in outcomes if one.is_classes and one.numbers == "mixed"]
     two = [one for one in outcomes if one.is_classes and one.numbers == "two"]
     for one in sorted(failed, key=lambda one: one.said):
         print(f"{one.name}: {one.said}")
@@ -161,7 +168,8 @@ def main() -> int:
         f"refused with a message                   {len(failed) - len(crashed)}\n"
         f"tracebacks                               {len(crashed)}\n"
         f"targets of numbers that became classes   {len(turned)}\n"
-        f"of two whole numbers, as classes, said    {len(two)}"
+        f"of two whole numbers, as classes, said    {len(two)}\n"
+        f"beside a repeated text, as classes        {len(mixed)}"
     )
     return int(bool(crashed or turned))
 
