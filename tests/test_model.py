@@ -217,7 +217,7 @@ def test_several_targets(tmp_path):
 def test_integer_classes_compare_with_the_data():
     X, y = fcnn.datasets.load_digits()
     table = as_table(X)
-    found = read_target(as_table(y[:, None], "y"), [])
+    found = read_target(as_table(y[:, None], "y"), [], are_labels=True)
     preparation = Preparation.fit(table, infer_columns(table), standardize="together")
     network = fcnn.Network((64, 32, 10))
     model = fcnn.Model(network, preparation, found.target)

@@ -294,7 +294,7 @@ def test_rows_with_names_are_read_by_name():
     for rows in ([Row(2, 0, 1), Row(4, 0, 3)], list(records), records, Row([2, 4], [0, 0], [1, 3])):
         assert preparation.transform(rows).tolist() == [[1, 2], [3, 4]]
     assert preparation.transform(Row(2, 0, 1)).tolist() == [[1, 2]]
-    with pytest.raises(ValueError, match="a dict for each row with the keys b, more, a; row 1"):
+    with pytest.raises(ValueError, match="for each row the names b, more, a; row 1"):
         preparation.transform([Row(2, 0, 1), (4, 0, 3)])
 
 

@@ -171,6 +171,8 @@ class ClassScores:
     ----------
     classes : tuple
         What the labels stand for.
+    texts : tuple of str
+        How they are written.
     confusion_matrix : numpy.ndarray of int64, shape (K, K)
         Row: true class; column: answer.
     baseline : int
@@ -182,6 +184,7 @@ class ClassScores:
     """
 
     classes: tuple[Any, ...]
+    texts: tuple[str, ...]
     confusion_matrix: NDArray[np.int64]
     baseline: int
     loss: float | None = None
@@ -197,6 +200,7 @@ class ClassScores:
         probabilities: Array | None = None,
         loss: float | None = None,
         baseline: int | None = None,
+        texts: Sequence[str] = (),
     ) -> ClassScores:
         """Return the scores of labels.
 
@@ -209,6 +213,8 @@ class ClassScores:
         loss : float, optional
         baseline : int, optional
             Label of the trivial answer; None takes the most frequent of y.
+        texts : sequence of str, optional
+            How the classes are written; empty takes Python's way.
         """
         confusion = confusion_matrix(predictions, y, len(classes))
         if baseline is None:
@@ -216,7 +222,9 @@ class ClassScores:
         auc = None
         if probabilities is not None and len(classes) == 2:
             auc = roc_auc(probabilities, y)
-        return cls(tuple(classes), confusion, baseline, loss, auc)
+        return cls(
+            tuple(classes), tuple(texts) or tuple(map(str, classes)), confusion, baseline, loss, auc
+        )  # fmt: skip
 
     @property
     def rows(self) -> int:
@@ -252,7 +260,13 @@ class ClassScores:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What should keep a reader from trusting the accuracy; empty if nothing does."""
-        confusion, names = self.confusion_matrix, [repr(value) for value in self.classes]
+        confusion, names = (
+            self.confusion_matrix,
+            [
+                repr(text) if isinstance(value, str) else text
+                for value, text in zip(self.classes, self.texts, strict=True)
+            ],
+        )
         present = np.flatnonzero(confusion.sum(axis=1))
         if len(present) == 1:
             return (f"all rows are {names[present[0]]}: the scores do not tell a good model",)

@@ -277,7 +277,7 @@ class Model:
             of_the_second = outputs[:, 1] - outputs[:, 0]  # where it is positive it is the answer
         return ClassScores.of(
             most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss,
-            baseline=trivial,
+            texts=self.target.class_texts, baseline=trivial,
         )  # fmt: skip
 
     def target_values(self, table: Table, y: Any = None) -> Array:

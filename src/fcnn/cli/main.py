@@ -31,7 +31,7 @@ from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
-from fcnn.tables.target import MOST_NUMBERS
+from fcnn.tables.training import MOST_NUMBERS
 
 T = TypeVar("T")
 
@@ -179,10 +179,15 @@ def _add_dtype(parser: Any) -> None:
     )  # fmt: skip
 
 
-def _add_no_header(parser: Any) -> None:
+def _add_table(parser: Any) -> None:
     parser.add_argument(
         "--no-header", action="store_true",
-        help="the first line of a text file is data; columns are called column_1, column_2, ...",
+        help="the first line of a text file or sheet is data; columns are called column_1, "
+        "column_2, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sheet", metavar="NAME",
+        help="which sheet of an Excel file (default: the only one that has rows)",
     )  # fmt: skip
 
 
@@ -256,20 +261,21 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--columns", action="append", default=[], metavar="NAME=KIND",
-        help="what a column is, instead of what it looks like, as in zip=category; kinds are "
-        f"{', '.join(COLUMN_KINDS)}; may be repeated or separated by commas",
+        help="what a column is, the target too, instead of what it looks like, as in "
+        f"zip=category; kinds are {', '.join(COLUMN_KINDS)}; may be repeated or separated by "
+        "commas",
     )  # fmt: skip
     add(
         "--ignore", action="append", default=[], metavar="COLUMNS",
         help='columns of a table that are not inputs, as in id or id,name, "" for those without '
         "a name; may be repeated",
     )  # fmt: skip
-    _add_no_header(group)
+    _add_table(group)
     add(
         "--task", type=_choice("auto", *DEFAULT_LOSSES), default="auto", metavar="TASK",
         help="classification, regression or auto (default): classification if the targets are "
-        f"text, or whole numbers with at most {MOST_NUMBERS} distinct values that occur twice or "
-        "more on average",
+        "text, true and false, or two whole numbers, such as 0 and 1; of an entropy as --loss and "
+        f"in arrays also whole numbers with at most {MOST_NUMBERS} distinct values",
     )  # fmt: skip
     add(
         "--test", type=_number(least=0, below=1), metavar="SHARE",
@@ -427,7 +433,7 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="where to write (default: to the terminal)"
     )
-    _add_no_header(parser)
+    _add_table(parser)
     parser.add_argument(
         "--append", action="store_true",
         help="write the columns of the table, too, with the answers behind them",
@@ -469,7 +475,7 @@ def _add_report(commands: Any) -> None:
         help="permutations of each column, for its importance (default 5)",
     )  # fmt: skip
     add("--seed", type=_count(0), default=0, metavar="N", help="of the permutations (default 0)")
-    _add_no_header(parser)
+    _add_table(parser)
 
 
 def _add_completion(commands: Any) -> None:

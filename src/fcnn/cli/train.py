@@ -45,7 +45,8 @@ def train(options: argparse.Namespace) -> int:
     optimizer_of(options)  # refused before anything is read
     data = read_for_training(
         options.data, options.target, options.task, ignored=options.ignore,
-        given=options.columns, header=not options.no_header,
+        given=options.columns, header=not options.no_header, sheet=options.sheet,
+        loss=options.loss,
     )  # fmt: skip
     arguments = fit_arguments(options, data)
     parts = Parts.of(options, data)

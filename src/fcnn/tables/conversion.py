@@ -25,10 +25,10 @@ def as_table(data: Any, name: str = "X") -> Table:
     ----------
     data : Table, data frame of pandas or polars, pyarrow.Table or RecordBatch, dict, list, array
         A dict, or a named tuple, holds a sequence for each column, or a single value for each: one
-        row. So does a list of dicts, named tuples, records or pandas.Series, one for each row, and
-        a pandas.Series with names in its index: one row. Of
-        anything else that NumPy can read, shape (rows, columns) or (columns,), the columns are
-        known by their position only.
+        row. So does a list of dicts, of named tuples, records, pandas.Series or rows of sqlite3,
+        one for each row, and a pandas.Series with names in its index: one row. Of anything else
+        that NumPy can read, shape (rows, columns) or (columns,), the columns are known by their
+        position only.
     name : str
         The argument, for messages.
 
@@ -42,10 +42,9 @@ def as_table(data: Any, name: str = "X") -> Table:
     frame = _from_frame(data, name)
     if frame is not None:
         return frame
-    record = _as_record(data)
-    if record is not None:
+    if (record := as_record(data)) is not None:
         return _from_mapping(record, name)
-    if isinstance(data, (list, tuple)) and data and _as_record(data[0]) is not None:
+    if has_records(data):
         return _from_records(data, name)
     if getattr(getattr(data, "dtype", None), "names", None):
         _refuse_masked(data, name)
@@ -64,6 +63,37 @@ def as_table(data: Any, name: str = "X") -> Table:
         [as_column(cells[:, j], "", name) for j in range(cells.shape[1])], name, rows=len(cells),
         is_named=False, is_single=array.ndim == 1,
     )  # fmt: skip
+
+
+def as_record(data: Any) -> Mapping[Any, Any] | None:
+    """Return what names its entries as a mapping, None if it does not: by position it goes then.
+
+    A dict, a named tuple (`DataFrame.itertuples`), a Series (`DataFrame.iterrows`), a row of a
+    structured array or of sqlite3.
+    """
+    if isinstance(data, Mapping):
+        return data
+    if isinstance(data, np.void) and data.dtype.names:
+        return dict(zip(data.dtype.names, data.item(), strict=True))
+    if not _names_entries(type(data)):
+        return None
+    if _library(data) == "pandas":
+        return dict(zip(data.index, data.tolist(), strict=True))
+    return dict(zip(getattr(data, "_fields", None) or data.keys(), data, strict=True))
+
+
+def _names_entries(kind: type) -> bool:
+    is_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_tuple or (kind.__module__.partition(".")[0], kind.__name__) in (
+        ("sqlite3", "Row"), ("pandas", "Series"),
+    )  # fmt: skip
+
+
+def has_records(data: Any) -> bool:
+    """Return whether data are a list with rows that name their entries."""
+    return isinstance(data, (list, tuple)) and any(
+        issubclass(kind, (Mapping, np.void)) or _names_entries(kind) for kind in {*map(type, data)}
+    )
 
 
 def as_cells(data: Any, name: str) -> Array:
@@ -125,22 +155,6 @@ def _from_frame(data: Any, name: str) -> Table | None:
     return None
 
 
-def _as_record(row: Any) -> Mapping[Any, Any] | None:
-    """Return what names its cells as a mapping, None if it does not: by position it could be wrong.
-
-    Named tuples are what `DataFrame.itertuples` gives, Series what `DataFrame.iterrows` does.
-    """
-    if isinstance(row, Mapping):
-        return row
-    if isinstance(row, tuple) and hasattr(row, "_asdict"):
-        return dict(row._asdict())
-    if isinstance(row, np.void) and row.dtype.names:
-        return dict(zip(row.dtype.names, row.item(), strict=True))
-    if _library(row) == "pandas" and hasattr(row, "iloc") and row.ndim == 1:
-        return dict(zip(row.index, row.tolist(), strict=True))
-    return None
-
-
 def _from_mapping(data: Mapping[Any, Any], name: str) -> Table:
     if not data:
         raise ValueError(f"{name}: expected columns, got an empty dict")
@@ -163,19 +177,17 @@ def _from_mapping(data: Mapping[Any, Any], name: str) -> Table:
 
 
 def _from_records(data: Sequence[Any], name: str) -> Table:
-    records: list[Mapping[Any, Any]] = []
-    for row, given in enumerate(data):
-        record = _as_record(given)
-        if record is None or (records and record.keys() != records[0].keys()):
-            keys = some(list(map(str, records[0])))
+    records = [as_record(row) for row in data]
+    keys = list(next((record for record in records if record is not None), ()))
+    for row, record in enumerate(records):
+        if record is None or record.keys() != {*keys}:
             raise ValueError(
-                f"{name}: expected a dict for each row with the keys {keys}; row {row} is "
-                f"{quoted(given)}"
+                f"{name}: expected for each row the names {some(list(map(str, keys)))}; row {row} "
+                f"is {quoted(data[row])}"
             )
-        records.append(record)
     return Table(
-        [as_column([record[key] for record in records], str(key), name) for key in records[0]],
-        name, rows=len(records),
+        [as_column([record[key] for record in records if record], str(key), name) for key in keys],
+        name, rows=len(data),
     )  # fmt: skip
 
 

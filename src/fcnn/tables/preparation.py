@@ -136,31 +136,41 @@ class Preparation:
         left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
         if table.matrix is not None and len(used) == table.matrix.shape[1]:
             X = table.matrix if rows is None else table.matrix[rows]
-            mean, scale = _statistics(X, standardize, table.source)
+            mean, scale = _statistics(X, standardize, table, rows, "")
             encoders = [NumberColumn("")] * X.shape[1]
             return cls(encoders, mean, scale, is_named=False)
         training = table if rows is None else table.take(rows)
         report = Report(training)
         columns, means, scales, pooled = [], [], [], []
+        errors: list[TableError] = []
         for kind in used:
             column = training.columns[kind.position]
             named = _named(column, kind.position)
+            before = report.count
             encoder = ENCODERS[kind.kind].fit(kind, column, named, report)
-            report.raise_problems()
+            if report.count > before:
+                continue
             values = encoder.encode(column, named, Report(training))
             quantity = encoder.is_quantity
-            mean, scale = _statistics(values, "features", table.source)
+            try:
+                mean, scale = _statistics(values, "features", table, rows, named)
+            except TableError as error:
+                errors.append(error)
+                continue
             if standardize != "features":
                 pooled.append(values[:, quantity])
                 mean, scale = np.zeros_like(mean), np.ones_like(scale)
             means.append(np.where(quantity, mean, 0.0))
             scales.append(np.where(quantity, scale, 1.0))
             columns.append(encoder)
+        report.raise_problems()
+        if errors:
+            raise TableError.joined(table.source, errors)
         mean, scale = np.concatenate(means), np.concatenate(scales)
         if standardize == "together":
             quantities = np.concatenate([column.is_quantity for column in columns])
             if quantities.any():
-                together = _statistics(np.hstack(pooled), standardize, table.source)
+                together = _statistics(np.hstack(pooled), standardize, table, rows, "")
                 mean[quantities], scale[quantities] = together
         return cls(columns, mean, scale, left_out, is_named=table.is_named)
 
@@ -204,10 +214,15 @@ class Preparation:
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
             values = encoder.encode(_without_kind(column), named, report)
-            if report._count:
+            if report.count:
                 continue  # what stands for the cells that are refused may be too large
             values = (values - self.mean[part]) / self.scale[part]
-            X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
+            too_large = _too_large(values, kind)
+            if too_large.any():
+                large = np.flatnonzero(too_large.any(axis=1))
+                report.refuse(large, column, named, f"expected a number that {kind} can hold")
+                continue
+            X[:, part] = values
         report.raise_problems()
         if notes is not None:
             notes += report.notes
@@ -278,7 +293,14 @@ class Preparation:
                     "expected a finite number"
                 )
             values = (block - self.mean) / self.scale
-            inputs[begin : begin + _BLOCK] = check.cast(table.source, values, dtype)
+            if _too_large(values, dtype).any():
+                row, j = np.argwhere(_too_large(values, dtype))[0].tolist()
+                named = _named(Column(self.columns[j].name, block[:, j]), j)
+                raise TableError(
+                    f"{table.source}: {table.where(begin + row)}, {named}: {block[row, j]}; "
+                    f"expected a number that {dtype} can hold"
+                )
+            inputs[begin : begin + _BLOCK] = values
         return inputs
 
     # --- In files --------------------------------------------------------------------------------
@@ -335,8 +357,18 @@ def _named(column: Column, position: int) -> str:
     return f"column {column.name!r}" if column.name else f"column {position + 1}"
 
 
-def _statistics(X: Array, standardize: str, source: str) -> tuple[Array, Array]:
-    """Return mean and deviation of each column of numbers, or of all together, shape (n,) each."""
+def _too_large(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return which numbers the type cannot hold."""
+    return np.asarray(np.abs(values) > np.finfo(dtype).max)
+
+
+def _statistics(
+    X: Array, standardize: str, table: Table, rows: Array | None, named: str
+) -> tuple[Array, Array]:
+    """Return mean and deviation of each column of numbers, or of all together, shape (n,) each.
+
+    X has some rows of a table, and of its columns the one named, or all.
+    """
     shape = X.shape[1:]
     if standardize == "none":
         return np.zeros(shape), np.ones(shape)
@@ -353,7 +385,12 @@ def _statistics(X: Array, standardize: str, source: str) -> tuple[Array, Array]:
             squares = (np.square(block - mean).sum(axis=axis) for block in blocks)
             scale = np.sqrt(sum(squares) / count)
     except FloatingPointError:
-        raise TableError(f"{source}: holds numbers too large to be standardized") from None
+        row, j = np.unravel_index(np.argmax(np.abs(X)), X.shape)
+        where = table.where(int(row if rows is None else np.arange(table.rows)[rows][row]))
+        raise TableError(
+            f"{table.source}: {where}, {named or f'column {j + 1}'}: {X[row, j]}; too large to be "
+            "standardized"
+        ) from None
     # The deviation of equal numbers can be a rounding error instead of 0.
     varies = (X.max(axis=axis) > X.min(axis=axis)) & (scale > 0)
     scale = np.where(varies, scale, 1.0)
