@@ -66,8 +66,8 @@ def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, make, options
         assert all(end == (*state_of(network, optimizer), losses.tobytes()) for end in ends)
 
 
-# Batches whose panels share copies of the weights: layers of whole groups of 48 nodes and of less, and
-# one of 2 MB, of which half as many panels do.
+# Batches whose panels share copies of the weights: layers of whole groups of 48 nodes and of less,
+# and one of 2 MB, of which half as many panels do.
 COPIED = [((70, 150, 66, 101, 7), 250), ((33, 48, 96, 17, 3), 256), ((12, 724, 725, 3), 120)]
 
 
