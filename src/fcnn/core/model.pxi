@@ -85,6 +85,8 @@ cdef enum:
     PACKED_NODES = 48
     # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
     WORTH_STRIPS = 64
+    # Bytes of W^l from which on it is not in the second-level cache when a pass begins.
+    LARGE_BYTES = 2097152
     # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
     # samples go by.
     NODES_OF_DELTA = 24

@@ -14,11 +14,15 @@ cdef inline void* aligned(void* memory) noexcept nogil:
 
 
 cdef inline Py_ssize_t packed_entries(const Model* model, bint from_inputs) noexcept nogil:
-    """What copy_strips writes, a little past the last strip, if is_copied ever says so."""
+    """What copy_strips writes, a little past the last strip, if is_copied ever says so; copy_rows,
+    half as many rows of W and up to 2 NR entries more.
+    """
     cdef Py_ssize_t l, deepest = 0
     for l in range(1 if from_inputs else 2, model.L + 1):
         if model.layers[l].row_stride == NR or model.layers[l].n_out > PACKED_NODES:
             deepest = max(deepest, model.layers[l].n_in)
+        if l > 1 and model.layers[l].row_stride == NR:
+            deepest = max(deepest, model.layers[l].n_out // 2 + NR)
     return PACKED_NODES * (deepest + 1) + MR
 
 
@@ -202,6 +206,7 @@ cdef void* enlarged(void* memory, Py_ssize_t size) except NULL:
         memory = PyMem_Malloc(size)      # Python's, so that tracemalloc sees it
         if memory == NULL:
             raise MemoryError(f"cannot allocate {size} bytes of workspace")
+        large_pages(memory, size)
         (<Kept*> memory).size = size
     (<Kept*> memory).needs.threads = 0
     return memory
