@@ -150,7 +150,6 @@ def test_each_lap_begins_warm(monkeypatch):
     assert len(long) == 1 + 3
 
 
-
 # --- The machine ----------------------------------------------------------------------------------
 
 
