@@ -242,7 +242,8 @@ cdef struct Scratch:            # of one thread
     void* row[2]                # a layer of one sample; the second is followed by two more,
     void* before                # of which one takes sums of earlier blocks of terms
     void* ahead[2]              # z^1 of the next sample, and its sums of earlier blocks
-    void* list_z                # some z^1 of samples, as rows (rows, LIST_VECTORS registers full)
+    # Some z^1 of samples, as rows: (rows, LIST_VECTORS registers full), or of STORED (lanes, n_1).
+    void* list_z
     void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full)
     int64_t* begun              # (rows,) of each sample's list, where the next item begins
     List* columns               # (nodes_per_item,) the nonzero entries of each node of an item,

@@ -193,10 +193,53 @@ cdef void forward_lists(
     Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
     const real* tag,
 ) noexcept nogil:
-    """forward_layer for layer 1 and panels first .. last - 1 of a block.
+    """forward_layer for layer 1 and panels first .. last - 1 of a block."""
+    cdef Workspace* ws = w.call.workspace
+    cdef const Model* model = w.call.model
+    cdef const Layer* layer = &model.layers[1]
+    cdef Py_ssize_t lanes = model.lanes, i, at
+    if ws.inputs == STORED:
+        forward_one_by_one(w, block, scratch, first, last, tag)
+    else:
+        forward_together(w, block, scratch, first, last, tag)
+    if layer.activation == SOFTMAX and not w.stop:
+        for i in range(first, last):
+            at = i * layer.n_out * lanes
+            softmax(<const real*> ws.z[1] + at, <real*> ws.a[1] + at,
+                    <real*> ws.normalizer + i * lanes, layer.n_out, lanes)
 
-    All samples go through a block of terms before the next: its weights, for as many nodes as have
-    their sums in registers, stay in the cache.
+
+cdef void forward_one_by_one(
+    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """Of few entries in many inputs: each sample's sums stay in the cache, W hardly could."""
+    cdef Workspace* ws = w.call.workspace
+    cdef const Model* model = w.call.model
+    cdef const Layer* layer = &model.layers[1]
+    cdef Py_ssize_t lanes = model.lanes, stride = layer.n_out + SLACK, i, s, at, count, entries
+    cdef real* rows = <real*> scratch.list_z
+    for i in range(first, last):
+        at = i * layer.n_out * lanes
+        count = min(lanes, block.rows - i * lanes)
+        entries = 0
+        for s in range(count):
+            list_sample(ws, block, i * lanes + s, layer.n_in, scratch, tag)
+            list_row_product(layer, &ws.lists[i * lanes + s], <const real*> model.parameters,
+                             rows + s * stride, tag)
+            entries += ws.lists[i * lanes + s].count
+        rows_to_panel(layer, rows, stride, count, 0, layer.n_out, <real*> ws.z[1] + at,
+                      <real*> ws.a[1] + at)
+        if should_stop(w, (entries + lanes * WORK_PER_ACTIVATION) * layer.n_out):
+            return
+
+
+cdef void forward_together(
+    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """All samples go through a block of terms before the next: its weights, for as many nodes as
+    have their sums in registers, stay in the cache.
     """
     cdef Workspace* ws = w.call.workspace
     cdef const Model* model = w.call.model
@@ -236,11 +279,6 @@ cdef void forward_lists(
         k += columns
         if should_stop(w, (entries + (end - begin) * WORK_PER_ACTIVATION) * columns):
             return
-    if layer.activation == SOFTMAX:
-        for i in range(first, last):
-            at = i * n_out * lanes
-            softmax(<const real*> ws.z[1] + at, <real*> ws.a[1] + at,
-                    <real*> ws.normalizer + i * lanes, n_out, lanes)
 
 
 cdef bint predict_lists(

@@ -43,7 +43,7 @@ cdef Py_ssize_t lay_out_scratch(
     s.ahead[0] = place(&position, 2 * row)
     s.ahead[1] = <char*> s.ahead[0] + row
     if ws.inputs != PANELS:
-        s.list_z = place(&position, ws.rows * LIST_VECTORS * BYTES)
+        s.list_z = place(&position, max(ws.rows * LIST_VECTORS * BYTES, model.lanes * row))
         s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
         s.begun = <int64_t*> place(&position, ws.rows * sizeof(int64_t))
         s.columns = <List*> place(&position, ws.nodes_per_item * sizeof(List))
