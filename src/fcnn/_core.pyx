@@ -92,8 +92,8 @@ from fcnn.kernels.products cimport (
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
-    LIST_VECTORS, List, add_outer, compress, count_nonzero, descend_listed, list_product,
-    product_without_zeros,
+    LIST_VECTORS, List, add_listed, column_product, compress, count_nonzero, descend_listed,
+    list_columns, list_product, most_panels, product_without_zeros,
 )
 from fcnn.kernels.threads cimport (
     BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, request_stop, run_team,
@@ -545,7 +545,7 @@ cdef void weight_phase(
             if l == 1 and ws.inputs != PANELS:
                 count = min(ws.nodes_per_item, layer.n_in - j)
                 if index == mine:
-                    list_gradient(w, &scratch, rows, j, count, constants, add, tag)
+                    list_gradient(w, &scratch, rows, j, count, constants, add, ahead, tag)
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return

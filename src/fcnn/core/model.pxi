@@ -244,10 +244,13 @@ cdef struct Scratch:            # of one thread
     void* row[2]                # a layer of one sample; the second is followed by two more,
     void* before                # of which one takes sums of earlier blocks of terms
     void* ahead[2]              # z^1 of the next sample, and its sums of earlier blocks
-    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
-    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full),
-    char* touched               # and which of them have terms; both are 0 between two items
+    # Some z^1 of samples, as rows: (rows, LIST_VECTORS registers full), or of STORED (lanes, n_1).
+    void* list_z
+    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full)
     int64_t* begun              # (rows,) of each sample's list, where the next item begins
+    List* columns               # (nodes_per_item,) the nonzero entries of each node of an item,
+    int32_t* column_nodes       # and where they are: the samples,
+    void* column_values         # and their x
     int32_t* nodes              # where the next list is put
     void* values
 
@@ -255,7 +258,7 @@ cdef struct Prediction:         # what one thread writes to predict a block of r
     void* x                     # panels (rows, n_0)
     void* a[2]                  # panels (rows, widest) of two layers in turn
     void* packed
-    void* list_z                # see Scratch
+    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
 
 cdef enum Outcome:
     FINE
