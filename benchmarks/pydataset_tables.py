@@ -28,11 +28,10 @@ from types import FrameType
 
 from fcnn.cli.main import main as fcnn_command
 from fcnn.tables import read_table
-from fcnn.tables.target import MOST_NUMBERS
 
 NO_VALUE = frozenset(("", "NA", "NaN", "nan"))
-# More of them than these are kept for the summary: quantities, not codes of classes.
-FEW = 0.5
+STRAY = 0.05
+LEAST_NUMBERS = 0.5  # share of numbers among the cells that makes a target one of numbers
 
 
 class TimeUp(BaseException):
@@ -70,7 +69,10 @@ def tables(folder: Path) -> Iterator[Path]:
 
 
 def number_kind(path: Path) -> str:
-    """Return what numbers the last column holds, judged without fcnn: none, codes or quantities."""
+    """Return what numbers the last column holds, judged without fcnn.
+
+    none, two whole ones, numbers, or mixed: beside a text that occurs again and again.
+    """
     with open(path, encoding="latin-1", newline="") as file:
         next(rows := csv.reader(file))
         cells = [row[-1].strip() for row in rows if row]
@@ -81,13 +83,14 @@ def number_kind(path: Path) -> str:
     for cell in given:
         with contextlib.suppress(ValueError):
             values.append(float(cell))
-    if not given or len(values) < FEW * len(given):
+    if not given or len(values) < LEAST_NUMBERS * len(given):
         return "none"
+    if len(given) - len(values) > STRAY * len(given) and 2 * len({*given}) <= len(given):
+        return "mixed"
     distinct = {*values}
     if any(value != int(value) for value in distinct if abs(value) < 1e300):
-        return "quantities"
-    is_few = len(distinct) <= MOST_NUMBERS and 2 * len(distinct) <= len(values)
-    return "codes" if is_few else "quantities"
+        return "numbers"
+    return "two" if len(distinct) == 2 and len(values) >= 4 else "numbers"
 
 
 def train(path: Path, epochs: int, limit: float, *, show: bool) -> Outcome:
@@ -150,8 +153,9 @@ def main() -> int:
 
     failed = [one for one in outcomes if one.code != 0]
     crashed = [one for one in outcomes if one.code is None]
-    turned = [one for one in outcomes if one.is_classes and one.numbers == "quantities"]
-    codes = [one for one in outcomes if one.is_classes and one.numbers == "codes"]
+    turned = [one for one in outcomes if one.is_classes and one.numbers == "numbers"]
+    mixed = [one for one in outcomes if one.is_classes and one.numbers == "mixed"]
+    two = [one for one in outcomes if one.is_classes and one.numbers == "two"]
     for one in sorted(failed, key=lambda one: one.said):
         print(f"{one.name}: {one.said}")
     for one in turned:
@@ -163,8 +167,9 @@ def main() -> int:
         f"train                                    {len(outcomes) - len(failed)}\n"
         f"refused with a message                   {len(failed) - len(crashed)}\n"
         f"tracebacks                               {len(crashed)}\n"
-        f"targets of quantities that became classes  {len(turned)}\n"
-        f"whole numbers of few values, as classes  {len(codes)}"
+        f"targets of numbers that became classes   {len(turned)}\n"
+        f"of two whole numbers, as classes, said    {len(two)}\n"
+        f"beside a repeated text, as classes        {len(mixed)}"
     )
     return int(bool(crashed or turned))
 

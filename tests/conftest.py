@@ -110,6 +110,16 @@ def core(isa):
     return importlib.import_module(f"fcnn.{VARIANTS[isa]}")
 
 
+def slow_but(quick, values):
+    """Of an axis of parameters what stands for it in the quick part; the others are slow.
+
+    For tests whose cases differ in data alone or take another library's training beside ours.
+    """
+    assert set(quick) <= set(values)
+    slow = pytest.mark.slow(reason=f"{', '.join(map(str, quick))} stands for it")
+    return [value if value in quick else pytest.param(value, marks=slow) for value in values]
+
+
 def targets(rng, loss, rows, n_out, dtype):
     """Random targets that the loss is defined for, as rows."""
     if loss == "cross_entropy":

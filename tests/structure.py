@@ -19,7 +19,7 @@ LAYERS = {
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "_sparse", "threads"),
     "parts": (
-        "_views", "metrics", "initializers", "trace", "gradient_check", "history",
+        "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables",
     ),
     "parts of a training": ("callbacks", "schedules", "_format", "_container"),

@@ -3,7 +3,9 @@
 import platform
 import re
 import sys
+import time
 import types
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ def small(monkeypatch):
     monkeypatch.setattr(bench, "PREDICTION", ((4, 6, 3),))
 
 
+@pytest.mark.slow(reason="runs the benchmark")
 def test_table(monkeypatch):
     # The widest network alone takes seconds where others compute at the same time.
     monkeypatch.setattr(bench, "TRAINING", bench.TRAINING[:-1])
@@ -126,6 +129,25 @@ def test_calls_take_turns():
     assert len(turns) == 2 * (1 + bench.LEAST_LAPS)  # the laps, and one to find their length
     assert turns[0][0] == "A"
     assert turns[-1][0] == "B"
+
+
+def test_each_lap_begins_warm(monkeypatch):
+    """As many calls go uncounted before a lap as fill SECONDS_TO_WARM, and none of long ones."""
+    monkeypatch.setattr(bench, "SECONDS_TO_WARM", 2e-3)
+    short, long = [], []
+
+    def take(seconds, calls):
+        calls.append(seconds)
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    laps = bench.alternate(
+        [partial(take, 1.5e-3, short), partial(take, 30e-3, long)], 0.0, least_laps=3
+    )
+    assert [len(times) for times in laps] == [3, 3]
+    assert len(short) > 2 * 3  # a warming call at least, and one that is counted
+    assert len(long) == 1 + 3
 
 
 # --- The machine ----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pytest
 
 import fcnn
 from fcnn import datasets
+from fcnn._split import split
 from fcnn.cli import data as cli_data
 from fcnn.cli.main import main
 from fcnn.tables import Preparation, Target
@@ -347,10 +348,17 @@ def test_the_seed_decides_everything(flowers_csv, here, run):
     # The split, which the scaling is measured on, and the initial weights.
     assert not np.array_equal(first.preparation.mean, other.preparation.mean)
     assert run(*words, "--seed", 5, "--optimizer", "sgd", "--lr", 1e-30)[0] == 0
+    begun = fcnn.Network((3, 128, 3), rng=5)
+    begun.weights[-1][...] = 0  # every class is equally probable at first
     np.testing.assert_allclose(
-        fcnn.load("flowers.safetensors").network.parameters,
-        fcnn.Network((3, 128, 3), rng=5).parameters, rtol=0, atol=1e-20,
-    )  # fmt: skip
+        fcnn.load("flowers.safetensors").network.parameters, begun.parameters, rtol=0, atol=1e-20
+    )
+    given = (*words, "--seed", 5, "--optimizer", "sgd", "--lr", 1e-30, "--init", "he_normal")
+    assert run(*given, "--output", "given")[0] == 0
+    begun = fcnn.Network((3, 128, 3), init="he_normal", rng=5)
+    np.testing.assert_allclose(
+        fcnn.load("given").network.parameters, begun.parameters, rtol=0, atol=1e-20
+    )
 
 
 def test_optimizer_options_reach_the_optimizer(flowers_csv, run, monkeypatch):
@@ -367,14 +375,19 @@ def test_optimizer_options_reach_the_optimizer(flowers_csv, run, monkeypatch):
         "--optimizer sgd --momentum 0.9 --nesterov --weight-decay 0.01 --batch-size 5",
         "--optimizer sgd",
         "--optimizer adamw",
-        "--lr 0.5",
+        "--lr 0.5 --epochs 400",
+        "--lr 0.5 --epochs 10000 --layers 1 --patience 1",
+        "--optimizer adam",
     ):
         assert run(*words, *extra.split())[0] == 0
+    updates = -(-fcnn.load("flowers.safetensors").training.parts["training"] // 16)
     assert seen == [
         (repr(fcnn.SGD(0.1, 0.9, True, 0.01)), 5),
         (repr(fcnn.SGD(0.1)), 16),
-        (repr(fcnn.AdamW()), 16),
-        (repr(fcnn.Adam(0.5)), 16),
+        (repr(fcnn.AdamW(0.003, weight_decay=0.3)), 16),
+        (repr(fcnn.AdamW(0.5, weight_decay=500 / (400 * updates))), 16),
+        (repr(fcnn.AdamW(0.5, weight_decay=0.01)), 16),
+        (repr(fcnn.Adam(0.003)), 16),
     ]
 
 
@@ -465,13 +478,13 @@ def test_auto_task(y, task, here):
 
 def test_splits_are_disjoint_and_stratified():
     labels = np.repeat([0, 1, 2], [10, 100, 890])
-    stay, held = cli_data.split("--test", 0.2, 1000, labels, np.random.default_rng(0))
+    stay, held = split("--test", 0.2, 1000, labels, np.random.default_rng(0))
     np.testing.assert_array_equal(np.sort(np.r_[stay, held]), np.arange(1000))
     assert np.bincount(labels[held]).tolist() == [2, 20, 178]
     assert (np.diff(labels[stay]) < 0).any()
     assert (np.diff(labels[held]) < 0).any()
     # Another seed holds out other samples of the same classes.
-    _, other = cli_data.split("--test", 0.2, 1000, labels, np.random.default_rng(1))
+    _, other = split("--test", 0.2, 1000, labels, np.random.default_rng(1))
     assert not np.array_equal(np.sort(held), np.sort(other))
 
 
@@ -498,7 +511,7 @@ def test_splits_are_disjoint_and_stratified():
         ("train houses.csv --target price --loss binary_cross_entropy",
          ["houses.csv, column 'price'", "from 0 to 1"]),
         ("train digits --optimizer rmsprop", ["--optimizer", "'rmsprop'", "sgd, adam or adamw"]),
-        ("train digits --momentum 0.9", ["--momentum", "sgd", "adam here"]),
+        ("train digits --momentum 0.9", ["--momentum", "sgd", "adamw here"]),
         ("train digits --optimizer sgd --nesterov", ["--nesterov", "momentum"]),
         ("train digits --lr 0", ["--lr", "greater than 0", "0"]),
         ("train digits --lr nan", ["--lr", "nan"]),

@@ -1,5 +1,7 @@
 """What `fcnn train` and `fcnn report` print of scores, and what the command writes."""
 
+import itertools
+import json
 import re
 import sys
 
@@ -149,15 +151,157 @@ def test_train_then_report(here, capsys):
     assert model.training.parts == {"training": 144, "validation": 16, "test": 40}
     code, out, err = run(capsys, "report", "t.safetensors", "t.csv", "--repeats", "2")
     assert code == 0
-    assert "t.safetensors was trained on data of this name" in err
-    assert out.startswith("scores     accuracy ")
+    assert "note: measured on the 40 of 200 rows that were held out for the test" in err
+    assert out.startswith(f"scores     {found[0]}\n")
     assert out.endswith("report     t.html\n")
     page = (here / "t.html").read_text(encoding="utf-8")
     assert '<td class="text">fcnn report t.safetensors t.csv --repeats 2</td>' in page
     assert '<td class="text">fcnn train t.csv --target answer --no-plot --epochs 20</td>' in page
+    assert "measured on the 40 of 200 rows that were held out for the test" in page
+    assert "2 permutations of 40 rows" in page
+    # The same rows in another order are other data, as far as can be told.
+    lines = (here / "t.csv").read_text().splitlines()
+    (here / "copy").mkdir()
+    (here / "copy" / "t.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
+    code, _, err = run(capsys, "report", "t.safetensors", "copy/t.csv", "--repeats", "1")
+    assert code == 0
+    assert "t.safetensors was trained on data of this name" in err
+    assert "held out" not in err
+    page = (here / "t.html").read_text(encoding="utf-8")
     scores = model.evaluate(fcnn.tables.read_table("t.csv"))
     assert f"{scores['roc_auc']:.4f}" in page
-    assert "2 permutations of 200 rows" in page
+    assert "measured on 200 rows." in page
+
+
+def scores_of(out, word):
+    """Return all lines of scores that a command printed, without the word before them."""
+    lines = out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith(word))
+    rest = itertools.takewhile(lambda line: line.startswith(" " * 11), lines[first + 1 :])
+    return [lines[first].removeprefix(word).strip(), *(line.strip() for line in rest)]
+
+
+def table_of(kind, rows=90):
+    """Return a table with missing cells and targets, rows without anything, and its target."""
+    rng = np.random.default_rng(3)
+    x, color = rng.normal(size=rows), rng.choice(["red", "blue", "green"], rows)
+    y = 50 * x + 20 * (color == "red") + rng.normal(0, 9, rows) + 1e6
+    cells = {"x": [f"{v:.3f}" for v in x], "color": color, "y": [f"{v:.2f}" for v in y]}
+    if kind == "classes":
+        cells["y"] = np.where(y > 1e6 + 20, "much", np.where(y < 1e6 - 20, "little", "some"))
+    lines = [list(row) for row in zip(*cells.values(), strict=True)]
+    lines[3][2] = lines[17][2] = ""  # nobody knows
+    lines[5][0] = lines[40][1] = ""
+    lines.insert(60, ["", "", ""])
+    return "\n".join(",".join(row) for row in [list(cells), *lines])
+
+
+@pytest.mark.parametrize("kind", ["classes", "numbers"])
+@pytest.mark.parametrize("words", [[], ["--seed", "5", "--test", "0.35"], ["--validation", "0"]])
+def test_a_report_on_the_training_data_is_of_the_rows_held_out(kind, words, here, capsys):
+    pytest.importorskip("matplotlib")
+    from fcnn.report import Report
+
+    (here / "d.csv").write_text(table_of(kind))
+    code, out, err = run(
+        capsys, "train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4", *words
+    )
+    assert code == 0, err
+    told = scores_of(out, "test")
+    tested = fcnn.load("d.safetensors").training.parts["test"]
+    assert tested == round(88 * (0.35 if "--test" in words else 0.2))
+    code, out, err = run(capsys, "report", "d.safetensors", "d.csv", "--repeats", "1")
+    assert code == 0, err
+    assert scores_of(out, "scores") == told
+    assert f"the {tested} of 88 rows that were held out for the test" in err
+    # A data frame with another column and in another order is the same, one without a row is not.
+    model = fcnn.load("d.safetensors")
+    table = {c.name: c.texts() for c in fcnn.tables.read_table("d.csv").columns}
+    turned = {"more": np.arange(91), **dict(reversed(table.items()))}
+    report = Report.of(model, turned, repeats=1)
+    assert report.scores.rows == len(report.y) == tested
+    one_less = {name: column[:-1] for name, column in table.items()}
+    assert Report.of(model, one_less, repeats=1).which == ""
+
+
+def test_other_data_of_the_same_length_are_measured_whole(here, capsys):
+    """One cell of a row that was held out is another one: then they are not known to be those."""
+    pytest.importorskip("matplotlib")
+    from fcnn.report import Report
+
+    (here / "d.csv").write_text(table_of("numbers"))
+    run(capsys, "train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4")
+    model = fcnn.load("d.safetensors")
+    lines = (here / "d.csv").read_text().splitlines()
+    held_out = set(Report.of(model, fcnn.tables.read_table("d.csv"), repeats=1).y[:, 0])
+    told = []
+    for i in range(20, 40):
+        x, color, y = lines[i].split(",")
+        changed = [*lines[:i], f"{float(x) + 1:.3f},{color},{y}", *lines[i + 1 :]]
+        (here / "other.csv").write_text("\n".join(changed))
+        report = Report.of(model, fcnn.tables.read_table("other.csv"), repeats=1)
+        assert bool(report.which) == (float(y) not in held_out)
+        assert report.scores.rows == (18 if report.which else 88)
+        told.append(bool(report.which))
+    assert 0 < sum(told) < 20
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("trivial", 2), ("trivial", -1), ("trivial", True), ("trivial", [0.5]), ("trivial", "no"),
+        ("held_out", {"seed": 0, "share": 1.0, "rows": 200, "digest": ""}),
+        ("held_out", {"seed": 0, "share": 0.2, "rows": 200, "digest": 7}),
+        ("held_out", {"seed": -1, "share": 0.2, "rows": 200, "digest": ""}),
+        ("held_out", {"seed": 0, "share": 0.2}), ("held_out", 3),
+    ],
+)  # fmt: skip
+def test_a_forged_record_is_refused(key, value, here, capsys):
+    run(capsys, "train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
+    whole = (here / "t.safetensors").read_bytes()
+    length = int.from_bytes(whole[:8], "little")
+    header = json.loads(whole[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["fcnn"])
+    assert description["model"]["training"][key] is not value
+    description["model"]["training"][key] = value
+    header["__metadata__"]["fcnn"] = json.dumps(description)
+    text = json.dumps(header).encode()
+    forged = len(text).to_bytes(8, "little") + text + whole[8 + length :]
+    (here / "forged").write_bytes(forged)
+    with pytest.raises(ValueError, match="forged: not a sound fcnn model"):
+        fcnn.load(here / "forged")
+
+
+def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):
+    """Nine of ten are no; among the new rows nine of ten are yes: always no has 0.1 there."""
+    rng = np.random.default_rng(0)
+    rare = np.arange(300) % 10 == 0
+    x = rare + rng.normal(0, 0.05, 300)
+    y = np.where(rare, 700.0, 10.0)
+    for name, chosen in (("old", np.arange(300)), ("new", np.flatnonzero(rare)[:27])):
+        more = np.flatnonzero(~rare)[:3] if name == "new" else []
+        rows = [*chosen, *more]
+        (here / f"{name}.csv").write_text("\n".join(
+            ["x,word,number", *(f"{x[i]},{['no', 'yes'][int(rare[i])]},{y[i]}" for i in rows)]
+        ))  # fmt: skip
+    for target, other in (("word", "number"), ("number", "word")):
+        code, _, err = run(
+            capsys, "train", "old.csv", "--target", target, "--ignore", other, "--no-plot",
+            "--output", "m", "--task", "auto" if target == "word" else "regression",
+        )  # fmt: skip
+        assert code == 0, err
+        model = fcnn.load("m")
+        baseline = model.evaluate(fcnn.tables.read_table("new.csv"))["baseline"]
+        if target == "word":
+            assert baseline == {"answer": "no", "accuracy": 0.1, "balanced_accuracy": 0.5}
+        else:
+            mean = baseline["answer"]
+            assert abs(mean - 79) < 8
+            new = np.array([700.0] * 27 + [10.0] * 3)
+            np.testing.assert_allclose(baseline["mae"], np.abs(new - mean).mean())
+            np.testing.assert_allclose(
+                baseline["r2"], 1 - ((new - mean) ** 2).sum() / ((new - new.mean()) ** 2).sum()
+            )
 
 
 def test_train_warns_of_a_model_that_predicts_nothing(here, capsys):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn.cli import terminal
+from fcnn.cli import crossvalidation, search, terminal
 from fcnn.cli.crossvalidation import folds
 from fcnn.cli.main import main
 
@@ -251,7 +251,8 @@ def test_refused_options(words, message, run, points):
 
 def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
-    assert run(*words, "--epochs", 12, "--output", "whole")[0] == 0
+    words = (*words, "--schedule", "none")  # the cosine is over all epochs
+    assert run(*words, "--output", "whole", "--epochs", 12)[0] == 0
     assert run(*words, "--epochs", 5, "--resume", "state", "--output", "part")[0] == 0
     code, out, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "rest")
     assert code == 0, err
@@ -287,6 +288,91 @@ def test_cross_validation(run, points):
     assert "--cv: 97 folds of 96 samples" in run(*words, "--cv", 97)[2]
 
 
+@pytest.mark.parametrize("target", ["answer", "number"])
+def test_a_fold_is_not_seen_before_it_is_tested(target, run, here, monkeypatch):
+    """Neither training, validation and its choice of an epoch, nor preparation know of its rows."""
+    rows = 60
+    rng = np.random.default_rng(2)
+    x = rng.permutation(rows).astype(float) ** 3  # each once: it says which row it is
+    word = [f"w{i // 2}" for i in range(rows)]  # each twice: of some both are in one fold
+    number = rng.normal(size=rows) * np.where(np.arange(rows) % 7 == 0, 1e4, 1)
+    gap = np.where(rng.random(rows) < 0.3, np.nan, rng.exponential(size=rows) ** 4)
+    answer = ["yes" if v > np.median(x) else "no" for v in x]
+    cells = zip(x, word, gap, number, answer, strict=True)
+    (here / "t.csv").write_text("x,word,gap,number,answer\n" + "\n".join(
+        f"{a},{b},{'' if np.isnan(c) else repr(float(c))},{d!r},{e}"
+        for a, b, c, d, e in ((a, b, c, float(d), e) for a, b, c, d, e in cells)
+    ))  # fmt: skip
+    fits, tested = [], []
+    fit, prepared = crossvalidation.fit, crossvalidation.prepared
+
+    def watched_prepared(*arguments):
+        tested.append(prepared(*arguments))
+        return tested[-1]
+
+    def watched_fit(net, X, y, kept, data, **further):
+        end = fit(net, X, y, kept, data, **further)
+        fits.append((X, y, kept, further["validation"]))
+        return end
+
+    def watched_scores(model, X, y):
+        ready, (_, _, kept, validation) = tested[-1], fits[-1]
+        assert ready.model is model
+        assert X is ready.X_test
+        losses = kept.history.validation_loss
+        assert kept.best[0] == np.argmin(losses) + 1
+        # The parameters that are tested are those that validation found the best.
+        found = model.network.evaluate(*validation)["loss"]
+        np.testing.assert_allclose(found, min(losses), rtol=1e-5)
+        return scores(model, X, y)
+
+    scores = crossvalidation._scores
+    for name, watched in (
+        ("prepared", watched_prepared), ("fit", watched_fit), ("_scores", watched_scores)
+    ):  # fmt: skip
+        monkeypatch.setattr(crossvalidation, name, watched)
+    code, _, err = run("train", "t.csv", "--target", target, "--cv", 4, "--epochs", 12, "--no-plot",
+                       "--ignore", "number" if target == "answer" else "answer",
+                       "--columns", "word=category", "--output", "m")  # fmt: skip
+    assert code == 0, err
+    assert len(fits) == len(tested) == 4
+    seen = []
+    for ready, (X, _, _, validation) in zip(tested, fits, strict=True):
+        preparation = ready.model.preparation
+        assert [column.name for column in preparation.columns][:3] == ["x", "word", "gap"]
+
+        def row_of(inputs, preparation=preparation):
+            values = inputs[:, 0] * preparation.scale[0] + preparation.mean[0]
+            return {int(np.argmin(np.abs(x - value))) for value in values}
+
+        trained, chosen, held = map(row_of, (X, validation[0], ready.X_test))
+        assert len(trained) + len(chosen) + len(held) == 48 == len(trained | chosen | held)
+        seen.append(held)
+        mine = sorted(trained)
+        np.testing.assert_allclose(preparation.mean[0], x[mine].mean())
+        np.testing.assert_allclose(preparation.scale[0], x[mine].std())
+        words = {word[i] for i in mine}
+        twice = {w for w in words if sum(word[i] == w for i in mine) == 2}
+        assert set(preparation.columns[1].categories) == twice
+        np.testing.assert_allclose(preparation.columns[2].fill, np.nanmedian(gap[mine]))
+        if target == "number":
+            np.testing.assert_allclose(ready.model.target.mean, number[mine].mean())
+            np.testing.assert_allclose(ready.model.target.scale, number[mine].std())
+    assert len(set().union(*seen)) == 48 == sum(map(len, seen))
+
+
+def test_a_held_out_part_of_new_categories_is_no_error(run, here):
+    """Of 24 towns each is twice or thrice in the table: some are held out alone."""
+    rng = np.random.default_rng(0)
+    rows = [f"{rng.normal():.3f},town{i % 24},{rng.normal():.3f}" for i in range(60)]
+    (here / "towns.csv").write_text("\n".join(["x,town,y", *rows]))
+    for seed in range(6):
+        code, _, err = run("train", "towns.csv", "--target", "y", "--epochs", 1, "--no-plot",
+                           "--columns", "town=category", "--seed", seed, "--cv", 12,
+                           "--test", 0.05, "--validation", 0.04, "--output", "m")  # fmt: skip
+        assert code == 0, err
+
+
 def test_every_row_is_in_one_fold():
     labels = np.repeat([0, 1, 2], [50, 20, 9])
     fold = folds(79, 5, labels, 0)
@@ -315,6 +401,33 @@ def test_search_saves_the_best_network(run, here, points):
     shown = [float(loss) for loss in re.findall(r"validation loss (\S+) in epoch", err)]
     np.testing.assert_allclose(shown, losses[: len(shown)], rtol=1e-4)
     assert float(re.search(r"accuracy (\S+)", out).group(1)) > 0.8
+    # The curves are of all its epochs, not of those after its last survival.
+    history = model.training.history
+    assert len(history.loss) == len(history.validation_loss) == found[0]["epochs"]
+    assert np.argmin(history.validation_loss) + 1 == found[0]["best_epoch"]
+    np.testing.assert_allclose(min(history.validation_loss), losses[0], rtol=1e-5)
+    assert f"s for {found[0]['epochs']} epochs;" in out
+    assert max(one["epochs"] for one in found) == 9
+
+
+def test_the_curves_of_a_search_are_those_of_all_rounds(run, here, points, monkeypatch):
+    calls = []
+    fit = search.fit
+
+    def watched(net, *arguments, **further):
+        end = fit(net, *arguments, **further)
+        calls.append((net, further["epochs"], arguments[2]))
+        return end
+
+    monkeypatch.setattr(search, "fit", watched)
+    words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
+    assert run(*words, "--search", 3)[0] == 0
+    rounds = [epochs for net, epochs, _ in calls if net is calls[0][0]]
+    assert rounds[0] == 3
+    going = max((net for net, _, _ in calls), key=lambda n: sum(e for m, e, _ in calls if m is n))
+    rounds = [(epochs, kept) for net, epochs, kept in calls if net is going]
+    assert [epochs for epochs, _ in rounds] == [3, 6]
+    assert len(rounds[0][1].history.loss) == 9
 
 
 def test_interrupting_a_search_ends_it_with_what_it_has(run, points):

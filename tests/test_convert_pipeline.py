@@ -242,6 +242,22 @@ def test_arrays_without_names():
     np.testing.assert_allclose(model.predict_proba(X[:, [0, 3]]), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("first", ["passthrough", None])
+def test_a_first_step_that_does_nothing(first):
+    data = frame(missing=False)[NUMBERS]
+    y = data["age"].to_numpy() / 50
+    inner = Pipeline([("a", first), ("b", StandardScaler())])
+    for steps in ([("a", first), ("b", StandardScaler())], [("a", first), ("b", inner)]):
+        pipeline = Pipeline([*steps, ("net", perceptron(MLPRegressor))])
+        for estimator in (pipeline, TransformedTargetRegressor(pipeline)):
+            model = convert.from_sklearn(fitted(estimator, data, y))
+            assert model.features == tuple(NUMBERS)
+            mixed = data[NUMBERS[::-1]]
+            np.testing.assert_allclose(
+                model.predict(mixed), estimator.predict(data), rtol=0, atol=1e-9
+            )
+
+
 def test_what_the_pipeline_refuses_the_model_refuses():
     data = frame(missing=False)
     before = by_kind(StandardScaler(), OneHotEncoder())

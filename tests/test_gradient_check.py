@@ -33,6 +33,7 @@ def test_kinks_are_left_out():
     assert "at a kink" in repr(report)
 
 
+@pytest.mark.slow(reason="hundreds of gradients")
 def test_kinks_between_samples_are_left_out():
     """Somewhere in 1,500 samples a z crosses 0 within a step."""
     X, y = fcnn.datasets.load_digits()

@@ -217,7 +217,7 @@ def test_several_targets(tmp_path):
 def test_integer_classes_compare_with_the_data():
     X, y = fcnn.datasets.load_digits()
     table = as_table(X)
-    found = read_target(as_table(y[:, None], "y"), [])
+    found = read_target(as_table(y[:, None], "y"), [], are_labels=True)
     preparation = Preparation.fit(table, infer_columns(table), standardize="together")
     network = fcnn.Network((64, 32, 10))
     model = fcnn.Model(network, preparation, found.target)
@@ -322,7 +322,7 @@ def test_a_classifier_of_before_is_a_model():
     assert model.targets == ("species",)
     permuted = {"c": X[:, 2], "z": [0] * 3, "a": X[:, 0], "b": X[:, 1]}
     np.testing.assert_array_equal(model.predict_proba(permuted), model.predict_proba(X))
-    with pytest.raises(ValueError, match="'b': a missing value; expected a value"):
+    with pytest.raises(ValueError, match="'b': an empty cell; expected a value"):
         model.predict({"a": [1.0], "b": [None], "c": [2.0]})
 
 

@@ -357,6 +357,7 @@ print(json.dumps([before, peak()]))
 """
 
 
+@pytest.mark.slow(reason="a process that trains from a large file")
 @on_linux
 def test_memory_stays_flat(tmp_path):
     path = tmp_path / "X"

@@ -66,6 +66,26 @@ def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, make, options
         assert all(end == (*state_of(network, optimizer), losses.tobytes()) for end in ends)
 
 
+# Batches whose panels share copies of the weights: layers of whole groups of 48 nodes and of less,
+# and one of 2 MB, of which half as many panels do.
+COPIED = [((70, 150, 66, 101, 7), 250), ((33, 48, 96, 17, 3), 256), ((12, 724, 725, 3), 120)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("sizes", "rows"), COPIED)
+def test_copies_of_weights_have_the_bits_of_the_weights(core, sizes, rows, dtype):
+    rng = np.random.default_rng(7)
+    activations = ("tanh",) * (len(sizes) - 2) + ("identity",)
+    twin, (X, y, _) = random_problem(rng, sizes, activations, "squared_error", dtype, 8 * rows)
+    by_steps, optimizer = core_twin(core, twin), fcnn.SGD(0.05)
+    for i in range(0, 8 * rows, rows):
+        by_steps.train_step(X[i : i + rows], y[i : i + rows], optimizer)
+    for threads in (1, 2):
+        network = core_twin(core, twin)
+        network.train_epoch(X, y, fcnn.SGD(0.05), rows, n_threads=threads)
+        np.testing.assert_array_equal(network.parameters, by_steps.parameters)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("make", ["plain", "momentum", "Adam"])
 def test_a_call_that_diverges_puts_back_the_steps_before(core, make, dtype):

@@ -89,6 +89,7 @@ def test_without_validation_there_is_one_panel():
     assert len(figure.axes[0].get_lines()) == 1
 
 
+@pytest.mark.slow(reason="draws a picture")
 def test_learning_rate_that_varied():
     rates = [0.1 * 0.1 ** (e // 4) for e in range(12)]
     h = with_rates(history(), rates)
@@ -149,6 +150,7 @@ def test_a_poor_first_r2_does_not_flatten_the_rest():
     assert plot.plot_history(h).axes[1].get_ylim()[0] < -200
 
 
+@pytest.mark.slow(reason="draws pictures")
 def test_infinite_and_missing_losses_leave_the_others():
     h = History([1.0, float("inf"), 0.5], [float("nan"), 2.0, 3.0], [0.1, 0.2, 0.3], "accuracy")
     figure = plot.plot_history(h)
@@ -233,6 +235,7 @@ def test_probabilities_of_one_output():
     np.testing.assert_allclose(drawn_shares(figure), [[0.5, 0.5], [0.5, 0.5]])
 
 
+@pytest.mark.slow(reason="draws pictures")
 def test_labels_that_occur():
     figure = plot.plot_confusion_matrix([1990, -3, 7], [1990, 7, 7])
     panel = figure.axes[0]
@@ -371,6 +374,7 @@ def test_large_layers_are_shortened_and_say_so():
     assert len(plot.plot_weights(net, max_nodes=7).axes[0].images) == 7
 
 
+@pytest.mark.slow(reason="draws pictures")
 def test_outliers_and_odd_weights():
     net = fcnn.Network((100, 40, 1), loss="squared_error", dtype="float64")
     net.weights[0][0, 0] = 1e6
@@ -551,6 +555,7 @@ def test_large_layers_show_the_most_active_nodes():
     assert [text.endswith(", y 1") for text in outputs] == [k == 4 for k in range(10)]
 
 
+@pytest.mark.slow(reason="draws pictures")
 @pytest.mark.parametrize("loss", _validation.OUTPUT_ACTIVATIONS)
 def test_zero_targets(loss):
     net = fcnn.Network((2, 3, 3), loss=loss)
@@ -570,6 +575,7 @@ def test_names_of_outputs():
     figure.canvas.draw()
 
 
+@pytest.mark.slow(reason="large drawings")
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 2, 1), (8,) * 7, (30, 20, 3), (3, 1, 40)])
 def test_networks_of_any_shape(sizes):
     net = fcnn.Network(sizes, loss="squared_error")
@@ -591,6 +597,7 @@ def test_networks_of_any_shape(sizes):
     assert size < pitch[1] - pitch[0]
 
 
+@pytest.mark.slow(reason="draws pictures")
 @pytest.mark.parametrize("sizes", [(2, 2, 1), (3, 3), (3, 3, 3)])
 def test_numbers_of_edges_do_not_hide_each_other(sizes):
     net = fcnn.Network(sizes, loss="squared_error", rng=2)
@@ -733,6 +740,7 @@ def test_files(name, tmp_path):
     assert pickle.loads(pickle.dumps(figure))._repr_png_()[:8] == content[:8]
 
 
+@pytest.mark.slow(reason="four files")
 def test_the_ending_decides_the_format(tmp_path):
     plot.plot_history(history(), tmp_path / "curves.SVG")
     assert b"<svg" in (tmp_path / "curves.SVG").read_bytes()

@@ -246,6 +246,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow(reason="a process that trains")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL")
 def test_a_killed_process_is_resumed(tmp_path, capsys):
     path = tmp_path / "checkpoint.safetensors"

@@ -17,6 +17,7 @@ pytest.importorskip("sklearn", reason="fcnn.sklearn needs scikit-learn")
 import joblib
 import scipy.sparse
 import sklearn.neural_network as theirs
+from conftest import slow_but
 from sklearn import datasets
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -108,7 +109,7 @@ def assert_same(mine, reference, X, rtol=1e-10):
 # --- The same numbers ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", slow_but(["relu"], ACTIVATIONS))
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_a_training_is_scikit_learns(solver, task, activation):
@@ -130,7 +131,7 @@ def test_the_defaults_on_digits():
     assert score > 0.9
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_sample_weights(solver, task):
     X = data(task)[0]
@@ -144,7 +145,7 @@ def test_sample_weights(solver, task):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_early_stopping(solver, task, weighted):
     X = data(task)[0]
@@ -185,7 +186,7 @@ def test_early_stopping(solver, task, weighted):
     ],
     ids=lambda p: "-".join(f"{k}={v}" for k, v in p.items() if k != "random_state"),
 )
-@pytest.mark.parametrize("task", ["multiclass", "regression"])
+@pytest.mark.parametrize("task", slow_but(["multiclass"], ["multiclass", "regression"]))
 def test_parameters(task, parameters):
     given = {"solver": "sgd", "activation": "tanh", "learning_rate_init": 0.01, "max_iter": 20}
     estimators = pair(task, **given | copy.deepcopy(parameters))
@@ -198,7 +199,7 @@ def test_parameters(task, parameters):
             assert mine._optimizer.learning_rate == reference._optimizer.learning_rate
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_warm_start(solver, task):
     X, y, _ = data(task)
@@ -228,7 +229,7 @@ def test_a_second_fit_starts_anew():
     assert_same(mine, reference, data("binary")[0])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fit(solver, task):
     X, y, _ = data(task)
@@ -264,7 +265,9 @@ def test_partial_fit_goes_on_after_fit():
 
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("task", ["multiclass", "poisson"])
-@pytest.mark.parametrize("kind", [scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+@pytest.mark.parametrize(
+    "kind", slow_but([scipy.sparse.csr_array], [scipy.sparse.csr_array, scipy.sparse.csc_matrix])
+)
 def test_sparse_input(kind, task, solver):
     X, y, _ = data(task)
     weight = np.random.default_rng(0).uniform(0.5, 2, len(X))
@@ -297,7 +300,7 @@ def test_a_sparse_matrix_never_is_dense(solver):
     assert peak < 10e6  # 256 rows would be 2 MB, the whole is 160 MB
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_float32(solver, task):
     X, y, _ = data(task)

@@ -11,6 +11,7 @@ pytest.importorskip("sklearn", reason="fcnn.sklearn needs scikit-learn")
 
 import scipy.sparse
 import sklearn.neural_network as theirs
+from conftest import slow_but
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
@@ -76,7 +77,7 @@ def test_a_list_of_activations(activation):
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "elu", "gelu", "silu", "softplus"])
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize("solver", slow_but(["adam"], ["adam", "lbfgs"]))
 def test_further_activations(activation, solver):
     estimator = diabetes(
         activation=activation, solver=solver, max_iter=100, learning_rate_init=0.01
@@ -291,7 +292,7 @@ PROBLEMS = {
 }
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", slow_but([True], [False, True]))
 @pytest.mark.parametrize("problem", PROBLEMS)
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_eval_set(solver, problem, weighted):

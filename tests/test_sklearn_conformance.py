@@ -48,8 +48,14 @@ class Float32Regressor(_InFloat32, ours.MLPRegressor):
     pass
 
 
-@parametrize_with_checks([ours.MLPClassifier(), ours.MLPRegressor()])
+@parametrize_with_checks([ours.MLPClassifier()])
 def test_scikit_learns_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow(reason="most of them again")
+@parametrize_with_checks([ours.MLPRegressor()])
+def test_scikit_learns_checks_of_the_regressor(estimator, check):
     check(estimator)
 
 
@@ -90,7 +96,11 @@ def scikit_learns_tests():
     assert names["MLPClassifier"] is ours.MLPClassifier
     left_out = {"test_fit", "test_gradient"}
     tests = {n: v for n, v in names.items() if n.startswith("test_") and n not in left_out}
-    for name in ("test_n_iter_no_change_inf", "test_partial_fit_classification"):
+    for name in (
+        "test_lbfgs_regression", "test_multilabel_classification", "test_multioutput_regression",
+        "test_n_iter_no_change_inf", "test_partial_fit_classification",
+        "test_partial_fit_regression", "test_warm_start",
+    ):  # fmt: skip
         if name in tests:
             pytest.mark.slow(reason="hundreds of epochs")(tests[name])
     return tests
@@ -164,7 +174,10 @@ def test_workers_take_one_thread(backend):
             lambda e: CalibratedClassifierCV(e, cv=3),
             marks=pytest.mark.slow(reason="9 trainings of each library"),
         ),
-        lambda e: BaggingClassifier(e, 3, random_state=0),
+        pytest.param(
+            lambda e: BaggingClassifier(e, 3, random_state=0),
+            marks=pytest.mark.slow(reason="9 trainings of each library"),
+        ),
     ],
     ids=["Pipeline", "CalibratedClassifierCV", "BaggingClassifier"],
 )

@@ -80,6 +80,7 @@ def test_the_forgeries_start_from_a_sound_file(sound, tmp_path):
     assert fcnn.load(tmp_path / "m").network.sizes == (4, 5, 3)
 
 
+@pytest.mark.slow(reason="thousands of files")
 def test_every_truncation_is_refused(sound, tmp_path):
     content = safetensors_bytes(*sound)
     for length in range(len(content)):
@@ -356,6 +357,7 @@ def test_announced_sizes_allocate_nothing(sizes, sound, tmp_path):
     assert peak < 1_000_000
 
 
+@pytest.mark.slow(reason="thousands of files")
 def test_single_flipped_bytes_are_refused_or_harmless(sound, tmp_path):
     # Never another exception: in the header most flips are refused; one in a name may be harmless.
     content = bytearray(safetensors_bytes(*sound))

@@ -86,14 +86,15 @@ from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_
 from fcnn.kernels.losses cimport (
     GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss, softmax_delta,
 )
+from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
     row_product, shared_by_tiles, sum_of_squares,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
-    LIST_VECTORS, List, add_outer, compress, count_nonzero, descend_listed, list_product,
-    product_without_zeros,
+    LIST_VECTORS, List, add_listed, column_product, compress, count_nonzero, descend_listed,
+    list_columns, list_product, most_panels, product_without_zeros,
 )
 from fcnn.kernels.threads cimport (
     BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, request_stop, run_team,
@@ -261,24 +262,34 @@ cdef void delta_layer(
     const real* z_previous,     # IN z^(l-1): panels, read only where sigma' needs it
     const real* a_previous,     # IN a^(l-1)
     real* delta_previous,       # OUT delta^(l-1): panels (n_(l-1), lanes)
-    Py_ssize_t rows, Py_ssize_t lanes, Worker* w,
+    Py_ssize_t rows, Py_ssize_t lanes, real* packed, Worker* w,
 ) noexcept nogil:
     """delta^(l-1)_j = sigma'(z^(l-1)_j) sum_k delta^l_k W^l_kj."""
     cdef Py_ssize_t n_in = layer.n_in, n_out = layer.n_out, panels = (rows + lanes - 1) // lanes
-    cdef Py_ssize_t first = 0, size, p, t, i, at, height
-    cdef Py_ssize_t run = BLOCK_TERMS if layer.panel_stride == NR else NR
+    cdef Py_ssize_t first = 0, size, p, t, i, at, height, stride = layer.row_stride
+    cdef Py_ssize_t run = NR, jump = layer.panel_stride - NR
+    cdef bint copied = stride == NR and n_out > NR and is_copied(layer, panels, sizeof(real))
     cdef Tiles tiles
+    cdef const real* W
+    if copied:
+        stride = (n_out + NR - 1) // NR * NR + NR   # no multiple of 4 KB
+    if copied or jump == 0:
+        run = BLOCK_TERMS
+        jump = 0
     while first < n_in:
         size = min(<Py_ssize_t> NODES_OF_DELTA, n_in - first)
         tiles = shared_by_tiles(size)
+        W = parameters + weight_at(layer, first, 0)
+        if copied:
+            copy_rows(layer, W, size, packed, stride)
+            W = packed
         for p in range(panels):
             at = (p * n_in + first) * lanes
             i = 0
             for t in range(tiles.count):
                 height = tiles.low + 1 if t < tiles.more else tiles.low
-                micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2,
-                           parameters + weight_at(layer, first + i, 0), layer.row_stride,
-                           run, layer.panel_stride - NR, delta + p * n_out * lanes,
+                micro_tile(A_ROWS, height, rows - p * lanes <= lanes // 2, W + i * stride, stride,
+                           run, jump, delta + p * n_out * lanes,
                            delta_previous + at + i * lanes, lanes, n_out, <const real*> NULL,
                            STORE, 0, 0)
                 i += height
@@ -313,7 +324,7 @@ cdef void gradient_tiles(
     cdef const Rule* rule = constants.rule if constants != NULL else NULL
     cdef real descent = <real> constants.c[DESCENT] if constants != NULL else 0
     cdef real decay = <real> constants.c[DECAY] if constants != NULL else 0
-    cdef bint plain
+    cdef bint plain, large = is_large(layer, sizeof(real))
     if stride == NR:            # in panels the padding makes whole tiles
         columns = lanes // 2 if columns <= lanes // 2 else lanes
     plain = (constants != NULL and form_of(rule) == PLAIN
@@ -322,9 +333,10 @@ cdef void gradient_tiles(
         height = tiles.low + 1 if t < tiles.more else tiles.low
         at = weight_at(layer, first, k)
         prefetch_rows(ahead)
-        if stride != NR and constants != NULL:
-            # A tile's weights, and what the optimizer keeps of them, are a row of W apart, which no
-            # CPU foresees; they come from memory while the sums are computed.
+        if constants != NULL and (stride != NR or large):
+            # A tile's weights, and what the optimizer keeps of them, come from memory while its
+            # sums are computed. In rows they are a row of W apart, which no CPU foresees; in panels
+            # a tile's are too short a piece (1024 x 1024, 256 samples: 3 to 4 %).
             for i in range(height):
                 prefetch(parameters + at + i * stride)
                 if rule.first != NULL:
@@ -481,7 +493,8 @@ cdef void sample_phase(
                 <const real*> ws.z[l - 1] + first * layer.n_in * lanes,
                 <const real*> (ws.a[l - 1] if ws.mask[l - 1] == NULL else ws.z[l - 1])
                 + first * layer.n_in * lanes,
-                <real*> ws.delta[l - 1] + first * layer.n_in * lanes, rows, lanes, w)
+                <real*> ws.delta[l - 1] + first * layer.n_in * lanes, rows, lanes,
+                <real*> scratch.packed, w)
             if ws.mask[l - 1] != NULL:
                 multiply(
                     <const real*> ws.mask[l - 1] + first * layer.n_in * lanes,
@@ -535,7 +548,7 @@ cdef void weight_phase(
             if l == 1 and ws.inputs != PANELS:
                 count = min(ws.nodes_per_item, layer.n_in - j)
                 if index == mine:
-                    list_gradient(w, &scratch, rows, j, count, constants, add, tag)
+                    list_gradient(w, &scratch, rows, j, count, constants, add, ahead, tag)
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return

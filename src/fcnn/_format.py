@@ -158,6 +158,8 @@ def load_model(
         described = header.description.get("model")
         if described is not None and "training" in described:
             training = TrainingRecord.from_json(described["training"])
+            assert target is not None
+            training.check(len(target.classes), header.architecture.sizes[-1])
         return network, Stored(preparation, target, training, file.checksum)
 
 

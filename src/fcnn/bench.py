@@ -1,6 +1,7 @@
 """The comparison with the NumPy twin: what ``fcnn bench`` prints, and what benchmarks/ share."""
 
 import importlib
+import math
 import platform
 import statistics
 import subprocess
@@ -46,6 +47,11 @@ TOLERANCES = {"float32": 1e-5, "float64": 1e-13}
 # the same disturbances.
 SECONDS_PER_LAP = 1e-3
 LEAST_LAPS = 3
+# Before each lap, uncounted: behind a call that is mostly Python, or a sleep, a CPU multiplies at
+# two thirds of its rate for about a millisecond (Zen 3), which is none of the next call's doing.
+SECONDS_TO_WARM = 2e-3
+# A call that takes so many times as long hardly feels it.
+NO_NEED_TO_WARM = 10
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,8 @@ def alternate(
 ) -> list[list[float]]:
     """Return the laps of each of several calls, which take turns: A B A B ...
 
-    Turns spread whatever else the machine does over all of them; the laps' median drops it.
+    Turns spread whatever else the machine does over all of them; the laps' median drops it. A lap
+    begins with calls that are not counted, since the others leave the CPU in states of their own.
 
     Parameters
     ----------
@@ -211,19 +218,22 @@ def alternate(
     """
     timers = [timeit.Timer(call) for call in calls]
     end = time.perf_counter() + seconds
-    loops = []
+    loops, warming = [], []
     for timer in timers:
         once = timer.timeit(1)
         if once < seconds_per_lap:  # the first call may be a slow one
             once = min(timer.repeat(3, 1))
         loops.append(max(1, round(seconds_per_lap / once)))
+        needed = once < NO_NEED_TO_WARM * SECONDS_TO_WARM
+        warming.append(math.ceil(SECONDS_TO_WARM / once) if needed else 0)
     laps: list[list[float]] = [[] for _ in calls]
     rounds = 0
     while rounds < least_laps or time.perf_counter() < end:
-        for timer, n, times in zip(timers, loops, laps, strict=True):
+        for timer, n, before, times in zip(timers, loops, warming, laps, strict=True):
             if pause:
                 time.sleep(pause)
-                timer.timeit(1)  # wakes the threads
+                before = max(1, before)  # wakes the threads
+            timer.timeit(before)
             times.append(timer.timeit(n) / n)
         rounds += 1
     return laps

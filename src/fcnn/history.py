@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._split import HeldOut
 from fcnn.optimizers import Optimizer
 
 # The curves that can be monitored. The score is the higher the better; of the losses it is the
@@ -59,6 +60,17 @@ class History:
             for name, curve in asdict(self).items()
             if isinstance(curve, list) and len(curve) == len(self.loss)
         }
+
+    def __add__(self, later: History) -> History:
+        """Return the curves of a training and, behind them, those of its continuation."""
+        if not isinstance(later, History):
+            return NotImplemented
+        curves = {
+            name: curve + getattr(later, name)
+            for name, curve in vars(self).items()
+            if isinstance(curve, list)
+        }
+        return History(**curves, score_name=later.score_name or self.score_name)
 
     def __repr__(self) -> str:
         if not self.loss:
@@ -225,6 +237,11 @@ class TrainingRecord:
         When it ended, as ISO 8601 has it.
     parts : dict of str to int
         How many rows trained, validated and tested it: "training", "validation", "test".
+    trivial : int or list of float, optional
+        What is always right to answer without looking at a row: the label of the most frequent
+        class of the rows it was trained on, or the means of their numbers.
+    held_out : HeldOut, optional
+        How the rows that tested it are found in the data; None where these had a test part.
     """
 
     history: History = field(default_factory=History)
@@ -232,6 +249,28 @@ class TrainingRecord:
     data: str = ""
     date: str = ""
     parts: dict[str, int] = field(default_factory=dict)
+    trivial: int | list[float] | None = None
+    held_out: HeldOut | None = None
+
+    def check(self, n_classes: int, n_out: int) -> None:
+        """Raise ValueError if the trivial answer is none of a model's."""
+        trivial = self.trivial
+        if trivial is None:
+            return
+        if n_classes:
+            if type(trivial) is int and 0 <= trivial < n_classes:
+                return
+            raise ValueError(
+                f"training: expected a trivial answer from 0 to {n_classes - 1}, got {trivial!r}"
+            )
+        if not (
+            isinstance(trivial, list)
+            and len(trivial) == n_out
+            and all(type(v) in (int, float) and math.isfinite(v) for v in trivial)
+        ):
+            raise ValueError(
+                f"training: expected a trivial answer of {n_out} numbers, got {trivial!r}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON has it, the curves to six digits."""
@@ -245,6 +284,8 @@ class TrainingRecord:
             "data": self.data,
             "date": self.date,
             "parts": dict(self.parts),
+            **({} if self.trivial is None else {"trivial": self.trivial}),
+            **({} if self.held_out is None else {"held_out": self.held_out.to_json()}),
         }
 
     @classmethod
@@ -263,4 +304,8 @@ class TrainingRecord:
             raise ValueError("expected command, data and date of the training as texts")
         if not all(type(count) is int for count in parts.values()):
             raise ValueError(f"expected numbers of rows, found {parts!r}")
-        return cls(history, command, data, date, parts)
+        held_out = value.get("held_out")
+        return cls(
+            history, command, data, date, parts, value.get("trivial"),
+            None if held_out is None else HeldOut.from_json(held_out),
+        )  # fmt: skip

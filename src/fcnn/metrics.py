@@ -171,6 +171,8 @@ class ClassScores:
     ----------
     classes : tuple
         What the labels stand for.
+    texts : tuple of str
+        How they are written.
     confusion_matrix : numpy.ndarray of int64, shape (K, K)
         Row: true class; column: answer.
     baseline : int
@@ -182,6 +184,7 @@ class ClassScores:
     """
 
     classes: tuple[Any, ...]
+    texts: tuple[str, ...]
     confusion_matrix: NDArray[np.int64]
     baseline: int
     loss: float | None = None
@@ -197,6 +200,7 @@ class ClassScores:
         probabilities: Array | None = None,
         loss: float | None = None,
         baseline: int | None = None,
+        texts: Sequence[str] = (),
     ) -> ClassScores:
         """Return the scores of labels.
 
@@ -209,6 +213,8 @@ class ClassScores:
         loss : float, optional
         baseline : int, optional
             Label of the trivial answer; None takes the most frequent of y.
+        texts : sequence of str, optional
+            How the classes are written; empty takes Python's way.
         """
         confusion = confusion_matrix(predictions, y, len(classes))
         if baseline is None:
@@ -216,7 +222,9 @@ class ClassScores:
         auc = None
         if probabilities is not None and len(classes) == 2:
             auc = roc_auc(probabilities, y)
-        return cls(tuple(classes), confusion, baseline, loss, auc)
+        return cls(
+            tuple(classes), tuple(texts) or tuple(map(str, classes)), confusion, baseline, loss, auc
+        )  # fmt: skip
 
     @property
     def rows(self) -> int:
@@ -252,7 +260,13 @@ class ClassScores:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What should keep a reader from trusting the accuracy; empty if nothing does."""
-        confusion, names = self.confusion_matrix, [repr(value) for value in self.classes]
+        confusion, names = (
+            self.confusion_matrix,
+            [
+                repr(text) if isinstance(value, str) else text
+                for value, text in zip(self.classes, self.texts, strict=True)
+            ],
+        )
         present = np.flatnonzero(confusion.sum(axis=1))
         if len(present) == 1:
             return (f"all rows are {names[present[0]]}: the scores do not tell a good model",)
@@ -338,6 +352,8 @@ class NumberScores:
         The trivial answers: the means.
     baseline_r2, baseline_rmse, baseline_mae : numpy.ndarray of float64, shape (n,)
         Their scores.
+    alike : numpy.ndarray of float64, shape (n,)
+        The value of all targets, where there is no other; else NaN.
     """
 
     names: tuple[str, ...]
@@ -349,6 +365,7 @@ class NumberScores:
     baseline_r2: NDArray[np.float64]
     baseline_rmse: NDArray[np.float64]
     baseline_mae: NDArray[np.float64]
+    alike: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -375,6 +392,7 @@ class NumberScores:
             np.array([r2(answers[:, [k]], y[:, [k]]) for k in each]), rmse(answers, y),
             mae(answers, y),
             means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
+            np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan),
         )  # fmt: skip
 
     @property
@@ -383,10 +401,9 @@ class NumberScores:
         found = []
         for k, error in enumerate(self.rmse):
             of = f"{self.names[k]!r}: " if len(self.names) > 1 else ""
-            if self.baseline_rmse[k] <= 1e-12 * abs(self.baseline[k]):
+            if not np.isnan(self.alike[k]):
                 found.append(
-                    f"{of}all targets are {self.baseline[k]:.6g}: the scores do not tell a good "
-                    "model"
+                    f"{of}all targets are {self.alike[k]:.6g}: the scores do not tell a good model"
                 )
             elif not error < self.baseline_rmse[k]:
                 found.append(

@@ -79,6 +79,8 @@ class Model:
         if training is not None and not isinstance(training, TrainingRecord):
             raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
         _format.check_model(network.sizes, preparation, target)
+        if training is not None:
+            training.check(len(target.classes), network.sizes[-1])
         self.network = network
         self.preparation = preparation
         self.target = target
@@ -232,7 +234,9 @@ class Model:
             Of numbers ``r2`` (averaged over several), and in their own units ``rmse``, the root
             mean square error, and ``mae``, the mean absolute error: lists of several.
             Of both ``baseline``: the scores of the trivial ``answer``, the most frequent class or
-            the mean; and ``warnings``, a list of texts: that the network is no better than it.
+            the mean of the rows that the model was trained on, or of these where it does not know
+            (`training` is None); and ``warnings``, a list of texts: that the network is no better
+            than it.
             `fcnn.metrics` has the definitions.
 
         Raises
@@ -264,15 +268,17 @@ class Model:
         loss : float, optional
             The mean loss, to be among the scores of classes.
         """
+        trivial: Any = None if self.training is None else self.training.trivial
         if not self.classes:
             answers = self.target.decode(outputs).reshape(values.shape)
-            return NumberScores.of(answers, values, self.targets)
+            return NumberScores.of(answers, values, self.targets, trivial)
         of_the_second = outputs[:, -1]
         if outputs.shape[1] == 2 and self.network.activations[-1] != "softmax":
             of_the_second = outputs[:, 1] - outputs[:, 0]  # where it is positive it is the answer
         return ClassScores.of(
-            most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss
-        )
+            most_probable(outputs), values, self.classes, probabilities=of_the_second, loss=loss,
+            texts=self.target.class_texts, baseline=trivial,
+        )  # fmt: skip
 
     def target_values(self, table: Table, y: Any = None) -> Array:
         """Return the targets of a table's rows, as `Target.encode` does; y as in `evaluate`."""

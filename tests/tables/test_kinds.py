@@ -1,5 +1,7 @@
 """Kinds of columns, and the rules by which their texts are numbers and dates."""
 
+import sqlite3
+from collections import namedtuple
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -217,3 +219,33 @@ def test_the_cases_say_what_they_are():
     assert (found["when"].kind, found["when"].said) == ("date", "2026-01-01 to 2026-01-28")
     found = {k.name: k for k in infer_columns(read_table(CASES / "bool.csv"), ["y"])}
     assert found["flag"].kind == "boolean"
+
+
+def test_named_tuples_and_rows_of_a_database_go_by_name():
+    One, Other = namedtuple("One", "a b"), namedtuple("Other", "b a")
+    rows = [One(1, "x"), Other("y", 2)]
+    table = as_table(rows)
+    assert {name: table[name].values.tolist() for name in table.names} == {
+        "a": [1, 2], "b": ["x", "y"],
+    }  # fmt: skip
+    assert as_table(One(1, "x")).names == ["a", "b"]
+    assert as_table(One(1, "x")).is_single
+    with pytest.raises(ValueError, match="row 1 is"):
+        as_table([One(1, "x"), (2, "y")])
+    database = sqlite3.connect(":memory:")
+    database.row_factory = sqlite3.Row
+    found = database.execute("select 1 as a, 'x' as b union select 2, 'y'").fetchall()
+    assert as_table(found)["b"].values.tolist() == ["x", "y"]
+
+
+def test_the_target_again_is_no_feature():
+    y = np.arange(30.0) ** 2
+    changed = np.where(np.arange(30) < 5, 0, y)
+    frame = {"y": y, "y.1": y, "y_1": y, "y_duplicated_0": changed, "y.2": y[::-1], "y2": y}
+    found = kinds(frame, targets=["y"])
+    for name in ("y.1", "y_1", "y_duplicated_0"):
+        assert (
+            found[name].why == f"is the target 'y' again; columns {name}=KIND takes it nevertheless"
+        )
+    assert [found[name].kind for name in ("y.2", "y2")] == ["number", "number"]
+    assert kinds(frame, targets=["y"], given={"y.1": "number"})["y.1"].kind == "number"

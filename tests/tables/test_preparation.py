@@ -196,10 +196,19 @@ def test_arrays_that_are_refused(X, said):
 
 def test_numbers_beyond_float32_are_refused():
     preparation = fitted({"a": [1.0, 2.0, 3.0]})
-    with pytest.raises(ValueError, match="'a': holds numbers too large for float32"):
-        preparation.transform({"a": [1e300]}, np.float32)
-    with pytest.raises(ValueError, match="too large to be standardized"):
-        fitted({"a": [1e300, -1e300, 1e200]})
+    with pytest.raises(ValueError, match=r"row 1, column 'a': 1e\+300; .*float32"):
+        preparation.transform({"a": [1.0, 1e300]}, np.float32)
+    with pytest.raises(ValueError, match=r"row 2, column 'a': -1e\+300; too large"):
+        fitted({"a": [1.0, 1e200, -1e300]})
+    rows = np.array([2, 0])
+    table = as_table({"b": [1.0, 2.0, 3.0], "a": [1.0, 2.0, 1e300]})
+    with pytest.raises(ValueError, match="row 2, column 'a'"):
+        Preparation.fit(table, infer_columns(table), rows)
+    matrix = np.array([[1.0, 2.0], [3.0, 1e300], [4.0, 5.0]])
+    with pytest.raises(ValueError, match="row 1, column 2"):
+        Preparation.fit(matrix, rows=np.array([2, 1]))
+    with pytest.raises(ValueError, match=r"row 1, column 2.*float32"):
+        Preparation.fit(np.arange(6.0).reshape(3, 2)).transform(matrix, np.float32)
 
 
 # --- What is refused, filled and unseen ----------------------------------------------------------
@@ -482,7 +491,46 @@ def test_numbers_without_the_unit_of_training():
     for cells in ([45, 0.5], ["45"]):
         with pytest.warns(UserWarning, match="45 is taken for 45 %"):
             preparation.transform({"a": cells})
-    preparation.transform({"a": ["0.45", "45%"]})
+    with pytest.raises(TableError, match=r"row 0, column 'a': '0\.45'; expected percent"):
+        preparation.transform({"a": ["0.45", "45%"]})
+    preparation.transform({"a": ["45", "40%"]})
+    # One beyond 1, or below 0, among many shares.
+    for odd in (1.2, -0.1):
+        with pytest.raises(TableError, match="expected percent, got numbers from 0 to 1"):
+            preparation.transform({"a": [0.45] * 20 + [odd]})
+
+
+def test_shares_beside_percent():
+    """Which of them 0.45 is, nobody can say: left out, or taken for percent by order, said."""
+    data = {"a": ["45%", "0.45", "20%", "30 %"] * 3, "b": list(range(12))}
+    kind = infer_columns(as_table(data))[0]
+    assert (kind.kind, "'0.45', which may be a share" in kind.why) == ("", True)
+    kinds = infer_columns(as_table(data), given={"a": "number"})
+    assert "'0.45' taken for 0.45 %" in kinds[0].said
+    preparation = Preparation.fit(data, kinds)
+    again = Preparation.from_json(preparation.to_json(), preparation.mean, preparation.scale)
+    for one in (preparation, again):
+        X = one.transform({"a": ["0.45", "45%"], "b": [1, 2]}) * one.scale + one.mean
+        np.testing.assert_allclose(X[:, 0], [0.45, 45])
+    data["a"] = ["45%", "12", "20%", "30 %"] * 3
+    kind = infer_columns(as_table(data))[0]
+    assert (kind.kind, "'12' taken for 12 %" in kind.said) == ("number", True)
+
+
+def test_all_columns_that_cannot_be_read_are_listed():
+    data = {"a": ["x", "y", "1"], "b": ["q", "r", "yes"], "c": [1.0, np.inf, 2.0], "d": [1, 2, 3]}
+    with pytest.raises(TableError) as error:
+        infer_columns(as_table(data), given={"a": "number", "b": "boolean"})
+    lines = str(error.value).splitlines()
+    assert lines[0] == "X: 3 kinds of problems"
+    assert lines[1:] == [
+        "  column 'a' is not a number", "    row 0: 'x'", "    row 1: 'y'",
+        "  column 'b' is not a boolean", "    row 0: 'q'", "    row 1: 'r'",
+        "  column 'c' has 1 infinite numbers", "    row 1: inf",
+    ]  # fmt: skip
+    data = {"a": [1e300, -1e300, 0.0], "b": [1e200, 0.0, 1.0]}
+    with pytest.raises(TableError, match=r"(?s)row 0, column 'a'.*row 0, column 'b'"):
+        Preparation.fit(data)
 
 
 def test_dates_are_no_times_of_day():

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcnn.tables import TableError, read_table
+import fcnn.tables.kinds
+import fcnn.tables.text
+from fcnn.tables import TableError, as_table, infer_columns, read_table
 from fcnn.tables.numbers import NumberRule
 from fcnn.tables.reading import without_empty_rows
 from fcnn.tables.text import read_cells
@@ -261,3 +263,134 @@ def test_a_wide_header(tmp_path):
     table = read_table(written(tmp_path / "t.csv", text))
     assert table.names == names
     assert table.rows == 1
+
+
+def same_by_rows(text, header=True):
+    """Whether reading column by column finds what reading row by row does; False if it gives up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fcnn.tables.text, "_rectangle", lambda *arguments: None)
+        careful = read_cells(text, "t", header)
+    quick = read_cells(text, "t", header)
+    assert (quick.names, [*map(list, quick.columns)]) == (
+        careful.names,
+        [*map(list, careful.columns)],
+    )
+    assert (quick.separator, quick.notes, quick.renamed, quick.wrong) == (
+        careful.separator, careful.notes, careful.renamed, careful.wrong,
+    )  # fmt: skip
+    assert [*quick.lines] == [*careful.lines]
+    return isinstance(quick.lines, range)
+
+
+def test_columns_at_once_are_those_of_careful_reading():
+    rng = np.random.default_rng(0)
+    pieces = [
+        "1",
+        "2.5",
+        " 3 ",
+        "",
+        "x",
+        '"a, b"',
+        '"q ""z"""',
+        "#",
+        "\u00a0t\u2003",
+        '"l1\nl2"',
+        "NA",
+    ]
+    ends = ["\n", "\n", "\n", "\r\n", "\n\n", ",\n", "\n,\n"]
+    quick = 0
+    for trial in range(400):
+        n, odd = int(rng.integers(1, 5)), trial % 3
+        cells = pieces if odd else pieces[:7]
+        lines = [",".join(f"c{j}" for j in range(n))]
+        lines += [",".join(rng.choice(cells, n)) for _ in range(int(rng.integers(1, 30)))]
+        chosen = rng.choice(ends, len(lines)) if odd == 2 else ["\n"] * len(lines)
+        text = "".join(line + end for line, end in zip(lines, chosen, strict=True))
+        try:
+            quick += same_by_rows(text, header=trial % 2 == 0)
+        except TableError:
+            with pytest.raises(TableError):
+                read_cells(text, "t", header=trial % 2 == 0)
+    assert 100 < quick < 400
+    for path in sorted(CASES.glob("*.csv")):
+        same_by_rows(fcnn.tables.text.decoded(path.read_bytes(), "t", []))
+    # More rows than are read at a time.
+    assert same_by_rows("a,b\n" + "".join(f"{i},x\n" for i in range(20_000)))
+
+
+def test_numbers_at_once_are_those_of_careful_reading():
+    pieces = [
+        "1",
+        "-2.5e3",
+        "+4",
+        ".5",
+        "6.",
+        "1e999",
+        "",
+        "NA",
+        " ",
+        "1_0",
+        "nan",
+        "inf",
+        "\u0661",
+        "x",
+    ]
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        texts = rng.choice(pieces[: rng.integers(1, len(pieces) + 1)], 20).tolist()
+        careful = np.concatenate([NumberRule().numbers([text]) for text in texts])
+        np.testing.assert_array_equal(NumberRule().numbers(texts), careful)
+        table = as_table({"c": texts, "f": list(range(20))})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fcnn.tables.kinds, "_plain_number", lambda *arguments: None)
+            expected = infer_columns(table)
+        assert infer_columns(table) == expected
+
+
+def excel(path, **sheets):
+    xlsxwriter = pytest.importorskip("xlsxwriter")
+    pytest.importorskip("fastexcel")
+    pytest.importorskip("polars")
+    with xlsxwriter.Workbook(path) as book:
+        for name, rows in sheets.items():
+            sheet = book.add_worksheet(name)
+            for i, row in enumerate(rows):
+                sheet.write_row(i, 0, row)
+    return path
+
+
+def test_sheets(tmp_path):
+    rows, others = [["a", "y"], [1, 2], [3, 4]], [["z"], [5], [6]]
+    path = excel(tmp_path / "t.xlsx", first=rows, second=others, empty=[])
+    with pytest.raises(TableError, match=r"sheet: .* several sheets with rows, 'first', 'second'"):
+        read_table(path)
+    assert contents(read_table(path, sheet="second")) == {"z": ["5", "6"]}
+    assert contents(read_table(path, sheet="first")) == {"a": ["1", "3"], "y": ["2", "4"]}
+    with pytest.raises(TableError, match="no sheet 'third', only 'first', 'second', 'empty'"):
+        read_table(path, sheet="third")
+    table = read_table(excel(tmp_path / "u.xlsx", data=rows, empty=[]))
+    assert table.notes == ["sheet 'data' is read, the only one with rows; not 'empty'"]
+    assert read_table(excel(tmp_path / "v.xlsx", data=rows)).notes == []
+    with pytest.raises(TableError, match="is no Excel file"):
+        read_table(CASES / "pipe.csv", sheet="first")
+    table = read_table(tmp_path / "v.xlsx", header=False)
+    assert contents(table) == {"column_1": ["a", "1", "3"], "column_2": ["y", "2", "4"]}
+    assert table.where(1) == "line 2"
+
+
+def test_names_and_late_texts_of_a_sheet(tmp_path):
+    """Columns are called as those of a text file; no cell vanishes because it is another type."""
+    rows = [[i, i + 0.5, "", i] for i in range(2000)]
+    rows[1500][0] = "x"
+    path = excel(tmp_path / "t.xlsx", data=[["y", "a", "", "y"], *rows])
+    table = read_table(path)
+    assert (table.names, table.renamed) == (["y", "a", "y.1"], {"y.1": "y"})
+    assert table["y"].texts()[1500] == "x"
+
+
+def test_what_is_left_of_a_file_goes_with_the_error(tmp_path):
+    path = written(tmp_path / "t.csv", "a,b\n1,2\n3\n5,6\n")
+    with pytest.raises(TableError) as error:
+        read_table(path)
+    assert contents(error.value.rest) == {"a": ["1", "5"], "b": ["2", "6"]}
+    assert error.value.rest.where(1) == "line 4"

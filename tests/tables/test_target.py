@@ -1,6 +1,7 @@
 """Targets: numbers stay numbers, classes keep their texts; what is neither is refused by line."""
 
 import json
+from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,9 @@ def test_several_targets():
     )
     with pytest.raises(TableError, match="'x'"):
         read_target(table, ["b", "c"])
+    table = as_table({"a": ["1", "2", "u"], "c": list("xyx")})
+    with pytest.raises(TableError, match=r"(?s)2 kinds of problems.*row 2: 'u'.*row 0: 'x'"):
+        read_target(table, ["a", "c"])
 
 
 def test_scaling_is_in_float64():
@@ -222,3 +226,59 @@ def test_classes_that_are_floats():
 def test_texts_of_classes_are_one_for_each():
     with pytest.raises(ValueError, match="class_texts: expected one for each class"):
         Target(["y"], [1.0, 2.0], class_texts=["1.0", "2.0", "3.0"])
+
+
+def test_numbers_whose_deviation_underflows_are_refused():
+    y = np.array([[1e-200], [3e-200]])
+    with pytest.raises(ValueError, match="y: expected numbers whose squares float64 holds"):
+        Target(["y"]).scaled(y)
+    same = Target(["y"]).scaled(np.full((3, 1), 1e-200))
+    assert same.scale.tolist() == [1]
+    assert Target(["y"]).scaled(y * 1e60).scale == pytest.approx([1e-140])
+
+
+@pytest.mark.parametrize("convert", [list, lambda values: list(map(str, values)), np.array])
+def test_whole_numbers_are_numbers_but_for_two(convert):
+    """Digits, counts, ratings, years: nobody said that they are classes; 0 and 1 are, said."""
+    for values in ([*range(10)] * 9, [1990, 1991, 1992] * 9, [3, 0, 20] * 9):
+        found = read(convert(values))
+        assert found.task == "regression"
+        assert found.y[:, 0].tolist() == values
+        assert f"{len({*values})} whole values, {min(values)} to {max(values)}" in found.notes[0]
+        assert "--task classification makes them classes" in found.notes[0]
+        table = as_table({"y": convert(values)})
+        labels = read_target(table, ["y"], are_labels=True)
+        assert (labels.target.classes, labels.notes) == (tuple(sorted({*values})), ())
+        assert read(convert(values), "regression").notes == ()
+    found = read(convert([0, 1, 1, 0, 1]))
+    assert found.target.classes == (0, 1)
+    assert "0 and 1 alone, taken for two classes; --task regression" in found.notes[0]
+    assert read(convert([0, 1, 1, 0, 1]), "regression").task == "regression"
+    assert read(convert([0.5, 1.5] * 5)).task == "regression"
+    assert read(convert([*range(50)] * 3)).notes == ()
+
+
+def test_one_number_in_two_spellings_is_not_two_classes():
+    found = read(["0", "1", "1.0"] * 9)
+    assert found.task == "regression"
+
+
+def test_a_target_of_shares_and_percent_is_refused():
+    values = ["45%", "0.45", "20%", "3%"] * 3
+    with pytest.raises(TableError, match=r"3 cells have no %.*\n  row 1: '0.45'"):
+        read(values)
+    found = read(values, "regression")
+    assert found.y[1, 0] == 0.45
+    assert any("'0.45' is taken for 0.45 %" in note for note in found.notes)
+
+
+def test_large_targets_are_refused_by_row():
+    for values in ([1.0, 1e300, 2.5], ["1.0", "1e300", "2.5"]):
+        with pytest.raises(TableError, match=r"row 1, column 'y': '1e\+?300'; expected a number"):
+            read(values)
+
+
+def test_targets_of_named_tuples_go_by_name():
+    Row = namedtuple("Row", "b a")
+    target = Target(("a",), ("x", "y"))
+    assert target.encode([Row("y", "x"), Row("x", "y")]).tolist() == [0, 1]

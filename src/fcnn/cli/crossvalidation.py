@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
-from fcnn.cli.data import CommandError, Data, say, split
+from fcnn._split import split
+from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import Kept, fit, optimizer_of
 from fcnn.cli.parts import Parts, prepared
 from fcnn.tables.target import most_probable
@@ -44,14 +45,18 @@ def cross_validate(
         others, tested = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         rng = np.random.default_rng((options.seed, 3, k))
         left = None if labels is None else labels[others]
-        stay, held = split("--validation", options.validation, len(others), left, rng)
+        with refusals():
+            stay, held = split("--validation", options.validation, len(others), left, rng)
         stay, held = others[stay], others[held]
-        part = Parts(rows[stay], rows[held], data.table, rows[tested], y[stay], y[held], y[tested])
+        part = Parts(
+            rows[stay], rows[held], data.table, rows[tested], y[stay], y[held], y[tested],
+            options.seed, 0.0,
+        )  # fmt: skip
         ready = prepared(options, data, part)
         kept = Kept(ready.score, None)
         end, code = fit(
             ready.model.network, ready.X, ready.y, kept, data, epochs=options.epochs,
-            batch_size=ready.batch_size, optimizer=optimizer_of(options),
+            batch_size=ready.batch_size, optimizer=optimizer_of(options, ready.updates),
             validation=ready.validation, **arguments,
         )  # fmt: skip
         if code:

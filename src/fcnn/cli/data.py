@@ -172,23 +172,29 @@ def read_for_training(
     ignored: Sequence[str] = (),
     given: Sequence[str] = (),
     header: bool = True,
+    sheet: str | None = None,
+    loss: str | None = None,
 ) -> Data:
     """Read data with their targets.
 
     Parameters
     ----------
-    source, target, task
-        What DATA, --target and --task say.
+    source, target, task, sheet, loss
+        What DATA, --target, --task, --sheet and --loss say.
     ignored, given : sequence of str
         The texts of each --ignore and --columns.
     header : bool
         The first line of a text file names the columns.
     """
     kind = _kind(source)
-    with refusals(path="DATA", target="--target", columns="--columns", ignore="--ignore"):
+    with refusals(
+        path="DATA", target="--target", columns="--columns", ignore="--ignore", sheet="--sheet"
+    ):
         if kind == "table":
-            return _read_table(source, target, task, ignored, given, header)
-        for option, value in (("--target", target), ("--ignore", ignored), ("--columns", given)):
+            return _read_table(source, target, task, ignored, given, header, sheet, loss)
+        for option, value in (
+            ("--target", target), ("--ignore", ignored), ("--columns", given), ("--sheet", sheet),
+        ):  # fmt: skip
             if value:
                 raise CommandError(f"{option}: is for tables; {source} has no named columns")
         X, y, X_test, y_test = _read_arrays(source, kind)
@@ -201,7 +207,9 @@ def read_for_training(
         return Data(source, table, infer_columns(table), targets, test, is_images)
 
 
-def read_for_prediction(source: str, header: bool = True) -> tuple[Table, Table | None, str]:
+def read_for_prediction(
+    source: str, header: bool = True, sheet: str | None = None
+) -> tuple[Table, Table | None, str]:
     """Read inputs, and where they are apart from them, targets.
 
     Returns
@@ -214,9 +222,11 @@ def read_for_prediction(source: str, header: bool = True) -> tuple[Table, Table 
     """
     kind = _kind(source)
     part = ""
-    with refusals(path="DATA"):
+    with refusals(path="DATA", sheet="--sheet"):
         if kind == "table":
-            return _table(source, header), None, ""
+            return _table(source, header, sheet), None, ""
+        if sheet is not None:
+            raise CommandError(f"--sheet: is for tables; {source} has no sheets")
         X, y, X_test, y_test = _read_arrays(source, kind)
         if X_test is not None:
             X, y, part = X_test, y_test, "the test part"
@@ -288,23 +298,23 @@ def _read_targets(
         for j in range(len(parts[0].columns))
     ]
     table = as_table(np.stack(columns, axis=1), source)
-    # An image is of something, however many things there are.
+    # An image is of something, however many things there are; so are one-hot rows.
     whole = len(columns) == 1 and columns[0].dtype.kind in "iu"
-    if is_images and whole and task == "auto":
+    if whole and task == "auto" and (is_images or (y.ndim == 2 and y.shape[1] > 1)):
         found = read_target(table, (), "classification")
         return found._replace(
             reason=f"the targets are whole numbers with {len(found.target.classes):,} distinct "
-            "values (--task regression takes them for quantities)"
+            "values (--task regression takes them for numbers)"
         )
-    return read_target(table, (), task)
+    return read_target(table, (), task, are_labels=whole)
 
 
 # --- Tables: columns by name ----------------------------------------------------------------------
 
 
-def _table(source: str, header: bool) -> Table:
+def _table(source: str, header: bool, sheet: str | None) -> Table:
     try:
-        return read_table(source, header=header)
+        return read_table(source, header=header, sheet=sheet)
     except ImportError as error:  # of polars, or of what it needs
         raise CommandError(" ".join(str(error).split())) from None
 
@@ -316,8 +326,18 @@ def _read_table(
     ignored: Sequence[str],
     given: Sequence[str],
     header: bool,
+    sheet: str | None,
+    loss: str | None,
 ) -> Data:
-    table = without_empty_rows(_table(source, header))
+    errors: list[TableError] = []
+    try:
+        table = _table(source, header, sheet)
+    except TableError as error:
+        if error.rest is None or target is None:
+            raise
+        errors.append(error)
+        table = error.rest
+    table = without_empty_rows(table)
     names = table.names
     for note in table.notes:
         say(f"note: {note}")
@@ -333,11 +353,42 @@ def _read_table(
             f"{', '.join(names)}{check.did_you_mean(missing[0], names)}"
         )
     ignore = [name for text in ignored for name in _unnamed(names, _listed_names(names, text))]
-    kinds = infer_columns(table, targets, _given_kinds(names, given), ignore)
-    reading = read_target(table, targets, task)
+    columns = _given_kinds(names, given)
+    for name in targets:
+        task = _task_of(name, columns.pop(name, ""), task)
+    # The entropies are for classes.
+    are_labels = loss is not None and check.TARGETS[loss] in ("classes", "probabilities")
+    # What is wrong with the inputs and with the targets is listed at once.
+    try:
+        kinds = infer_columns(table, targets, columns, ignore)
+    except TableError as error:
+        if not error.heading.startswith(source):  # of the options, not of the file
+            raise
+        errors.append(error)
+    try:
+        reading = read_target(table, targets, task, are_labels=are_labels)
+    except TableError as error:
+        errors.append(error)
+    if errors:
+        raise TableError.joined(source, errors)
     for note in reading.notes:
         say(f"note: {note}")
     return Data(source, table, kinds, reading)
+
+
+def _task_of(name: str, kind: str, task: str) -> str:
+    """Return the task that --columns says by the kind of a target."""
+    if not kind:
+        return task
+    tasks = {"number": "regression", "category": "classification", "boolean": "classification"}
+    if kind not in tasks:
+        raise CommandError(
+            f"--columns: expected the target {name!r} to be {check.listed(list(tasks))}, got "
+            f"{kind!r}"
+        )
+    if task not in ("auto", tasks[kind]):
+        raise CommandError(f"--columns: {name}={kind} contradicts --task {task}")
+    return tasks[kind]
 
 
 def _listed_names(names: Sequence[str], text: str) -> list[str]:
@@ -364,33 +415,3 @@ def _given_kinds(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
                 )
             kinds[name if name in names else name.strip()] = kind.strip()
     return kinds
-
-
-# --- Parts ----------------------------------------------------------------------------------------
-
-
-def split(
-    option: str,
-    share: float,
-    rows: int,
-    labels: Array | None,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the shuffled indices of what stays, and of a share that is held out.
-
-    With labels, each class gives its share, to within one sample.
-    """
-    order = rng.permutation(rows)
-    if share == 0:
-        return order, order[:0]
-    if rows < 2:
-        raise CommandError(f"{option}: {share:g} of {rows} sample cannot be held out; expected 0")
-    count = min(max(round(share * rows), 1), rows - 1)
-    by_class = order
-    if labels is not None:
-        by_class = order[np.argsort(labels[order], kind="stable")]
-    # Evenly spaced in the order of the classes.
-    held = by_class[((np.arange(count) + 0.5) * rows / count).astype(np.intp)]
-    is_held = np.zeros(rows, dtype=bool)
-    is_held[held] = True
-    return order[~is_held[order]], order[is_held[order]]

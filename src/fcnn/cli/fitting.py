@@ -26,7 +26,13 @@ _BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 
 # Of the optimizers; each is an option.
 _HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
-_LR = 0.1  # of an optimizer without a default of its own
+_LRS = {"adam": 0.003, "adamw": 0.003, "sgd": 0.1}
+
+# Few rows are few updates, which are to take as much from the weights in all. With one decay for
+# all, tables of hundreds of rows lose by noise, or those of thousands by what they could have
+# learned (docs/design.md).
+_DECAY = 500.0  # weight decay times updates
+_LEAST_DECAY, _MOST_DECAY = 0.01, 0.3
 
 # Arguments of `Network.fit`, as they are called here.
 _CALLED = {
@@ -34,15 +40,17 @@ _CALLED = {
     for name in ("class_weight", "dropout", "l2", "label_smoothing", "resume", "schedule")
 } | {"rng": "--resume", "callbacks": "--resume", "optimizer": "--resume", "path": "--resume"}
 
-SCHEDULES = ("cosine", "step:EPOCHS", "plateau:EPOCHS", "warmup:EPOCHS")
+SCHEDULES = ("none", "cosine", "step:EPOCHS", "plateau:EPOCHS", "warmup:EPOCHS")
 
 
 def as_schedule(text: str) -> list[Schedule]:
     """Return the schedules of a text like warmup:5,cosine."""
     made: list[Schedule] = []
+    if text.strip() == "none":
+        return made
     for part in text.split(","):
         word, colon, number = part.strip().partition(":")
-        name = check.as_choice("", word, [known.partition(":")[0] for known in SCHEDULES])
+        name = check.as_choice("", word, [known.partition(":")[0] for known in SCHEDULES[1:]])
         if name == "cosine":
             if colon:
                 raise ValueError(f"expected cosine without a number, got {part!r}")
@@ -105,7 +113,7 @@ def fit_arguments(options: argparse.Namespace, data: Data) -> dict[str, Any]:
         "l2": options.l2,
         "label_smoothing": options.label_smoothing,
         "n_threads": options.threads,
-        "schedule": options.schedule or None,
+        "schedule": (Cosine() if options.schedule is None else options.schedule) or None,
         "class_weight": (
             None if options.class_weight is None else _class_weight(options.class_weight, data)
         ),
@@ -133,6 +141,8 @@ class Kept:
     best : tuple or None
         Epoch, its loss as validation sees it, its parameters. One attribute, so that Ctrl-C
         finds it whole.
+    history : History
+        Of all calls of `fit`, as are `completed` and the epoch of `best`.
     """
 
     def __init__(self, score: Callable[[fcnn.Network], tuple[str, float]] | None, bar: Any) -> None:
@@ -140,11 +150,21 @@ class Kept:
         self.bar = bar
         self.completed = 0
         self.history = History()
+        self._earlier = History()
         self.best: tuple[int, float, Array] | None = None
+
+    def go_on(self) -> None:
+        """Expect another call of `fit`, which goes on with the same network."""
+        self._earlier = self.history
+
+    def _take(self, progress: Progress) -> int:
+        """Take the curves, and return the epoch since the beginning of the first call."""
+        self.history = self._earlier + progress.history if self._earlier.loss else progress.history
+        return len(self._earlier.loss) + progress.epoch
 
     def __call__(self, progress: Progress) -> None:
         """Take note of an epoch."""
-        history = self.history = progress.history
+        history = progress.history
         shown = {"loss": f"{history.loss[-1]:.3g}"}
         loss = -float(progress.epoch)  # without validation, the later the better
         if history.validation_loss:
@@ -153,16 +173,17 @@ class Kept:
             loss = history.validation_loss[-1]
             shown["validation"] = f"{loss:.3g}"
             shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
+        epoch = self._take(progress)
         if self.best is None or loss < self.best[1] or not np.isfinite(self.best[1]):
-            self.best = progress.epoch, loss, progress.network.parameters.copy()
-        self.completed = progress.epoch
+            self.best = epoch, loss, progress.network.parameters.copy()
+        self.completed = epoch
         if self.bar is not None:
             self.bar.set_postfix(shown, refresh=False)
             self.bar.update()
 
     def on_begin(self, progress: Progress) -> None:
         """Take the curves of a training that is resumed."""
-        self.history, self.completed = progress.history, progress.epoch
+        self.completed = self._take(progress)
         if self.bar is not None:
             self.bar.update(progress.epoch)
 
@@ -190,8 +211,8 @@ def progress_bar(epochs: int, wanted: bool) -> Any:
     return contextlib.nullcontext()
 
 
-def optimizer_of(options: argparse.Namespace) -> Optimizer:
-    """Return the optimizer that the options describe."""
+def optimizer_of(options: argparse.Namespace, updates: int = 1) -> Optimizer:
+    """Return the optimizer that the options describe, for a training of so many updates."""
     takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
     own = takes[options.optimizer]
     given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
@@ -202,8 +223,10 @@ def optimizer_of(options: argparse.Namespace) -> Optimizer:
                 f"--{name.replace('_', '-')}: belongs to --optimizer {others}, which is "
                 f"{options.optimizer} here"
             )
-    if given["lr"] is None and own["lr"].default is inspect.Parameter.empty:
-        given["lr"] = _LR
+    if given["lr"] is None:
+        given["lr"] = _LRS[options.optimizer]
+    if given["weight_decay"] is None and options.optimizer == "adamw":
+        given["weight_decay"] = min(max(_DECAY / updates, _LEAST_DECAY), _MOST_DECAY)
     with refusals(nesterov="--nesterov"):
         return OPTIMIZERS[options.optimizer](
             **{name: v for name, v in given.items() if name in own and v is not None}

@@ -31,7 +31,7 @@ from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
 from fcnn.optimizers import OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
-from fcnn.tables.target import MOST_NUMBERS
+from fcnn.tables.training import MOST_NUMBERS
 
 T = TypeVar("T")
 
@@ -179,10 +179,15 @@ def _add_dtype(parser: Any) -> None:
     )  # fmt: skip
 
 
-def _add_no_header(parser: Any) -> None:
+def _add_table(parser: Any) -> None:
     parser.add_argument(
         "--no-header", action="store_true",
-        help="the first line of a text file is data; columns are called column_1, column_2, ...",
+        help="the first line of a text file or sheet is data; columns are called column_1, "
+        "column_2, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--sheet", metavar="NAME",
+        help="which sheet of an Excel file (default: the only one that has rows)",
     )  # fmt: skip
 
 
@@ -256,20 +261,21 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--columns", action="append", default=[], metavar="NAME=KIND",
-        help="what a column is, instead of what it looks like, as in zip=category; kinds are "
-        f"{', '.join(COLUMN_KINDS)}; may be repeated or separated by commas",
+        help="what a column is, the target too, instead of what it looks like, as in "
+        f"zip=category; kinds are {', '.join(COLUMN_KINDS)}; may be repeated or separated by "
+        "commas",
     )  # fmt: skip
     add(
         "--ignore", action="append", default=[], metavar="COLUMNS",
         help='columns of a table that are not inputs, as in id or id,name, "" for those without '
         "a name; may be repeated",
     )  # fmt: skip
-    _add_no_header(group)
+    _add_table(group)
     add(
         "--task", type=_choice("auto", *DEFAULT_LOSSES), default="auto", metavar="TASK",
         help="classification, regression or auto (default): classification if the targets are "
-        f"text, or whole numbers with at most {MOST_NUMBERS} distinct values that occur twice or "
-        "more on average",
+        "text, true and false, or two whole numbers, such as 0 and 1; of an entropy as --loss and "
+        f"in arrays also whole numbers with at most {MOST_NUMBERS} distinct values",
     )  # fmt: skip
     add(
         "--test", type=_number(least=0, below=1), metavar="SHARE",
@@ -312,25 +318,27 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",
-        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation)",
+        help=f"initial weights: {', '.join(INITIALIZERS)} (default auto: by activation, those of "
+        "the output 0)",
     )  # fmt: skip
     _add_dtype(group)
 
     group = parser.add_argument_group("training")
     add = group.add_argument
     add(
-        "--optimizer", type=_choice(*OPTIMIZERS), default="adam", metavar="NAME",
-        help=_listed(OPTIMIZERS, "adam"),
+        "--optimizer", type=_choice(*OPTIMIZERS), default="adamw", metavar="NAME",
+        help=_listed(OPTIMIZERS, "adamw"),
     )  # fmt: skip
     add(
         "--lr", type=_number(above=0), metavar="RATE",
-        help="learning rate (default 0.001, sgd 0.1)",
+        help="learning rate (default 0.003, sgd 0.1)",
     )  # fmt: skip
     add("--momentum", type=_number(least=0, below=1), metavar="M", help="of sgd (default 0)")
     add("--nesterov", action="store_true", help="Nesterov's variant of --momentum")
     add(
         "--weight-decay", type=_number(least=0), metavar="W",
-        help="decay of weights and biases (default 0, adamw 0.01)",
+        help="decay of weights and biases (default 0, of adamw 500 divided by the number of "
+        "updates, at least 0.01 and at most 0.3)",
     )  # fmt: skip
     add(
         "--l2", type=_number(least=0), default=0.0, metavar="W",
@@ -352,7 +360,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--schedule", type=_option(as_schedule), metavar="NAMES",
-        help=f"of the learning rate: {', '.join(SCHEDULES)}, or several, as in warmup:5,cosine",
+        help=f"of the learning rate: {', '.join(SCHEDULES)}, or several, as in warmup:5,cosine "
+        "(default cosine, from the learning rate down to 0)",
     )  # fmt: skip
     add("--epochs", type=_count(1), default=50, metavar="N",
         help="passes over the training samples (default 50)")  # fmt: skip
@@ -424,7 +433,7 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="where to write (default: to the terminal)"
     )
-    _add_no_header(parser)
+    _add_table(parser)
     parser.add_argument(
         "--append", action="store_true",
         help="write the columns of the table, too, with the answers behind them",
@@ -446,7 +455,8 @@ def _add_report(commands: Any) -> None:
             predicted against true numbers, the scores of each class, the importance of each
             column, what becomes of it, and the curves of the training.
 
-            DATA is at best rows that MODEL was not trained on."""),
+            DATA is rows that MODEL was not trained on, or what it was trained on: then the rows
+            that were held out for its test are measured."""),
         epilog=textwrap.dedent("""\
             example:
               fcnn report iris.safetensors new.csv --output iris.html"""),
@@ -465,7 +475,7 @@ def _add_report(commands: Any) -> None:
         help="permutations of each column, for its importance (default 5)",
     )  # fmt: skip
     add("--seed", type=_count(0), default=0, metavar="N", help="of the permutations (default 0)")
-    _add_no_header(parser)
+    _add_table(parser)
 
 
 def _add_completion(commands: Any) -> None:

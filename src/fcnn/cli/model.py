@@ -53,7 +53,7 @@ def predict(options: argparse.Namespace) -> int:
     classes = model.target.class_texts
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")
-    table, y, part = read_for_prediction(options.data, header=not options.no_header)
+    table, y, part = read_for_prediction(options.data, not options.no_header, options.sheet)
     notes = list(table.notes)
     if not is_whole:
         notes.append(f"{options.model} holds no scaling: the inputs are taken as they are")

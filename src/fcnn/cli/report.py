@@ -21,7 +21,7 @@ def report(options: argparse.Namespace) -> int:
     output = Path(options.output or f"{Path(options.model).stem}.html")
     check_writable("--output", output, options.model, options.data)
     model, is_whole = load(options.model)
-    table, y, part = read_for_prediction(options.data, header=not options.no_header)
+    table, y, part = read_for_prediction(options.data, not options.no_header, options.sheet)
     if y is None and not model.targets:
         raise CommandError(
             f"{options.data}: a report needs targets, and {options.model} names none"
@@ -36,7 +36,9 @@ def report(options: argparse.Namespace) -> int:
         say(f"note: {note}")
     if not is_whole:
         say(f"note: {options.model} holds no scaling: the inputs are taken as they are")
-    if part:
+    if made.which:
+        say(f"note: measured on {made.which}")
+    elif part:
         say(f"note: {part}")
     elif _is_of(model, source):
         say(f"note: {options.model} was trained on data of this name: on rows that it has learned "

@@ -10,7 +10,6 @@ from typing import IO, Any
 import numpy as np
 
 from fcnn.metrics import ClassScores, NumberScores, precision_recall_f1
-from fcnn.tables.target import class_text
 
 _INDENT = 11  # of what `fcnn train` says, beyond the word that it begins with
 _MOST_CLASSES = 20
@@ -75,7 +74,7 @@ def results(
 
 
 def _of_classes(scores: ClassScores, width: int) -> tuple[list[str], list[str]]:
-    names = [class_text(value) for value in scores.classes]
+    names = scores.texts
     trivial = _cut(repr(names[scores.baseline]), 30)
     texts = [
         f"accuracy {scores.accuracy:.4f} ({scores.right:,} of {scores.rows:,}); always {trivial} "

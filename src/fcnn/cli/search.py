@@ -31,7 +31,7 @@ Array = NDArray[Any]
 LAYERS = ((), (32,), (64,), (128,), (256,), (64, 64), (128, 128), (256, 128), (128, 64, 32))
 LEARNING_RATES = (1e-4, 3e-2)  # drawn between them, evenly in their logarithm
 DROPOUTS = (0.0, 0.0, 0.1, 0.2, 0.4)
-WEIGHT_DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
+WEIGHT_DECAYS = (0.0, 1e-3, 1e-2, 1e-1, 3e-1)
 GROUP, SURVIVORS, FIRST_EPOCHS = 9, 3, 3  # configurations in a group, a third of which goes on
 SHOWN = 5
 
@@ -44,8 +44,12 @@ class Trial:
     network: fcnn.Network
     optimizer: Optimizer
     kept: Kept
-    epochs: int = 0
     failed: bool = False
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it has completed."""
+        return self.kept.completed
 
     @property
     def loss(self) -> float:
@@ -146,8 +150,8 @@ def _trial(
     }
     if number == 0:
         drawn = {
-            "layers": options.layers, "lr": options.lr or 1e-3,
-            "dropout": 0.0, "weight_decay": options.weight_decay or 0.0,
+            "layers": options.layers, "lr": options.lr,
+            "dropout": 0.0, "weight_decay": options.weight_decay,
         }  # fmt: skip
     if not drawn["layers"]:
         drawn["dropout"] = 0.0  # which is of hidden nodes
@@ -156,7 +160,9 @@ def _trial(
     own.optimizer, own.momentum, own.nesterov = "adamw", None, False
     own.seed = options.seed + number
     network = network_for(own, data, ready.model.network.sizes[0])
-    return Trial(drawn, network, optimizer_of(own), Kept(ready.score, None))
+    optimizer = optimizer_of(own, ready.updates)
+    drawn |= {"lr": optimizer.lr, "weight_decay": optimizer.weight_decay}
+    return Trial(drawn, network, optimizer, Kept(ready.score, None))
 
 
 def _go_on(
@@ -168,17 +174,12 @@ def _go_on(
     arguments: dict[str, Any],
 ) -> None:
     """Train up to a number of epochs; a trial that diverges has failed."""
-    before = trial.epochs
-    best = trial.kept.best
+    trial.kept.go_on()
     _, code = fit(
-        trial.network, ready.X, ready.y, trial.kept, data, epochs=epochs - before,
+        trial.network, ready.X, ready.y, trial.kept, data, epochs=epochs - trial.epochs,
         batch_size=ready.batch_size, optimizer=trial.optimizer, validation=ready.validation,
         **{**arguments, "dropout": trial.configuration["dropout"]},
     )  # fmt: skip
-    found = trial.kept.best
-    if found is not None and found is not best:  # epochs count from the trial's beginning
-        trial.kept.best = (found[0] + before, *found[1:])
-    trial.epochs = before + trial.kept.completed
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     trial.failed = bool(code)

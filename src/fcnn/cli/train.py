@@ -42,15 +42,17 @@ Array = NDArray[Any]
 def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
     output, picture, no_picture = output_paths(options)
-    optimizer = optimizer_of(options)
+    optimizer_of(options)  # refused before anything is read
     data = read_for_training(
         options.data, options.target, options.task, ignored=options.ignore,
-        given=options.columns, header=not options.no_header,
+        given=options.columns, header=not options.no_header, sheet=options.sheet,
+        loss=options.loss,
     )  # fmt: skip
     arguments = fit_arguments(options, data)
     parts = Parts.of(options, data)
     ready = prepared(options, data, parts)
     model, net, target = ready.model, ready.model.network, ready.model.target
+    optimizer = optimizer_of(options, ready.updates)
     if not options.quiet:
         _describe(options, data, parts, ready, optimizer)
     if options.cv is not None:
@@ -82,10 +84,7 @@ def train(options: argparse.Namespace) -> int:
     net.parameters = parameters
     model.training = TrainingRecord(
         kept.history, shlex.join(["fcnn", *options.words]), data.source, _now(),
-        {
-            "training": len(parts.rows), "validation": len(parts.validation_rows),
-            "test": len(parts.test_rows),
-        },
+        *parts.record(ready.X_test, target.is_classes),
     )  # fmt: skip
     if code:
         output, kept_file = for_unfinished(output)
@@ -180,8 +179,15 @@ def _describe(
     )
     tell(
         f"training   {options.epochs} epochs in batches of {ready.batch_size}, "
-        f"{options.optimizer} with lr {optimizer.lr:g}, seed {options.seed}"
+        f"{options.optimizer} with lr {optimizer.lr:g}{_further(options, optimizer)}, "
+        f"seed {options.seed}"
     )
+
+
+def _further(options: argparse.Namespace, optimizer: Optimizer) -> str:
+    """Return what else is said of the updates."""
+    decay = f", weight decay {optimizer.weight_decay:.2g}" if optimizer.weight_decay else ""
+    return decay + (", cosine" if options.schedule is None else "")
 
 
 def _now() -> str:

@@ -74,6 +74,8 @@ class Words:
 
 def text_literal(text: str) -> str:
     """Return a text as a string of C: ASCII, and nothing in it that ends a comment."""
+    if "\0" in text:
+        refuse(f"text {text!r}", "holds a NUL, at which texts of C end")
     written = []
     for byte in text.encode():
         plain = 32 <= byte < 127 and chr(byte) not in '"\\?*'
@@ -110,8 +112,8 @@ NAME: a model of {len(columns)} columns; its network, {shape}, is computed in RE
 
 {answer}
    NAN is a missing cell. Of a row that the model refuses it returns -1 and writes NAN: one with
-   an infinite number, a cell that is missing where none is filled in, or an unknown category
-   where these are refused.
+   an infinite number, a boolean that is neither 0 nor 1, a cell that is missing where none is
+   filled in, or an unknown category where these are refused.
 
 """
     told = []
@@ -164,6 +166,14 @@ _FILLED = """\
 static double NAME_filled(double value, double fill)
 {
     return isnan(value) ? fill : value;
+}
+"""
+
+_TRUTH = """\
+/* 1, 0, or NAN: a missing cell, or what is neither. */
+static double NAME_truth(double value)
+{
+    return value == 0 || value == 1 ? value : NAN;
 }
 """
 
@@ -245,6 +255,7 @@ def write_columns(preparation: Preparation, words: Words) -> str:
         words.doubles("mean", preparation.mean),
         words.doubles("scale", preparation.scale),
         _FILLED if "NAME_filled" in body else "",
+        _TRUTH if "NAME_truth" in body else "",
         _TURN.replace("TWO_PI", words.literal(2 * np.pi, "")) if "NAME_turn" in body else "",
         _CODED if "NAME_coded" in body else "",
         _INDICATE if "NAME_indicate" in body else "",
@@ -271,7 +282,7 @@ def _end_of_run(columns: Sequence[Any], begin: int) -> int:
     def treatment(column: Any) -> Any:
         if not isinstance(column, (NumberColumn, BooleanColumn)) or column.flag:
             return None
-        return column.fill is None
+        return column.kind, column.fill is None
 
     end = begin + 1
     wanted = treatment(columns[begin])
@@ -282,18 +293,20 @@ def _end_of_run(columns: Sequence[Any], begin: int) -> int:
 
 def _numbers(columns: Sequence[Any], j: int, at: int, words: Words, parts: list[str]) -> list[str]:
     column, n = columns[0], len(columns)
+    checked = "NAME_truth({})" if isinstance(column, BooleanColumn) else "{}"
     if n > 1:
         value = f"row[{j} + j]"
         if column.fill is not None:
             fills = np.array([one.fill for one in columns], np.float64)
             parts.append(words.filled(words.doubles(f"fills{j}", fills)))
             value = f"NAME_filled({value}, NAME_fills{j}[j])"
+        value = checked.format(value)
         return [f"    for (j = 0; j < {n}; j++)", f"        v[{at} + j] = {value};"]
     value = f"row[{j}]"
     if column.fill is not None:
         value = f"NAME_filled({value}, {words.literal(column.fill, '')})"
     flag = [f"    v[{at + 1}] = isnan(row[{j}]) ? 1 : 0;"] if column.flag else []
-    return [f"    v[{at}] = {value};", *flag]
+    return [f"    v[{at}] = {checked.format(value)};", *flag]
 
 
 def _date(column: DateColumn, j: int, at: int, words: Words) -> list[str]:

@@ -149,8 +149,14 @@ def _inputs(graph: Graph, preparation: Preparation) -> list[str]:
         x = graph.input("x", np.float64, shape, "Numbers; NaN is a missing one.")
         return [x] * len(columns)
     names = []
+    taken = {column.name for column in columns}
     for j, column in enumerate(columns, start=1):
-        name = graph.free((preparation.is_named and column.name) or f"x{j}")
+        name = column.name if preparation.is_named else ""
+        if not name:
+            name = f"x{j}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
         if not isinstance(column, IgnoredColumn):
             dtype = object if isinstance(column, _TEXTS) else np.float64
             graph.input(name, dtype, ["samples", 1], _described(column))
@@ -192,6 +198,7 @@ def _write_numbers(
         missing = graph.node("IsNaN", [V], "missing")
     if not np.isnan(fills).all():
         V = graph.node("Where", [missing, graph.constant("fills", fills), V], "filled")
+    V = _checked(graph, V, [isinstance(column, BooleanColumn) for _, column in numbers])
     starts = preparation.starts
     plain = [i for i, (_, column) in enumerate(numbers) if not isinstance(column, DateColumn)]
     pieces = []
@@ -210,6 +217,18 @@ def _write_numbers(
             seconds = V if len(numbers) == 1 else _columns_of(graph, V, np.array([i]), f"date{j}")
             pieces.append(_write_date(graph, column, seconds, starts[j], f"date{j}"))
     return pieces
+
+
+def _checked(graph: Graph, V: str, is_boolean: Sequence[bool]) -> str:
+    """Write NaN in the place of booleans that are neither 0 nor 1."""
+    if not any(is_boolean):
+        return V
+    others = graph.constant("no_booleans", ~np.array([is_boolean]))
+    square = graph.node("Mul", [V, V], "square")
+    is_sound = graph.node("Equal", [square, V], "is_0_or_1")
+    kept = graph.node("Or", [is_sound, others], "kept")
+    nan = graph.constant("no_boolean", np.array(np.nan))
+    return graph.node("Where", [kept, V, nan], "checked")
 
 
 def _write_date(
@@ -323,6 +342,8 @@ def _classes(target: Target) -> Array:
     if kinds == {bool}:
         return np.array([*values, False])
     if kinds == {int}:
+        if not all(-(2**63) <= value < 2**63 for value in values):
+            refuse("target", "has classes that are integers beyond int64")
         nothing = next(k for k in range(-1, -len(values) - 2, -1) if k not in values)
         return np.array([*values, nothing], np.int64)
     if kinds <= {int, float}:

@@ -46,8 +46,9 @@ def to_onnx(
         An output whose name a column has gets underscores behind it.
 
         Where the model would refuse a cell, because it fills none in or knows the category not,
-        or because a number is infinite, all numbers of that row's answer are NaN, its label is ""
-        or a number that is none of the classes (a boolean is False).
+        or because a number is infinite or a boolean neither 0 nor 1, all numbers of that row's
+        answer are NaN, its label is "" or a number that is none of the classes (a boolean is
+        False).
 
     Raises
     ------

@@ -64,9 +64,10 @@ def model_from(estimator: Any, network_of: Callable[[Any, str], Network]) -> Mod
     network_of : callable
         Returns the network of the perceptron at the end; refuses what is none, by its source.
     """
-    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
     _check_fitted(estimator)
-    features = [Feature(j) for j in range(estimator.n_features_in_)]
+    reader = _first_of(estimator)
+    names = [str(name) for name in getattr(reader, "feature_names_in_", ())]
+    features = [Feature(j) for j in range(reader.n_features_in_)]
     columns = names or [f"{j + 1}" for j in range(len(features))]
     perceptron, made, scaler = _followed(estimator, features, "estimator", None)
     network = network_of(*perceptron)
@@ -97,6 +98,16 @@ def model_from(estimator: Any, network_of: Callable[[Any, str], Network]) -> Mod
     preparation = Preparation(kept, mean, scale, left_out, is_named=bool(names))
     network = network_from(layers, network.loss, network.dtype)
     return Model(network, preparation, _target(perceptron[0], network, scaler))
+
+
+def _first_of(estimator: Any) -> Any:
+    """Return the step that reads the table: a Pipeline does not look behind a "passthrough"."""
+    if _kind(estimator) == "TransformedTargetRegressor":
+        return _first_of(estimator.regressor_)
+    if _kind(estimator) != "Pipeline":
+        return estimator
+    steps = [step for _, step in estimator.steps if step is not None and step != "passthrough"]
+    return _first_of(steps[0])
 
 
 def _followed(

@@ -32,6 +32,7 @@ class Columns(nn.Module):  # type: ignore[misc]
     def __init__(self, preparation: Preparation, dtype: Any) -> None:
         super().__init__()
         used, flagged, place = [], [], []
+        is_boolean = [isinstance(column, BooleanColumn) for column in preparation.columns]
         for j, column in enumerate(preparation.columns):
             if isinstance(column, IgnoredColumn):
                 continue
@@ -51,6 +52,7 @@ class Columns(nn.Module):  # type: ignore[misc]
             ("mean", preparation.mean), ("scale", preparation.scale),
         ):  # fmt: skip
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
+        self.register_buffer("is_boolean", torch.tensor(is_boolean))
         for name, indices in (
             ("used", used), ("flagged", flagged), ("order", np.argsort(place).tolist()),
         ):  # fmt: skip
@@ -63,6 +65,7 @@ class Columns(nn.Module):  # type: ignore[misc]
         x = x.to(torch.float64)
         missing = torch.isnan(x)
         x = torch.where(missing, self.fill, x)
+        x = torch.where(self.is_boolean & (x != 0) & (x != 1), torch.nan, x)
         flags = missing[:, self.flagged].to(torch.float64)
         x = torch.cat([x[:, self.used], flags], dim=1)[:, self.order]
         x = ((x - self.mean) / self.scale).to(self.dtype)

@@ -85,6 +85,8 @@ cdef enum:
     PACKED_NODES = 48
     # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
     WORTH_STRIPS = 64
+    # Bytes of W^l from which on it is not in the second-level cache when a pass begins.
+    LARGE_BYTES = 2097152
     # Nodes of layer l - 1 whose rows of W stay in the cache in the delta recursion while panels of
     # samples go by.
     NODES_OF_DELTA = 24
@@ -243,10 +245,13 @@ cdef struct Scratch:            # of one thread
     void* row[2]                # a layer of one sample; the second is followed by two more,
     void* before                # of which one takes sums of earlier blocks of terms
     void* ahead[2]              # z^1 of the next sample, and its sums of earlier blocks
-    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
-    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full),
-    char* touched               # and which of them have terms; both are 0 between two items
+    # Some z^1 of samples, as rows: (rows, LIST_VECTORS registers full), or of STORED (lanes, n_1).
+    void* list_z
+    void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full)
     int64_t* begun              # (rows,) of each sample's list, where the next item begins
+    List* columns               # (nodes_per_item,) the nonzero entries of each node of an item,
+    int32_t* column_nodes       # and where they are: the samples,
+    void* column_values         # and their x
     int32_t* nodes              # where the next list is put
     void* values
 
@@ -254,7 +259,7 @@ cdef struct Prediction:         # what one thread writes to predict a block of r
     void* x                     # panels (rows, n_0)
     void* a[2]                  # panels (rows, widest) of two layers in turn
     void* packed
-    void* list_z                # see Scratch
+    void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
 
 cdef enum Outcome:
     FINE

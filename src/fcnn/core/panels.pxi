@@ -168,7 +168,9 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
     if row_by_row(w, rows):
         tiles = 1
     else:
-        for l in range(1, model.L + 1):
+        # Of inputs that are mostly zero half of the nodes may have no entry.
+        tiles = 0 if w.call.workspace.inputs == PANELS else model.layers[1].n_in // 2
+        for l in range(1 if tiles == 0 else 2, model.L + 1):
             tiles += ((model.layers[l].n_in + MR - 1) // MR
                       * ((model.layers[l].n_out + lanes - 1) // lanes))
     ahead.lines = (rows * ((ahead.row_bytes + 63) // 64) + tiles - 1) // tiles

@@ -136,7 +136,7 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
         total, all_weight, penalties, batches = before[0], before[1], before[2], before[3]
     while first < call.data.rows:
         if call.options.l1 != 0 or call.options.l2 != 0:
-            put_back(call, t, tag)      # the penalty reads the flat vector
+            put_back_parameters(call, t, tag)   # the penalty reads the flat vector
         begin_batch(w, first, &b, tag)
         w.begun = 0
         while w.begun < b.samples.rows:

@@ -175,17 +175,18 @@ cdef void row_product_without_zeros(
 
 
 cdef void rows_to_panel(
-    const Layer* layer, real* rows, Py_ssize_t count,   # IN (lanes, n_1 + SLACK), `count` of them
+    const Layer* layer, real* rows, Py_ssize_t stride, Py_ssize_t count,    # IN (count, columns)
+    Py_ssize_t k, Py_ssize_t columns,   # which nodes of layer 1
     real* z, real* a,           # OUT panels (n_1, lanes); may be the same
 ) noexcept nogil:
-    """The z^1 of some samples as a panel, and a^1 = sigma(z^1); empty lanes repeat the last."""
+    """Some z^1 of samples into a panel, and a^1 = sigma(z^1); empty lanes repeat the last."""
     cdef Py_ssize_t lanes = NR if real is float else NR // 2, s
     cdef const real* row[NR]
     for s in range(lanes):
-        row[s] = rows + min(s, count - 1) * (layer.n_out + SLACK)
-    transpose_panel(row, layer.n_out, z)
+        row[s] = rows + min(s, count - 1) * stride
+    transpose_panel(row, columns, z + k * lanes)
     if layer.activation != SOFTMAX:
-        activate(layer.activation, <const real*> z, a, layer.n_out * lanes)
+        activate(layer.activation, <const real*> z + k * lanes, a + k * lanes, columns * lanes)
 
 
 cdef void forward_lists(
@@ -196,10 +197,30 @@ cdef void forward_lists(
     cdef Workspace* ws = w.call.workspace
     cdef const Model* model = w.call.model
     cdef const Layer* layer = &model.layers[1]
-    cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, stride = n_out + SLACK, i, s, count
-    cdef Py_ssize_t entries
+    cdef Py_ssize_t lanes = model.lanes, i, at
+    if ws.inputs == STORED:
+        forward_one_by_one(w, block, scratch, first, last, tag)
+    else:
+        forward_together(w, block, scratch, first, last, tag)
+    if layer.activation == SOFTMAX and not w.stop:
+        for i in range(first, last):
+            at = i * layer.n_out * lanes
+            softmax(<const real*> ws.z[1] + at, <real*> ws.a[1] + at,
+                    <real*> ws.normalizer + i * lanes, layer.n_out, lanes)
+
+
+cdef void forward_one_by_one(
+    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """Of few entries in many inputs: each sample's sums stay in the cache, W hardly could."""
+    cdef Workspace* ws = w.call.workspace
+    cdef const Model* model = w.call.model
+    cdef const Layer* layer = &model.layers[1]
+    cdef Py_ssize_t lanes = model.lanes, stride = layer.n_out + SLACK, i, s, at, count, entries
     cdef real* rows = <real*> scratch.list_z
     for i in range(first, last):
+        at = i * layer.n_out * lanes
         count = min(lanes, block.rows - i * lanes)
         entries = 0
         for s in range(count):
@@ -207,13 +228,56 @@ cdef void forward_lists(
             list_row_product(layer, &ws.lists[i * lanes + s], <const real*> model.parameters,
                              rows + s * stride, tag)
             entries += ws.lists[i * lanes + s].count
-        rows_to_panel(layer, rows, count, <real*> ws.z[1] + i * n_out * lanes,
-                      <real*> ws.a[1] + i * n_out * lanes)
-        if layer.activation == SOFTMAX:
-            softmax(<const real*> ws.z[1] + i * n_out * lanes,
-                    <real*> ws.a[1] + i * n_out * lanes, <real*> ws.normalizer + i * lanes, n_out,
-                    lanes)
-        if should_stop(w, (entries + lanes * WORK_PER_ACTIVATION) * n_out):
+        rows_to_panel(layer, rows, stride, count, 0, layer.n_out, <real*> ws.z[1] + at,
+                      <real*> ws.a[1] + at)
+        if should_stop(w, (entries + lanes * WORK_PER_ACTIVATION) * layer.n_out):
+            return
+
+
+cdef void forward_together(
+    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """All samples go through a block of terms before the next: its weights, for as many nodes as
+    have their sums in registers, stay in the cache.
+    """
+    cdef Workspace* ws = w.call.workspace
+    cdef const Model* model = w.call.model
+    cdef const Layer* layer = &model.layers[1]
+    cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, i, s, j, at, columns
+    cdef Py_ssize_t begin = first * lanes, end = min(last * lanes, block.rows), entries = 0
+    cdef Py_ssize_t panels = (n_out + NR - 1) // NR, most = most_panels(tag), k = 0, some
+    cdef Py_ssize_t parts = (panels + most - 1) // most, width = most * NR
+    cdef const real* parameters = <const real*> model.parameters
+    cdef real* rows = <real*> scratch.list_z
+    cdef const real* bias
+    for s in range(begin, end):
+        list_sample(ws, block, s, layer.n_in, scratch, tag)
+        entries += ws.lists[s].count
+    while k < n_out:
+        some = (panels + parts - 1) // parts    # of each part as many, or one more
+        panels -= some
+        parts -= 1
+        columns = min(some * NR, n_out - k)
+        bias = parameters + layer.b + k
+        memset(scratch.begun, 0, (end - begin) * sizeof(int64_t))
+        j = 0
+        while j < layer.n_in:
+            for s in range(begin, end):
+                if j == 0 or scratch.begun[s - begin] < ws.lists[s].count:
+                    scratch.begun[s - begin] = add_listed(
+                        some, &ws.lists[s], scratch.begun[s - begin], j + BLOCK_TERMS,
+                        parameters + weight_at(layer, 0, k), layer.panel_stride, layer.row_stride,
+                        bias, rows + (s - begin) * width, j > 0)
+            bias = NULL
+            j += BLOCK_TERMS
+        for i in range(first, last):
+            at = i * n_out * lanes
+            rows_to_panel(layer, rows + (i - first) * lanes * width, width,
+                          min(lanes, block.rows - i * lanes), k, columns, <real*> ws.z[1] + at,
+                          <real*> ws.a[1] + at)
+        k += columns
+        if should_stop(w, (entries + (end - begin) * WORK_PER_ACTIVATION) * columns):
             return
 
 
@@ -230,7 +294,8 @@ cdef bint predict_lists(
             row_product_without_zeros(
                 layer, <const real*> block.x + (i * lanes + s) * n_in,
                 <const real*> model.parameters, rows + s * (n_out + SLACK))
-        rows_to_panel(layer, rows, count, a + i * n_out * lanes, a + i * n_out * lanes)
+        rows_to_panel(layer, rows, n_out + SLACK, count, 0, n_out, a + i * n_out * lanes,
+                      a + i * n_out * lanes)
         if layer.activation == SOFTMAX:
             softmax(<const real*> a + i * n_out * lanes, a + i * n_out * lanes, <real*> NULL, n_out,
                     lanes)
@@ -240,63 +305,55 @@ cdef bint predict_lists(
     return False
 
 
-cdef void clear_list_sums(const Model* model, const Workspace* ws, int threads) noexcept nogil:
-    """What list_gradient expects of its thread's memory, and leaves behind."""
-    cdef Scratch scratch
-    cdef int index
-    if ws.inputs == PANELS:
-        return
-    for index in range(threads):
-        scratch = scratch_of(ws, model, index)
-        memset(scratch.list_sums, 0, ws.nodes_per_item * LIST_VECTORS * BYTES)
-        memset(scratch.touched, 0, ws.nodes_per_item)
-
-
 cdef void list_gradient(
     Worker* w, const Scratch* scratch, Py_ssize_t rows,
     Py_ssize_t j, Py_ssize_t count,     # which nodes of layer 0
-    const RuleConstants* constants, bint add, const real* tag,  # as in gradient_tiles
+    const RuleConstants* constants, bint add, Ahead* ahead,     # as in gradient_tiles
+    const real* tag,
 ) noexcept nogil:
     """gradient_tiles for layer 1, over all of its nodes.
 
-    For each group of them and each sample in turn, the sample's entries times its delta are added
-    to sums that stay in the cache. That takes a load and a store for each multiply-add, but no
-    second list of the entries, by columns.
+    The samples' lists become lists of samples, one for each node of layer 0, so that its sums are
+    in registers.
     """
     cdef Workspace* ws = w.call.workspace
     cdef const Model* model = w.call.model
     cdef const Layer* layer = &model.layers[1]
     cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, k = 0, s, columns, r, last
     cdef Py_ssize_t c, some
-    cdef Py_ssize_t width = LIST_VECTORS * BYTES // <Py_ssize_t> sizeof(real), e = 0
+    cdef Py_ssize_t width = LIST_VECTORS * BYTES // <Py_ssize_t> sizeof(real)
     cdef real* parameters = <real*> model.parameters
     cdef real* sums = <real*> scratch.list_sums
     cdef const real* delta = <const real*> ws.delta_rows[1]
+    cdef List* lists = scratch.columns
     # Whether something changes where the gradient is 0.
     cdef bint every = not add if constants == NULL else (
         form_of(constants.rule) != PLAIN or constants.c[DECAY] != 0)
-    for s in range(rows):       # of lists whose entries before j were another thread's
-        while scratch.begun[s] < ws.lists[s].count and ws.lists[s].nodes[scratch.begun[s]] < j:
-            scratch.begun[s] += 1
     if rows == 1 and not every and constants != NULL:
+        while scratch.begun[0] < ws.lists[0].count and ws.lists[0].nodes[scratch.begun[0]] < j:
+            scratch.begun[0] += 1   # another thread's
         descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W,
                        layer.panel_stride, layer.row_stride, n_out, delta, ws.rows * lanes,
                        <real> constants.c[DESCENT], <real> constants.c[DECAY])
         k = n_out               # the biases are left
+    else:
+        for r in range(count):
+            lists[r].count = 0
+        for s in range(rows):
+            scratch.begun[s] = list_columns(
+                &ws.lists[s], scratch.begun[s], j, j + count, s, lists, tag)
     while k < n_out:
         columns = min(width, n_out - k)
-        for s in range(rows):
-            e = add_outer((columns + lanes - 1) // lanes, &ws.lists[s], scratch.begun[s], j,
-                          j + count, delta + k * ws.rows + s * lanes, ws.rows * lanes, sums,
-                          scratch.touched)
-            if k + columns == n_out:
-                scratch.begun[s] = e
         r = 0
         while r < count:
-            while not every and r < count and not scratch.touched[r]:
+            while not every and r < count and lists[r].count == 0:
                 r += 1
             last = r
-            while last < count and (every or scratch.touched[last]):
+            while last < count and (every or lists[last].count > 0):
+                if k == 0:
+                    prefetch_rows(ahead)
+                column_product((columns + lanes - 1) // lanes, &lists[last], delta + k * ws.rows,
+                               ws.rows * lanes, sums + last * width)
                 last += 1
             c = 0               # in rows of W at once, in panels one after the other
             while c < columns:
@@ -305,10 +362,8 @@ cdef void list_gradient(
                     weight_at(layer, j + r, k + c), layer.row_stride, sums + r * width + c,
                     last - r, some, width, parameters, constants, <real*> ws.gradient, add)
                 c += some
-            memset(sums + r * width, 0, (last - r) * width * sizeof(real))
             r = last
         k += columns
-    memset(scratch.touched, 0, count)
     if j == 0:
         k = 0
         while k < n_out:

@@ -178,11 +178,16 @@ cdef void load_tiny(const Call* call, Tiny* t, const real* tag) noexcept nogil:
     t.loaded = True
 
 
+cdef void put_back_parameters(const Call* call, const Tiny* t, const real* tag) noexcept nogil:
+    if t != NULL and t.changed:
+        move_vector(call.model, t, TO_FLAT, <real*> call.model.parameters, <real*> t.vectors[0])
+
+
 cdef void put_back(const Call* call, Tiny* t, const real* tag) noexcept nogil:
     """Parameters and state into the flat vectors, if they have changed."""
     if t == NULL or not t.changed:
         return
-    move_vector(call.model, t, TO_FLAT, <real*> call.model.parameters, <real*> t.vectors[0])
+    put_back_parameters(call, t, tag)
     if t.rule.first != NULL:
         move_vector(call.model, t, TO_FLAT, <real*> call.rule.first, <real*> t.vectors[1])
     if t.rule.second != NULL:

@@ -16,6 +16,11 @@ cdef inline Py_ssize_t weight_at(const Layer* layer, Py_ssize_t j, Py_ssize_t k)
     return layer.W + k // NR * layer.panel_stride + j * layer.row_stride + k % NR
 
 
+cdef inline bint is_large(const Layer* layer, Py_ssize_t itemsize) noexcept nogil:
+    """Whether W^l comes from afar in each pass."""
+    return layer.n_in * layer.n_out >= LARGE_BYTES // itemsize
+
+
 cdef inline bint is_copied(
     const Layer* layer, Py_ssize_t panels, Py_ssize_t itemsize,
 ) noexcept nogil:
@@ -24,21 +29,60 @@ cdef inline bint is_copied(
     In rows a node's weights are a row apart, and where that is a power of two they push each other
     out of the cache (784-1024, 256 samples, AVX2: 39 GFLOP/s in place, 94 copied). In panels the
     copy pays where enough panels of samples share it, since all tiles are then of MR nodes and read
-    nothing beside them (784-128, float64, AVX2: 128 samples 9 % faster, 32 samples 5 % slower).
+    nothing beside them (784-128, float64, AVX2: 128 samples 9 % faster, 32 samples 5 % slower);
+    half as many where W is large (784-1024-1024-10, two threads with 128 samples each: 5 %).
     """
     if layer.row_stride == NR:
-        return panels * itemsize >= WORTH_STRIPS
+        return panels * itemsize >= (
+            WORTH_STRIPS // 2 if is_large(layer, itemsize) else WORTH_STRIPS)
     return panels > 1 and layer.n_out > PACKED_NODES
+
+
+cdef void copy_rows(
+    const Layer* layer, const real* W, Py_ssize_t rows,
+    real* packed, Py_ssize_t stride,    # OUT (rows, stride)
+) noexcept nogil:
+    """Rows of W^l out of its panels, for the delta recursion: one run each, instead of one for each
+    panel of nodes, which are 64 KB apart where n_(l-1) is 1024.
+    """
+    cdef Py_ssize_t i, k
+    for k in range((layer.n_out + NR - 1) // NR):
+        for i in range(rows):
+            memcpy(packed + i * stride + k * NR, W + i * NR, NR * sizeof(real))
+        W += layer.panel_stride
+
+
+cdef void copy_whole_strips(const Layer* layer, const real* W, real* packed) noexcept nogil:
+    """What copy_strips does where PACKED_NODES nodes make tiles of MR: each node's number is a
+    constant, which takes a third of the time.
+    """
+    cdef Py_ssize_t j, t, n_in = layer.n_in, between = layer.panel_stride, within
+    cdef const real* row
+    cdef real* strip
+    for j in range(n_in):
+        row = W + j * layer.row_stride
+        strip = packed + j * MR
+        for t in range(PACKED_NODES // MR):
+            # Moves of constant size; what is too much the next row overwrites.
+            within = t * MR % NR
+            memcpy(strip, row + t * MR // NR * between + within, MR * sizeof(real))
+            if within > NR - MR:
+                memcpy(strip + NR - within, row + (t * MR // NR + 1) * between, MR * sizeof(real))
+            strip += MR * (n_in + 1)
 
 
 cdef void copy_strips(
     const Layer* layer, const real* W, const Tiles* tiles,
     real* packed,               # OUT (n_in, height) for each tile, and a row's length between
 ) noexcept nogil:
+    """The weights of some nodes, at most PACKED_NODES."""
     cdef Py_ssize_t j, k, t, height, n_in = layer.n_in
     cdef real nodes[PACKED_NODES + NR]
     cdef const real* row
     cdef real* strip
+    if PACKED_NODES % MR == 0 and tiles.low == MR and tiles.count == PACKED_NODES // MR:
+        copy_whole_strips(layer, W, packed)
+        return
     for j in range(n_in):
         row = W + j * layer.row_stride
         if layer.panel_stride != NR:

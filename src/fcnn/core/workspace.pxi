@@ -14,12 +14,22 @@ cdef inline void* aligned(void* memory) noexcept nogil:
 
 
 cdef inline Py_ssize_t packed_entries(const Model* model, bint from_inputs) noexcept nogil:
-    """What copy_strips writes, a little past the last strip, if is_copied ever says so."""
+    """What copy_strips writes, a little past the last strip, if is_copied ever says so; copy_rows,
+    half as many rows of W and up to 2 NR entries more.
+    """
     cdef Py_ssize_t l, deepest = 0
     for l in range(1 if from_inputs else 2, model.L + 1):
         if model.layers[l].row_stride == NR or model.layers[l].n_out > PACKED_NODES:
             deepest = max(deepest, model.layers[l].n_in)
+        if l > 1 and model.layers[l].row_stride == NR:
+            deepest = max(deepest, model.layers[l].n_out // 2 + NR)
     return PACKED_NODES * (deepest + 1) + MR
+
+
+cdef inline Py_ssize_t entries_of_column(const Workspace* ws) noexcept nogil:
+    """Room for each sample. A little more, since powers of two apart they would push each other out
+    of the cache."""
+    return ws.rows + 16
 
 
 cdef Py_ssize_t lay_out_scratch(
@@ -28,6 +38,7 @@ cdef Py_ssize_t lay_out_scratch(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t size = model.itemsize, row = (model.widest + SLACK) * size
+    cdef Py_ssize_t column = entries_of_column(ws)
     s.packed = place(&position, packed_entries(model, ws.inputs == PANELS) * size)
     s.y = place(&position, (model.layers[model.L].n_out + 1) * model.lanes * size)
     s.row[0] = place(&position, (FEW_ROWS + 1) * row)
@@ -36,10 +47,12 @@ cdef Py_ssize_t lay_out_scratch(
     s.ahead[0] = place(&position, 2 * row)
     s.ahead[1] = <char*> s.ahead[0] + row
     if ws.inputs != PANELS:
-        s.list_z = place(&position, model.lanes * (model.layers[1].n_out + SLACK) * size)
+        s.list_z = place(&position, max(ws.rows * LIST_VECTORS * BYTES, model.lanes * row))
         s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
-        s.touched = <char*> place(&position, ws.nodes_per_item)
         s.begun = <int64_t*> place(&position, ws.rows * sizeof(int64_t))
+        s.columns = <List*> place(&position, ws.nodes_per_item * sizeof(List))
+        s.column_nodes = <int32_t*> place(&position, ws.nodes_per_item * column * sizeof(int32_t))
+        s.column_values = place(&position, ws.nodes_per_item * column * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
 
@@ -47,6 +60,21 @@ cdef Scratch scratch_of(const Workspace* ws, const Model* model, int index) noex
     cdef Scratch s
     lay_out_scratch(ws, model, <char*> ws.scratch + index * ws.scratch_bytes, &s)
     return s
+
+
+cdef void place_columns(const Model* model, const Workspace* ws, int threads) noexcept nogil:
+    """Where list_gradient makes its lists."""
+    cdef Scratch s
+    cdef Py_ssize_t r
+    cdef int index
+    if ws.inputs == PANELS:
+        return
+    for index in range(threads):
+        s = scratch_of(ws, model, index)
+        for r in range(ws.nodes_per_item):
+            s.columns[r].nodes = s.column_nodes + r * entries_of_column(ws)
+            s.columns[r].values = (<char*> s.column_values
+                                   + r * entries_of_column(ws) * model.itemsize)
 
 
 cdef inline Py_ssize_t vector_bytes(const Model* model) noexcept nogil:
@@ -202,6 +230,7 @@ cdef void* enlarged(void* memory, Py_ssize_t size) except NULL:
         memory = PyMem_Malloc(size)      # Python's, so that tracemalloc sees it
         if memory == NULL:
             raise MemoryError(f"cannot allocate {size} bytes of workspace")
+        large_pages(memory, size)
         (<Kept*> memory).size = size
     (<Kept*> memory).needs.threads = 0
     return memory
@@ -232,7 +261,7 @@ cdef int open_workspace(
     lay_out(model, ws, k + 1, needs.backward, needs.every_z, dropout, needs.threads, needs.tiny,
             needs.in_panels, needs.backward)
     clear_empty_lanes(model, ws, needs.rows, needs.batch_size)
-    clear_list_sums(model, ws, needs.threads)
+    place_columns(model, ws, needs.threads)
     ws.memory = k
     if dropout == NULL:         # which has masks in some layers
         k.workspace = ws[0]

@@ -4,7 +4,7 @@ Layer 1 alone has such inputs. A zero adds nothing to a sum, so what is left out
 the sign of a sum that is zero; the weights are finite. The lanes are over the nodes of layer 1:
 
     forward pass    z_k  = b_k + sum_j x_j W_jk         a list's j ascending, the sums in registers
-    gradient        dW_jk = sum_s x_sj delta_sk         samples ascending, the sums of some j in L1
+    gradient        dW_jk = sum_s x_sj delta_sk         likewise, over j's list of samples
 
 W may be stored row by row or by panels of NR nodes: W_kj stands at
 
@@ -14,9 +14,9 @@ where rows have n_1 entries with panel_stride NR and row_stride n_1. Whole panel
 lies behind the last node is computed with and never used.
 """
 
-from libc.stdint cimport int32_t
+from libc.stdint cimport INT32_MAX, int32_t
 
-from fcnn.kernels.isa cimport BYTES, NR, VECTORS
+from fcnn.kernels.isa cimport BYTES, FLOATS, NR, VECTORS
 from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 from fcnn.kernels.updates cimport descended, store_lanes
@@ -38,8 +38,8 @@ cdef enum:
     LIST_ENTRIES = 256
 
 
-cdef struct List:               # the nonzero entries of a sample
-    const int32_t* nodes        # j, ascending
+cdef struct List:               # the nonzero entries of a sample, or of an input
+    const int32_t* nodes        # j, ascending; or the samples
     const void* values          # x_j
     Py_ssize_t count
 
@@ -66,7 +66,8 @@ cdef inline Py_ssize_t count_nonzero(const real* x, Py_ssize_t n) noexcept nogil
 # --- Forward pass ----------------------------------------------------------------------------
 
 cdef inline Py_ssize_t list_kernel(
-    Py_ssize_t panels,          # constant at every call
+    Py_ssize_t vectors,         # constant at every call: of a row, and of a panel
+    Py_ssize_t width,           # likewise
     const List* entries, Py_ssize_t e, Py_ssize_t end,  # IN from entry e on, those with j < end
     const real* W, Py_ssize_t panel_stride, Py_ssize_t row_stride,
     const real* bias,           # IN, or NULL for 0
@@ -74,24 +75,23 @@ cdef inline Py_ssize_t list_kernel(
     const vector* tag,
 ) noexcept nogil:
     """Return the first entry that is left."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), width = NR // one, p, v
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v
     cdef const int32_t* nodes = entries.nodes
     cdef const real* values = <const real*> entries.values
     cdef Py_ssize_t count = entries.count
     cdef const real* row
     cdef vector total[LIST_VECTORS]
     cdef vector x
-    for v in range(panels * width):
+    for v in range(vectors):
         total[v] = load(bias + v * one, tag) if bias != NULL else spread(<real> 0, tag)
     while e < count and nodes[e] < end:
         x = spread(values[e], tag)
         row = W + nodes[e] * row_stride
-        for p in range(panels):
-            for v in range(width):
-                total[p * width + v] = vector_multiply_add(
-                    x, load(row + p * panel_stride + v * one, tag), total[p * width + v])
+        for v in range(vectors):
+            total[v] = vector_multiply_add(
+                x, load(row + v // width * panel_stride + v % width * one, tag), total[v])
         e += 1
-    for v in range(panels * width):
+    for v in range(vectors):
         if add:
             total[v] += load(z + v * one, tag)
         store(z + v * one, total[v])
@@ -104,24 +104,44 @@ cdef inline Py_ssize_t most_panels(const real* tag) noexcept nogil:
 
 
 cdef inline Py_ssize_t list_ladder(
-    Py_ssize_t panels, const List* entries, Py_ssize_t e, Py_ssize_t end,
+    Py_ssize_t panels,
+    Py_ssize_t width,           # constant at every call
+    const List* entries, Py_ssize_t e, Py_ssize_t end,
     const real* W, Py_ssize_t panel_stride, Py_ssize_t row_stride, const real* bias, real* z,
     bint add, const vector* tag,
 ) noexcept nogil:
     """Name the number of panels, which makes it a constant."""
-    cdef Py_ssize_t most = most_panels(W)
     if not SPECIALIZED:
-        return list_kernel(panels, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
+        return list_kernel(panels * width, width, entries, e, end, W, panel_stride, row_stride,
+                           bias, z, add, tag)
     elif panels == 1:
-        return list_kernel(1, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif most > 1 and panels == 2:
-        return list_kernel(2, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif most > 2 and panels == 3:
-        return list_kernel(3, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
-    elif most > 3 and panels == 4:
-        return list_kernel(4, entries, e, end, W, panel_stride, row_stride, bias, z, add, tag)
+        return list_kernel(width, width, entries, e, end, W, panel_stride, row_stride, bias, z,
+                           add, tag)
+    elif LIST_VECTORS // width > 1 and panels == 2:
+        return list_kernel(2 * width, width, entries, e, end, W, panel_stride, row_stride, bias,
+                           z, add, tag)
+    elif LIST_VECTORS // width > 2 and panels == 3:
+        return list_kernel(3 * width, width, entries, e, end, W, panel_stride, row_stride, bias,
+                           z, add, tag)
+    elif LIST_VECTORS // width > 3 and panels == 4:
+        return list_kernel(4 * width, width, entries, e, end, W, panel_stride, row_stride, bias,
+                           z, add, tag)
     trap()
     return e
+
+
+cdef inline Py_ssize_t add_listed(
+    Py_ssize_t panels, const List* entries, Py_ssize_t e, Py_ssize_t end,
+    const real* W, Py_ssize_t panel_stride, Py_ssize_t row_stride, const real* bias, real* z,
+    bint add,
+) noexcept nogil:
+    """list_kernel for up to most_panels panels of nodes."""
+    if real is float:
+        return list_ladder(panels, NR // FLOATS, entries, e, end, W, panel_stride, row_stride,
+                           bias, z, add, <float_vector*> NULL)
+    else:
+        return list_ladder(panels, NR // (FLOATS // 2), entries, e, end, W, panel_stride,
+                           row_stride, bias, z, add, <double_vector*> NULL)
 
 
 cdef inline void list_product(
@@ -144,12 +164,7 @@ cdef inline void list_product(
         end = first
         while True:
             end += BLOCK_TERMS
-            if real is float:
-                e = list_ladder(panels, entries, e, end, W, panel_stride, row_stride, start, z,
-                                later, <float_vector*> NULL)
-            else:
-                e = list_ladder(panels, entries, e, end, W, panel_stride, row_stride, start, z,
-                                later, <double_vector*> NULL)
+            e = add_listed(panels, entries, e, end, W, panel_stride, row_stride, start, z, later)
             if e == entries.count:
                 break
             start = NULL
@@ -188,67 +203,42 @@ cdef inline void product_without_zeros(
 
 # --- Gradient and update ---------------------------------------------------------------------
 
-cdef inline Py_ssize_t outer_kernel(
-    Py_ssize_t panels,          # constant at every call
-    const List* entries, Py_ssize_t e,  # IN from entry e on,
-    Py_ssize_t first, Py_ssize_t end,   # those with first <= j < end, of which e is the first
-    const real* delta, Py_ssize_t delta_stride,     # IN of one sample, panels of nodes
-    real* sums,                 # IN, OUT (end - first, LIST_VECTORS registers full)
-    char* touched,              # OUT (end - first,)
-    const vector* tag,
+cdef inline Py_ssize_t list_columns(
+    const List* entries, Py_ssize_t e,  # IN of sample s from entry e on,
+    Py_ssize_t first, Py_ssize_t end,   # those with first <= j < end, none of them before e
+    Py_ssize_t s,
+    List* columns,              # IN, OUT (end - first,): of each j the samples so far
+    const real* tag,
 ) noexcept nogil:
     """Return the first entry that is left."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), p, v, j
     cdef const int32_t* nodes = entries.nodes
     cdef const real* values = <const real*> entries.values
     cdef Py_ssize_t count = entries.count
-    cdef real* row
-    cdef vector d[LIST_VECTORS]
-    cdef vector x
-    for p in range(panels):
-        for v in range(VECTORS):
-            d[p * VECTORS + v] = load(delta + p * delta_stride + v * one, tag)
+    cdef List* column
+    while e < count and nodes[e] < first:
+        e += 1
     while e < count and nodes[e] < end:
-        x = spread(values[e], tag)
-        j = nodes[e] - first
-        touched[j] = True
-        row = sums + j * (LIST_VECTORS * one)
-        for v in range(panels * VECTORS):
-            store(row + v * one, vector_multiply_add(x, d[v], load(row + v * one, tag)))
+        column = &columns[nodes[e] - first]
+        (<int32_t*> column.nodes)[column.count] = <int32_t> s
+        (<real*> column.values)[column.count] = values[e]
+        column.count += 1
         e += 1
     return e
 
 
-cdef inline Py_ssize_t outer_ladder(
-    Py_ssize_t panels, const List* entries, Py_ssize_t e, Py_ssize_t first, Py_ssize_t end,
-    const real* delta, Py_ssize_t delta_stride, real* sums, char* touched, const vector* tag,
+cdef inline void column_product(
+    Py_ssize_t panels, const List* column,
+    const real* delta, Py_ssize_t panel_stride,     # IN panels of nodes (samples, lanes)
+    real* sums,                 # OUT LIST_VECTORS registers
 ) noexcept nogil:
-    """Name the number of panels, which makes it a constant."""
-    if not SPECIALIZED:
-        return outer_kernel(panels, entries, e, first, end, delta, delta_stride, sums, touched, tag)
-    elif panels == 1:
-        return outer_kernel(1, entries, e, first, end, delta, delta_stride, sums, touched, tag)
-    elif panels == 2:
-        return outer_kernel(2, entries, e, first, end, delta, delta_stride, sums, touched, tag)
-    elif LIST_VECTORS // VECTORS > 2 and panels == 3:
-        return outer_kernel(3, entries, e, first, end, delta, delta_stride, sums, touched, tag)
-    elif LIST_VECTORS // VECTORS > 3 and panels == 4:
-        return outer_kernel(4, entries, e, first, end, delta, delta_stride, sums, touched, tag)
-    trap()
-    return e
-
-
-cdef inline Py_ssize_t add_outer(
-    Py_ssize_t panels, const List* entries, Py_ssize_t e, Py_ssize_t first, Py_ssize_t end,
-    const real* delta, Py_ssize_t delta_stride, real* sums, char* touched,
-) noexcept nogil:
-    """dW_jk += x_j delta_k of one sample, for up to LIST_VECTORS // VECTORS panels of k."""
+    """dW_jk = sum_s x_sj delta_sk, for up to LIST_VECTORS // VECTORS panels of k."""
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
     if real is float:
-        return outer_ladder(panels, entries, e, first, end, delta, delta_stride, sums, touched,
-                            <float_vector*> NULL)
+        list_ladder(panels, VECTORS, column, 0, INT32_MAX, delta, panel_stride, lanes,
+                    <const real*> NULL, sums, False, <float_vector*> NULL)
     else:
-        return outer_ladder(panels, entries, e, first, end, delta, delta_stride, sums, touched,
-                            <double_vector*> NULL)
+        list_ladder(panels, VECTORS, column, 0, INT32_MAX, delta, panel_stride, lanes,
+                    <const real*> NULL, sums, False, <double_vector*> NULL)
 
 
 cdef inline void descend_listed_nodes(

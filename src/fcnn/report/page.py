@@ -38,7 +38,8 @@ thead th { background: var(--band); vertical-align: bottom; }
 thead th.number { white-space: normal; min-width: 5rem; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .text { overflow-wrap: anywhere; min-width: 4rem; }
-#columns-table td:last-child { min-width: 11rem; }
+#columns-table td:nth-child(2) { white-space: nowrap; }
+#columns-table td:last-child { min-width: 18rem; }
 figure { margin: 0.8rem 0; }
 figure svg { display: block; max-width: 100%; height: auto; }
 figure svg.wide { min-width: 34rem; }
@@ -48,7 +49,8 @@ code { font: 0.88rem ui-monospace, "DejaVu Sans Mono", monospace; background: va
   padding: 0.1rem 0.3rem; }
 details { margin: 0.6rem 0; }
 summary { cursor: pointer; }
-@media (max-width: 40rem) { th, td { padding: 0.25rem 0.35rem; } tbody th { min-width: 5.5rem; } }
+@media (max-width: 40rem) { th, td { padding: 0.25rem 0.35rem; } tbody th { min-width: 5.5rem; }
+  thead th.number { min-width: 3.6rem; } }
 @media print { body { max-width: none; } details > * { display: revert; } }
 """
 

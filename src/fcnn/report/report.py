@@ -49,6 +49,8 @@ class Report:
         What was left out, filled or unknown.
     source : str
         Name of the data.
+    which : str
+        What rows these are, where the model was trained on others of the same data; else empty.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Report:
     missing: tuple[int, ...]
     notes: tuple[str, ...]
     source: str
+    which: str
 
     @classmethod
     def of(
@@ -67,12 +70,14 @@ class Report:
     ) -> Report:  # fmt: skip
         """Measure a model.
 
+        Of the data that the model was trained on, in the order of then, the rows are taken that
+        were held out for its test, as far as it remembers them (`TrainingRecord.held_out`).
+
         Parameters
         ----------
         model : fcnn.Model
         data : table-like
-            See `fcnn.Model.predict`; at best rows that the model was not trained on. Rows without a
-            target are left out.
+            See `fcnn.Model.predict`. Rows without a target are left out.
         y : array-like, optional
             See `fcnn.Model.evaluate`; None takes the target's columns of `data`.
         repeats, seed : int
@@ -96,7 +101,16 @@ class Report:
         if y is None:
             given = _with_targets(model, given, notes)
         values = model.target_values(given, y)
+        which = ""
+        held_out = None if model.training is None else model.training.held_out
         X = model.prepare(given, notes)
+        held = None if held_out is None else held_out.find(X, values)
+        if held is not None:
+            which = (
+                f"the {len(held):,} of {given.rows:,} rows that were held out for the test: the "
+                "model was made of the others"
+            )
+            given, X, values = given.take(held), X[held], values[held]
         outputs = model.network.predict(X)
         loss = None
         if model.classes:
@@ -112,7 +126,7 @@ class Report:
             model, model.scores(outputs, values, loss),
             importance_of(model, X, values, repeats, seed), values, answers,
             tuple(int(column.is_missing().sum()) for column in columns), (*whole.notes, *notes),
-            source or ("" if whole.source == "X" else whole.source),
+            source or ("" if whole.source == "X" else whole.source), which,
         )  # fmt: skip
 
     # --- The page --------------------------------------------------------------------------------
@@ -155,7 +169,7 @@ class Report:
         ]
         what = (
             f"Predicts {self._predicted()} from {_count(len(self.importance.names), 'column')}; "
-            f"measured on {_count(self.scores.rows, 'row')}."
+            f"measured on {self.which or _count(self.scores.rows, 'row')}."
         )
         return tag("header", tag("h1", title), tag("p", what, class_="pale"), *warnings)
 
@@ -185,7 +199,7 @@ class Report:
             meaning = (
                 "Accuracy is the share of right answers; balanced accuracy the mean of the "
                 "classes' recalls, which a rare class counts in like a frequent one. The last "
-                "column is the trivial answer, the most frequent class of these rows."
+                f"column is the trivial answer, the most frequent class of {self._trivial_of()}."
             )
             return section("scores", "Scores", tag("p", meaning), table(
                 "Scores of the network and of the trivial answer", heads, rows, (1, 2),
@@ -207,11 +221,16 @@ class Report:
             heads = ["target", *(text for kind in kinds for text in (kind, "of the mean"))]
             rows = [(name, *(column[k] for column in texts)) for k, name in enumerate(names)]
         meaning = (
-            "Errors are in the target's own units. The trivial answer is the mean of these rows, "
-            "whose r\u00b2 is 0; 1 is perfect."
+            "Errors are in the target's own units. An r\u00b2 of 1 is perfect, that of these rows' "
+            f"mean is 0. The trivial answer is the mean of {self._trivial_of()}."
         )
         made = table(caption, heads, rows, range(1, len(heads)), "scores-table")
         return section("scores", "Scores", tag("p", meaning), made)
+
+    def _trivial_of(self) -> str:
+        record = self.model.training
+        known = record is not None and record.trivial is not None
+        return "the rows that the model was trained on" if known else "these rows"
 
     def _target_names(self) -> list[str]:
         return list(self.model.targets) or [f"target {k + 1}" for k in range(len(self.y[0]))]
@@ -383,9 +402,10 @@ class Report:
             ("versions", versions),
         ]  # fmt: skip
         advice = (
+            f"The scores are of {self.which}." if self.which else
             "These scores hold for new rows if the model was not trained on those it is measured "
             "on here."
-        )
+        )  # fmt: skip
         return section("about", "About this report", tag("p", advice),
                        _facts("How this report was made", facts, "about-table"))  # fmt: skip
 
@@ -414,8 +434,7 @@ def write_report(
     ----------
     model : fcnn.Model
     data : table-like
-        See `fcnn.Model.predict`; at best rows that the model was not trained on. Rows without a
-        target are left out.
+        See `Report.of`: rows that the model was not trained on, or all rows of then.
     path : str or path-like
         Of the HTML file; it is replaced when the new one is complete.
     y : array-like, optional

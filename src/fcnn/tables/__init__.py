@@ -9,7 +9,8 @@ from fcnn.tables.kinds import KINDS, ColumnKind, infer_columns
 from fcnn.tables.preparation import Preparation
 from fcnn.tables.reading import read_table
 from fcnn.tables.table import Column, Table, TableError
-from fcnn.tables.target import Target, TargetReading, read_target
+from fcnn.tables.target import Target
+from fcnn.tables.training import TargetReading, read_target
 
 __all__ = [
     "KINDS",

@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, NO_NUMBERS, TRUE, ColumnKind
-from fcnn.tables.numbers import PLAIN, NumberRule, example, other_readings, read_numbers
+from fcnn.tables.numbers import (
+    PLAIN,
+    NumberRule,
+    example,
+    other_readings,
+    possible_shares,
+    read_numbers,
+)
 from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted
 
 Array = NDArray[Any]
@@ -24,6 +31,9 @@ Array = NDArray[Any]
 # A "missing" flag is worth a column from so many rows on, and from this share of them.
 LEAST_FLAGGED = 5
 LEAST_FLAGGED_SHARE = 0.01
+
+# From so many numbers up to 1 on, those without % are shares.
+MOST_SHARES = 0.9
 
 
 class Report:
@@ -34,7 +44,16 @@ class Report:
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
-        self._count = 0
+        self.count = 0
+        self._marks: dict[int, set[str]] | None = None
+
+    def decimal_mark(self, beside: Column) -> str:
+        """Return the decimal mark that other columns have for certain, empty if in doubt."""
+        if self._marks is None:
+            self._marks = {id(column): _decimal_marks(column) for column in self.table.columns}
+        found = [marks for key, marks in self._marks.items() if key != id(beside)]
+        marks = set().union(*found)
+        return marks.pop() if len(marks) == 1 else ""
 
     def warn(self, text: str) -> None:
         """Note what is said aloud where nobody takes notes."""
@@ -43,7 +62,7 @@ class Report:
 
     def refuse(self, rows: Array, column: Column, named: str, expected: str) -> None:
         """Note cells that cannot be read."""
-        self._count += len(rows)
+        self.count += len(rows)
         for row in rows[:MOST_PROBLEMS].tolist():
             self._problems.append(
                 (row, f"{self.table.where(row)}, {named}: {shown(column, row)}; {expected}")
@@ -51,18 +70,33 @@ class Report:
 
     def refuse_column(self, problem: str) -> None:
         """Note a column that cannot be read at all."""
-        self._count += 1
+        self.count += 1
         self._problems.append((-1, problem))
 
     def raise_problems(self) -> None:
         """Raise what has been noted, in the order of the rows."""
-        if not self._count:
+        if not self.count:
             return
         problems = [text for _, text in sorted(self._problems, key=lambda problem: problem[0])]
-        if self._count == 1:
+        if self.count == 1:
             raise TableError(f"{self.table.source}: {problems[0]}")
-        what = f"{self._count:,} problems"
-        raise TableError(f"{self.table.source}: {what}", problems, self._count)
+        what = f"{self.count:,} problems"
+        raise TableError(f"{self.table.source}: {what}", problems, self.count)
+
+
+def _decimal_marks(column: Column) -> set[str]:
+    """Return the marks by which the first texts of a column are numbers, and otherwise none."""
+    marks: set[str] = set()
+    if not column.is_text:
+        return marks
+    first = column.texts_at(np.arange(min(len(column), 1000)))
+    texts = [text for text in first if text not in MISSING]
+    joined = "".join(texts)
+    for mark, group in ((",", "."), (".", ",")):
+        if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
+            turned = NumberRule(group, mark).numbers(texts)
+            marks |= {mark} if np.isnan(turned).any() else set()
+    return marks
 
 
 def shown(column: Column, row: int) -> str:
@@ -84,13 +118,8 @@ def numbers_of(
         )
         return np.zeros(len(column))
     if column.is_text:
-        texts = column.values.tolist()
-        none = MISSING.union(stray)
-        missing = np.array([text in none for text in texts], bool)
-        rows = np.flatnonzero(~missing)
-        values = np.full(len(texts), np.nan)
-        values[rows] = rule.numbers(texts if not missing.any() else [texts[i] for i in rows])
-        bad = rows[np.isnan(values[rows])]
+        values = column.plain.copy() if rule == PLAIN else rule.numbers(column.values.tolist())
+        bad = _unreadable(column, values, stray)
         if len(bad):
             like = "a number" if rule == PLAIN else f"a number like {example(rule)}"
             report.refuse(bad, column, named, f"expected {like}")
@@ -104,6 +133,14 @@ def numbers_of(
     if column.missing is not None:
         values[column.missing] = np.nan
     return values
+
+
+def _unreadable(column: Column, values: Array, stray: Sequence[str]) -> Array:
+    """Return the rows of texts that are neither numbers nor missing."""
+    rows = np.flatnonzero(np.isnan(values))
+    none = MISSING.union(stray)
+    is_bad = [text not in none for text in column.texts_at(rows)]
+    return rows[np.array(is_bad, bool)]
 
 
 @dataclass(frozen=True)
@@ -191,11 +228,14 @@ class NumberColumn(_Filled):
         How texts are read.
     stray : tuple of str
         Texts that count as missing.
+    bare : bool
+        Some texts of training were numbers without the unit of the others.
     """
 
     kind: ClassVar[str] = "number"
     rule: NumberRule = PLAIN
     stray: tuple[str, ...] = ()
+    bare: bool = False
 
     @classmethod
     def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> NumberColumn:
@@ -203,7 +243,10 @@ class NumberColumn(_Filled):
         values = numbers_of(column, kind.rule, kind.stray, named, report)
         missing = np.isnan(values)
         fill = float(np.median(values[~missing])) if not missing.all() else 0.0
-        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray)
+        unit = kind.rule.unit
+        texts = column.values[~missing].tolist() if unit and column.is_text else []
+        bare = not all(unit in text for text in texts)
+        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray, bare)
 
     @property
     def outputs(self) -> list[str]:  # noqa: D102
@@ -222,7 +265,7 @@ class NumberColumn(_Filled):
         stray = (*NO_NUMBERS, *self.stray)
         values = numbers_of(column, self.rule, stray, named, report)
         self._doubt(column, values, stray, named, report)
-        if report._count:
+        if report.count:
             values = np.nan_to_num(values)
         told = "" if self.fill is None else f"{self.fill:.6g}"
         values, flags = self._with_flag(values, named, column, report, told)
@@ -232,27 +275,28 @@ class NumberColumn(_Filled):
         self, column: Column, values: Array, stray: Sequence[str], named: str, report: Report
     ) -> None:
         """Refuse numbers that seem to be written otherwise than in training; warn of a doubt."""
-        none = MISSING.union(stray)
-        if not column.is_text:
-            texts = []
-            given = values[~np.isnan(values)]
-        else:
-            read = [
-                (text, value) for text, value in zip(column.values, values, strict=True)
-                if text not in none
-            ]  # fmt: skip
-            texts = [text for text, _ in read]
-            given = np.array([value for _, value in read], np.float64)
-        if not len(given) or np.isnan(given).any():
+        mark = report.decimal_mark(column) if column.is_text else ""
+        if self.rule == PLAIN and (mark or report.table.decimal) != ",":
+            return  # plain numbers are read as such, however else they could be
+        present = ~np.isnan(values)
+        given = values[present]
+        texts = column.values[present].tolist() if column.is_text else []
+        if not len(given) or (column.is_text and len(_unreadable(column, values, stray))):
             return
-        unit = self.rule.unit
+        unit = "" if self.bare else self.rule.unit
+        if unit and (shares := possible_shares(texts, self.rule)):
+            rows = np.flatnonzero(present)[[text in shares for text in texts]]
+            report.refuse(rows, column, named, "expected percent with their sign, as others have")
+            return
         if unit and (texts or unit == "%") and not any(unit in text for text in texts):
             told = (
                 f"{named}: no cell has the unit {unit} that training's have; "
                 f"{texts[0] if texts else f'{given[0]:.15g}'} is taken for {given[0]:.15g} {unit}"
             )
-            is_share = unit == "%" and (given >= 0).all() and 0 < given.max() <= 1
-            if is_share and self.fill is not None and self.fill > 1:
+            # A few larger ones, or some below 0, do not make shares percent.
+            are_shares = np.abs(given[given != 0]) <= 1
+            is_share = unit == "%" and len(are_shares) and are_shares.mean() >= MOST_SHARES
+            if is_share and self.fill is not None and abs(self.fill) > 1:
                 report.refuse_column(
                     f"{told}, where training's median is {self.fill:.6g}; expected percent, got "
                     "numbers from 0 to 1"
@@ -264,7 +308,6 @@ class NumberColumn(_Filled):
         other = other_readings(texts, self.rule)
         if not other:
             return
-        mark = decimal_mark(report.table, column)
         reading = read_numbers(texts, mark or report.table.decimal)
         differs = reading.values != given
         if reading.share < 1 or reading.rule not in other or not differs.any():
@@ -310,25 +353,11 @@ class BooleanColumn(_Filled):
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         values = _booleans(column, named, report)
-        if report._count:
+        if report.count:
             values = np.nan_to_num(values)
         told = "true" if self.fill else "false"
         values, flags = self._with_flag(values, named, column, report, told)
         return np.hstack([values[:, np.newaxis], *flags])
-
-
-def decimal_mark(table: Table, beside: Column) -> str:
-    """Return the decimal mark that other columns of a table have for certain, empty if in doubt."""
-    marks = set()
-    for column in table.columns:
-        if column is not beside and column.is_text:
-            texts = [text for text in column.values[:1000].tolist() if text not in MISSING]
-            joined = "".join(texts)
-            for mark, group in ((",", "."), (".", ",")):
-                if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
-                    turned = NumberRule(group, mark).numbers(texts)
-                    marks |= {mark} if np.isnan(turned).any() else set()
-    return marks.pop() if len(marks) == 1 else ""
 
 
 def _booleans(column: Column, named: str, report: Report) -> Array:
@@ -402,7 +431,7 @@ class DateColumn(_Filled):
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         seconds = _seconds(column, self.form, named, report)
-        if report._count:
+        if report.count:
             seconds = np.nan_to_num(seconds)
         told = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
         seconds, flags = self._with_flag(seconds, named, column, report, told)

@@ -24,10 +24,11 @@ def as_table(data: Any, name: str = "X") -> Table:
     Parameters
     ----------
     data : Table, data frame of pandas or polars, pyarrow.Table or RecordBatch, dict, list, array
-        A dict holds a sequence for each column, or a single value for each: one row. So does a
-        list of dicts, one for each row, and a pandas.Series with names in its index: one row. Of
-        anything else that NumPy can read, shape (rows, columns) or (columns,), the columns are
-        known by their position only.
+        A dict, or a named tuple, holds a sequence for each column, or a single value for each: one
+        row. So does a list of dicts, of named tuples, records, pandas.Series or rows of sqlite3,
+        one for each row, and a pandas.Series with names in its index: one row. Of anything else
+        that NumPy can read, shape (rows, columns) or (columns,), the columns are known by their
+        position only.
     name : str
         The argument, for messages.
 
@@ -41,9 +42,9 @@ def as_table(data: Any, name: str = "X") -> Table:
     frame = _from_frame(data, name)
     if frame is not None:
         return frame
-    if isinstance(data, Mapping):
-        return _from_mapping(data, name)
-    if isinstance(data, (list, tuple)) and data and isinstance(data[0], Mapping):
+    if (record := as_record(data)) is not None:
+        return _from_mapping(record, name)
+    if has_records(data):
         return _from_records(data, name)
     if getattr(getattr(data, "dtype", None), "names", None):
         _refuse_masked(data, name)
@@ -64,6 +65,37 @@ def as_table(data: Any, name: str = "X") -> Table:
     )  # fmt: skip
 
 
+def as_record(data: Any) -> Mapping[Any, Any] | None:
+    """Return what names its entries as a mapping, None if it does not: by position it goes then.
+
+    A dict, a named tuple (`DataFrame.itertuples`), a Series (`DataFrame.iterrows`), a row of a
+    structured array or of sqlite3.
+    """
+    if isinstance(data, Mapping):
+        return data
+    if isinstance(data, np.void) and data.dtype.names:
+        return dict(zip(data.dtype.names, data.item(), strict=True))
+    if not _names_entries(type(data)):
+        return None
+    if _library(data) == "pandas":
+        return dict(zip(data.index, data.tolist(), strict=True))
+    return dict(zip(getattr(data, "_fields", None) or data.keys(), data, strict=True))
+
+
+def _names_entries(kind: type) -> bool:
+    is_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
+    return is_tuple or (kind.__module__.partition(".")[0], kind.__name__) in (
+        ("sqlite3", "Row"), ("pandas", "Series"),
+    )  # fmt: skip
+
+
+def has_records(data: Any) -> bool:
+    """Return whether data are a list with rows that name their entries."""
+    return isinstance(data, (list, tuple)) and any(
+        issubclass(kind, (Mapping, np.void)) or _names_entries(kind) for kind in {*map(type, data)}
+    )
+
+
 def as_cells(data: Any, name: str) -> Array:
     """Return an array-like as an array of numbers, or of any cells as objects."""
     if isinstance(data, (str, bytes)) or data is None:
@@ -78,7 +110,7 @@ def as_cells(data: Any, name: str) -> Array:
             return np.array(data, float if float in kinds else None)
         return array
     if isinstance(data, np.ndarray):
-        return data
+        return np.asarray(data)  # a column of numpy.matrix has two dimensions
     return check.as_numeric(name, data)
 
 
@@ -107,9 +139,7 @@ def _from_frame(data: Any, name: str) -> Table | None:
     if library not in sys.modules or library not in ("pandas", "polars", "pyarrow"):
         return None
     kind = type(data).__name__
-    if library == "pandas" and hasattr(data, "iloc"):
-        if data.ndim == 1:
-            return _from_mapping(dict(zip(data.index, data.tolist(), strict=True)), name)
+    if library == "pandas" and hasattr(data, "iloc") and data.ndim == 2:
         return Table(
             [as_column(data.iloc[:, j], str(key), name) for j, key in enumerate(data.columns)],
             name, rows=len(data),
@@ -146,17 +176,18 @@ def _from_mapping(data: Mapping[Any, Any], name: str) -> Table:
     return Table(columns, name, is_single=all(single))
 
 
-def _from_records(data: Sequence[Mapping[Any, Any]], name: str) -> Table:
-    keys = list(data[0])
-    for row, record in enumerate(data):
-        if not isinstance(record, Mapping) or record.keys() != data[0].keys():
+def _from_records(data: Sequence[Any], name: str) -> Table:
+    records = [as_record(row) for row in data]
+    keys = list(next((record for record in records if record is not None), ()))
+    for row, record in enumerate(records):
+        if record is None or record.keys() != {*keys}:
             raise ValueError(
-                f"{name}: expected a dict for each row with the keys {some(list(map(str, keys)))}; "
-                f"row {row} is {quoted(record)}"
+                f"{name}: expected for each row the names {some(list(map(str, keys)))}; row {row} "
+                f"is {quoted(data[row])}"
             )
     return Table(
-        [as_column([record[key] for record in data], str(key), name) for key in keys], name,
-        rows=len(data),
+        [as_column([record[key] for record in records if record], str(key), name) for key in keys],
+        name, rows=len(data),
     )  # fmt: skip
 
 
@@ -303,7 +334,7 @@ def _of_objects(array: Array, name: str, whose: str) -> Column:
         except OverflowError:
             raise ValueError(f"{whose}: holds numbers too large for float64") from None
         return Column(name, values, missing)
-    if all(issubclass(kind, datetime.date) for kind in kinds):
+    if all(issubclass(kind, (datetime.date, np.datetime64)) for kind in kinds):
         values = np.full(len(cells), "NaT", "datetime64[us]")
         values[~missing] = [_in_utc(cell) for cell in present]
         return Column(name, values, missing)
@@ -318,6 +349,8 @@ def _is_nothing(cell: Any) -> bool:
         return True
     if isinstance(cell, float):
         return cell != cell
+    if isinstance(cell, np.datetime64):
+        return bool(np.isnat(cell))
     # pandas.NA compares to NA, pandas.NaT and a NumPy NaN unequal to themselves.
     return type(cell).__name__ in ("NAType", "NaTType", "float16", "float32") and (
         type(cell).__name__ in ("NAType", "NaTType") or bool(cell != cell)

@@ -40,7 +40,7 @@ def from_json(value: Any) -> Any:
             raise ValueError(f"expected {key} as a number, found {number!r}")
     if (is_ordinal or is_category) and not isinstance(value.get("fill", ""), str):
         raise ValueError(f"expected fill as text, found {value['fill']!r}")
-    for key in ("flag", "other", *(["missing"] if is_category else [])):
+    for key in ("flag", "bare", "other", *(["missing"] if is_category else [])):
         if not isinstance(value.get(key, False), bool):
             raise ValueError(f"expected {key} as true or false, found {value[key]!r}")
     encoder = cls(**value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,8 +12,8 @@ from numpy.typing import NDArray
 
 from fcnn._validation import did_you_mean, listed
 from fcnn.tables import dates
-from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, read_numbers
-from fcnn.tables.table import MISSING, Column, Table, TableError, quoted, some
+from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, possible_shares, read_numbers
+from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted, some
 
 Array = NDArray[Any]
 
@@ -28,6 +29,7 @@ NO_NUMBERS = frozenset(("?", "-", "--", ".", "..", "*", "\u2013", "\u2014"))
 # A column with so few cells that are no numbers is one of numbers.
 MOST_STRAY = 0.05
 MOST_CATEGORIES = 50
+_FIRST = 100  # rows by which a column is taken for one of plain numbers, until others show
 _INDEX_NAMES = frozenset(("", "id", "index", "row", "rowid", "rownames", "rowname", "obs"))
 
 
@@ -124,7 +126,7 @@ def infer_columns(
         if kind not in KINDS:
             raise TableError(f"columns: expected {name!r} to be {listed(KINDS)}, got {kind!r}")
     decimal = table.decimal or _decimal_mark(table)
-    kinds = []
+    kinds, errors = [], []
     for position, column in enumerate(table.columns):
         name = column.name
         if table.is_named and name in targets:
@@ -132,12 +134,22 @@ def infer_columns(
         if name in ignored:
             kinds.append(ColumnKind(position, name, "", why="ignored"))
         elif name in given:
-            kinds.append(_as_given(table, position, column, given[name], decimal))
+            try:
+                kinds.append(_as_given(table, position, column, given[name], decimal))
+            except TableError as error:
+                errors.append(error)
         elif table.renamed.get(name) in targets:
             same = f"has the name of the target, {table.renamed[name]!r}"
             kinds.append(ColumnKind(position, name, "", why=same))
+        elif (again := _target_again(table, column, targets)) is not None:
+            why = f"is the target {again!r} again; columns {name}=KIND takes it nevertheless"
+            kinds.append(ColumnKind(position, name, "", why=why))
         else:
             kinds.append(_inferred(position, column, decimal))
+        if kinds and kinds[-1].position == position and kinds[-1].kind:
+            errors += _not_finite(table, column)
+    if errors:
+        raise TableError.joined(table.source, errors)
     if not table.is_named and not all(kind.kind for kind in kinds):
         raise TableError(
             f"{table.source}: columns without names cannot be left out",
@@ -149,6 +161,28 @@ def infer_columns(
             [f"{k.name or '(unnamed)'}: {k.why}" for k in kinds],
         )
     return kinds
+
+
+def _not_finite(table: Table, column: Column) -> list[TableError]:
+    """Return an error that lists infinite numbers."""
+    if column.values.dtype.kind != "f" or not np.isinf(column.values).any():
+        return []
+    rows = np.flatnonzero(np.isinf(column.values)).tolist()
+    cells = [f"{table.where(row)}: {column.values[row]}" for row in rows[:MOST_PROBLEMS]]
+    whose = f"column {column.name!r}" if column.name else "a column"
+    heading = f"{table.source}: {whose} has {len(rows):,} infinite numbers"
+    return [TableError(heading, cells, len(rows))]
+
+
+def _target_again(table: Table, column: Column, targets: Sequence[str]) -> str | None:
+    """Return the target that a column is a copy of, by a name that pandas or polars made of it."""
+    for target in targets:
+        pattern = rf"{re.escape(target)}(\.\d+|_duplicated_\d+|_\d+)"
+        if re.fullmatch(pattern, column.name):
+            same = column.texts() == table[target].texts()
+            if np.mean(same) > 0.5:  # some may have been changed since
+                return target
+    return None
 
 
 def _decimal_mark(table: Table) -> str:
@@ -166,6 +200,8 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
     name, rows = column.name, len(column)
     if not column.is_text:
         return _typed(position, column)
+    if decimal != "," and (kind := _plain_number(position, column)) is not None:
+        return kind
     cells = _Cells.of(column)
     said = _missing_said(cells.missing)
     if not cells.texts:
@@ -178,7 +214,8 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
     if not are_codes(cells.texts):
         number = _as_number(position, name, cells, decimal, MOST_STRAY)
         if number is not None:
-            return _index(position, name) if _is_index(number, cells, column) else number
+            is_index = number.kind and _is_index(number, cells, column)
+            return _index(position, name) if is_index else number
     found = dates.find_dates(cells.texts)
     if found.form and found.is_ambiguous:
         hint = f"columns {name}=date:dmy or {name}=date:mdy says"
@@ -193,6 +230,29 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
             position, name, "date", form=found.form, said=_joined(_range(found), said)
         )
     return _as_category(position, column, cells, rows, said)
+
+
+def _plain_number(position: int, column: Column) -> ColumnKind | None:
+    """Return what `_inferred` finds of plain numbers, some missing; None where it has to look.
+
+    Without telling the texts apart, which takes most of the time.
+    """
+    first = column.texts_at(np.arange(min(len(column), _FIRST)))
+    first = [text for text in first if text not in MISSING]
+    if np.isnan(PLAIN.numbers(first)).any():
+        return None
+    values = column.plain
+    missing = np.isnan(values)
+    if missing.all() or not all(text in MISSING for text in column.values[missing].tolist()):
+        return None
+    count = int(missing.sum())
+    low, high = (float(end(values[~missing])) for end in (np.min, np.max))
+    if low == high or are_codes(column.values[~missing].tolist()):
+        return None
+    if not count and _counts_rows(values, column.name):
+        return _index(position, column.name)
+    said = _joined(f"{low:.6g} to {high:.6g}", _missing_said(count))
+    return ColumnKind(position, column.name, "number", said=said)
 
 
 def _typed(position: int, column: Column) -> ColumnKind:
@@ -228,6 +288,12 @@ def _as_number(
     stray = int(counts[bad].sum())
     if stray > most_stray * counts.sum() or bad.all():
         return None
+    shares = possible_shares(texts, reading.rule)
+    if shares and most_stray:
+        return ColumnKind(
+            position, name, "", why=f"has percent, and {quoted(shares[0])}, which may be a share: "
+            f"columns {name}=number takes it for {shares[0]} %",
+        )  # fmt: skip
     unclear = [texts[i] for i in np.flatnonzero(bad)]
     signs = [text for text in cells.texts if text in NO_NUMBERS]
     missing = cells.missing + int(cells.counts.sum() - counts.sum()) + stray
@@ -235,6 +301,9 @@ def _as_number(
     said = f"{good.min():.6g} to {good.max():.6g}"
     if reading.rule.unit:
         said += f" {reading.rule.unit}"
+    bare = [t for t in texts if reading.rule.unit not in t]
+    if bare:
+        said += f" ({quoted(bare[0])} taken for {bare[0]} {reading.rule.unit})"
     if reading.doubt:
         said += f" ({reading.doubt})"
     if unclear or signs:

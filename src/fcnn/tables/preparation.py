@@ -63,6 +63,12 @@ class Preparation:
                 f"expected {sum(widths)} means and scales, got shapes {self.mean.shape} and "
                 f"{self.scale.shape}"
             )
+        sound = np.isfinite(self.mean).all() and np.isfinite(self.scale).all()
+        if not sound or not (self.scale > 0).all():
+            raise ValueError("expected finite means and positive scales of the inputs")
+        names = [column.name for column in self.columns]
+        if is_named and len({*names}) != len(names):
+            raise ValueError(f"expected columns of different names, got {some(names)}")
         self.starts = np.cumsum([0, *widths]).tolist()
         # Then an array is standardized as it is, in blocks of rows.
         self._is_plain = all(
@@ -130,31 +136,41 @@ class Preparation:
         left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
         if table.matrix is not None and len(used) == table.matrix.shape[1]:
             X = table.matrix if rows is None else table.matrix[rows]
-            mean, scale = _statistics(X, standardize, table.source)
+            mean, scale = _statistics(X, standardize, table, rows, "")
             encoders = [NumberColumn("")] * X.shape[1]
             return cls(encoders, mean, scale, is_named=False)
         training = table if rows is None else table.take(rows)
         report = Report(training)
         columns, means, scales, pooled = [], [], [], []
+        errors: list[TableError] = []
         for kind in used:
             column = training.columns[kind.position]
             named = _named(column, kind.position)
+            before = report.count
             encoder = ENCODERS[kind.kind].fit(kind, column, named, report)
-            report.raise_problems()
+            if report.count > before:
+                continue
             values = encoder.encode(column, named, Report(training))
             quantity = encoder.is_quantity
-            mean, scale = _statistics(values, "features", table.source)
+            try:
+                mean, scale = _statistics(values, "features", table, rows, named)
+            except TableError as error:
+                errors.append(error)
+                continue
             if standardize != "features":
                 pooled.append(values[:, quantity])
                 mean, scale = np.zeros_like(mean), np.ones_like(scale)
             means.append(np.where(quantity, mean, 0.0))
             scales.append(np.where(quantity, scale, 1.0))
             columns.append(encoder)
+        report.raise_problems()
+        if errors:
+            raise TableError.joined(table.source, errors)
         mean, scale = np.concatenate(means), np.concatenate(scales)
         if standardize == "together":
             quantities = np.concatenate([column.is_quantity for column in columns])
             if quantities.any():
-                together = _statistics(np.hstack(pooled), standardize, table.source)
+                together = _statistics(np.hstack(pooled), standardize, table, rows, "")
                 mean[quantities], scale[quantities] = together
         return cls(columns, mean, scale, left_out, is_named=table.is_named)
 
@@ -197,11 +213,16 @@ class Preparation:
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
-            values = encoder.encode(column, named, report)
-            if report._count:
+            values = encoder.encode(_without_kind(column), named, report)
+            if report.count:
                 continue  # what stands for the cells that are refused may be too large
             values = (values - self.mean[part]) / self.scale[part]
-            X[:, part] = check.cast(f"{table.source}: {named}", values, kind)
+            too_large = _too_large(values, kind)
+            if too_large.any():
+                large = np.flatnonzero(too_large.any(axis=1))
+                report.refuse(large, column, named, f"expected a number that {kind} can hold")
+                continue
+            X[:, part] = values
         report.raise_problems()
         if notes is not None:
             notes += report.notes
@@ -224,6 +245,12 @@ class Preparation:
                 raise TableError(
                     f"{table.source}: expected shape (samples, {n}) or ({n},), got {got}; the "
                     f"model has {n} columns{names}"
+                )
+            # pandas numbers columns without names: by them it is seen that they changed places.
+            counted = [str(j) for j in range(n)]
+            if table.is_named and table.names != counted and sorted(table.names) == sorted(counted):
+                raise TableError(
+                    f"{table.source}: expected the columns in their order, got {some(table.names)}"
                 )
             return table.columns
         by_name: dict[str, list[Column]] = {}
@@ -266,7 +293,14 @@ class Preparation:
                     "expected a finite number"
                 )
             values = (block - self.mean) / self.scale
-            inputs[begin : begin + _BLOCK] = check.cast(table.source, values, dtype)
+            if _too_large(values, dtype).any():
+                row, j = np.argwhere(_too_large(values, dtype))[0].tolist()
+                named = _named(Column(self.columns[j].name, block[:, j]), j)
+                raise TableError(
+                    f"{table.source}: {table.where(begin + row)}, {named}: {block[row, j]}; "
+                    f"expected a number that {dtype} can hold"
+                )
+            inputs[begin : begin + _BLOCK] = values
         return inputs
 
     # --- In files --------------------------------------------------------------------------------
@@ -282,15 +316,10 @@ class Preparation:
     @classmethod
     def from_json(cls, value: Any, mean: Array, scale: Array) -> Preparation:
         """Return the preparation of `to_json`, checked."""
-        if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
-            raise ValueError("expected finite means and positive scales of the inputs")
         columns = [from_json(one) for one in described(value["columns"], "columns", dict)]
         named = value["named"]
         if not isinstance(named, bool) or not columns:
             raise ValueError("expected columns, named or not")
-        names = [column.name for column in columns]
-        if named and len({*names}) != len(names):
-            raise ValueError("expected columns of different names")
         left_out = [
             tuple(described(pair, "a name and a reason", str))
             for pair in described(value["left_out"], "left_out", list)
@@ -314,12 +343,32 @@ def _outside() -> int:
     return level
 
 
+def _without_kind(column: Column) -> Column:
+    """Return a column of missing cells only as one of texts, which fits every kind.
+
+    What type None or NaN come in says nothing: one row may lack its date, and that is a float.
+    """
+    if column.missing is None or not column.missing.all():
+        return column
+    return Column(column.name, np.full(len(column), "", object), column.missing)
+
+
 def _named(column: Column, position: int) -> str:
     return f"column {column.name!r}" if column.name else f"column {position + 1}"
 
 
-def _statistics(X: Array, standardize: str, source: str) -> tuple[Array, Array]:
-    """Return mean and deviation of each column of numbers, or of all together, shape (n,) each."""
+def _too_large(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Return which numbers the type cannot hold."""
+    return np.asarray(np.abs(values) > np.finfo(dtype).max)
+
+
+def _statistics(
+    X: Array, standardize: str, table: Table, rows: Array | None, named: str
+) -> tuple[Array, Array]:
+    """Return mean and deviation of each column of numbers, or of all together, shape (n,) each.
+
+    X has some rows of a table, and of its columns the one named, or all.
+    """
     shape = X.shape[1:]
     if standardize == "none":
         return np.zeros(shape), np.ones(shape)
@@ -336,7 +385,12 @@ def _statistics(X: Array, standardize: str, source: str) -> tuple[Array, Array]:
             squares = (np.square(block - mean).sum(axis=axis) for block in blocks)
             scale = np.sqrt(sum(squares) / count)
     except FloatingPointError:
-        raise TableError(f"{source}: holds numbers too large to be standardized") from None
+        row, j = np.unravel_index(np.argmax(np.abs(X)), X.shape)
+        where = table.where(int(row if rows is None else np.arange(table.rows)[rows][row]))
+        raise TableError(
+            f"{table.source}: {where}, {named or f'column {j + 1}'}: {X[row, j]}; too large to be "
+            "standardized"
+        ) from None
     # The deviation of equal numbers can be a rounding error instead of 0.
     varies = (X.max(axis=axis) > X.min(axis=axis)) & (scale > 0)
     scale = np.where(varies, scale, 1.0)

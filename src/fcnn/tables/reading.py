@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
-import inspect
 import io
+import operator
 import os
 import sys
 import zlib
@@ -16,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn.tables.conversion import as_column
+from fcnn.tables.sheets import read_sheet
 from fcnn.tables.table import Column, Table, TableError, quoted
-from fcnn.tables.text import decoded, read_cells
+from fcnn.tables.text import Cells, decoded, distinct_names, read_cells
 
 Array = NDArray[Any]
 
@@ -26,18 +28,23 @@ KINDS = "CSV (.gz), TSV, Parquet, JSON lines or Excel"
 STDIN = "-"
 
 
-def read_table(path: str | os.PathLike[str], *, header: bool = True) -> Table:
+def read_table(
+    path: str | os.PathLike[str], *, header: bool = True, sheet: str | None = None
+) -> Table:
     """Read a table from a file.
 
     Parameters
     ----------
     path : str or os.PathLike
         A text file, packed with gzip or not, whose cells are separated by commas, semicolons, tabs
-        or bars: UTF-8, UTF-16 or Windows-1252; or Parquet, JSON lines or an Excel sheet, the first
-        (these need polars: ``pip install fcnn[cli]``). "-" is standard input. The content decides
-        which it is, not the name.
+        or bars: UTF-8, UTF-16 or Windows-1252; or Parquet, JSON lines or a sheet of Excel (these
+        need polars: ``pip install fcnn[cli]``). "-" is standard input. The content decides which it
+        is, not the name.
     header : bool, default True
-        The first line of a text file names the columns. Otherwise they are column_1, column_2, ...
+        The first line of a text file or a sheet names the columns. Otherwise they are column_1,
+        column_2, ...
+    sheet : str, optional
+        Which sheet of an Excel file; None takes the only one that has rows.
 
     Returns
     -------
@@ -53,12 +60,13 @@ def read_table(path: str | os.PathLike[str], *, header: bool = True) -> Table:
         There is no such file, or it is a folder.
     ValueError
         The file is none of these, or is damaged; rows do not have the cells that the header names
-        (up to ten are listed).
+        (up to ten are listed; the error's `rest` is the table of the others); no sheet is of that
+        name, or several have rows and none is named.
     ImportError
         polars is needed and not there.
     """
     if path == STDIN:
-        return table_of(sys.stdin.buffer.read(), "standard input", header=header)
+        return table_of(sys.stdin.buffer.read(), "standard input", header=header, sheet=sheet)
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
     file = Path(path)
@@ -66,20 +74,22 @@ def read_table(path: str | os.PathLike[str], *, header: bool = True) -> Table:
         raise FileNotFoundError(f"path: {str(file)!r} is a folder, expected a file")
     if not file.exists():
         raise FileNotFoundError(f"path: there is no file {str(file)!r}")
-    return table_of(file.read_bytes(), str(file), header=header)
+    return table_of(file.read_bytes(), str(file), header=header, sheet=sheet)
 
 
-def table_of(data: bytes, source: str, *, header: bool = True) -> Table:
+def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None = None) -> Table:
     """Return the table that the bytes of a file hold: see `read_table`."""
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)
         except (EOFError, OSError, zlib.error) as error:
             raise TableError(f"{source} cannot be read as an intact gzip file: {error}") from None
+    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
+        return _of_polars(data, source, "Excel file", header, sheet)
+    if sheet is not None:
+        raise TableError(f"sheet: {source} is no Excel file, it has no sheets")
     if data.startswith(b"PAR1"):
         return _of_polars(data, source, "Parquet file")
-    if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return _of_polars(data, source, "Excel file")
     for magic, what in (
         (b"\x93NUMPY", "a NumPy array"), (b"%PDF", "a PDF"), (b"SQLite format 3", "SQLite"),
         (b"\x89HDF", "HDF5"), (b"ARROW1", "an Arrow file"), (b"BZh", "packed with bzip2"),
@@ -93,12 +103,23 @@ def table_of(data: bytes, source: str, *, header: bool = True) -> Table:
     if first == "{" or (first == "[" and text.lstrip()[1:].lstrip()[:1] == "{"):
         return _of_polars(text.encode(), source, "JSON file" if first == "[" else "JSON lines")
     cells = read_cells(text, source, header)
-    columns = zip(*cells.rows, strict=True)
-    lines = cells.lines
-    return Table(
-        [Column(n, _texts(c)) for n, c in zip(cells.names, columns, strict=True)], source,
+    table = Table(
+        [Column(n, _texts(c)) for n, c in zip(cells.names, cells.columns, strict=True)], source,
         notes=notes + cells.notes, decimal="," if cells.separator == ";" else "",
-        line=lambda row: lines[row], renamed=cells.renamed,
+        line=cells.lines.__getitem__, renamed=cells.renamed,
+    )  # fmt: skip
+    if cells.wrong:
+        _refuse_lengths(table, cells, header)
+    return table
+
+
+def _refuse_lengths(table: Table, cells: Cells, header: bool) -> None:
+    count, n = len(cells.wrong), len(cells.names)
+    raise TableError(
+        f"{table.source}: {count:,} row{'s have' if count > 1 else ' has'} not {n} cells, as "
+        f"{'the header' if header else 'the others'}",
+        [f"line {line}: {wide} cell{'s' * (wide != 1)}" for line, wide in cells.wrong[:10]],
+        count, table if table.rows else None,
     )  # fmt: skip
 
 
@@ -108,53 +129,61 @@ def _texts(cells: Any) -> Any:
     return array
 
 
-def _of_polars(data: bytes, source: str, what: str) -> Table:
+def _of_polars(
+    data: bytes, source: str, what: str, header: bool = True, sheet: str | None = None
+) -> Table:
     """Return a table that polars reads."""
     try:
         import polars as pl
     except ImportError:
         raise ImportError(f"{source}: a {what} needs polars: pip install fcnn[cli]") from None
     stream = io.BytesIO(data)
+    notes: list[str] = []
+    names: list[str] = []
     try:
         frame: Any
         if what == "Parquet file":
             frame = pl.read_parquet(stream)
         elif what == "Excel file":
-            # polars of 2024 has no such choice.
-            known = inspect.signature(pl.read_excel).parameters
-            kept = {"drop_empty_rows": False} if "drop_empty_rows" in known else {}
-            frame = pl.read_excel(stream, **kept)
+            frame, names = read_sheet(data, source, sheet, header=header, notes=notes)
         elif what == "JSON file":
             frame = pl.read_json(stream, infer_schema_length=None)
         else:
             frame = pl.read_ndjson(stream, infer_schema_length=None)
     except ImportError as error:
         raise ImportError(f"{source}: an {what} needs another package: {error}") from None
+    except TableError:
+        raise
     except Exception as error:  # polars', its readers' and the operating system's own
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise TableError(f"{source}: cannot be read as an intact {what}: {said[0]}") from None
     nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]
     if nested:
-        names = ", ".join(map(quoted, nested[:10]))
+        listed = ", ".join(map(quoted, nested[:10]))
         raise TableError(f"{source}: expected one value in each cell, got lists or objects in "
-                         f"{names}")  # fmt: skip
-    columns = [as_column(series, series.name, source) for series in frame.get_columns()]
+                         f"{listed}")  # fmt: skip
+    distinct = distinct_names(names, notes) if names else frame.columns
+    renamed = {new: old for new, old in zip(distinct, names, strict=False) if old and new != old}
+    columns = [
+        as_column(series, called, source)
+        for series, called in zip(frame.get_columns(), distinct, strict=True)
+    ]
     line: Callable[[int], int] | None = None
     if what == "Excel file":
-        # Spreadsheets keep empty rows at the end.
+        # Spreadsheets keep empty rows at the end, and columns that were only formatted.
         filled = np.flatnonzero(~_empty(columns)) if columns else np.zeros(0, int)
-        columns = [c.take(slice(int(filled[-1]) + 1 if len(filled) else 0)) for c in columns]
-        line = _second_line_on
+        columns = [
+            column.take(slice(int(filled[-1]) + 1 if len(filled) else 0))
+            for column, name in zip(columns, names, strict=True)
+            if name or not column.is_missing().all()
+        ]
+        line = functools.partial(operator.add, 1 + header)
     elif what == "JSON lines":
         lines = [i for i, text in enumerate(data.split(b"\n"), start=1) if text.strip()]
         line = lines.__getitem__ if len(lines) == frame.height else None
     if not columns or not len(columns[0]):
         raise TableError(f"{source}: has no rows; expected at least one")
-    return Table(columns, source, line=line)
-
-
-def _second_line_on(row: int) -> int:
-    return row + 2
+    return Table(columns, source, line=line, notes=notes, renamed=renamed)
 
 
 def _empty(columns: Sequence[Column]) -> Array:
@@ -163,6 +192,8 @@ def _empty(columns: Sequence[Column]) -> Array:
     for column in columns:
         missing = np.zeros(len(column), bool) if column.missing is None else column.missing
         empty &= missing | (column.values == "") if column.is_text else missing
+        if not empty.any():
+            break
     return empty
 
 

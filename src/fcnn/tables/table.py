@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn.tables.numbers import PLAIN
+
 Array = NDArray[Any]
 
 # Texts that stand for a cell without a value: those that pandas takes for it.
@@ -25,11 +27,14 @@ class TableError(ValueError):
     ----------
     heading : str
     problems : tuple of str
+    rest : Table or None
+        What could be read nevertheless, in which there may be further problems.
     """
 
     def __init__(
-        self, heading: str, problems: Sequence[str] = (), count: int | None = None
-    ) -> None:
+        self, heading: str, problems: Sequence[str] = (), count: int | None = None,
+        rest: Table | None = None,
+    ) -> None:  # fmt: skip
         shown = list(problems[:MOST_PROBLEMS])
         left = (len(problems) if count is None else count) - len(shown)
         if left > 0:
@@ -37,6 +42,24 @@ class TableError(ValueError):
         super().__init__("\n  ".join([heading, *shown]))
         self.heading = heading
         self.problems = tuple(shown)
+        self.rest = rest
+
+    @classmethod
+    def joined(cls, source: str, errors: Sequence[TableError]) -> TableError:
+        """Return one error that says what several do, with ten problems of them at most."""
+        if len(errors) == 1:
+            return errors[0]
+        most = max(MOST_PROBLEMS // len(errors), 1)
+        lines = []
+        for error in errors[:MOST_PROBLEMS]:
+            lines.append(error.heading.removeprefix(f"{source}: ").removeprefix(f"{source}, "))
+            lines += [f"  {problem}" for problem in error.problems[:most]]
+            if len(error.problems) > most and not error.problems[most].startswith("..."):
+                lines.append("  ...")
+        told = cls(f"{source}: {len(errors):,} kinds of problems")
+        told.problems = tuple(lines)
+        told.args = ("\n  ".join([told.heading, *lines]),)
+        return told
 
 
 class Column:
@@ -58,35 +81,61 @@ class Column:
         The type that floats came in: 0.1 of float32 is "0.1".
     """
 
-    __slots__ = ("is_mixed", "missing", "name", "precision", "values")
+    __slots__ = ("_plain", "_rows", "_values", "is_mixed", "missing", "name", "precision")
 
     def __init__(
         self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False,
         precision: np.dtype[Any] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
-        self.values = values
         self.missing = missing if missing is not None and missing.any() else None
         self.is_mixed = is_mixed
         self.precision = precision or values.dtype
+        self._values = values
+        self._rows: Array | None = None  # those of _values, until they are asked for
+        self._plain: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self._values if self._rows is None else self._rows)
+
+    @property
+    def values(self) -> Array:  # noqa: D102
+        if self._rows is not None:
+            self._values, self._rows = self._values[self._rows], None
+        return self._values
 
     @property
     def is_text(self) -> bool:
         """Whether its values are texts."""
-        return self.values.dtype.kind == "O"
+        return self._values.dtype.kind == "O"
 
     @property
     def kind(self) -> str:
         """What its values are, for messages."""
-        return {"b": "booleans", "M": "dates", "O": "texts"}.get(self.values.dtype.kind, "numbers")
+        return {"b": "booleans", "M": "dates", "O": "texts"}.get(self._values.dtype.kind, "numbers")
 
     def take(self, rows: Any) -> Column:
         """Return some of its rows."""
+        values = self.values
+        rows = np.arange(len(values))[rows]
         missing = None if self.missing is None else self.missing[rows]
-        return Column(self.name, self.values[rows], missing, self.is_mixed, self.precision)
+        taken = Column(self.name, values, missing, self.is_mixed, self.precision)
+        taken._rows = rows  # to take texts takes long, and of numbers they are hardly asked for
+        if self._plain is not None:
+            taken._plain = self._plain[rows]
+        return taken
+
+    @property
+    def plain(self) -> Array:
+        """Texts as float64, NaN where one is no plain number; made once, of rows taken, too."""
+        if self._plain is None:
+            self._plain = PLAIN.numbers(self.values.tolist())
+        return self._plain
+
+    def texts_at(self, rows: Array) -> list[str]:
+        """Return the texts of some rows, without taking all."""
+        texts: list[str] = self._values[rows if self._rows is None else self._rows[rows]].tolist()
+        return texts
 
     def is_missing(self) -> Array:
         """Return where there is no value; of texts also where one stands for none."""
@@ -112,9 +161,10 @@ class Column:
 
     def factorize(self) -> tuple[NDArray[np.intp], list[str]]:
         """Return the number of each row's text, and the texts in the order of appearance."""
-        index: dict[str, int] = {}
-        codes = [index.setdefault(text, len(index)) for text in self.texts().tolist()]
-        return np.array(codes, np.intp), list(index)
+        texts = self.texts().tolist()
+        distinct = list(dict.fromkeys(texts))
+        index = {text: k for k, text in enumerate(distinct)}
+        return np.fromiter(map(index.__getitem__, texts), np.intp, len(texts)), distinct
 
 
 def number_text(value: bool | float) -> str:
@@ -246,23 +296,29 @@ def quoted(cell: object, most: int = 40) -> str:
 def places(column: Column, texts: Sequence[str], known: Sequence[str]) -> list[int] | None:
     """Return where each text of a column stands among known ones, -1 if it is none of them.
 
-    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0"; None if several
-    of the known ones are the same number.
+    A column of numbers is compared as such, so that 501 is "00501" and 1.0 "1.0", in the precision
+    that it came in: the known 0.30000000000000004 is 0.3 of float32. None if several of the known
+    ones are the same number.
     """
     if column.values.dtype.kind not in "iuf":
         index = {text: k for k, text in enumerate(known)}
         return [index.get(text, -1) for text in texts]
-    numbers = [_number(text) for text in known]
+    rounded = column.precision if column.precision.kind == "f" else None
+    numbers = [_number(text, rounded) for text in known]
     index_of = {number: k for k, number in enumerate(numbers)}
     index_of.pop(None, None)
     if len(index_of) < len(numbers) - numbers.count(None):
         return None
-    return [index_of.get(_number(text), -1) for text in texts]
+    return [index_of.get(_number(text, rounded), -1) for text in texts]
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, dtype: np.dtype[Any] | None) -> float | None:
+    """Return a text as a number, rounded to a type of floats where they are compared in it."""
     try:
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
+        if dtype is None or dtype.itemsize >= 8:
+            return int(text) if text.lstrip("+-").isdigit() else float(text)
+        with np.errstate(over="ignore"):
+            return float(dtype.type(text))
     except ValueError:
         return None
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn.tables import dates
-from fcnn.tables.conversion import as_cells, as_column, as_table
-from fcnn.tables.kinds import MOST_STRAY, NO_NUMBERS
-from fcnn.tables.numbers import PLAIN, NumberRule, Reading, are_codes, example, read_numbers
+from fcnn.tables.conversion import as_cells, as_column, as_table, has_records
+from fcnn.tables.kinds import NO_NUMBERS
+from fcnn.tables.numbers import (
+    PLAIN,
+    NumberRule,
+)
 from fcnn.tables.table import (
     MISSING,
     MOST_PROBLEMS,
@@ -27,13 +29,7 @@ from fcnn.tables.table import (
 
 Array = NDArray[Any]
 
-TASKS = ("auto", "classification", "regression")
-
-_NO_VALUE = MISSING | NO_NUMBERS
-
-# Beyond, texts are taken for names and whole numbers for quantities, not for classes.
-MOST_CLASSES = 100
-MOST_NUMBERS = 20
+NO_VALUE = MISSING | NO_NUMBERS
 
 
 class Target:
@@ -63,7 +59,11 @@ class Target:
         rules: Sequence[NumberRule] = (),
         class_texts: Sequence[str] = (),
     ) -> None:
+        if isinstance(names, str):
+            raise TypeError(f"names: expected a sequence of names, got {names!r}")
         self.names = tuple(names)
+        if len({*self.names}) != len(self.names):
+            raise ValueError(f"names: expected different ones, got {some(self.names)}")
         self.classes = tuple(v.item() if isinstance(v, np.generic) else v for v in classes)
         for value in self.classes:
             if not isinstance(value, (str, int, float)) or value != value:
@@ -72,9 +72,15 @@ class Target:
         self.scale = None if scale is None else np.array(scale, np.float64)
         self.rules = tuple(rules)
         self.class_texts = tuple(class_texts) or tuple(map(class_text, self.classes))
+        if (mean is None) != (scale is None) or (self.classes and mean is not None):
+            raise ValueError("expected a mean and a scale of numbers, or neither")
+        if self.mean is not None and self.scale is not None:
+            sound = np.isfinite(self.mean).all() and np.isfinite(self.scale).all()
+            if not sound or self.mean.shape != self.scale.shape or not (self.scale > 0).all():
+                raise ValueError("expected finite means and positive scales of numbers")
         if len(self.class_texts) != len(self.classes):
             raise ValueError(f"class_texts: expected one for each class, got {self.class_texts!r}")
-        if len({*self.class_texts}) != len(self.classes):
+        if not len({*self.class_texts}) == len({*self.classes}) == len(self.classes):
             raise ValueError(f"classes: expected different ones, got {self.classes!r}")
 
     @property
@@ -94,7 +100,9 @@ class Target:
             mean, deviation = y.mean(axis=0), y.std(axis=0)
         if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
             raise ValueError("y: expected numbers whose squares can be added up, got larger ones")
-        varies = (y.max(axis=0) > y.min(axis=0)) & (deviation > 0)
+        varies = y.max(axis=0) > y.min(axis=0)
+        if (varies & (deviation == 0)).any():
+            raise ValueError("y: expected numbers whose squares float64 holds, got smaller ones")
         return Target(self.names, (), mean, np.where(varies, deviation, 1.0), self.rules)
 
     # --- Values and outputs ----------------------------------------------------------------------
@@ -151,7 +159,7 @@ class Target:
         """Return where a column of the target has a value; a class may be called NA."""
         if not column.is_text or self.is_classes:
             return ~column.is_missing() | np.isin(column.texts(), self.class_texts)
-        return np.array([text not in _NO_VALUE for text in column.values.tolist()], bool)
+        return np.array([text not in NO_VALUE for text in column.values.tolist()], bool)
 
     def encode_columns(self, given: tuple[list[Column], Table]) -> Array:
         """Return columns of a table as `encode` does."""
@@ -159,7 +167,9 @@ class Target:
         if self.is_classes:
             codes, texts = columns[0].factorize()
             if columns[0].missing is not None:
-                _refuse(table, columns[0], np.flatnonzero(columns[0].missing), "expected a class")
+                refuse_cells(
+                    table, columns[0], np.flatnonzero(columns[0].missing), "expected a class"
+                )
             found = places(columns[0], texts, self.class_texts)
             if found is None:
                 raise TableError(
@@ -168,11 +178,11 @@ class Target:
                 )
             labels = np.array(found, np.int64)[codes]
             expected = f"expected one of the classes {some(self.class_texts, 10)}"
-            _refuse(table, columns[0], np.flatnonzero(labels < 0), expected)
+            refuse_cells(table, columns[0], np.flatnonzero(labels < 0), expected)
             return labels
         rules = self.rules or (PLAIN,) * len(columns)
         values = [
-            _numbers(column, rule, table) for column, rule in zip(columns, rules, strict=True)
+            finite_numbers(column, rule, table) for column, rule in zip(columns, rules, strict=True)
         ]
         return np.stack(values, axis=1)
 
@@ -217,18 +227,14 @@ class Target:
             raise ValueError(f"expected scaled as true or false, found {value['scaled']!r}")
         if rules and len(rules) != len(names or rules):
             raise ValueError(f"expected a rule for each of {names!r}, found {len(rules)}")
-        if mean is not None and scale is not None:
-            sound = np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()
-            if not sound or classes:
-                raise ValueError("expected finite means and positive scales of numbers")
         texts = described(value.get("class_texts", []), "class_texts", str)
         return cls(names, classes, mean, scale, rules, texts)
 
 
 def _has_columns(y: Any) -> bool:
     """Return whether targets came with names of columns."""
-    if isinstance(y, (list, tuple)) and len(y) > 0:
-        return isinstance(y[0], Mapping)
+    if isinstance(y, (list, tuple)):
+        return has_records(y)
     named = getattr(getattr(y, "dtype", None), "names", None)
     return bool(named) or isinstance(y, (Table, Mapping)) or hasattr(y, "columns")
 
@@ -264,7 +270,8 @@ def most_probable(outputs: Array) -> Array:
     return np.asarray(outputs.argmax(axis=1))
 
 
-def _refuse(table: Table, column: Column, rows: Array, expected: str) -> None:
+def refuse_cells(table: Table, column: Column, rows: Array, expected: str) -> None:
+    """Refuse the cells of some rows, if there are any, by row and column."""
     if len(rows):
         named = f", column {column.name!r}" if column.name else ""
         problems = []
@@ -277,7 +284,7 @@ def _refuse(table: Table, column: Column, rows: Array, expected: str) -> None:
         raise TableError(f"{table.source}: {len(rows):,} cells: {expected}", problems, len(rows))
 
 
-def _numbers(column: Column, rule: NumberRule, table: Table) -> Array:
+def finite_numbers(column: Column, rule: NumberRule, table: Table) -> Array:
     """Return a column as finite float64."""
     if column.values.dtype.kind == "M":
         raise TableError(f"{table.source}: column {column.name!r} has dates, expected numbers")
@@ -293,212 +300,8 @@ def _numbers(column: Column, rule: NumberRule, table: Table) -> Array:
     missing = ~np.isfinite(values)
     if column.missing is not None:
         missing |= column.missing
-    _refuse(table, column, np.flatnonzero(missing), "expected a finite number")
+    refuse_cells(table, column, np.flatnonzero(missing), "expected a finite number")
     return values
-
-
-# --- Targets of training data --------------------------------------------------------------------
-
-
-class TargetReading(NamedTuple):
-    """The target of training data.
-
-    Attributes
-    ----------
-    target : Target
-    y : numpy.ndarray
-        int64 labels (s,) or float64 (s, n) in own units, of the rows that are kept.
-    rows : numpy.ndarray
-        Indices of the rows that have a target.
-    reason : str
-        Why they are classes or numbers.
-    notes : tuple of str
-        What was left out, and how texts were read.
-    """
-
-    target: Target
-    y: Array
-    rows: Array
-    reason: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def task(self) -> str:
-        """Classification or regression."""
-        return "classification" if self.target.is_classes else "regression"
-
-
-def read_target(table: Table, names: Sequence[str], task: str = "auto") -> TargetReading:
-    """Return the target of a table to train on.
-
-    Parameters
-    ----------
-    table : Table
-        Without names, all its columns are the target.
-    names : sequence of str
-        The target's columns; several are numbers.
-    task : str, default "auto"
-        "classification", "regression" or "auto": by what they look like. Numbers with a few texts
-        among them are never turned into classes by "auto".
-
-    Raises
-    ------
-    ValueError
-        If cells are not what the rest of the target is: all are listed, up to ten lines.
-    """
-    check.as_choice("task", task, TASKS)
-    for name in names:
-        if name not in table:
-            raise TableError(
-                f"target: {table.source} has no column {name!r}, only {some(table.names)}"
-            )
-    if len({*names}) < len(names):
-        raise TableError(f"target: expected different columns, got {some(names)}")
-    columns = [table[name] for name in names] if names else table.columns
-    if len(columns) == 1:
-        return _read_one(table, columns[0], tuple(names), task)
-    if task == "classification":
-        raise TableError(
-            f"{table.source}: {len(columns)} targets; classification expects one with a class "
-            "for each row"
-        )
-    read = [_read_one(table, column, (column.name,), "regression") for column in columns]
-    rows = read[0].rows
-    for one in read[1:]:
-        rows = np.intersect1d(rows, one.rows)
-    y = np.hstack([one.y[np.searchsorted(one.rows, rows)] for one in read])
-    target = Target(names, rules=[one.target.rules[0] for one in read])
-    notes = tuple(note for one in read for note in one.notes)
-    return TargetReading(target, y, rows, f"{len(columns)} numbers for each row", notes)
-
-
-def _whose(table: Table, column: Column) -> str:
-    return f"{table.source}: the target {column.name!r}" if column.name else (
-        f"{table.source}: the target"
-    )  # fmt: skip
-
-
-def _read_one(table: Table, column: Column, names: tuple[str, ...], task: str) -> TargetReading:
-    if column.is_text:
-        return _read_texts(table, column, names, task)
-    whose = _whose(table, column)
-    if column.values.dtype.kind == "M":
-        raise TableError(f"{whose} has dates; expected numbers or classes")
-    rows, notes = _present(table, column, column.missing)
-    values = column.values[rows]
-    if values.dtype.kind == "b" and task != "regression":
-        classes = np.unique(values).tolist()
-        return _as_classes(whose, names, values, classes, rows, _reason(task, "true or false"),
-                           notes)  # fmt: skip
-    guessed, reason = _guess(whose, values, task)
-    if guessed == "classification":
-        unique = np.unique(values)
-        classes = [int(v) if float(v).is_integer() else float(v) for v in unique.tolist()]
-        return _as_classes(whose, names, values, classes, rows, reason, notes)
-    numbers = _numbers(column.take(rows), PLAIN, table.take(rows))
-    return TargetReading(Target(names, rules=[PLAIN]), numbers[:, np.newaxis], rows, reason, notes)
-
-
-def _reason(task: str, what: str) -> str:
-    return f"the targets are {what}" if task == "auto" else f"--task {task}"
-
-
-def _present(table: Table, column: Column, missing: Array | None) -> tuple[Array, tuple[str, ...]]:
-    """Return the rows with a target, and what is said of the others."""
-    if missing is None or not missing.any():
-        return np.arange(table.rows), ()
-    rows = np.flatnonzero(~missing)
-    if not len(rows):
-        raise TableError(f"{_whose(table, column)} is empty in all rows")
-    gone = np.flatnonzero(missing)
-    places = ", ".join(table.where(row) for row in gone[:3].tolist())
-    cells = sorted({*column.take(gone).texts().tolist()} - {""})
-    with_what = f" ({', '.join(quoted(cell) for cell in cells[:3])})" if cells else ""
-    named = f"target {column.name!r}" if column.name else "target"
-    return rows, (
-        f"{named}: {len(gone):,} row{'s' * (len(gone) > 1)} without a value{with_what} left out: "
-        f"{places}{', ...' * (len(gone) > 3)}",
-    )
-
-
-def _read_texts(table: Table, column: Column, names: tuple[str, ...], task: str) -> TargetReading:
-    """Return a target of texts: numbers if most of them are, else classes, as they are."""
-    codes, texts = column.factorize()
-    counts = np.bincount(codes, minlength=len(texts))
-    given = [i for i, text in enumerate(texts) if text not in _NO_VALUE]
-    reading = read_numbers([texts[i] for i in given], table.decimal)
-    bad = np.isnan(reading.values)
-    total, stray = int(counts[given].sum()), int(counts[given][bad].sum())
-    # Few classes that occur again and again, as in 1, 2, 3, 4+, are classes.
-    repeated = stray > MOST_STRAY * max(total, 1) and len(given) <= MOST_NUMBERS
-    are_numbers = stray <= total / 2 and not repeated and not are_codes([texts[i] for i in given])
-    if task == "regression" or (task == "auto" and given and are_numbers):
-        if stray:
-            whose = _whose(table, column)
-            rows = np.flatnonzero(np.isin(codes, np.array(given)[bad]))
-            cells = [f"{table.where(r)}: {quoted(texts[codes[r]])}" for r in rows[:10].tolist()]
-            hint = "" if task == "regression" else " (--task classification takes each for a class)"
-            what = f"{total - stray:,} cells are numbers, {stray:,} {_is(stray)} not{hint}"
-            raise TableError(f"{whose}: {what}", cells, len(rows))
-        absent = np.isin(codes, [i for i, text in enumerate(texts) if text in _NO_VALUE])
-        rows, notes = _present(table, column, absent)
-        values = np.full(len(texts), np.nan)
-        values[given] = reading.values
-        guessed, reason = _guess(_whose(table, column), values[codes[rows]], task, reading.rule)
-        if guessed == "regression":
-            target = Target(names, rules=[reading.rule])
-            said = _how_read(column.name, reading)
-            y = values[codes[rows]][:, np.newaxis]
-            return TargetReading(target, y, rows, reason, (*notes, *said))
-        return _texts_as_classes(table, column, names, reason, absent)
-    return _texts_as_classes(table, column, names, "" if task == "auto" else f"--task {task}")
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _how_read(name: str, reading: Reading) -> list[str]:
-    said = [f"target {name!r}: {reading.doubt}"] if reading.doubt else []
-    if reading.rule.unit:
-        said.append(f"target {name!r}: in {reading.rule.unit}, as written")
-    return said
-
-
-def _texts_as_classes(
-    table: Table, column: Column, names: tuple[str, ...], reason: str, absent: Array | None = None
-) -> TargetReading:
-    """Return texts as classes, as they are; without a reason, if they look like classes.
-
-    Rows are left out where `absent` says so, by default those with empty cells.
-    """
-    whose = _whose(table, column)
-    if absent is None:
-        absent = column.values == ""
-        if column.missing is not None:
-            absent = absent | column.missing
-    rows, notes = _present(table, column, absent)
-    cells = column.values[rows]
-    found = sorted({*cells.tolist()})
-    if not reason:
-        named = [text for text in found if text not in _NO_VALUE]
-        if dates.find_dates(named).form:
-            raise TableError(f"{whose} has dates like {named[0]!r}; expected numbers or classes")
-        if len(found) > MOST_CLASSES:
-            raise TableError(
-                f"{whose} is text with {len(found):,} distinct values; is it the right column? "
-                "--task classification takes each for a class"
-            )
-        reason = f"the targets are text with {_count(len(found))}"
-    odd = [text for text in found if text in _NO_VALUE]
-    if odd:
-        what = f"{', '.join(map(quoted, odd))} {_is(len(odd))} taken for a class, as the others"
-        notes = (*notes, f"target {column.name!r}: {what}")
-    value = dict(zip(found, classes_of(found), strict=True))
-    values = np.array([value[text] for text in cells.tolist()], object)
-    found = sorted(found, key=value.__getitem__)
-    classes = [value[text] for text in found]
-    return _as_classes(whose, names, values, classes, rows, reason, notes, found)
 
 
 def _is_integer(text: str) -> bool:
@@ -513,48 +316,3 @@ def _is_float(text: str) -> bool:
         return repr(float(text)) == text and float(text) - float(text) == 0
     except ValueError:
         return False
-
-
-def _as_classes(
-    whose: str,
-    names: tuple[str, ...],
-    values: Array,
-    classes: list[Any],
-    rows: Array,
-    reason: str,
-    notes: tuple[str, ...],
-    texts: Sequence[str] = (),
-) -> TargetReading:
-    if len(classes) < 2:
-        raise TableError(
-            f"{whose} is {quoted(classes[0])} in all rows; classification expects two classes or "
-            "more"
-        )
-    index = {value: k for k, value in enumerate(classes)}
-    labels = np.array([index[value] for value in values.tolist()], np.int64)
-    target = Target(names, classes, class_texts=texts)
-    return TargetReading(target, labels, rows, reason, notes)
-
-
-def _count(distinct: int) -> str:
-    return f"{distinct:,} distinct value{'s' * (distinct != 1)}"
-
-
-def _guess(whose: str, values: Array, task: str, rule: NumberRule = PLAIN) -> tuple[str, str]:
-    """Return whether numbers are classes or quantities, and why."""
-    if task != "auto":
-        return task, f"--task {task}"
-    distinct = len(np.unique(values))
-    if distinct == 1:
-        raise TableError(f"{whose} is {values[0]:g} in all rows; there is nothing to learn")
-    if rule != PLAIN:
-        return "regression", f"the targets are numbers like {example(rule)}"
-    if values.dtype.kind == "f" and not (values == np.floor(values)).all():
-        return "regression", "the targets are decimal numbers"
-    # Whole numbers most of which occur once are measurements: a class has several samples.
-    if distinct > MOST_NUMBERS or 2 * distinct > len(values):
-        return "regression", f"the targets are whole numbers with {_count(distinct)}"
-    return "classification", (
-        f"the targets are whole numbers with {_count(distinct)} (--task regression takes them for "
-        "quantities)"
-    )
