@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from makers import cases
+from makers import cases, matrix
 
 
 def of(case):
@@ -27,4 +27,12 @@ def test_refused(case):
     assert re.match(r"(node '.*' \(\w+\)|model): ", message), message
     assert re.search(
         r"output=NAME|train the network|from_sklearn|before its quant|export the", message
+    )
+
+
+def test_the_document_has_the_table():
+    # But for the versions, which are those of who wrote it.
+    told = [line.rpartition(" | ")[0] for line in matrix.written()]
+    assert told == [line.rpartition(" | ")[0] for line in matrix.table(lambda maker: "")], (
+        "docs/convert.md is out of date: python -m makers.matrix in tests/ writes it"
     )
