@@ -6,7 +6,7 @@ what is to be converted, and the message has the node, its operator, and what to
 """
 
 import functools
-import importlib
+import importlib.util
 import io
 import logging
 import os
