@@ -52,6 +52,7 @@ def close(model, X=X, **options):
          "y = Gemm(h, B, d)", 17, ("com.microsoft",)),
         ("h = com.microsoft.FusedGemm <activation = \"LeakyRelu\", activation_alpha = 0.01> "
          "(x, A, b) y = Gemm(h, B, d)", 17, ("com.microsoft",)),
+        (H + "a = com.microsoft.BiasGelu(h, b) y = Gemm(a, B, d)", 17, ("com.microsoft",)),
         (H + "a = com.microsoft.QuickGelu <alpha = 1.0> (h) y = Gemm(a, B, d)",
          17, ("com.microsoft",)),
     ],
@@ -106,6 +107,17 @@ def test_inputs_far_from_0_lose_no_digits():
     converted = convert.from_onnx(model)
     assert isinstance(converted, fcnn.Model)
     np.testing.assert_array_equal(converted.preparation.mean, constants["m"])
+
+
+def test_a_model_with_negative_scales_is_saved_and_loaded(tmp_path):
+    constants = {"m": np.float32([1, 2, 3]), "s": np.float32([-2, 3, -0.5]), "t": np.float32(4)}
+    model = made("h = Sub(m, x) i = Mul(h, s) j = Gemm(i, A, b) k = Tanh(j) y = Sub(k, t)",
+                 constants=constants)  # fmt: skip
+    close(model)
+    converted = convert.from_onnx(model)
+    converted.save(tmp_path / "model.safetensors")
+    loaded = fcnn.load(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(X), converted.predict(X))
 
 
 def test_outputs_scaled_in_double_lose_no_digits():

@@ -562,7 +562,7 @@ def _(rng):
     return both(model, X, net.predict(X))
 
 
-@case("ONNX Runtime", "Gelu and BiasGelu of its optimizer")
+@case("ONNX Runtime", "Gelu of its optimizer")
 def _(rng):
     X, kinds = rng.normal(size=(9, 3)).astype("f4"), set()
     got, wanted = [], []
@@ -574,7 +574,7 @@ def _(rng):
         kinds |= {node.op_type for node in fused.graph.node}
         wanted.append(run(model, X, optimize=False))
         got.append(read(fused, X, wanted[-1]))
-    assert kinds >= {"Gelu", "BiasGelu"} or kinds >= {"Gelu"}, kinds
+    assert "Gelu" in kinds
     return np.array(got), np.array(wanted)
 
 
