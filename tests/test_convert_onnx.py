@@ -43,6 +43,8 @@ def close(model, X=X, **options):
         (H + "i = Neg(h) y = Relu(i)", 17, ()),
         ("s, t = Split <axis = 1, split = [1, 2]> (x) j = Concat <axis = 1> (t, s) "
          "y = Gemm(j, A, b)", 11, ()),
+        ("s = Slice <starts = [1], ends = [9], axes = [1]> (x) y = MatMul(s, P)", 9, ()),
+        (H + "o, p = Split <axis = 1, split = [1, 3]> (h) t = Tanh(p) y = MatMul(t, Q)", 11, ()),
         ("t = Transpose <perm = [1, 0]> (x) i = Transpose(t) y = MatMul(i, A)", 17, ()),
         ("s = ai.onnx.ml.Scaler <offset = [0.5], scale = [2.0]> (x) y = Gemm(s, A, b)",
          17, ("ai.onnx.ml",)),
@@ -58,7 +60,8 @@ def close(model, X=X, **options):
     ],
 )  # fmt: skip
 def test_forms(nodes, opset, domains):
-    close(made(nodes, opset, domains))
+    constants = {"P": np.ones((2, 3), "f4"), "Q": np.ones((3, 2), "f4")}
+    close(made(nodes, opset, domains, constants=constants))
 
 
 @pytest.mark.parametrize(
