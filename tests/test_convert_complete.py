@@ -18,7 +18,10 @@ TABLES = {
     "torch": "MODULES",
 }  # fmt: skip
 # Modules that know no activation, or take the table of another one.
-PARTS = {"c_table", "onnx_table", "onnx_writer", "pipeline", "steps", "torch_modules"}
+PARTS = {
+    "c_table", "onnx_activations", "onnx_answers", "onnx_flow", "onnx_graph", "onnx_operators",
+    "onnx_reader", "onnx_table", "onnx_writer", "pipeline", "steps", "torch_modules",
+}  # fmt: skip
 
 
 def names():

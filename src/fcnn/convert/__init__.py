@@ -10,7 +10,7 @@ or ``[onnx]``. See ``docs/convert.md``.
 
 from fcnn.convert.c import to_c
 from fcnn.convert.keras import from_keras
-from fcnn.convert.onnx import from_onnx
+from fcnn.convert.onnx_reader import from_onnx
 from fcnn.convert.onnx_writer import to_onnx
 from fcnn.convert.sklearn import from_sklearn, to_sklearn
 from fcnn.convert.torch import from_torch, to_torch

@@ -71,12 +71,28 @@ class Unflattened:
     source: str
 
 
-Step = Linear | Scale | Activation | Cast | Unflattened
+@dataclass(frozen=True, eq=False)
+class Select:
+    """Some of the nodes, by their numbers, in that order."""
+
+    source: str
+    indices: Array
+
+
+Step = Linear | Scale | Activation | Cast | Unflattened | Select
 
 
 def refuse(source: str, why: str) -> NoReturn:
     """Say what cannot be converted, and why."""
     raise ValueError(f"{source}: {why}")
+
+
+def activation_step(source: str, name: str, what: str, constant: float) -> Activation:
+    """Return the step of an activation with a number, which its maker calls `what`."""
+    ours = {"leaky_relu": 0.01, "elu": 1.0}[name]
+    if constant != ours:
+        refuse(source, f"expected {what}={ours}, got {constant}")
+    return Activation(source, name)
 
 
 def entry_of(table: Mapping[str, Entry | None], activation: str, lack: str) -> Entry:
@@ -172,6 +188,21 @@ def _folded(layer: Layer, scale: Scale, into_inputs: bool) -> Layer:
     return Layer(W, b, layer.activation)
 
 
+def _selected(
+    step: Select, layers: Sequence[Layer], pending: Scale | None
+) -> tuple[Layer, Scale | None]:
+    """Return the last layer, and what is to be folded into the next, for some nodes only."""
+    if not layers or layers[-1].activation in ("softmax", "log_softmax"):
+        refuse(step.source, "chooses among what is not the nodes of a layer")
+    layer = layers[-1]._replace(W=layers[-1].W[step.indices], b=layers[-1].b[step.indices])
+    if pending is not None:
+        chosen = [
+            v if v is None or v.size == 1 else v[step.indices] for v in (pending.s, pending.t)
+        ]
+        pending = Scale(pending.source, *chosen)
+    return layer, pending
+
+
 def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
     """Fold steps into layers; `loss` decides on a linear output, or a log-softmax."""
     layers: list[Layer] = []
@@ -188,6 +219,8 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
                 layers[-1] = _folded(layers[-1], step, into_inputs=False)
             else:
                 pending = _then(pending, step)
+        elif isinstance(step, Select):
+            layers[-1], pending = _selected(step, layers, pending)
         elif isinstance(step, Activation):
             if step.name not in (*check.ACTIVATIONS, "log_softmax"):
                 refuse(step.source, "not one of the operations that can be converted")
