@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._architecture import as_architecture, as_sizes
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
 from fcnn.tables import Preparation, Target
@@ -254,7 +255,7 @@ def _read(file: Any, path: str) -> Stored:
             "newer one may read it"
         )
     try:
-        sizes = check.as_sizes(description["sizes"])
+        sizes = as_sizes(description["sizes"])
         *hidden, output = description["activations"]
         expected = _expected_shapes(sizes, description)
         # Before anything is allocated: a forged header may announce any size.
@@ -264,7 +265,7 @@ def _read(file: Any, path: str) -> Stored:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in names}
         if found != expected:
             raise ValueError(f"expected tensors {expected}, found {found}")
-        sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
+        sizes, activations, loss = as_architecture(sizes, hidden, output, description["loss"])
         if (loss, *activations) != (description["loss"], *hidden, output):
             raise ValueError(f"expected {loss!r} and {activations}, by these names")
         dtype = check.as_dtype(description["dtype"])

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._architecture import as_architecture
 from fcnn._dispatch import core
 from fcnn._sparse import SparseRows
 from fcnn._views import Views, layer_views
@@ -45,7 +46,9 @@ class Network(core.CheckedNetwork):
         n_0, ..., n_L: features, nodes of each hidden layer, outputs. At least two.
     activation : str or sequence of str, default "relu"
         sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
-        leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants.
+        leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants; another slope
+        than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
+        are numbers from 0 to 1e30.
     output_activation : str, optional
         sigma of the output layer: those, softmax or exp. None takes the loss's natural one.
     loss : str, default "cross_entropy"
@@ -70,7 +73,7 @@ class Network(core.CheckedNetwork):
     ----------
     sizes : tuple of int
     activations : tuple of str
-        One name for each layer 1..L.
+        One name for each layer 1..L, with a number where it is not the default.
     loss : str
     dtype : numpy.dtype
     rng : numpy.random.Generator
@@ -100,7 +103,7 @@ class Network(core.CheckedNetwork):
         init: str = "auto",
         rng: int | np.random.Generator | None = 0,
     ) -> None:
-        sizes, activations, loss = check.as_architecture(sizes, activation, output_activation, loss)
+        sizes, activations, loss = as_architecture(sizes, activation, output_activation, loss)
         init = check.as_choice("init", init, INITIALIZERS)
         given_dtype = check.as_dtype(dtype)
         generator = check.as_generator(rng)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fcnn._dispatch import core
 from fcnn.convert.steps import (
     Activation,
     Array,
@@ -17,6 +18,7 @@ from fcnn.convert.steps import (
     Scale,
     Step,
     Unflattened,
+    activation_step,
     expect,
     imported,
     layers_from,
@@ -111,7 +113,9 @@ class Operator(NamedTuple):
     """The operator of an activation, and what is written in its place."""
 
     name: str
-    attributes: dict[str, tuple[Any, ...]]  # what they must be, the one to be written first
+    # What they must be, the one to be written first; of an activation with a number, which is
+    # alpha, where there is none.
+    attributes: dict[str, tuple[Any, ...]]
     instead: Nodes | None = None
 
 
@@ -122,11 +126,14 @@ OPERATORS: dict[str, Operator | None] = {
     "tanh": Operator("Tanh", {}),
     "relu": Operator("Relu", {}),
     "leaky_relu": Operator(
-        "LeakyRelu", {"alpha": (float(np.float32(0.01)),)},
-        # LeakyRelu's slope is a float32, 2e-8 off.
+        "LeakyRelu", {},
+        # alpha is a float32, for a double up to 6e-8 off; what its number is, is a tensor here.
         Nodes((("PRelu", ("z", "slope"), "a"),), {"slope": 0.01}, dtypes=("float64",)),
     ),
-    "elu": Operator("Elu", {"alpha": (1.0,)}),
+    "elu": Operator("Elu", {}, Nodes((
+        ("Elu", ("z",), "unit"),
+        ("PRelu", ("unit", "slope"), "a"),
+    ), {"slope": 1.0}, dtypes=("float64",))),
     "gelu": Operator("Gelu", {"approximate": (b"none",)}, Nodes((
         ("Mul", ("z", "scale"), "scaled"),
         ("Erf", ("scaled",), "erf"),
@@ -308,11 +315,14 @@ class _Graph:
             return [normalization(source, row(0), row(1), row(2), row(3), epsilon)]
         if op == "Greater" and (row(0) == 20).all():
             return [Activation(source, "z > 20")]
-        if op == "PRelu" and (row(0) == row(0).dtype.type(0.01)).all():
-            return [Activation(source, "leaky_relu")]
+        if op == "PRelu" and (row(0) == row(0).flat[0]).all():
+            return [activation_step(source, "leaky_relu", "a slope", _shortest(row(0).flat[0]))]
         if op not in _READ:
             refuse(source, "cannot be converted")
         name, constants = _READ[op]
+        if name in core.ACTIVATION_CONSTANTS:
+            alpha = attributes.get("alpha", core.ACTIVATION_CONSTANTS[name][1])  # ONNX's, too
+            return [activation_step(source, name, "alpha", _shortest(np.float32(alpha)))]
         expect(source, attributes, constants)
         return [Activation(source, name)]
 
@@ -355,6 +365,11 @@ def _gated(source: str, z: Sequence[Step], gate: Sequence[Step]) -> list[Step]:
     else:
         return []
     return [Activation(source, name), Scale(source, np.array([multiple]), None)]
+
+
+def _shortest(number: Any) -> float:
+    """Return the number of the fewest digits that rounds to this one: 0.2 of the float32 of 0.2."""
+    return float(str(number))
 
 
 def _is_root_of_half(number: Any) -> bool:

@@ -101,9 +101,14 @@ def _write_layers(graph: Graph, layers: Sequence[Layer], a: str, last: str, opse
 
 def _written(activation: str, dtype: str, opset: int) -> tuple[Nodes, dict[str, Any]]:
     """Return the nodes of an activation, and the attributes that each of them has."""
-    operator = entry_of(OPERATORS, activation, "ONNX has no operator")
+    operator, constant = entry_of(OPERATORS, activation, "ONNX has no operator")
     instead = operator.instead
     if instead is not None and dtype in instead.dtypes and opset < instead.before:
-        return instead, {}
+        if constant is None:
+            return instead, {}
+        if np.float32(constant) != constant:
+            return instead._replace(constants=dict.fromkeys(instead.constants, constant)), {}
     attributes = {name: valid[0] for name, valid in operator.attributes.items()}
+    if constant is not None:
+        attributes["alpha"] = constant
     return Nodes(((operator.name, ("z",), "a"),), {}), attributes

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fcnn import _validation as check
+from fcnn._architecture import as_activation
 from fcnn.convert.steps import (
     Activation,
     Step,
+    activation_step,
     entry_of,
     expect,
     imported,
@@ -27,14 +29,15 @@ from fcnn.model import Model
 from fcnn.network import Network
 
 # PyTorch's class of an activation, and the constants that fcnn's have. One valid constant is
-# PyTorch's default; of several the first is written. None where PyTorch has no module.
-MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]]] | None] = {
+# PyTorch's default; of several the first is written. A text is what PyTorch calls the number that
+# fcnn's has, too. None where PyTorch has no module.
+MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]] | str] | None] = {
     "identity": ("Identity", {}),
     "sigmoid": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
     "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,)}),
-    "elu": ("ELU", {"alpha": (1,)}),
+    "leaky_relu": ("LeakyReLU", "negative_slope"),
+    "elu": ("ELU", "alpha"),
     "gelu": ("GELU", {"approximate": ("none",)}),
     "silu": ("SiLU", {}),
     "softplus": ("Softplus", {"beta": (1,), "threshold": (20,)}),
@@ -58,9 +61,9 @@ def from_torch(
     module_or_state_dict : torch.nn.Module or mapping of str to array
         A Sequential, nested or not, of Linear, Flatten, Dropout, Identity, BatchNorm1d (what it
         does in eval mode is folded into the layer beside it) and the activations Sigmoid, Tanh,
-        ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax and LogSoftmax with their default
-        constants. Or a mapping from names to arrays or tensors: ``"...weight"`` (n_l, n_(l-1)) and
-        ``"...bias"`` (n_l,) of the layers in order.
+        ReLU, LeakyReLU and ELU with any constant of at least 0, GELU, SiLU, Softplus, Softmax and
+        LogSoftmax with their default constants. Or a mapping from names to arrays or tensors:
+        ``"...weight"`` (n_l, n_(l-1)) and ``"...bias"`` (n_l,) of the layers in order.
     activations : str or sequence of str, optional
         For a state dict, which does not name them: one name for all hidden layers, or one for each
         hidden layer (the outputs are linear then), or one for each layer l = 1..L.
@@ -127,7 +130,7 @@ def _state_dict_steps(
         )
     steps: list[Step] = []
     for i, (key, name) in enumerate(zip(matrices, names, strict=True)):
-        check.as_choice(f"activations[{i}]", name, check.ACTIVATIONS)
+        name = as_activation(f"activations[{i}]", name, check.ACTIVATIONS)
         steps.append(linear(f"tensor {key!r}", state[key], state.get(biases[key])))
         steps.append(Activation(f"activations[{i}]", name))
     return steps
@@ -164,7 +167,13 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
         return
     for name, found in _READ.items():
         if found is not None and is_a(getattr(nn, found[0])):
-            expect(source, {constant: getattr(module, constant) for constant in found[1]}, found[1])
+            constants = found[1]
+            if isinstance(constants, str):
+                yield activation_step(source, name, constants, getattr(module, constants))
+                return
+            expect(
+                source, {constant: getattr(module, constant) for constant in constants}, constants
+            )
             if name != "identity":  # which may stand anywhere
                 yield Activation(source, name)
             return
@@ -208,7 +217,7 @@ def to_torch(net: Network | Model) -> Any:
     nn = torch.nn
     sequence = []
     for W, b, activation in layers:
-        kind, constants = entry_of(MODULES, activation, "PyTorch has no module")
+        (kind, constants), number = entry_of(MODULES, activation, "PyTorch has no module")
         n_out, n_in = W.shape
         dtype = getattr(torch, W.dtype.name)
         # Without the initial weights, which would be drawn from the global generator.
@@ -218,7 +227,10 @@ def to_torch(net: Network | Model) -> Any:
             linear.bias.copy_(torch.from_numpy(b))
         sequence.append(linear)
         if activation != "identity":
-            chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
+            if isinstance(constants, str):
+                chosen = {constants: number}
+            else:
+                chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
             sequence.append(getattr(nn, kind)(**chosen))
     if model is None:
         return nn.Sequential(*sequence)

@@ -185,7 +185,7 @@ cdef void rows_to_panel(
         row[s] = rows + min(s, count - 1) * (layer.n_out + SLACK)
     transpose_panel(row, layer.n_out, z)
     if layer.activation != SOFTMAX:
-        activate(layer.activation, <const real*> z, a, layer.n_out * lanes)
+        activate(layer, <const real*> z, a, layer.n_out * lanes)
 
 
 cdef void forward_lists(

@@ -246,7 +246,7 @@ cdef void tiny_forward(
         W = <const real*> t.forward_W[l + 1]
         if layer.activation == activations.RELU:
             continue
-        activate(layer.activation, <const real*> z, <real*> t.a[l], rows * t.width[l])
+        activate(layer, <const real*> z, <real*> t.a[l], rows * t.width[l])
         if layer.n_out < t.width[l] and (
                 layer.activation == activations.SIGMOID
                 or layer.activation == activations.SOFTPLUS):      # not 0 of 0
@@ -294,7 +294,7 @@ cdef double tiny_loss(
         if output == SOFTMAX:
             softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
         else:
-            activate(output, <const real*> z, a, n * lanes)
+            activate(&model.layers[L], <const real*> z, a, n * lanes)
         costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
         tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + i * lanes * t.width[L],
@@ -319,7 +319,7 @@ cdef void tiny_deltas(
         if activation == activations.RELU:
             continue
         multiply_by_derivative(
-            activation, <const real*> t.z[l - 1], <const real*> t.a[l - 1],
+            &model.layers[l - 1], <const real*> t.z[l - 1], <const real*> t.a[l - 1],
             <real*> t.delta[l - 1], rows * t.width[l - 1])
         tiny.add_squares(<const real*> t.delta[l - 1], rows * t.width[l - 1],
                          <real*> t.delta_squares)

@@ -43,7 +43,8 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     Parameters
     ----------
     activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
+        Also leaky_relu, elu, gelu, silu and softplus, and leaky_relu(0.2) and elu(0.5) with another
+        slope and alpha; a list has one name for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
         "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
         solver; ``alpha=0`` leaves the decay alone.
@@ -151,7 +152,8 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         - huber: (a - y)^2 / 2 up to an error of 1, abs(a - y) - 1/2 beyond
         - quantile: ``quantile`` (y - a) if a < y, (1 - ``quantile``) (a - y) otherwise
     activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
+        Also leaky_relu, elu, gelu, silu and softplus, and leaky_relu(0.2) and elu(0.5) with another
+        slope and alpha; a list has one name for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
         "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
         solver; ``alpha=0`` leaves the decay alone.
