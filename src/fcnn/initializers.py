@@ -66,7 +66,7 @@ def initial_weights(
         return np.zeros((n_out, n_in))
     name, distribution = scheme.split("_")
     deviation = math.sqrt(_VARIANCES[name](n_in, n_out))
-    if name == "he" and base == "leaky_relu" and base != activation:
+    if name == "he" and base == "leaky_relu" != activation and constant is not None:
         deviation /= math.hypot(1, constant)
     if distribution == "normal":
         return rng.normal(0, deviation, (n_out, n_in))

@@ -44,7 +44,7 @@ def _name(activation: str) -> str:
 ACTIVATIONS = {_name(name): name for name in check.HIDDEN_ACTIVATIONS}
 
 
-class ActivationOptions(StrOptions):  # type: ignore[misc]
+class ActivationOptions(StrOptions):
     """The names of ACTIVATIONS, some with a number behind them: leaky_relu(0.2)."""
 
     def __init__(self) -> None:
