@@ -255,8 +255,8 @@ def torch_activations(nn):
     return {
         "identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU,
         "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
-        "softplus": nn.Softplus, "softmax": lambda: nn.Softmax(dim=1),
-        "leaky_relu(0.3)": lambda: nn.LeakyReLU(0.3), "elu(0.7)": lambda: nn.ELU(0.7),
+        "softplus": nn.Softplus, "leaky_relu(0.3)": lambda: nn.LeakyReLU(0.3),
+        "elu(0.7)": lambda: nn.ELU(0.7), "softmax": lambda: nn.Softmax(dim=1),
     }  # fmt: skip
 
 

@@ -444,12 +444,25 @@ class Network(core.CheckedNetwork):
     def __copy__(self) -> Network:
         return self.copy()
 
+    # All of a network is in its state, and no function of fcnn's is needed to make it again: so it
+    # is whole after whatever makes an object without __init__, pickle as well as skops.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "sizes": self.sizes, "activations": self.activations, "loss": self.loss,
+            "dtype": self.dtype.name, "parameters": self.parameters, "attributes": self.__dict__,
+        }  # fmt: skip
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        sizes, activations, loss, dtype = (
+            state[name] for name in ("sizes", "activations", "loss", "dtype")
+        )
+        core.Network.__init__(self, sizes, activations, loss, dtype)
+        self.parameters[:] = state["parameters"]
+        self.__dict__.update(state["attributes"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made_from = self.sizes, self.activations, self.loss, self.dtype.name, self.parameters
-        return _restore, (type(self), *made_from), self.__dict__
+        return _empty, (type(self),), self.__getstate__()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file in the safetensors format.
@@ -468,15 +481,5 @@ class Network(core.CheckedNetwork):
         save_model(self, path)
 
 
-def _restore(
-    cls: type[Network],
-    sizes: Sequence[int],
-    activations: Sequence[str],
-    loss: str,
-    dtype: str,
-    parameters: Array,
-) -> Network:
-    network = cls.__new__(cls)
-    core.Network.__init__(network, sizes, activations, loss, dtype)
-    network.parameters[:] = parameters
-    return network
+def _empty(cls: type[Network]) -> Network:
+    return cls.__new__(cls)

@@ -30,7 +30,7 @@ from fcnn._validation import TARGETS
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "register_onnx"]
 
 
 class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
@@ -214,3 +214,24 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
 
     def _loss(self) -> Loss:
         return REGRESSION[self.loss]
+
+
+def register_onnx() -> None:
+    """Have skl2onnx convert the estimators of `fcnn.sklearn`, alone and in pipelines.
+
+    Once before ``skl2onnx.to_onnx`` or ``convert_sklearn``; a second call changes nothing. The
+    network is computed in its own dtype, that of the data of the fit, whatever the type of the
+    ONNX model's inputs, but for activations that ONNX Runtime has for float32 alone: leaky_relu,
+    elu, gelu and softplus. Probabilities and predictions are float64 for inputs of doubles, unless
+    a ZipMap takes them, else float32. Labels are integers (also of boolean and whole float classes)
+    or texts, those of several at once an array of 0 and 1. The options ``zipmap``,
+    ``output_class_labels`` and ``nocl`` are those of skl2onnx's own classifiers.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    """
+    from fcnn.sklearn._onnx import register
+
+    register(MLPClassifier, MLPRegressor)
