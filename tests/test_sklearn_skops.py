@@ -1,7 +1,8 @@
-"""skops.io, which makes objects without __init__ and gives them their state."""
+"""Estimators and networks through skops.io, which makes objects without __init__, and files."""
 
 import copy
 import io
+import json
 import pickle
 import warnings
 
@@ -134,3 +135,82 @@ def test_joblib():
     joblib.dump(model, file)
     file.seek(0)
     same(joblib.load(file), model, X)
+
+
+# --- Files of networks ---------------------------------------------------------------------------
+
+
+def named_columns(X):
+    pandas = pytest.importorskip("pandas")
+    return pandas.DataFrame(X, columns=["a", "b c", "d", "e"])
+
+
+LABELS = {
+    "texts": (["x", "y", "z"], ["x", "y", "z"]),
+    "integers": ([4, -1, 9], [-1, 4, 9]),
+    "two": (["no", "yes"], ["no", "yes"]),
+    "booleans": ([True, False], [False, True]),
+    "whole numbers": ([3.0, 2.0, 1.0], [1.0, 2.0, 3.0]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("named", [False, True])
+def test_a_network_s_file_keeps_the_names_of_features_and_classes(kind, named, tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("safetensors")
+    from fcnn import convert
+    from fcnn.sklearn import MLPClassifier
+
+    labels, classes = LABELS[kind]
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = np.array(labels)[rng.integers(len(labels), size=60)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = MLPClassifier((5,), max_iter=2).fit(named_columns(X) if named else X, y)
+    features = ["a", "b c", "d", "e"] if named else None
+    path = tmp_path / "net"
+    model.network_.save(path)
+    for net in (
+        model.network_, fcnn.load(path), model.network_.copy(), convert.from_sklearn(model),
+        pickle.loads(pickle.dumps(model)).network_,
+    ):  # fmt: skip
+        assert (net.features, net.classes) == (features, classes)
+        assert [*map(type, net.classes)] == [*map(type, classes)]
+    loaded = fcnn.load(path)
+    assert type(loaded) is fcnn.Network
+    loaded.save(path)
+    assert fcnn.load(path).classes == classes
+    np.testing.assert_array_equal(loaded.parameters, model.network_.parameters)
+
+
+def test_regressors_and_plain_networks_have_no_classes(tmp_path):
+    pytest.importorskip("safetensors")
+    model, _, _ = fitted("regressor", "adam")
+    model.network_.save(tmp_path / "net")
+    net = fcnn.load(tmp_path / "net")
+    assert (net.features, net.classes) == (None, None)
+    plain = fcnn.Network((2, 2))
+    plain.save(tmp_path / "plain")
+    assert b"features" not in (tmp_path / "plain").read_bytes()[:500]
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("features", ["a"]), ("features", [1, 2]), ("classes", ["a"]), ("classes", [None, "b", "c"])],
+)
+def test_names_that_do_not_fit_are_refused(name, given, tmp_path):
+    pytest.importorskip("safetensors")
+    net = fcnn.Network((2, 3))
+    setattr(net, name, ["x", "y", "z"][: 2 if name == "features" else 3])
+    net.save(tmp_path / "net")
+    content = (tmp_path / "net").read_bytes()
+    old = json.dumps(getattr(net, name)).replace('"', '\\"').encode()
+    new = json.dumps(given).replace('"', '\\"').encode()
+    assert old in content
+    grown = content.replace(old, new)
+    length = int.from_bytes(grown[:8], "little") + len(new) - len(old)
+    (tmp_path / "net").write_bytes(length.to_bytes(8, "little") + grown[8:])
+    with pytest.raises(ValueError, match="not a sound fcnn model"):
+        fcnn.load(tmp_path / "net")

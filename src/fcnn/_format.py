@@ -48,6 +48,8 @@ class Stored(NamedTuple):
     preparation: Preparation | None  # of a Model, like the target
     target: Target | None
     training: TrainingRecord | None
+    features: list[str] | None  # of a network alone
+    classes: list[Any] | None
 
 
 # --- Writing -------------------------------------------------------------------------------------
@@ -120,6 +122,11 @@ def _described(
         "loss": network.loss,
         "dtype": network.dtype.name,
     }
+    else_named = {"features": network.features, "classes": network.classes}
+    if preparation is None:
+        description |= {
+            name: _names(name, given) for name, given in else_named.items() if given is not None
+        }
     if preparation is not None and target is not None:
         description["format"] = 2
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
@@ -129,6 +136,26 @@ def _described(
         if target.mean is not None and target.scale is not None:
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
     return tensors, {"fcnn": json.dumps(description)}
+
+
+def _names(name: str, given: Any) -> list[Any]:
+    """Return names of inputs or classes as JSON has them: what is no number is a text."""
+    values = [v.item() if isinstance(v, np.generic) else v for v in given]
+    return [v if isinstance(v, (str, bool, int, float)) else str(v) for v in values]
+
+
+def _read_names(
+    description: dict[str, Any], sizes: tuple[int, ...]
+) -> tuple[list[str] | None, list[Any] | None]:
+    """Return the names of inputs and classes of a network alone, checked."""
+    features, classes = description.get("features"), description.get("classes")
+    if features is not None and len(json_list(features, "features", str)) != sizes[0]:
+        raise ValueError(f"expected {sizes[0]} names of features, found {len(features)}")
+    if classes is not None:
+        known = len(json_list(classes, "classes", str, bool, int, float))
+        if known != sizes[-1] and (known, sizes[-1]) != (2, 1):
+            raise ValueError(f"names {known} classes for {sizes[-1]} outputs")
+    return features, classes
 
 
 def as_path(path: Any, name: str = "path") -> Path:
@@ -279,6 +306,7 @@ def _read(file: Any, path: str) -> Stored:
             if tensor.dtype != wanted:
                 raise ValueError(f"expected {name} as {wanted}, found {tensor.dtype}")
         preparation, target = _around(description, tensors, sizes)
+        named = _read_names(description, sizes) if preparation is None else (None, None)
         training = None
         if description["format"] == 2 and "training" in description["model"]:
             training = TrainingRecord.from_json(description["model"]["training"])
@@ -286,7 +314,7 @@ def _read(file: Any, path: str) -> Stored:
         raise ValueError(f"{path}: not a sound fcnn model ({error})") from None
     return Stored(
         sizes, activations, description["loss"], dtype, _parameters(tensors, sizes, dtype),
-        preparation, target, training,
+        preparation, target, training, *named,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def load(path: str | os.PathLike[str]) -> Network | Model:
     network = Network(stored.sizes, hidden, output, stored.loss, stored.dtype, init="zeros")
     network.parameters = stored.parameters
     if stored.preparation is None or stored.target is None:
+        network.features, network.classes = stored.features, stored.classes
         return network
     return Model(network, stored.preparation, stored.target, stored.training)
 

@@ -77,6 +77,11 @@ class Network(core.CheckedNetwork):
     loss : str
     dtype : numpy.dtype
     rng : numpy.random.Generator
+    features : list of str or None
+        Names of the inputs, and
+    classes : list or None
+        the classes in the order of the outputs, one or two of a single output: None unless set, as
+        the estimators of `fcnn.sklearn` do. Files keep them; nothing is computed with them.
 
     Raises
     ------
@@ -92,6 +97,8 @@ class Network(core.CheckedNetwork):
     """
 
     rng: np.random.Generator
+    features: list[str] | None = None
+    classes: list[Any] | None = None
 
     def __init__(
         self,
