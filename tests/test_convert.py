@@ -1206,7 +1206,9 @@ def test_from_keras(seed, monkeypatch):
         X = rng.normal(size=(20, 2, 3)).astype("float32")
         wanted = model.predict(X, verbose=0)
         net = convert.from_keras(model)
-    assert_close(net.predict(X.reshape(20, 6)), wanted, "float32")
+    # Up to a dozen layers, whose sums Keras adds up in another order: 1.2e-6 of one of these.
+    error = np.abs(net.predict(X.reshape(20, 6)) - wanted).max() / np.abs(wanted).max()
+    assert error <= 2e-6
 
 
 # --- The documentation ---------------------------------------------------------------------------
