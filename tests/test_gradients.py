@@ -189,6 +189,7 @@ def test_activations_and_derivatives_equal_pytorch(activation):
     functions = {
         "identity": lambda z: z, "sigmoid": torch.sigmoid, "tanh": torch.tanh,
         "relu": torch.relu, "leaky_relu": torch.nn.LeakyReLU(), "elu": torch.nn.ELU(),
+        "leaky_relu(0.3)": torch.nn.LeakyReLU(0.3), "elu(0.7)": torch.nn.ELU(0.7),
         "gelu": torch.nn.GELU(), "silu": torch.nn.SiLU(), "softplus": torch.nn.Softplus(),
     }  # fmt: skip
     z = np.linspace(-30, 30, 2001)
@@ -218,6 +219,7 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
         "silu": torch.nn.functional.silu, "softplus": torch.nn.functional.softplus,
         "softmax": lambda z: torch.softmax(z, 1), "exp": torch.exp, "relu": torch.relu,
         "sigmoid": torch.sigmoid, "tanh": torch.tanh,
+        "leaky_relu(0.3)": torch.nn.LeakyReLU(0.3), "elu(0.7)": torch.nn.ELU(0.7),
     }  # fmt: skip
     cost = {
         "squared_error": lambda z, a, y: (a - y) ** 2 / 2,
@@ -270,6 +272,13 @@ def test_bias_gradients_of_many_rows_keep_their_digits(core):
         ("softplus", 40.0, 40.0, 1.0),
         ("leaky_relu", -2.0, -0.02, 0.01),
         ("elu", -2.0, np.expm1(-2.0), np.exp(-2.0)),
+        ("leaky_relu(0.25)", -2.0, -0.5, 0.25),
+        ("leaky_relu(0)", -2.0, 0.0, 0.0),
+        ("elu(3)", -2.0, 3 * np.expm1(-2.0), 3 * np.exp(-2.0)),
+        ("elu(3)", 2.0, 2.0, 1.0),
+        ("elu(0)", -2.0, 0.0, 0.0),
+        # a underflows: the sign of z is that of its zero alone
+        ("elu(1e-300)", -1e-30, 0.0, 1e-300),
         ("gelu", 1.0, 0.8413447460685429, 0.8413447460685429 + 0.24197072451914337),
         ("silu", 1.0, 0.7310585786300049, 0.7310585786300049 * (2 - 0.7310585786300049)),
     ],

@@ -44,14 +44,14 @@ class Regularized(reference.Network):
             a.append(
                 reference.softmax(z[l])
                 if name == "softmax"
-                else reference.ACTIVATIONS[name].sigma(z[l])
+                else reference.activation_of(name).sigma(z[l])
             )
             if self.masks is not None and l < self.L:
                 a[l] = a[l] * self.masks[l]
         delta, loss = self.backward(z, a, y, sample_weight)
         if self.masks is not None:
             for l in range(self.L - 1, 0, -1):
-                rule = reference.ACTIVATIONS[self.activations[l - 1]]
+                rule = reference.activation_of(self.activations[l - 1])
                 slope = rule.derivative(z[l], rule.sigma(z[l]))
                 delta[l] = slope * self.masks[l] * (delta[l + 1] @ self.W[l + 1])
         gradient = np.empty_like(self.parameters)

@@ -76,7 +76,9 @@ def test_a_list_of_activations(activation):
     np.testing.assert_allclose(bounds, factors, rtol=0.15)
 
 
-@pytest.mark.parametrize("activation", ["leaky_relu", "elu", "gelu", "silu", "softplus"])
+@pytest.mark.parametrize(
+    "activation", ["leaky_relu", "elu", "gelu", "silu", "softplus", "leaky_relu(0.2)"]
+)
 @pytest.mark.parametrize("solver", slow_but(["adam"], ["adam", "lbfgs"]))
 def test_further_activations(activation, solver):
     estimator = diabetes(

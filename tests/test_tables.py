@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import test_c_interface
 import test_optimizers
-from conftest import HIDDEN, PAIRS
+from conftest import PAIRS
 from structure import ROOT
 
 import fcnn
 from fcnn import _dispatch, initializers, optimizers, reference
+from fcnn._validation import HIDDEN_ACTIVATIONS
 from fcnn.convert import keras, onnx, sklearn, torch
 from fcnn.plot import diagram
 
@@ -130,7 +131,7 @@ MENTIONS = {
     # scikit-learn's own names are in its documentation.
     "docs/sklearn.md": (
         lambda: page("docs/sklearn.md"),
-        {name for name in HIDDEN if sklearn.HIDDEN.get(name) is None},
+        {name for name in HIDDEN_ACTIVATIONS if sklearn.HIDDEN.get(name) is None},
     ),
 }  # fmt: skip
 
@@ -150,7 +151,7 @@ def test_the_docstrings_of_the_estimators_mention_each_name():
     pytest.importorskip("sklearn")
     from fcnn.sklearn import MLPClassifier, MLPRegressor, _losses, _stochastic
 
-    further = {name for name in HIDDEN if sklearn.HIDDEN.get(name) is None}
+    further = {name for name in HIDDEN_ACTIVATIONS if sklearn.HIDDEN.get(name) is None}
     names = {
         MLPClassifier: further | {*_stochastic.SOLVERS},
         MLPRegressor: further | {*_stochastic.SOLVERS} | {*_losses.REGRESSION} - {*sklearn.LOSSES},
@@ -238,5 +239,6 @@ def test_every_case_of_the_compiled_ladders_is_computed(isa):
 
 
 def test_every_build_has_the_same_tables(core):
-    for table in ("ACTIVATIONS", "OUTPUT_ONLY", "OUTPUT_ACTIVATIONS", "RULES"):
+    tables = "ACTIVATIONS ACTIVATION_CONSTANTS OUTPUT_ONLY OUTPUT_ACTIVATIONS RULES"
+    for table in tables.split():
         assert getattr(core, table) == getattr(CORE, table)

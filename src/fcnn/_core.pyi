@@ -11,11 +11,13 @@ from fcnn.optimizers import Optimizer
 ISA: str
 ACTIVATIONS: tuple[str, ...]
 OUTPUT_ONLY: tuple[str, ...]
+ACTIVATION_CONSTANTS: dict[str, tuple[str, float]]
 OUTPUT_ACTIVATIONS: dict[str, tuple[str, ...]]
 TARGETS: dict[str, str]
 RULES: tuple[str, ...]
 ELEMENTARY: list[str]
 
+def split_activation(name: str) -> tuple[str, float | None]: ...
 def all_finite(array: NDArray[Any]) -> bool: ...
 def chosen_threads(
     network: Network,

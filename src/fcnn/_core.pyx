@@ -129,17 +129,17 @@ include "core/arrays.pxi"
 # Compiled once, not into each of their callers: the eleven loops were a fourth of the core's code.
 
 cdef void activate(
-    Activation activation, const real* z, real* a, Py_ssize_t count,
+    const Layer* layer, const real* z, real* a, Py_ssize_t count,
 ) noexcept nogil:
     """a = sigma(z) for all but the softmax; a may be z itself."""
-    any_activation(activation, False, z, a, <real*> NULL, count)
+    any_activation(layer.activation, False, <real> layer.alpha, z, a, <real*> NULL, count)
 
 
 cdef void multiply_by_derivative(
-    Activation activation, const real* z, const real* a, real* delta, Py_ssize_t count,
+    const Layer* layer, const real* z, const real* a, real* delta, Py_ssize_t count,
 ) noexcept nogil:
     """delta <- delta sigma'(z), for all but the softmax."""
-    any_activation(activation, True, z, <real*> a, delta, count)
+    any_activation(layer.activation, True, <real> layer.alpha, z, <real*> a, delta, count)
 
 
 # --- Forward pass ----------------------------------------------------------------------------
@@ -181,7 +181,7 @@ cdef void forward_layer(
                            STORE, 0, 0)
                 i += height
             if layer.activation != SOFTMAX:
-                activate(layer.activation, <const real*> z + at, a + at, size * lanes)
+                activate(layer, <const real*> z + at, a + at, size * lanes)
         first += size
         if should_stop(w, rows * size * (n_in + WORK_PER_ACTIVATION)):
             return
@@ -246,7 +246,7 @@ cdef double output_panel(
             if output == SOFTMAX:
                 softmax_delta(a, delta, n, lanes)
             else:
-                multiply_by_derivative(output, z, a, delta, n * lanes)
+                multiply_by_derivative(&model.layers[model.L], z, a, delta, n * lanes)
     for s in range(min(lanes, block.rows - i * lanes)):
         total += costs[s] * (weight[row_of(block, i * lanes + s)] if weight != NULL else 1)
     return total
@@ -256,7 +256,7 @@ cdef double output_panel(
 
 cdef void delta_layer(
     const Layer* layer,         # layer l
-    Activation activation,      # of layer l - 1
+    const Layer* previous,      # layer l - 1
     const real* parameters,
     const real* delta,          # IN delta^l: panels (n_l, lanes)
     const real* z_previous,     # IN z^(l-1): panels, read only where sigma' needs it
@@ -293,7 +293,7 @@ cdef void delta_layer(
                            delta_previous + at + i * lanes, lanes, n_out, <const real*> NULL,
                            STORE, 0, 0)
                 i += height
-            multiply_by_derivative(activation, z_previous + at, a_previous + at,
+            multiply_by_derivative(previous, z_previous + at, a_previous + at,
                                    delta_previous + at, size * lanes)
         first += size
         if should_stop(w, rows * size * (n_out + WORK_PER_ACTIVATION)):
@@ -488,7 +488,7 @@ cdef void sample_phase(
         for l in range(L, 1, -1):
             layer = &model.layers[l]
             delta_layer(
-                layer, model.layers[l - 1].activation, parameters,
+                layer, &model.layers[l - 1], parameters,
                 <const real*> ws.delta[l] + first * layer.n_out * lanes,
                 <const real*> ws.z[l - 1] + first * layer.n_in * lanes,
                 <const real*> (ws.a[l - 1] if ws.mask[l - 1] == NULL else ws.z[l - 1])

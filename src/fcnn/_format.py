@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._architecture import as_architecture, as_sizes
 from fcnn._container import Container, Entry, as_path, brief, opened, parsed, write
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
@@ -44,6 +45,8 @@ class Stored(NamedTuple):
     preparation: Preparation | None  # of a Model, like the target
     target: Target | None
     training: TrainingRecord | None
+    features: list[str] | None  # of a network alone
+    classes: list[Any] | None
     checksum: str | None  # that was compared, None in a file without one
 
 
@@ -125,6 +128,10 @@ def _described(
         "loss": network.loss,
         "dtype": network.dtype.name,
     }
+    if preparation is None:
+        for name, given in (("features", network.features), ("classes", network.classes)):
+            if given is not None:
+                description[name] = _names(given)
     if preparation is not None and target is not None:
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
         if training is not None:
@@ -133,6 +140,26 @@ def _described(
         if target.mean is not None and target.scale is not None:
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
     return tensors, {"fcnn": json.dumps(description)}
+
+
+def _names(given: Any) -> list[Any]:
+    """Return names of inputs or classes as JSON has them: what is no number is a text."""
+    values = [v.item() if isinstance(v, np.generic) else v for v in given]
+    return [v if isinstance(v, (str, bool, int, float)) else str(v) for v in values]
+
+
+def _read_names(
+    description: dict[str, Any], sizes: tuple[int, ...]
+) -> tuple[list[str] | None, list[Any] | None]:
+    """Return the names of inputs and classes of a network alone, checked."""
+    features, classes = description.get("features"), description.get("classes")
+    if features is not None and len(json_list(features, "features", str)) != sizes[0]:
+        raise ValueError(f"expected {sizes[0]} names of features, found {len(features)}")
+    if classes is not None:
+        known = len(json_list(classes, "classes", str, bool, int, float))
+        if known != sizes[-1] and (known, sizes[-1]) != (2, 1):
+            raise ValueError(f"names {known} classes for {sizes[-1]} outputs")
+    return features, classes
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -160,7 +187,10 @@ def load_model(
             training = TrainingRecord.from_json(described["training"])
             assert target is not None
             training.check(len(target.classes), header.architecture.sizes[-1])
-        return network, Stored(preparation, target, training, file.checksum)
+        features = classes = None
+        if preparation is None:
+            features, classes = _read_names(header.description, header.architecture.sizes)
+        return network, Stored(preparation, target, training, features, classes, file.checksum)
 
 
 def load_checkpoint(
@@ -245,7 +275,7 @@ def _read_header(file: Container, path: Path) -> _Header:
     if version >= 3 and file.checksum is None:
         raise ValueError("its checksum is missing")
     # Before anything is allocated: a forged header may announce any size.
-    sizes = check.as_sizes(description["sizes"])
+    sizes = as_sizes(description["sizes"])
     if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) > file.size:
         raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
@@ -259,7 +289,7 @@ def _read_header(file: Container, path: Path) -> _Header:
         wanted, got = expected.get(name), found.get(name)
         if wanted is None or got is None or wanted != (got.dtype, got.shape):
             raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
-    sizes, activations, loss = check.as_architecture(sizes, hidden, output, description["loss"])
+    sizes, activations, loss = as_architecture(sizes, hidden, output, description["loss"])
     if (loss, *activations) != (description["loss"], *hidden, output):
         raise ValueError(f"expected {loss!r} and {activations}, by these names")
     return _Header(

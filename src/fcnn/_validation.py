@@ -4,7 +4,6 @@
 # longer than all of fcnn.
 from __future__ import annotations
 
-import itertools
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -146,26 +145,7 @@ def as_generator(rng: Any) -> np.random.Generator:
         ) from None
 
 
-# --- Architecture --------------------------------------------------------------------------------
-
-
-def as_sizes(sizes: Any) -> tuple[int, ...]:
-    """Return n_0..n_L as a tuple of at least two positive ints."""
-    try:
-        values = () if isinstance(sizes, str) else tuple(sizes)
-    except TypeError:
-        raise TypeError(
-            f"sizes: expected one sequence of all sizes, like (4, 16, 3), got {sizes!r}"
-        ) from None
-    if len(values) < 2:
-        raise ValueError(
-            f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
-        )
-    counts = tuple(as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
-    # The core counts bytes in signed 64-bit numbers, and must not wrap around.
-    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(counts)) > 2**58:
-        raise ValueError(f"sizes: more parameters than any memory holds, got {sizes!r}")
-    return counts
+# --- Data ----------------------------------------------------------------------------------------
 
 
 def as_dtype(dtype: Any) -> np.dtype[Any]:
@@ -178,55 +158,6 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     if given is None or given not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
     return given
-
-
-def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
-    """Return one name for each layer 1..L."""
-    if isinstance(activation, str):
-        hidden = [as_choice("activation", activation, HIDDEN_ACTIVATIONS)] * (L - 1)
-    else:
-        try:
-            given = list(activation)
-        except TypeError:
-            raise TypeError(
-                f"activation: expected a name or a list of names, got {activation!r}"
-            ) from None
-        if len(given) != L - 1:
-            raise ValueError(
-                f"activation: expected one name or a list of {L - 1}, one for each hidden layer; "
-                f"got {len(given)} names"
-            )
-        hidden = [
-            as_choice(f"activation[{i}]", name, HIDDEN_ACTIVATIONS) for i, name in enumerate(given)
-        ]
-    valid = OUTPUT_ACTIVATIONS[loss]
-    if output_activation is None:
-        return (*hidden, valid[0])
-    output_activation = as_choice("output_activation", output_activation, ACTIVATIONS)
-    if output_activation not in valid:
-        raise ValueError(
-            f"output_activation: {output_activation!r} does not go with loss {loss!r}; "
-            f"valid: {listed(valid)}"
-        )
-    return (*hidden, output_activation)
-
-
-def as_architecture(
-    sizes: Any, activation: Any, output_activation: Any, loss: Any
-) -> tuple[tuple[int, ...], tuple[str, ...], str]:
-    """Return sizes, activations and loss of a network, by their own names."""
-    sizes = as_sizes(sizes)
-    loss = as_choice("loss", loss, list(OUTPUT_ACTIVATIONS))
-    activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
-    if TARGETS[loss] == "classes" and sizes[-1] == 1:
-        raise ValueError(
-            "loss: cross_entropy needs an output for each class, got 1 output; one output for "
-            "two classes goes with binary_cross_entropy"
-        )
-    return sizes, activations, loss
-
-
-# --- Data ----------------------------------------------------------------------------------------
 
 
 def as_numeric(name: str, values: Any) -> Array:

@@ -49,6 +49,7 @@ def load(path: str | os.PathLike[str], *, verified: bool = False) -> Network | M
             RuntimeWarning, stacklevel=2,
         )  # fmt: skip
     if stored.preparation is None or stored.target is None:
+        network.features, network.classes = stored.features, stored.classes
         return network
     return Model(network, stored.preparation, stored.target, stored.training)
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._architecture import as_architecture
 from fcnn._dispatch import core
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
@@ -46,7 +47,9 @@ class Network(core.CheckedNetwork):
         n_0, ..., n_L: features, nodes of each hidden layer, outputs. At least two.
     activation : str or sequence of str, default "relu"
         sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
-        leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants.
+        leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants; another slope
+        than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
+        are numbers from 0 to 1e30.
     output_activation : str, optional
         sigma of the output layer: those, softmax or exp. None takes the loss's natural one.
     loss : str, default "cross_entropy"
@@ -71,10 +74,15 @@ class Network(core.CheckedNetwork):
     ----------
     sizes : tuple of int
     activations : tuple of str
-        One name for each layer 1..L.
+        One name for each layer 1..L, with a number where it is not the default.
     loss : str
     dtype : numpy.dtype
     rng : numpy.random.Generator
+    features : list of str or None
+        Names of the inputs, and
+    classes : list or None
+        the classes in the order of the outputs, one or two of a single output: None unless set, as
+        the estimators of `fcnn.sklearn` do. Files keep them; nothing is computed with them.
 
     Raises
     ------
@@ -90,6 +98,8 @@ class Network(core.CheckedNetwork):
     """
 
     rng: np.random.Generator
+    features: list[str] | None = None
+    classes: list[Any] | None = None
 
     def __init__(
         self,
@@ -101,7 +111,7 @@ class Network(core.CheckedNetwork):
         init: str = "auto",
         rng: int | np.random.Generator | None = 0,
     ) -> None:
-        sizes, activations, loss = check.as_architecture(sizes, activation, output_activation, loss)
+        sizes, activations, loss = as_architecture(sizes, activation, output_activation, loss)
         init = check.as_choice("init", init, INITIALIZERS)
         given_dtype = check.as_dtype(dtype)
         generator = check.as_generator(rng)
@@ -517,12 +527,25 @@ class Network(core.CheckedNetwork):
     def __copy__(self) -> Network:
         return self.copy()
 
+    # All of a network is in its state, and no function of fcnn's is needed to make it again: so it
+    # is whole after whatever makes an object without __init__, pickle as well as skops.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "sizes": self.sizes, "activations": self.activations, "loss": self.loss,
+            "dtype": self.dtype.name, "parameters": self.parameters, "attributes": self.__dict__,
+        }  # fmt: skip
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        sizes, activations, loss, dtype = (
+            state[name] for name in ("sizes", "activations", "loss", "dtype")
+        )
+        core.Network.__init__(self, sizes, activations, loss, dtype)
+        self.parameters[:] = state["parameters"]
+        self.__dict__.update(state["attributes"])
 
     def __reduce__(self) -> tuple[Any, ...]:
-        made_from = self.sizes, self.activations, self.loss, self.dtype.name, self.parameters
-        return _restore, (type(self), *made_from), self.__dict__
+        return _empty, (type(self),), self.__getstate__()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to a file in the safetensors format.
@@ -542,15 +565,5 @@ class Network(core.CheckedNetwork):
         save_model(self, path)
 
 
-def _restore(
-    cls: type[Network],
-    sizes: Sequence[int],
-    activations: Sequence[str],
-    loss: str,
-    dtype: str,
-    parameters: Array,
-) -> Network:
-    network = cls.__new__(cls)
-    core.Network.__init__(network, sizes, activations, loss, dtype)
-    network.parameters[:] = parameters
-    return network
+def _empty(cls: type[Network]) -> Network:
+    return cls.__new__(cls)

@@ -52,14 +52,14 @@ def relu(z: Array) -> Array:
     return np.maximum(z, 0)
 
 
-def leaky_relu(z: Array) -> Array:
-    """Return z where z > 0, 0.01 z elsewhere."""
-    return np.where(z < 0, z.dtype.type(0.01) * z, z)
+def leaky_relu(z: Array, slope: float = 0.01) -> Array:
+    """Return z where z > 0, slope z elsewhere."""
+    return np.where(z < 0, z.dtype.type(slope) * z, z)
 
 
-def elu(z: Array) -> Array:
-    """Return z where z > 0, e^z - 1 elsewhere."""
-    return np.where(z < 0, np.expm1(np.minimum(z, 0)), z)
+def elu(z: Array, alpha: float = 1.0) -> Array:
+    """Return z where z > 0, alpha (e^z - 1) elsewhere."""
+    return np.where(z < 0, z.dtype.type(alpha) * np.expm1(np.minimum(z, 0)), z)
 
 
 def _normal_distribution(z: Array) -> Array:
@@ -96,10 +96,10 @@ def softmax(z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """An activation and its derivative."""
+    """An activation and its derivative; both take its number, if it has one, as last argument."""
 
-    sigma: Callable[[Array], Array]
-    derivative: Callable[[Array, Array], Array]  # sigma'(z), given z and a = sigma(z)
+    sigma: Callable[..., Array]  # given z
+    derivative: Callable[..., Array]  # sigma'(z), given z and a = sigma(z)
 
 
 def _step(z: Array, below: float) -> Array:
@@ -111,15 +111,29 @@ ACTIVATIONS: dict[str, Activation] = {
     "sigmoid": Activation(sigmoid, lambda z, a: a * (1 - a)),
     "tanh": Activation(np.tanh, lambda z, a: 1 - a * a),
     "relu": Activation(relu, lambda z, a: _step(z, 0)),
-    "leaky_relu": Activation(leaky_relu, lambda z, a: _step(z, 0.01)),
+    "leaky_relu": Activation(leaky_relu, lambda z, a, slope=0.01: _step(z, slope)),
     "elu": Activation(
-        elu, lambda z, a: np.where(z < 0, np.exp(np.minimum(z, 0)), 1).astype(z.dtype)
+        elu,
+        lambda z, a, alpha=1.0: np.where(
+            z < 0, z.dtype.type(alpha) * np.exp(np.minimum(z, 0)), z.dtype.type(1)
+        ),
     ),
     "gelu": Activation(gelu, lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
     "silu": Activation(silu, lambda z, a: sigmoid(z) * (1 + z * (1 - sigmoid(z)))),
     "softplus": Activation(softplus, lambda z, a: np.where(z > 20, z.dtype.type(1), sigmoid(z))),
     "exp": Activation(np.exp, lambda z, a: a),
 }
+
+
+def activation_of(name: str) -> Activation:
+    """Return the activation of a name, with its number: leaky_relu(0.2)."""
+    base, _, number = name.partition("(")
+    sigma, derivative = ACTIVATIONS[base]
+    if not number:
+        return ACTIVATIONS[base]
+    constant = float(number.removesuffix(")"))
+    return Activation(lambda z: sigma(z, constant), lambda z, a: derivative(z, a, constant))
+
 
 # --- Losses: C, and dC/da -----------------------------------------------------------------------
 
@@ -188,7 +202,7 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
     dC_da = derivative(a, y)
     if activation == "softmax":
         return a * (dC_da - (dC_da * a).sum(axis=1, keepdims=True))
-    return dC_da * ACTIVATIONS[activation].derivative(z, a)
+    return dC_da * activation_of(activation).derivative(z, a)
 
 
 # --- Updates: each changes the parameters and the optimizer's state in place --------------------
@@ -241,7 +255,7 @@ class Network:
     sizes : sequence of int
         n_0, ..., n_L.
     activations : sequence of str
-        One name for each layer 1..L.
+        One name for each layer 1..L, some with a number: leaky_relu(0.2).
     loss : str
     dtype : str or numpy.dtype
         float32 or float64.
@@ -300,7 +314,7 @@ class Network:
         for l in range(1, self.L + 1):
             z.append(a[l - 1] @ self.W[l].T + self.b[l])
             name = self.activations[l - 1]
-            a.append(softmax(z[l]) if name == "softmax" else ACTIVATIONS[name].sigma(z[l]))
+            a.append(softmax(z[l]) if name == "softmax" else activation_of(name).sigma(z[l]))
         return z, a
 
     def backward(
@@ -319,7 +333,7 @@ class Network:
         delta: list[Any] = [None] * (L + 1)
         delta[L] = share * output_delta(self.activations[-1], self.loss, z[L], a[L], y)
         for l in range(L - 1, 0, -1):
-            sigma_derivative = ACTIVATIONS[self.activations[l - 1]].derivative(z[l], a[l])
+            sigma_derivative = activation_of(self.activations[l - 1]).derivative(z[l], a[l])
             delta[l] = sigma_derivative * (delta[l + 1] @ self.W[l + 1])
         return delta, float((share * costs).sum(dtype=np.float64))
 

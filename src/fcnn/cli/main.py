@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._architecture import as_activation
 from fcnn.cli.data import (
     BROKEN_PIPE,
     DEFAULT_LOSSES,
@@ -143,8 +144,8 @@ def _count(least: int) -> Callable[[str], int]:
     return _option(lambda text: check.as_count("", _read(int, "a whole number", text), least))
 
 
-def _choice(*choices: str) -> Callable[[str], str]:
-    convert = _option(lambda text: check.as_choice("", text, choices))
+def _choice(*choices: str, read: Callable[..., str] = check.as_choice) -> Callable[[str], str]:
+    convert = _option(lambda text: read("", text, choices))
     convert.choices = choices  # type: ignore[attr-defined]  # for the shell's completion
     return convert
 
@@ -161,9 +162,7 @@ def _layers(text: str) -> tuple[int, ...]:
 
 
 def _activations(text: str) -> str | list[str]:
-    names = [
-        check.as_choice("", part.strip(), check.HIDDEN_ACTIVATIONS) for part in text.split(",")
-    ]
+    names = [as_activation("", part.strip(), check.HIDDEN_ACTIVATIONS) for part in text.split(",")]
     return names if len(names) > 1 else names[0]
 
 
@@ -303,10 +302,12 @@ def _add_train(commands: Any) -> None:
     add(
         "--activation", type=_option(_activations), default="relu", metavar="NAMES",
         help="of the hidden layers, one name for all or one for each, as in relu,tanh: "
-        f"{', '.join(check.HIDDEN_ACTIVATIONS)} (default relu)",
+        f"{', '.join(check.HIDDEN_ACTIVATIONS)} (default relu); another slope or alpha stands "
+        "behind the name, as in 'leaky_relu(0.2)' and 'elu(0.5)'",
     )  # fmt: skip
     add(
-        "--output-activation", type=_choice(*check.ACTIVATIONS), metavar="NAME",
+        "--output-activation", type=_choice(*check.ACTIVATIONS, read=as_activation),
+        metavar="NAME",
         help=f"those, {' or '.join(check.OUTPUT_ONLY)} (default: the loss's natural one)",
     )  # fmt: skip
     add(

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
+from fcnn._dispatch import core
 from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, layers_of
 from fcnn.model import Model
@@ -29,8 +30,8 @@ class _Function(NamedTuple):
     calls: tuple[str, ...] = ()  # other activations' functions, which stand above
 
 
-# NAME is the network's, REAL float or double, F the f of expf or nothing, {number} a constant. None
-# would be an activation that cannot be written.
+# NAME is the network's, REAL float or double, F the f of expf or nothing, {number} a constant;
+# alpha is an argument of those that have one. None would be an activation that cannot be written.
 FUNCTIONS: dict[str, _Function | None] = {
     "identity": _Function(""),
     "sigmoid": _Function("""\
@@ -40,8 +41,8 @@ FUNCTIONS: dict[str, _Function | None] = {
 """),
     "tanh": _Function("    return tanhF(z);\n"),
     "relu": _Function("    return z < 0 ? 0 : z;\n"),
-    "leaky_relu": _Function("    return z < 0 ? {0.01} * z : z;\n"),
-    "elu": _Function("    return z < 0 ? expm1F(z) : z;\n"),
+    "leaky_relu": _Function("    return z < 0 ? alpha * z : z;\n"),
+    "elu": _Function("    return z < 0 ? alpha * expm1F(z) : z;\n"),
     "gelu": _Function("    return {0.5} * z * (1 + erfF(z * {0.7071067811865476}));\n"),
     "silu": _Function("    return z * NAME_sigmoid(z);\n", calls=("sigmoid",)),
     "softplus": _Function("    return z > 20 ? z : log1pF(expF(z));\n"),
@@ -161,7 +162,8 @@ def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = 
 
 
 def _function(activation: str) -> _Function:
-    return entry_of(FUNCTIONS, activation, "C has no function")
+    entry, _ = entry_of(FUNCTIONS, activation, "C has no function")
+    return entry
 
 
 class _Written(NamedTuple):
@@ -194,7 +196,8 @@ def _head(net: Network, written: _Written) -> list[str]:
 
 def _written(net: Network, layers: Sequence[Layer], words: Words, function_name: str) -> _Written:
     sizes, L = net.sizes, len(layers)
-    used = {layer.activation: _function(layer.activation) for layer in layers}
+    constants = {layer.activation: core.split_activation(layer.activation) for layer in layers}
+    used = {name: _function(name) for name, _ in constants.values()}
     needed = {*used, *(name for function in used.values() for name in function.calls)}
     written = {name: _function(name) for name in FUNCTIONS if name in needed}
     functions = {name: function for name, function in written.items() if function.body}
@@ -208,13 +211,15 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
     for activation, function in functions.items():
         body = re.sub(r"\{([\d.]+)\}", lambda m: words.rounded(m[1]), function.body)
         kind, given = ("void", "REAL *a, int n") if function.of_layer else ("REAL", "REAL z")
+        given += ", REAL alpha" if activation in core.ACTIVATION_CONSTANTS else ""
         parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
     lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
     if not all(function.of_layer for function in functions.values()):
         lines.append("    int k;")
     lines += [""] if lines else []
     source = "x"
-    for l, (_, b, activation) in enumerate(layers, start=1):
+    for l, (_, b, name) in enumerate(layers, start=1):
+        activation, alpha = constants[name]
         target = "a" if l == L else ("odd" if l % 2 else "even")
         lines.append(
             f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, {target}, {sizes[l - 1]}, {b.size});"
@@ -222,8 +227,9 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
         if used[activation].of_layer:
             lines.append(f"    NAME_{activation}({target}, {b.size});")
         elif used[activation].body:
+            given = "" if alpha is None else f", {words.rounded(alpha)}"
             lines.append(f"    for (k = 0; k < {b.size}; k++)")
-            lines.append(f"        {target}[k] = NAME_{activation}({target}[k]);")
+            lines.append(f"        {target}[k] = NAME_{activation}({target}[k]{given});")
         source = target
     body = "\n".join(lines)
     static = "static " if function_name != "NAME_predict" else ""

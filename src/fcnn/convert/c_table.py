@@ -45,7 +45,7 @@ class Words:
             template,
         )
 
-    def rounded(self, number: str) -> str:
+    def rounded(self, number: str | float) -> str:
         """Return a constant of a formula in the network's dtype."""
         return self.literal(self._dtype.type(number))
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from numpy.typing import DTypeLike
 
+from fcnn._architecture import named
 from fcnn.convert.steps import (
     Activation,
     Step,
+    activation_step,
     expect,
     layers_from,
     linear,
@@ -19,24 +21,25 @@ from fcnn.convert.steps import (
 )
 from fcnn.network import Network
 
-# Keras's names of an activation: none for one that it does not have, or only with other constants
-# (leaky_relu).
+# Keras's names of an activation: none for one that it does not have. By its name leaky_relu has a
+# slope of 0.2.
 NAMES: dict[str, tuple[str, ...]] = {
     "identity": ("linear",), "sigmoid": ("sigmoid",), "tanh": ("tanh",), "relu": ("relu",),
-    "leaky_relu": (), "elu": ("elu",), "gelu": ("gelu",), "silu": ("silu", "swish"),
+    "leaky_relu": ("leaky_relu",), "elu": ("elu",), "gelu": ("gelu",), "silu": ("silu", "swish"),
     "softplus": ("softplus",), "softmax": ("softmax",), "exp": ("exponential",),
 }  # fmt: skip
-# The layers that are an activation, and the constants that make them fcnn's.
-LAYERS: dict[str, tuple[str, dict[str, tuple[Any, ...]]]] = {
+# The layers that are an activation, and the constants that make them fcnn's; or what Keras calls
+# the number that fcnn's has, too (alpha was the slope's name in Keras 2).
+LAYERS: dict[str, tuple[str, dict[str, tuple[Any, ...]] | tuple[str, ...]]] = {
     "relu": ("ReLU", {"max_value": (None,), "negative_slope": (0,), "threshold": (0,)}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,), "alpha": (0.01,)}),
-    "elu": ("ELU", {"alpha": (1,)}),
+    "leaky_relu": ("LeakyReLU", ("negative_slope", "alpha")),
+    "elu": ("ELU", ("alpha",)),
     "softmax": ("Softmax", {"axis": (-1,)}),
 }
 # The same by Keras's names, and what is read beside them.
 _NAMED = {theirs: name for name, names in NAMES.items() for theirs in names} | {
-    "log_softmax": "log_softmax"
-}
+    "log_softmax": "log_softmax", "leaky_relu": named("leaky_relu", 0.2),
+}  # fmt: skip
 _LAYERS = {kind: (name, constants) for name, (kind, constants) in LAYERS.items()}
 
 
@@ -49,8 +52,8 @@ def from_keras(model: Any, loss: str | None = None, dtype: DTypeLike | None = No
     ----------
     model : keras.Sequential
         Of Dense, Flatten, Dropout, BatchNormalization (what it does in a prediction is folded into
-        the layer beside it), Activation, ReLU, LeakyReLU (with slope 0.01), ELU (with alpha 1),
-        Softmax, and Sequentials of them. Activations by name: linear, sigmoid, tanh, relu, elu,
+        the layer beside it), Activation, ReLU, LeakyReLU, ELU, Softmax, and Sequentials of them.
+        Activations by name: linear, sigmoid, tanh, relu, leaky_relu (whose slope is 0.2), elu,
         gelu, silu, softplus, exponential, softmax, log_softmax.
     loss, dtype
         As for `from_torch`.
@@ -100,7 +103,11 @@ def _keras_steps(model: Any) -> Iterator[Step]:
             yield normalization(source, gamma, beta, mean, variance, config["epsilon"])
         elif kind in _LAYERS:
             name, constants = _LAYERS[kind]
-            expect(source, config, constants)
-            yield Activation(source, name)
+            if isinstance(constants, tuple):
+                known = next((given for given in constants if given in config), constants[0])
+                yield activation_step(source, name, known, config.get(known))
+            else:
+                expect(source, config, constants)
+                yield Activation(source, name)
         else:
             refuse(source, "not one of the layers that can be converted")

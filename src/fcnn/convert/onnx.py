@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
-
 
 class Nodes(NamedTuple):
     """Nodes from z to a, (operator, inputs, output), and the constants that they read."""
@@ -21,7 +19,9 @@ class Operator(NamedTuple):
     """The operator of an activation, and what is written in its place."""
 
     name: str
-    attributes: dict[str, tuple[Any, ...]]  # what they must be, the one to be written first
+    # What they must be, the one to be written first; of an activation with a number, which is
+    # alpha, where there is none.
+    attributes: dict[str, tuple[Any, ...]]
     instead: Nodes | None = None
 
 
@@ -32,11 +32,14 @@ OPERATORS: dict[str, Operator | None] = {
     "tanh": Operator("Tanh", {}),
     "relu": Operator("Relu", {}),
     "leaky_relu": Operator(
-        "LeakyRelu", {"alpha": (float(np.float32(0.01)),)},
-        # LeakyRelu's slope is a float32, 2e-8 off.
+        "LeakyRelu", {},
+        # alpha is a float32, for a double up to 6e-8 off; what its number is, is a tensor here.
         Nodes((("PRelu", ("z", "slope"), "a"),), {"slope": 0.01}, dtypes=("float64",)),
     ),
-    "elu": Operator("Elu", {"alpha": (1.0,)}),
+    "elu": Operator("Elu", {}, Nodes((
+        ("Elu", ("z",), "unit"),
+        ("PRelu", ("unit", "slope"), "a"),
+    ), {"slope": 1.0}, dtypes=("float64",))),
     "gelu": Operator("Gelu", {"approximate": (b"none",)}, Nodes((
         ("Mul", ("z", "scale"), "scaled"),
         ("Erf", ("scaled",), "erf"),

@@ -68,12 +68,12 @@ def to_onnx(
     if model is None:
         graph = Graph(onnx)
         x = graph.input("x", dtype, ["samples", layers[0].W.shape[1]])
-        _write_layers(graph, layers, x, "a", opset)
+        write_layers(graph, layers, x, "a", opset)
         graph.output("a", dtype, ["samples", len(layers[-1].W)])
     else:
         graph = Graph(onnx, [column.name for column in model.preparation.columns])
         x = graph.node("Cast", [write_columns(graph, model.preparation)], "x", to=dtype)
-        a = _write_layers(graph, layers, x, graph.name("a"), opset)
+        a = write_layers(graph, layers, x, graph.name("a"), opset)
         write_answers(graph, model, x, a)
     proto = graph.proto(opset)
     if file is not None:
@@ -81,7 +81,7 @@ def to_onnx(
     return proto
 
 
-def _write_layers(graph: Graph, layers: Sequence[Layer], a: str, last: str, opset: int) -> str:
+def write_layers(graph: Any, layers: Sequence[Layer], a: str, last: str, opset: int) -> str:
     """Write the layers, from the tensor of inputs to that of outputs; return its name."""
     for l, (W, b, activation) in enumerate(layers, start=1):
         output = last if l == len(layers) else graph.name(f"a{l}")
@@ -102,9 +102,14 @@ def _write_layers(graph: Graph, layers: Sequence[Layer], a: str, last: str, opse
 
 def _written(activation: str, dtype: str, opset: int) -> tuple[Nodes, dict[str, Any]]:
     """Return the nodes of an activation, and the attributes that each of them has."""
-    operator = entry_of(OPERATORS, activation, "ONNX has no operator")
+    operator, constant = entry_of(OPERATORS, activation, "ONNX has no operator")
     instead = operator.instead
-    if instead is not None and dtype in instead.dtypes and opset < instead.before:
+    is_written = instead is not None and dtype in instead.dtypes and opset < instead.before
+    if instead is not None and is_written and activation != "elu":  # whose alpha, 1, is exact
+        if constant is not None:
+            instead = instead._replace(constants=dict.fromkeys(instead.constants, constant))
         return instead, {}
     attributes = {name: valid[0] for name, valid in operator.attributes.items()}
+    if constant is not None:
+        attributes["alpha"] = constant
     return Nodes(((operator.name, ("z",), "a"),), {}), attributes

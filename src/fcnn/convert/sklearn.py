@@ -84,7 +84,9 @@ def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Netwo
         )
     network = getattr(estimator, "network_", None)  # that of fcnn.sklearn
     if isinstance(network, Network):
-        return network_from(layers_of(network), network.loss, dtype)
+        made = network_from(layers_of(network), network.loss, dtype)
+        made.features, made.classes = network.features, network.classes
+        return made
     if not hasattr(estimator, "coefs_"):
         raise ValueError(f"estimator: this {type(estimator).__name__} has not been fitted")
     pairs = (*HIDDEN.items(), *OUTPUT.items())

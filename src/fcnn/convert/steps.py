@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcnn import _validation as check
+from fcnn._architecture import MOST_CONSTANT, as_activation, named
+from fcnn._dispatch import core
 from fcnn.network import Network
 
 Array = NDArray[Any]
@@ -50,7 +52,7 @@ class Scale:
 
 @dataclass(frozen=True, eq=False)
 class Activation:
-    """One of fcnn's, log_softmax, or a part of one: erf, "z > 20"."""
+    """One of fcnn's, as networks spell it, log_softmax, or a part of one: erf, "z > 20"."""
 
     source: str
     name: str
@@ -89,19 +91,27 @@ def refuse(source: str, why: str) -> NoReturn:
 
 def activation_step(source: str, name: str, what: str, constant: float) -> Activation:
     """Return the step of an activation with a number, which its maker calls `what`."""
-    ours = {"leaky_relu": 0.01, "elu": 1.0}[name]
-    if constant != ours:
-        refuse(source, f"expected {what}={ours}, got {constant}")
-    return Activation(source, name)
+    try:
+        step = Activation(source, named(name, float(constant)))
+        as_activation("", step.name, check.ACTIVATIONS)
+    except (TypeError, ValueError):
+        refuse(source, f"expected {what} from 0 to {MOST_CONSTANT:g}, got {constant!r}")
+    return step
 
 
-def entry_of(table: Mapping[str, Entry | None], activation: str, lack: str) -> Entry:
-    """Return a writer's entry for an activation; refuse None, and a name that its table lacks."""
+def entry_of(
+    table: Mapping[str, Entry | None], activation: str, lack: str
+) -> tuple[Entry, float | None]:
+    """Return a writer's entry for an activation, and its number, None if it has none.
+
+    Refused are None, and a name that the table lacks.
+    """
+    activation, constant = core.split_activation(activation)
     entry = table.get(activation)
     if entry is None:
         what = "output activation" if activation in check.OUTPUT_ONLY else "activation"
         refuse("net", f"{lack} for the {what} {activation}")
-    return entry
+    return entry, constant
 
 
 def expect(source: str, given: Mapping[str, Any], valid: Mapping[str, tuple[Any, ...]]) -> None:
@@ -222,8 +232,17 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
         elif isinstance(step, Select):
             layers[-1], pending = _selected(step, layers, pending)
         elif isinstance(step, Activation):
-            if step.name not in (*check.ACTIVATIONS, "log_softmax"):
+            if core.split_activation(step.name)[0] not in (*check.ACTIVATIONS, "log_softmax"):
                 refuse(step.source, "not one of the operations that can be converted")
+            name, slope = core.split_activation(step.name)
+            if last is not None and pending is None and name == "leaky_relu":
+                # Behind an ELU, which keeps the sign of z, it multiplies alpha; so it is written
+                # where an operator's own constant is a float32.
+                before, alpha = core.split_activation(last.name)
+                if before == "elu" and slope is not None and alpha is not None:
+                    last = activation_step(step.source, "elu", "a slope", alpha * slope)
+                    layers[-1] = layers[-1]._replace(activation=last.name)
+                    continue
             if not layers or last is not None or pending is not None:
                 refuse(step.source, "an activation that does not come after a layer")
             last = step

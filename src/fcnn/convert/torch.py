@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fcnn import _validation as check
+from fcnn._architecture import as_activation
 from fcnn.convert.steps import (
     Activation,
+    Linear,
     Step,
+    activation_step,
     entry_of,
     expect,
     imported,
@@ -27,20 +31,23 @@ from fcnn.model import Model
 from fcnn.network import Network
 
 # PyTorch's class of an activation, and the constants that fcnn's have. One valid constant is
-# PyTorch's default; of several the first is written. None where PyTorch has no module.
-MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]]] | None] = {
+# PyTorch's default; of several the first is written. A text is what PyTorch calls the number that
+# fcnn's has, too. None where PyTorch has no module.
+MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]] | str] | None] = {
     "identity": ("Identity", {}),
     "sigmoid": ("Sigmoid", {}),
     "tanh": ("Tanh", {}),
     "relu": ("ReLU", {}),
-    "leaky_relu": ("LeakyReLU", {"negative_slope": (0.01,)}),
-    "elu": ("ELU", {"alpha": (1,)}),
+    "leaky_relu": ("LeakyReLU", "negative_slope"),
+    "elu": ("ELU", "alpha"),
     "gelu": ("GELU", {"approximate": ("none",)}),
     "silu": ("SiLU", {}),
     "softplus": ("Softplus", {"beta": (1,), "threshold": (20,)}),
     "softmax": ("Softmax", {"dim": (-1, 1, None)}),
     "exp": None,
 }
+# After so many beginnings of orders of layers, theirs is one that is not determined.
+_MOST_ORDERS = 500
 # What is read beside them.
 _READ = {**MODULES, "log_softmax": ("LogSoftmax", {"dim": (-1, 1, None)})}
 
@@ -50,6 +57,7 @@ def from_torch(
     activations: str | Sequence[str] | None = None,
     loss: str | None = None,
     dtype: DTypeLike | None = None,
+    layers: Sequence[str] | None = None,
 ) -> Network:
     """Return the network of a PyTorch module, or of a state dict.
 
@@ -58,9 +66,10 @@ def from_torch(
     module_or_state_dict : torch.nn.Module or mapping of str to array
         A Sequential, nested or not, of Linear, Flatten, Dropout, Identity, BatchNorm1d (what it
         does in eval mode is folded into the layer beside it) and the activations Sigmoid, Tanh,
-        ReLU, LeakyReLU, ELU, GELU, SiLU, Softplus, Softmax and LogSoftmax with their default
-        constants. Or a mapping from names to arrays or tensors: ``"...weight"`` (n_l, n_(l-1)) and
-        ``"...bias"`` (n_l,) of the layers in order.
+        ReLU, LeakyReLU and ELU with any constant of at least 0, GELU, SiLU, Softplus, Softmax and
+        LogSoftmax with their default constants. Or a mapping from names to arrays or tensors:
+        ``"...weight"`` (n_l, n_(l-1)) and ``"...bias"`` (n_l,) of each layer, or no bias. The order
+        of its keys counts for nothing, since a file need not keep it: see `layers`.
     activations : str or sequence of str, optional
         For a state dict, which does not name them: one name for all hidden layers, or one for each
         hidden layer (the outputs are linear then), or one for each layer l = 1..L.
@@ -71,6 +80,11 @@ def from_torch(
         LogSoftmax, becomes a network that predicts probabilities.
     dtype : str or numpy.dtype, optional
         float32 or float64; None keeps that of the parameters.
+    layers : sequence of str, optional
+        For a state dict, the names of its layers from inputs to outputs, without ``.weight``:
+        ``["fc1", "fc2", "out"]``. None takes the one order in which numbers in the names ascend
+        (0, 2, 10) and each layer has as many inputs as the one before has outputs. Where there are
+        more such orders it is refused.
 
     Returns
     -------
@@ -85,7 +99,7 @@ def from_torch(
         If something in it has no counterpart; the message names it.
     """
     if isinstance(module_or_state_dict, Mapping):
-        steps = _state_dict_steps(module_or_state_dict, activations)
+        steps = _state_dict_steps(module_or_state_dict, activations, layers)
     else:
         torch = imported("torch", "torch")
         if not isinstance(module_or_state_dict, torch.nn.Module):
@@ -95,17 +109,25 @@ def from_torch(
             )
         if activations is not None:
             raise ValueError("activations: a module has its own; they are for a state dict")
+        if layers is not None:
+            raise ValueError("layers: a module has its own order; they are for a state dict")
         steps = list(_module_steps(torch.nn, module_or_state_dict, ""))
     return network_from(layers_from(steps, loss), loss, dtype)
 
 
 def _state_dict_steps(
-    state: Mapping[Any, Any], activations: str | Sequence[str] | None
+    state: Mapping[Any, Any],
+    activations: str | Sequence[str] | None,
+    layers: Sequence[str] | None,
 ) -> list[Step]:
-    matrices = [key for key in state if str(key).split(".")[-1] == "weight"]
-    biases = {key: f"{str(key).removesuffix('weight')}bias" for key in matrices}
+    matrices = {}  # by the names of the layers
     for key in state:
-        if key not in biases and key not in biases.values():
+        name, dot, what = str(key).rpartition(".")
+        if what == "weight":
+            matrices[name] = (key, f"{name}{dot}bias")
+    known = {key for keys in matrices.values() for key in keys}
+    for key in state:
+        if key not in known:
             refuse(f"tensor {key!r}", "expected the weights and biases of linear layers only")
     L = len(matrices)
     if isinstance(activations, str):
@@ -125,12 +147,80 @@ def _state_dict_steps(
             f"activations: expected {L - 1} names, one for each hidden layer, or {L} with the "
             f"output's, got {len(names)}"
         )
+    names = [
+        as_activation(f"activations[{i}]", name, check.ACTIVATIONS) for i, name in enumerate(names)
+    ]
+    made = {
+        name: linear(f"tensor {W!r}", state[W], state.get(b)) for name, (W, b) in matrices.items()
+    }
+    order = _in_order(made) if layers is None else _as_layers(layers, made)
     steps: list[Step] = []
-    for i, (key, name) in enumerate(zip(matrices, names, strict=True)):
-        check.as_choice(f"activations[{i}]", name, check.ACTIVATIONS)
-        steps.append(linear(f"tensor {key!r}", state[key], state.get(biases[key])))
+    for i, (layer, name) in enumerate(zip(order, names, strict=True)):
+        steps.append(made[layer])
         steps.append(Activation(f"activations[{i}]", name))
     return steps
+
+
+def _as_layers(layers: Any, made: Mapping[str, Linear]) -> list[str]:
+    """Return the names of all layers as given, or refuse them."""
+    if not isinstance(layers, str) and isinstance(layers, Iterable):
+        given = [str(name) for name in layers]
+        if sorted(given) == sorted(made):
+            return given
+    raise ValueError(
+        f"layers: expected a list of {list(made)}, each once, from inputs to outputs; got "
+        f"{layers!r}"
+    )
+
+
+def _parts(name: str) -> list[tuple[str, list[str], list[int]]]:
+    """Return the parts of a layer's name between dots; of each what is text in it, and numbers."""
+    return [
+        (part, re.split("[0-9]+", part), [int(n) for n in re.findall("[0-9]+", part)])
+        for part in name.split(".")
+    ]
+
+
+def _precedes(parts: Any, others: Any) -> bool:
+    """Return whether names of layers differ at first in a number, and this has the smaller one."""
+    for (part, text, number), (its, its_text, its_number) in zip(parts, others, strict=False):
+        if part != its:
+            return bool(text == its_text and number < its_number)
+    return False
+
+
+def _in_order(made: Mapping[str, Linear]) -> list[str]:
+    """Return the one order of layers in which numbers ascend and shapes fit, or refuse."""
+    parts = {name: _parts(name) for name in made}
+    before = {
+        name: {other for other in made if _precedes(parts[other], parts[name])} for name in made
+    }
+    by_number = sorted(made, key=lambda name: len(before[name]))
+    if all(len(before[name]) == l for l, name in enumerate(by_number)):
+        return by_number  # where shapes do not fit, the layer will be named
+    found: list[list[str]] = []
+    looked = 0
+
+    def extend(order: list[str]) -> None:
+        nonlocal looked
+        looked += 1
+        if len(order) == len(made):
+            found.append(order)
+        for name, layer in made.items():
+            if len(found) > 1 or looked > _MOST_ORDERS:
+                return
+            fits = not order or layer.W.shape[1] == len(made[order[-1]].W)
+            if fits and name not in order and before[name] <= {*order}:
+                extend([*order, name])
+
+    extend([])
+    if len(found) == 1 and looked <= _MOST_ORDERS:
+        return found[0]
+    return refuse(
+        "layers",
+        f"the names {list(made)} and their shapes do not say in which order the layers stand; "
+        "expected layers=[...], all of them from inputs to outputs",
+    )
 
 
 def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
@@ -164,7 +254,13 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
         return
     for name, found in _READ.items():
         if found is not None and is_a(getattr(nn, found[0])):
-            expect(source, {constant: getattr(module, constant) for constant in found[1]}, found[1])
+            constants = found[1]
+            if isinstance(constants, str):
+                yield activation_step(source, name, constants, getattr(module, constants))
+                return
+            expect(
+                source, {constant: getattr(module, constant) for constant in constants}, constants
+            )
             if name != "identity":  # which may stand anywhere
                 yield Activation(source, name)
             return
@@ -208,7 +304,7 @@ def to_torch(net: Network | Model) -> Any:
     nn = torch.nn
     sequence = []
     for W, b, activation in layers:
-        kind, constants = entry_of(MODULES, activation, "PyTorch has no module")
+        (kind, constants), number = entry_of(MODULES, activation, "PyTorch has no module")
         n_out, n_in = W.shape
         dtype = getattr(torch, W.dtype.name)
         # Without the initial weights, which would be drawn from the global generator.
@@ -218,7 +314,10 @@ def to_torch(net: Network | Model) -> Any:
             linear.bias.copy_(torch.from_numpy(b))
         sequence.append(linear)
         if activation != "identity":
-            chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
+            if isinstance(constants, str):
+                chosen = {constants: number}
+            else:
+                chosen = {name: valid[0] for name, valid in constants.items() if len(valid) > 1}
             sequence.append(getattr(nn, kind)(**chosen))
     if model is None:
         return nn.Sequential(*sequence)

@@ -93,7 +93,7 @@ cdef void predict_rows(
             if layer.activation == SOFTMAX:
                 softmax_row(receiving + i * width, n_out, whole)
             else:
-                activate(layer.activation, <const real*> receiving + i * width,
+                activate(layer, <const real*> receiving + i * width,
                          receiving + i * width, n_out)
         x = receiving
         stride = width

@@ -6,6 +6,7 @@
 # them from here; docs/extending.md says what else a new one needs.
 
 # Name: code, where it may stand, and whether sigma'(z) cannot be had from a alone (z is then kept).
+# Those of ACTIVATION_CONSTANTS may have a number of their own behind the name: leaky_relu(0.2).
 cdef dict activation_table = {
     "identity": (activations.IDENTITY, "anywhere", False),
     "sigmoid": (activations.SIGMOID, "anywhere", False),
@@ -20,6 +21,8 @@ cdef dict activation_table = {
     "exp": (activations.EXP, "output", False),
 }
 ACTIVATIONS = tuple(activation_table)
+# What that number is, and what it is where none is given. At least 0: see kernels/activations.pxd.
+ACTIVATION_CONSTANTS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
 
 # Name: code; the output activations that it is defined for, its natural one first (the Poisson loss
@@ -49,6 +52,18 @@ RULES = tuple(rule_table)
 if (len(activation_table), len(loss_table), len(rule_table)) != (
         activations.NUM_ACTIVATIONS, losses.NUM_LOSSES, updates.NUM_RULES):
     raise ImportError("core/model.pxi: an activation, loss or rule has no name")
+
+
+def split_activation(name):
+    """Return an activation without its number, and the number: "leaky_relu(0.2)" has 0.2.
+
+    That of a name alone is the default, None of one that has no number. Names are not checked.
+    """
+    base, bracket, number = name.partition("(")
+    if bracket:
+        return base, float(number.removesuffix(")"))
+    return base, ACTIVATION_CONSTANTS.get(base, (None, None))[1]
+
 
 # --- What is chosen by size, and why. Times are of Zen 3, AVX2 -------------------------------
 
@@ -146,6 +161,7 @@ cdef struct Layer:
     Py_ssize_t row_stride
     Py_ssize_t panel_stride
     Activation activation
+    double alpha                # its constant, if it has one
     bint derivative_reads_z
 
 cdef struct Model:

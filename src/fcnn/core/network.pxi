@@ -12,7 +12,7 @@ cdef class Network:
     sizes : sequence of int
         n_0, ..., n_L.
     activations : sequence of str
-        One name for each layer 1..L.
+        One name for each layer 1..L, some with a number: leaky_relu(0.2).
     loss : str
     dtype : numpy.dtype
         float32 or float64.
@@ -49,8 +49,9 @@ cdef class Network:
                 layer = &layers[l]
                 layer.n_in = self.sizes[l - 1]
                 layer.n_out = self.sizes[l]
-                layer.activation, _, layer.derivative_reads_z = (
-                    activation_table[self.activations[l - 1]])
+                name, alpha = split_activation(self.activations[l - 1])
+                layer.activation, _, layer.derivative_reads_z = activation_table[name]
+                layer.alpha = 0 if alpha is None else alpha
                 self.model.widest = max(self.model.widest, layer.n_out)
             self.model.layers = layers
             self.model.n_parameters = place_layers(&self.model, layers, False)

@@ -37,7 +37,7 @@ cdef void forward_rows(
                 for k in range(n):
                     z[k * lanes] = receiving[k]
             if layer.activation != SOFTMAX:
-                activate(layer.activation, <const real*> receiving, receiving, n)
+                activate(layer, <const real*> receiving, receiving, n)
                 for k in range(n):
                     a[k * lanes] = receiving[k]
             emitting = receiving
@@ -68,7 +68,7 @@ cdef void predict_row(
         if layer.activation == SOFTMAX:
             softmax_row(receiving, n, whole)
         else:
-            activate(layer.activation, <const real*> receiving, receiving, whole)
+            activate(layer, <const real*> receiving, receiving, whole)
         x = receiving
     memcpy(out, x, n * sizeof(real))
 

@@ -186,7 +186,7 @@ cdef void rows_to_panel(
         row[s] = rows + min(s, count - 1) * stride
     transpose_panel(row, columns, z + k * lanes)
     if layer.activation != SOFTMAX:
-        activate(layer.activation, <const real*> z + k * lanes, a + k * lanes, columns * lanes)
+        activate(layer, <const real*> z + k * lanes, a + k * lanes, columns * lanes)
 
 
 cdef void forward_lists(

@@ -251,7 +251,7 @@ cdef void tiny_forward(
         W = <const real*> t.forward_W[l + 1]
         if layer.activation == activations.RELU:
             continue
-        activate(layer.activation, <const real*> z, <real*> t.a[l], rows * t.width[l])
+        activate(layer, <const real*> z, <real*> t.a[l], rows * t.width[l])
         if layer.n_out < t.width[l] and (
                 layer.activation == activations.SIGMOID
                 or layer.activation == activations.SOFTPLUS):      # not 0 of 0
@@ -296,7 +296,7 @@ cdef void tiny_outputs(
     if output == SOFTMAX:
         softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
     else:
-        activate(output, <const real*> z, a, n * lanes)
+        activate(&model.layers[L], <const real*> z, a, n * lanes)
 
 
 cdef bint tiny_ask(
@@ -353,7 +353,7 @@ cdef void tiny_deltas(
         if activation == activations.RELU:
             continue
         multiply_by_derivative(
-            activation, <const real*> t.z[l - 1], <const real*> t.a[l - 1],
+            &model.layers[l - 1], <const real*> t.z[l - 1], <const real*> t.a[l - 1],
             <real*> t.delta[l - 1], rows * t.width[l - 1])
         tiny.add_squares(<const real*> t.delta[l - 1], rows * t.width[l - 1],
                          <real*> t.delta_squares)

@@ -2,7 +2,9 @@
 
 Each ladder names every activation and ends in a trap: one that was forgotten cannot become another.
 
-Definitions and constants are PyTorch's defaults (torch.nn.LeakyReLU, ELU, GELU, SiLU, Softplus).
+Definitions and constants are PyTorch's (torch.nn.LeakyReLU, ELU, GELU, SiLU, Softplus). `alpha` is
+the leaky slope, or ELU's alpha, and at least 0: so the sign of a tells that of z, and sigma' can be
+had from a. The others do not read it.
 A comparison is written so that NaN takes the branch that keeps it NaN. A bare 1 is a double in C,
 and would turn the arithmetic of floats into that of doubles: hence <real> 1.
 """
@@ -31,7 +33,7 @@ cdef enum Activation:           # their names: core/model.pxi
     NUM_ACTIVATIONS
 
 
-cdef inline real sigma(Activation activation, real z) noexcept nogil:
+cdef inline real sigma(Activation activation, real alpha, real z) noexcept nogil:
     """a = sigma(z), for every activation that acts on each input sum alone."""
     if activation == IDENTITY:
         return z
@@ -42,9 +44,9 @@ cdef inline real sigma(Activation activation, real z) noexcept nogil:
     if activation == RELU:
         return 0 if z < 0 else z
     if activation == LEAKY_RELU:
-        return <real> 0.01 * z if z < 0 else z
+        return alpha * z if z < 0 else z
     if activation == ELU:
-        return exponential_minus_1(z) if z < 0 else z
+        return alpha * exponential_minus_1(z) if z < 0 else z
     if activation == GELU:
         return <real> 0.5 * z * (<real> 1 + error_function(z * <real> 0.7071067811865476))
     if activation == SILU:
@@ -57,7 +59,9 @@ cdef inline real sigma(Activation activation, real z) noexcept nogil:
     return z
 
 
-cdef inline real sigma_derivative(Activation activation, real z, real a) noexcept nogil:
+cdef inline real sigma_derivative(
+    Activation activation, real alpha, real z, real a,
+) noexcept nogil:
     """sigma'(z), from a = sigma(z) where that is possible: no second exponential."""
     cdef real s
     if activation == IDENTITY:
@@ -69,9 +73,10 @@ cdef inline real sigma_derivative(Activation activation, real z, real a) noexcep
     if activation == RELU:
         return 0 if a <= 0 else 1
     if activation == LEAKY_RELU:
-        return <real> 0.01 if a <= 0 else 1
+        return alpha if a <= 0 else 1
     if activation == ELU:
-        return a + <real> 1 if a < 0 else 1
+        # alpha e^z. Of a small alpha, a is -0 where it underflows: not on the side of z > 0.
+        return a + alpha if a <= 0 else 1
     if activation == GELU:
         # (z Phi(z))' = Phi(z) + z phi(z), with the normal distribution's Phi and phi
         return (<real> 0.5 * (<real> 1 + error_function(z * <real> 0.7071067811865476))
@@ -90,21 +95,21 @@ cdef inline real sigma_derivative(Activation activation, real z, real a) noexcep
 
 cdef inline void one_activation(
     Activation activation, bint backward,   # constant at every call, so that no entry chooses anew
-    const real* z, real* a, real* delta, Py_ssize_t count,
+    real alpha, const real* z, real* a, real* delta, Py_ssize_t count,
 ) noexcept nogil:
     cdef Py_ssize_t i
     if backward:
         for i in range(count):
-            delta[i] *= sigma_derivative(activation, z[i], a[i])
+            delta[i] *= sigma_derivative(activation, alpha, z[i], a[i])
     else:
         # In place: of two arrays that are the same GCC believes that they overlap, and computes one
         # entry after the other (one row of 64-100-10: 720 ns instead of 690).
         for i in range(count):
-            a[i] = sigma(activation, a[i])
+            a[i] = sigma(activation, alpha, a[i])
 
 
 cdef inline void any_activation(
-    Activation activation, bint backward,
+    Activation activation, bint backward, real alpha,
     const real* z,              # IN (count,); backward: read only where sigma' needs it
     real* a,                    # OUT sigma(z), may be z itself; backward: IN
     real* delta,                # backward: IN dC/da, OUT dC/dz = dC/da sigma'(z)
@@ -116,25 +121,25 @@ cdef inline void any_activation(
     if activation == IDENTITY:
         return
     if not SPECIALIZED:
-        one_activation(activation, backward, z, a, delta, count)
+        one_activation(activation, backward, alpha, z, a, delta, count)
     elif activation == SIGMOID:
-        one_activation(SIGMOID, backward, z, a, delta, count)
+        one_activation(SIGMOID, backward, alpha, z, a, delta, count)
     elif activation == TANH:
-        one_activation(TANH, backward, z, a, delta, count)
+        one_activation(TANH, backward, alpha, z, a, delta, count)
     elif activation == RELU:
-        one_activation(RELU, backward, z, a, delta, count)
+        one_activation(RELU, backward, alpha, z, a, delta, count)
     elif activation == LEAKY_RELU:
-        one_activation(LEAKY_RELU, backward, z, a, delta, count)
+        one_activation(LEAKY_RELU, backward, alpha, z, a, delta, count)
     elif activation == ELU:
-        one_activation(ELU, backward, z, a, delta, count)
+        one_activation(ELU, backward, alpha, z, a, delta, count)
     elif activation == GELU:
-        one_activation(GELU, backward, z, a, delta, count)
+        one_activation(GELU, backward, alpha, z, a, delta, count)
     elif activation == SILU:
-        one_activation(SILU, backward, z, a, delta, count)
+        one_activation(SILU, backward, alpha, z, a, delta, count)
     elif activation == SOFTPLUS:
-        one_activation(SOFTPLUS, backward, z, a, delta, count)
+        one_activation(SOFTPLUS, backward, alpha, z, a, delta, count)
     elif activation == EXP:
-        one_activation(EXP, backward, z, a, delta, count)
+        one_activation(EXP, backward, alpha, z, a, delta, count)
     else:
         trap()
 

@@ -94,7 +94,7 @@ cdef inline real dC_da(Loss loss, Activation output, real z, real a, real y) noe
         if output == EXP:
             return error
         # (1 - y / a) sigma'(z), where sigma'(z) / a = (1 - e^-a) / a tends to 1 as a vanishes
-        rise = sigma_derivative(output, z, a)
+        rise = sigma_derivative(output, <real> 0, z, a)   # softplus: no alpha
         return rise - y * (rise / a if a > 0 else 1)
     trap()
     return 0

@@ -30,7 +30,7 @@ from fcnn._validation import TARGETS
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "register_onnx"]
 
 
 class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
@@ -43,7 +43,8 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     Parameters
     ----------
     activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
+        Also leaky_relu, elu, gelu, silu and softplus, and leaky_relu(0.2) and elu(0.5) with another
+        slope and alpha; a list has one name for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
         "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
         solver; ``alpha=0`` leaves the decay alone.
@@ -151,7 +152,8 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         - huber: (a - y)^2 / 2 up to an error of 1, abs(a - y) - 1/2 beyond
         - quantile: ``quantile`` (y - a) if a < y, (1 - ``quantile``) (a - y) otherwise
     activation : str or list of str, default="relu"
-        Also leaky_relu, elu, gelu, silu and softplus; a list has one name for each hidden layer.
+        Also leaky_relu, elu, gelu, silu and softplus, and leaky_relu(0.2) and elu(0.5) with another
+        slope and alpha; a list has one name for each hidden layer.
     solver : {"lbfgs", "sgd", "adam", "adamw"}, default="adam"
         "adamw" is Adam with decoupled weight decay. The penalty of ``alpha`` applies to every
         solver; ``alpha=0`` leaves the decay alone.
@@ -212,3 +214,24 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
 
     def _loss(self) -> Loss:
         return REGRESSION[self.loss]
+
+
+def register_onnx() -> None:
+    """Have skl2onnx convert the estimators of `fcnn.sklearn`, alone and in pipelines.
+
+    Once before ``skl2onnx.to_onnx`` or ``convert_sklearn``; a second call changes nothing. The
+    network is computed in its own dtype, that of the data of the fit, whatever the type of the
+    ONNX model's inputs, but for activations that ONNX Runtime has for float32 alone: leaky_relu,
+    elu, gelu and softplus. Probabilities and predictions are float64 for inputs of doubles, unless
+    a ZipMap takes them, else float32. Labels are integers (also of boolean and whole float classes)
+    or texts, those of several at once an array of 0 and 1. The options ``zipmap``,
+    ``output_class_labels`` and ``nocl`` are those of skl2onnx's own classifiers.
+
+    Raises
+    ------
+    ImportError
+        If skl2onnx is not installed.
+    """
+    from fcnn.sklearn._onnx import register
+
+    register(MLPClassifier, MLPRegressor)

@@ -23,6 +23,7 @@ from sklearn.utils.multiclass import unique_labels
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fcnn import _validation as check
+from fcnn._architecture import as_activation
 from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
 from fcnn.network import Network
@@ -42,9 +43,30 @@ def _name(activation: str) -> str:
 # scikit-learn's name of an activation of the hidden layers, and fcnn's.
 ACTIVATIONS = {_name(name): name for name in check.HIDDEN_ACTIVATIONS}
 
+
+class ActivationOptions(StrOptions):
+    """The names of ACTIVATIONS, some with a number behind them: leaky_relu(0.2)."""
+
+    def __init__(self) -> None:
+        super().__init__(set(ACTIVATIONS))
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether it is one of the names, by sklearn's spelling, and its number fits."""
+        if not isinstance(val, str) or val.partition("(")[0] not in self.options:
+            return False
+        try:
+            return "(" not in val or bool(as_activation("activation", val, [*ACTIVATIONS]))
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        with_number = check.listed([f"{name}(number)" for name in core.ACTIVATION_CONSTANTS])
+        return f"{super().__str__()}, or {with_number} with a number of at least 0"
+
+
 # Of both estimators, in addition to scikit-learn's.
 CONSTRAINTS: dict[str, list[Any]] = {
-    "activation": [StrOptions(set(ACTIVATIONS)), list, tuple],
+    "activation": [ActivationOptions(), list, tuple],
     "solver": [StrOptions({"lbfgs", *SOLVERS})],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -108,7 +130,7 @@ class Perceptron(BaseEstimator):
             return [self.activation] * n_hidden
         names = list(self.activation)
         if len(names) != n_hidden or not all(
-            isinstance(name, str) and name in ACTIVATIONS for name in names
+            ActivationOptions().is_satisfied_by(name) for name in names
         ):
             expected = f"a name or {n_hidden} of them, one for each hidden layer, among "
             self._refuse("activation", expected + ", ".join(ACTIVATIONS), self.activation)
@@ -187,7 +209,7 @@ class Perceptron(BaseEstimator):
         hidden = self._hidden_activations(len(layer_units) - 2)
         self.network_ = Network(
             layer_units,
-            [ACTIVATIONS[name] for name in hidden],
+            [ACTIVATIONS.get(name, name) for name in hidden],
             None,  # the loss's natural one, which is scikit-learn's
             self._loss().core,
             dtype,
@@ -339,6 +361,10 @@ class Perceptron(BaseEstimator):
         monitor.tell("on_end")
         if not core.all_finite(self.network_.parameters):
             raise ValueError(NONFINITE)
+        names = getattr(self, "feature_names_in_", None)
+        self.network_.features = None if names is None else [str(name) for name in names]
+        classes = getattr(self, "classes_", None)
+        self.network_.classes = None if classes is None else np.asarray(classes).tolist()
         if not incremental:
             self.network_.free_workspace()  # a search keeps fitted estimators by the hundred
         return self

@@ -1,0 +1,114 @@
+"""What a network is made of: sizes, activations and their numbers, the loss that goes with them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+from fcnn import _validation as check
+from fcnn._dispatch import core
+
+# Of a leaky slope or an alpha: float32 has to hold it, and sums times it.
+MOST_CONSTANT = 1e30
+
+
+def as_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return n_0..n_L as a tuple of at least two positive ints."""
+    try:
+        values = () if isinstance(sizes, str) else tuple(sizes)
+    except TypeError:
+        raise TypeError(
+            f"sizes: expected one sequence of all sizes, like (4, 16, 3), got {sizes!r}"
+        ) from None
+    if len(values) < 2:
+        raise ValueError(
+            f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
+        )
+    counts = tuple(check.as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
+    # The core counts bytes in signed 64-bit numbers, and must not wrap around.
+    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(counts)) > 2**58:
+        raise ValueError(f"sizes: more parameters than any memory holds, got {sizes!r}")
+    return counts
+
+
+def named(activation: str, constant: float | None) -> str:
+    """Return an activation with its number, as networks spell it: `leaky_relu(0.2)`.
+
+    The default is not written; None is the default, too.
+    """
+    default = core.ACTIVATION_CONSTANTS.get(activation, (None, None))[1]
+    if constant is None or constant == default:
+        return activation
+    # The shortest digits that are read as the same number again; + 0.0 makes 0 of -0.
+    return f"{activation}({repr(float(constant) + 0.0).removesuffix('.0')})"
+
+
+def as_activation(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return one of the choices, with its number if one was given, in the spelling of networks."""
+    if not isinstance(value, str) or "(" not in value:
+        return check.as_choice(name, value, choices)
+    given, _, number = value.partition("(")
+    activation = check.as_choice(name, given.strip(), choices)
+    if activation not in core.ACTIVATION_CONSTANTS:
+        of = check.listed([*core.ACTIVATION_CONSTANTS])
+        raise ValueError(f"{name}: a number goes with {of} alone, got {value!r}")
+    what, _ = core.ACTIVATION_CONSTANTS[activation]
+    try:
+        constant = float(number.rstrip().removesuffix(")"))
+        if not number.rstrip().endswith(")"):
+            raise ValueError
+    except ValueError:
+        raise ValueError(
+            f"{name}: expected the {what} of {activation} as a number, like {activation}(0.2), "
+            f"got {value!r}"
+        ) from None
+    what = f"{name}: the {what} of {activation}"
+    return named(activation, check.as_number(what, constant, least=0, most=MOST_CONSTANT))
+
+
+def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
+    """Return one name for each layer 1..L."""
+    if isinstance(activation, str):
+        hidden = [as_activation("activation", activation, check.HIDDEN_ACTIVATIONS)] * (L - 1)
+    else:
+        try:
+            given = list(activation)
+        except TypeError:
+            raise TypeError(
+                f"activation: expected a name or a list of names, got {activation!r}"
+            ) from None
+        if len(given) != L - 1:
+            raise ValueError(
+                f"activation: expected one name or a list of {L - 1}, one for each hidden layer; "
+                f"got {len(given)} names"
+            )
+        hidden = [
+            as_activation(f"activation[{i}]", name, check.HIDDEN_ACTIVATIONS)
+            for i, name in enumerate(given)
+        ]
+    valid = check.OUTPUT_ACTIVATIONS[loss]
+    if output_activation is None:
+        return (*hidden, valid[0])
+    output_activation = as_activation("output_activation", output_activation, check.ACTIVATIONS)
+    if core.split_activation(output_activation)[0] not in valid:
+        raise ValueError(
+            f"output_activation: {output_activation!r} does not go with loss {loss!r}; "
+            f"valid: {check.listed(valid)}"
+        )
+    return (*hidden, output_activation)
+
+
+def as_architecture(
+    sizes: Any, activation: Any, output_activation: Any, loss: Any
+) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+    """Return sizes, activations and loss of a network, by their own names."""
+    sizes = as_sizes(sizes)
+    loss = check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
+    activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
+    if check.TARGETS[loss] == "classes" and sizes[-1] == 1:
+        raise ValueError(
+            "loss: cross_entropy needs an output for each class, got 1 output; one output for "
+            "two classes goes with binary_cross_entropy"
+        )
+    return sizes, activations, loss
