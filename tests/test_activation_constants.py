@@ -336,7 +336,7 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
         "1",
         "--layers",
         "5,4",
-        "--out",
+        "--output",
         "model",
     ]
     code = main([*words, "--activation", "LeakyReLU(0.2),elu(0.5)"])

@@ -633,7 +633,7 @@ def test_own_test_part_and_a_share(here, refused):
 
 def test_extremes_are_refused_by_name(here, refused):
     np.savez("huge.npz", X=[[1e300], [-1e300]] * 10, y=[0, 1] * 10)
-    assert "huge.npz: holds numbers too large to be standardized" in refused("train", "huge.npz")
+    assert "huge.npz: row 0, column 1: 1e+300; too large to be" in refused("train", "huge.npz")
     message = refused("train", "huge.npz", "--standardize", "none")
     assert "huge.npz: holds numbers too large for float32" in message
     np.savez("high.npz", X=np.eye(20), y=np.linspace(0, 1e300, 20))

@@ -264,6 +264,9 @@ def test_a_forged_record_is_refused(key, value, here, capsys):
     description = json.loads(header["__metadata__"]["fcnn"])
     assert description["model"]["training"][key] is not value
     description["model"]["training"][key] = value
+    # As before there was a checksum, which would refuse any change.
+    description["format"] = 2
+    del header["__metadata__"]["checksum"]
     header["__metadata__"]["fcnn"] = json.dumps(description)
     text = json.dumps(header).encode()
     forged = len(text).to_bytes(8, "little") + text + whole[8 + length :]

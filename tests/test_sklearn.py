@@ -620,7 +620,7 @@ def test_what_a_pickle_names():
     assert {name for name in names if name.startswith("fcnn")} == {
         "fcnn.sklearn MLPClassifier",
         "fcnn.network Network",
-        "fcnn.network _restore",
+        "fcnn.network _empty",
         "fcnn.optimizers Adam",
     }
     assert ours.MLPRegressor.__module__ == "fcnn.sklearn"

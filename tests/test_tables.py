@@ -122,7 +122,7 @@ MENTIONS = {
         lambda: torch.from_torch.__doc__, names_of_others(torch.MODULES),
     ),
     "from_onnx's docstring": (
-        lambda: onnx.from_onnx.__doc__, names_of_others(onnx.OPERATORS),
+        lambda: fcnn.convert.from_onnx.__doc__, names_of_others(onnx.OPERATORS),
     ),
     "docs/convert.md": (lambda: page("docs/convert.md"), names_of_others(onnx.OPERATORS)),
     "from_keras's docstring": (
@@ -201,8 +201,10 @@ for loss, outputs in core.OUTPUT_ACTIVATIONS.items():
     for output in outputs:
         cases[f"loss {loss} of {output}"] = lambda l=loss, o=output: forward_and_backward(
             "relu", o, l)
-cases["loss of one's own"] = lambda: network("relu", "identity", "squared_error").train_given(
-    np.ones((40, 4), dtype), np.ones((40, 3), dtype), optimizers.SGD(0.1))
+for of_z in (False, True):
+    cases[f"loss of one's own, of z: {of_z}"] = lambda of_z=of_z: core.own_step(
+        network("relu", "identity", "squared_error"), np.ones((40, 4), dtype), None, None,
+        lambda *_: (0.0, np.ones((40, 3), dtype)), of_z, optimizers.SGD(0.1))
 for rule in core.RULES:
     cases[f"rule {rule}"] = lambda r=rule: update(lambda: optimizers.OPTIMIZERS[r](lr=0.01))
 cases["rule sgd with momentum"] = lambda: update(lambda: optimizers.SGD(0.01, 0.9))

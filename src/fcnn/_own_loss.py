@@ -37,7 +37,10 @@ def as_answer(answer: Any, a: Array) -> tuple[float, Array]:
         value = float(answer[0])
     except (TypeError, ValueError):
         raise TypeError(f"loss: expected a number as value, got {answer[0]!r}") from None
-    return value, as_exactly("loss: dC/da", answer[1], a.shape, a.dtype)
+    derivative = check.as_numeric("loss: dC/da", answer[1])
+    if derivative.shape != a.shape:
+        raise ValueError(f"loss: expected dC/da of shape {a.shape}, got {derivative.shape}")
+    return value, check.cast("loss: dC/da", derivative, a.dtype)
 
 
 def as_exactly(name: str, values: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

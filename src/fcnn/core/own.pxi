@@ -32,6 +32,13 @@ cdef class Asked:
                cnp.PyArray_NBYTES(self.derivative))
         return 0
 
+    cdef bint is_finite(self) except -1:
+        return isfinite(self.value) and all_finite(self.derivative)
+
+    cdef str why(self):
+        return (f"the loss became {self.value}, or its derivative is not finite, in step 1; the "
+                "weights are those before that step")
+
 
 cdef bint ask_own(Call* call, const real* tag) noexcept nogil:
     """Ask for the derivative at the outputs; return whether the call is to end."""
@@ -122,12 +129,15 @@ def own_step(
     else:
         compute_outputs(network, &model, X, asked.outputs, n_threads, options, seed)
         asked.ask()
-        if not (isfinite(asked.value) and all_finite(asked.derivative)):
-            raise DivergenceError(
-                f"the loss became {asked.value}, or its derivative is not finite; the weights are "
-                "those before the step")
-    other = network.pass_given(
-        X, asked.derivative, optimizer, n_threads, &call, options, gradient, seed)
+        if not asked.is_finite():
+            raise DivergenceError(asked.why())
+    try:
+        other = network.pass_given(
+            X, asked.derivative, optimizer, n_threads, &call, options, gradient, seed)
+    except DivergenceError:
+        if not asked.is_finite():
+            raise DivergenceError(asked.why()) from None
+        raise
     return asked.value, other
 
 
