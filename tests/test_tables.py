@@ -237,7 +237,7 @@ def test_every_case_of_the_compiled_ladders_is_computed(isa):
         done += len(names)
     assert not died, f"{isa}: " + "; ".join(died)
     assert names[-1] == f"all {len(names) - 1}"
-    assert len(names) - 1 == len(ACTIVATIONS) + len(PAIRS) + len(RULES) + 3
+    assert len(names) - 1 == len(ACTIVATIONS) + len(PAIRS) + len(RULES) + 4
 
 
 def test_every_build_has_the_same_tables(core):
