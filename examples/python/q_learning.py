@@ -1,15 +1,15 @@
 """Q-learning with a network, as in DQN: swing a pendulum up by pushes to either side.
 
 V. Mnih et al.: Human-level control through deep reinforcement learning, Nature 518, 2015. Only the
-output of the action that was taken has an error, so the loss is the caller's own: Huber's of
-Q(s, a) - (r + gamma max Q'(s', .)), with Q' a copy of the network that follows in steps.
+output of the action taken has an error: the loss is the caller's own, Huber's of Q(s, a) - (r +
+gamma max Q'(s', .)), with Q' a copy of the network that follows in steps.
 """
 
 import numpy as np
 
 import fcnn
 
-GAMMA, PUSHES = 0.97, np.array([-2.0, 2.0])
+GAMMA, PUSHES, STARTS = 0.97, np.array([-2.0, 2.0]), ([-np.pi, -1], [np.pi, 1], (32, 2))
 
 
 def step(state, push):
@@ -21,36 +21,36 @@ def step(state, push):
 
 
 def features(state):
-    columns = [np.cos(state[:, 0]), np.sin(state[:, 0]), state[:, 1] / 8, state[:, 1] ** 2 / 64]
-    return np.stack(columns, axis=1).astype(np.float32)
+    """Return what the network sees of states."""
+    cosine, sine, speed = np.cos(state[:, 0]), np.sin(state[:, 0]), state[:, 1] / 8
+    return np.stack([cosine, sine, speed, speed**2], axis=1).astype(np.float32)
 
 
 def q_loss(a, taken):
-    actions, targets = taken
-    rows = np.arange(len(a))
+    """Return Huber's loss of the outputs for the actions taken, and its derivative."""
+    (actions, targets), rows, dC_da = taken, np.arange(len(a)), np.zeros_like(a)
     error = a[rows, actions] - targets
-    dC_da = np.zeros_like(a)
     dC_da[rows, actions] = np.clip(error, -1, 1) / len(a)
-    size = np.abs(error)
-    return float(np.where(size > 1, size - 0.5, 0.5 * error**2).mean()), dC_da
+    huber = np.where(np.abs(error) > 1, np.abs(error) - 0.5, 0.5 * error**2)
+    return float(huber.mean()), dC_da
 
 
 def main(steps=5000, seed=0):
+    """Train; return the mean reward at the end."""
     rng = np.random.default_rng(seed)
     q = fcnn.Network((4, 64, 64, 2), loss="squared_error", rng=seed)
     target, optimizer = q.copy(), fcnn.Adam(lr=0.001)
-    state = rng.uniform([-np.pi, -1], [np.pi, 1], (32, 2))  # 32 pendulums at a time
+    state = rng.uniform(*STARTS)  # of 32 pendulums at a time
     for i in range(steps):
         x = features(state)
-        greedy = q.predict(x).argmax(axis=1)
-        actions = np.where(rng.random(32) < 0.1, rng.integers(0, 2, 32), greedy)
+        actions = q.predict(x).argmax(axis=1)
+        actions = np.where(rng.random(32) < 0.1, rng.integers(0, 2, 32), actions)
         after, reward = step(state, PUSHES[actions])
         targets = reward + GAMMA * target.predict(features(after)).max(axis=1)
         loss = q.train_step(x, (actions, targets.astype(np.float32)), optimizer, loss=q_loss)
         if i % 100 == 0:
             target.parameters = q.parameters
-        fresh = rng.random(32) < 0.01
-        state = np.where(fresh[:, None], rng.uniform([-np.pi, -1], [np.pi, 1], (32, 2)), after)
+        state = np.where(rng.random((32, 1)) < 0.01, rng.uniform(*STARTS), after)
         if i % 1000 == 999:
             print(f"step {i + 1}: loss {loss:.3f}, mean reward {reward.mean():.2f}")
     return reward.mean()

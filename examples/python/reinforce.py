@@ -26,6 +26,7 @@ def play(policy, rng):
 
 
 def policy_loss(z, played):
+    """Return the loss of the logits z, and its derivative."""
     actions, returns = played
     p = np.exp(z - z.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
@@ -36,6 +37,7 @@ def policy_loss(z, played):
 
 
 def main(updates=60, episodes=20, seed=0):
+    """Train; return the mean return of the last episodes."""
     rng = np.random.default_rng(seed)
     policy = fcnn.Network((LENGTH, 16, 2), activation="tanh", rng=seed)
     optimizer = fcnn.Adam(lr=0.02)
