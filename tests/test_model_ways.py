@@ -187,10 +187,12 @@ def raw(column, cells):
     if column.kind == "category":
         return np.array(["" if cell is None else str(cell).strip() for cell in cells], object)
     begin = datetime.datetime(1970, 1, 1)
-    return np.array([
-        np.nan if c is None else (c - begin).total_seconds() if column.kind == "date" else float(c)
-        for c in cells
-    ])  # fmt: skip
+    numbers = np.full(len(cells), np.nan)
+    for i, cell in enumerate(cells):
+        if cell is not None and cell not in ("?", "NA"):  # texts that mark a missing number
+            is_date = column.kind == "date"
+            numbers[i] = (cell - begin).total_seconds() if is_date else float(cell)
+    return numbers
 
 
 def spoiled(model, data):
