@@ -85,7 +85,7 @@ if TYPE_CHECKING:
     fcnn.Network((4, 3), solver="adam")  # type: ignore[call-arg]
     net.predict(X, out=[0.0, 0.0, 0.0])  # type: ignore[arg-type]
     net.predict(X, n_threads="2")  # type: ignore[arg-type]
-    net.gradients(X)  # type: ignore[call-arg]
+    net.gradients(X)  # type: ignore[call-overload]
     net.train_step(X, y, "sgd")  # type: ignore[arg-type]
     net.train_step(X, y, fcnn.SGD)  # type: ignore[arg-type]
     net.fit(X, y, 10)  # type: ignore[call-arg]

@@ -123,6 +123,14 @@ class Network:
     def free_workspace(self) -> None: ...
 
 def are_samples(network: CheckedNetwork, X: object, y: object, sample_weight: object) -> bool: ...
+
+def given_gradient(
+    network: Network,
+    X: Any,
+    delta: NDArray[Any],
+    n_threads: int | None = None,
+    gradient: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
 def own_step(
     network: Network,
     X: Any,
@@ -165,6 +173,9 @@ class CheckedNetwork(Network):
         sample_weight: ArrayLike | None = None,
         n_threads: int | None = None,
         *,
+        loss: None = None,
+        of: Literal["a"] = "a",
+        delta: None = None,
         out: NDArray[Any] | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     @overload
@@ -177,6 +188,7 @@ class CheckedNetwork(Network):
         *,
         loss: Callable[..., tuple[float, ArrayLike]],
         of: Literal["a", "z"] = "a",
+        delta: None = None,
         out: NDArray[Any] | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     @overload
@@ -187,6 +199,8 @@ class CheckedNetwork(Network):
         sample_weight: None = None,
         n_threads: int | None = None,
         *,
+        loss: None = None,
+        of: Literal["a"] = "a",
         delta: ArrayLike,
         out: NDArray[Any] | None = None,
     ) -> tuple[None, NDArray[Any]]: ...
