@@ -123,7 +123,6 @@ class Network:
     def free_workspace(self) -> None: ...
 
 def are_samples(network: CheckedNetwork, X: object, y: object, sample_weight: object) -> bool: ...
-
 def given_gradient(
     network: Network,
     X: Any,
