@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Network(core.CheckedNetwork):
+class Network(core.DifferentiatedNetwork):
     """A fully connected neural network.
 
     z^l = W^l a^(l-1) + b^l and a^l = sigma(z^l) for layers l = 1..L, a^0 the input.
@@ -175,6 +175,25 @@ class Network(core.CheckedNetwork):
     def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""
         return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
+
+    def _as_vectors(self, name: str, values: Any, shape: tuple[int, ...]) -> Array:
+        """Return the v or u of derivatives, one vector for each row of inputs."""
+        array = check.as_numeric(name, values)
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        return check.cast(name, array, self.dtype)
+
+    def _as_output(self, output: Any) -> int:
+        """Return which output is meant."""
+        n_L = self.sizes[-1]
+        if output is None and n_L == 1:
+            return 0
+        if output is None:
+            raise ValueError(f"output: expected one of 0 to {n_L - 1}, got None")
+        index = check.as_count("output", output, least=0)
+        if index >= n_L:
+            raise ValueError(f"output: expected 0 to {n_L - 1}, got {index}")
+        return index
 
     def _threads(self, n_threads: int | None) -> int:
         """Return how many threads the core may take."""
