@@ -19,7 +19,7 @@ needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no tor
 SIZES = [(5, 7, 6, 4), (3, 17, 33, 2), (2, 9), (4, 1, 3), (1, 8, 8, 1), (70, 40, 33)]
 
 
-def twin_of(core, network):
+def differentiated(core, network):
     """A network of one build of the core, with the parameters of a reference network."""
     twin = core.DifferentiatedNetwork(
         network.sizes, network.activations, network.loss, network.dtype
@@ -36,6 +36,13 @@ def direction(request, core):
     core.force_direction(-1)
 
 
+def near(got, expected, tolerance):
+    """Whether they agree; of what is 0 everywhere, to the bit."""
+    if not expected.any():
+        return not got.any()
+    return distance(got, expected) < tolerance
+
+
 def problem(sizes, hidden, output, dtype="float64", rows=5, seed=0):
     """A reference network, inputs, and v and u for them."""
     rng = np.random.default_rng(seed)
@@ -45,6 +52,13 @@ def problem(sizes, hidden, output, dtype="float64", rows=5, seed=0):
     v = rng.normal(size=(rows, sizes[-1])).astype(dtype)
     u = rng.normal(size=X.shape).astype(dtype)
     return network, X, v, u
+
+
+@functools.cache
+def second_answers(sizes, hidden, output, dtype, rows):
+    """A problem, and the reference's second derivatives; v, the unit vector of the last output."""
+    network, X, v, u = problem(sizes, hidden, output, dtype, rows)
+    return network, X, v, u, network.hvp(X, v, u), network.hessian(X, sizes[-1] - 1)
 
 
 @functools.cache
@@ -63,7 +77,7 @@ def test_core_equals_reference(core, direction, hidden, output):
             network, X, v, u, J, (a, vJ), (_, Ju) = answers(
                 SIZES[0], hidden, output, dtype, rows
             )
-            twin = twin_of(core, network)
+            twin = differentiated(core, network)
             got = twin.jacobian(X)
             assert got.shape == J.shape
             assert got.dtype == dtype
@@ -74,6 +88,20 @@ def test_core_equals_reference(core, direction, hidden, output):
                 np.testing.assert_array_equal(outputs, twin.predict(X))
 
 
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_second_derivatives_equal_reference(core, hidden, output):
+    for dtype, tolerance in TOLERANCE.items():
+        for rows in (1, 2, 5):
+            network, X, v, u, Hu, H = second_answers(SIZES[0], hidden, output, dtype, rows)
+            twin = differentiated(core, network)
+            assert near(twin.hvp(X, v, u), Hu, 5 * tolerance)
+            got = twin.hessian(X, SIZES[0][-1] - 1)
+            assert got.shape == H.shape
+            assert got.dtype == dtype
+            assert near(got, H, 5 * tolerance)
+
+
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("output", ["tanh", "softmax"])
 def test_sizes(core, direction, sizes, output):
@@ -82,19 +110,24 @@ def test_sizes(core, direction, sizes, output):
         output = "exp"
     for dtype, tolerance in TOLERANCE.items():
         network, X, v, u = problem(sizes, "tanh", output, dtype, rows=150)
-        twin = twin_of(core, network)
+        twin = differentiated(core, network)
         assert distance(twin.jacobian(X), network.jacobian(X)) < tolerance
         assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < tolerance
         assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < tolerance
+        assert near(twin.hvp(X, v, u), network.hvp(X, v, u), 5 * tolerance)
+        assert near(twin.hessian(X, 0), network.hessian(X, 0), 5 * tolerance)
 
 
 def test_long_sums(core, direction):
     """More terms than a block of a sum has, and more tangents than a block of rows."""
     network, X, v, u = problem((300, 520, 290), "silu", "identity", rows=2)
-    twin = twin_of(core, network)
+    twin = differentiated(core, network)
     assert distance(twin.jacobian(X), network.jacobian(X)) < 1e-12
     assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < 1e-12
     assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < 1e-12
+    assert distance(twin.hvp(X, v, u), network.hvp(X, v, u)) < 1e-12
+    v[:], v[:, 7] = 0, 1
+    assert distance(twin.hessian(X, 7)[:, :, 5], network.hvp(X, v, np.eye(300)[[5, 5]])) < 1e-12
 
 
 @pytest.mark.parametrize("output", ["identity", "softmax"])
@@ -103,21 +136,27 @@ def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
     """Alone, in a batch of any size, on any number of threads."""
     for sizes in ((300, 270, 5), (4, 32, 32, 3), (3, 50, 80)):
         network, X, v, u = problem(sizes, "gelu", output, dtype, rows=140)
-        twin = twin_of(core, network)
+        twin = differentiated(core, network)
         J, (a, vJ), (_, Ju) = twin.jacobian(X), twin.vjp(X, v), twin.jvp(X, u)
+        Hu, H = twin.hvp(X, v, u), twin.hessian(X[:20], 2)
         np.testing.assert_array_equal(a, twin.predict(X))
         for n_threads in (2, 3):
             np.testing.assert_array_equal(twin.jacobian(X, None, n_threads), J)
             np.testing.assert_array_equal(twin.vjp(X, v, n_threads)[1], vJ)
             np.testing.assert_array_equal(twin.jvp(X, u, n_threads)[1], Ju)
+            np.testing.assert_array_equal(twin.hvp(X, v, u, n_threads), Hu)
+            np.testing.assert_array_equal(twin.hessian(X[:20], 2, n_threads), H)
         for i in (0, 77, 139):
             np.testing.assert_array_equal(twin.jacobian(X[i]), J[i])
             np.testing.assert_array_equal(twin.vjp(X[i], v[i])[1], vJ[i])
             np.testing.assert_array_equal(twin.jvp(X[i], u[i])[1], Ju[i])
+            np.testing.assert_array_equal(twin.hvp(X[i], v[i], u[i]), Hu[i])
+        np.testing.assert_array_equal(twin.hessian(X[13], 2), H[13])
         for rows in (2, 3, 7, 33):
             np.testing.assert_array_equal(twin.jacobian(X[:rows]), J[:rows])
             np.testing.assert_array_equal(twin.vjp(X[:rows], v[:rows])[1], vJ[:rows])
             np.testing.assert_array_equal(twin.jvp(X[:rows], u[:rows])[1], Ju[:rows])
+            np.testing.assert_array_equal(twin.hvp(X[:rows], v[:rows], u[:rows]), Hu[:rows])
 
 
 def central_differences(network, X, h=3e-4):
@@ -142,6 +181,23 @@ def test_reference_equals_central_differences(hidden, output):
     assert distance(J, central_differences(network, X)) < 1e-10
     assert distance(vJ, np.einsum("sk,skj->sj", v, J)) < 1e-13
     assert distance(Ju, np.einsum("skj,sj->sk", J, u)) < 1e-13
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_second_derivatives_of_the_reference_equal_central_differences(hidden, output):
+    """Those of v J; what the core is compared with."""
+    network, X, v, u, Hu, H = second_answers(SIZES[0], hidden, output, "float64", 5)
+
+    def difference(h):
+        return (network.vjp(X + h * u, v)[1] - network.vjp(X - h * u, v)[1]) / (2 * h)
+
+    numerical = (4 * difference(2e-4) - difference(4e-4)) / 3
+    norm = max(np.linalg.norm(Hu), 1e-3 * np.linalg.norm(network.vjp(X, v)[1]))
+    assert np.linalg.norm(Hu - numerical) < 1e-8 * norm
+    last = np.broadcast_to(np.eye(SIZES[0][-1])[-1], v.shape)
+    assert near(np.einsum("sij,sj->si", H, u), network.hvp(X, last, u), 1e-12)
+    assert near(H, np.swapaxes(H, 1, 2), 1e-12)
 
 
 TORCH = {
@@ -182,6 +238,8 @@ def public_network(sizes, hidden, output, rng, dtype="float64"):
 
 
 @needs_torch
+@pytest.mark.slow(reason="a second to load PyTorch, and to trace its functions")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("output", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_torch(hidden, output):
@@ -204,6 +262,14 @@ def test_torch(hidden, output):
     expected = torch.func.vmap(lambda x, u: torch.func.jvp(function, (x,), (u,))[1])(x, directions)
     assert distance(Ju, expected.numpy()) < 1e-10
     assert distance(a, torch.func.vmap(function)(x).numpy()) < 1e-10
+    k = int(rng.integers(sizes[-1]))
+    expected = torch.func.vmap(torch.func.hessian(lambda x: function(x)[k]))(x).numpy()
+    assert near(net.hessian(X, k), expected, 1e-10)
+    assert near(net.hessian(X[2], k), expected[2], 1e-10)
+    expected = torch.func.vmap(
+        lambda x, v, u: torch.func.jvp(torch.func.grad(lambda x: v @ function(x)), (x,), (u,))[1]
+    )(x, weights, directions)
+    assert near(net.hvp(X, v, u), expected.numpy(), 1e-10)
 
 
 def test_cheaper_direction():
@@ -229,13 +295,15 @@ def test_nan_flows_through(core, direction, hidden):
     """Where a^L is NaN, so are its derivatives; other rows keep their bits."""
     for output in ("identity", "relu", "softmax"):
         network, X, v, u = problem((3, 6, 4), hidden, output, rows=6)
-        twin = twin_of(core, network)
+        twin = differentiated(core, network)
         spoilt = X.copy()
         spoilt[2, 1] = np.nan
         for before, after in (
             (twin.jacobian(X), twin.jacobian(spoilt)),
             (twin.vjp(X, v)[1], twin.vjp(spoilt, v)[1]),
             (twin.jvp(X, u)[1], twin.jvp(spoilt, u)[1]),
+            (twin.hvp(X, v, u), twin.hvp(spoilt, v, u)),
+            (twin.hessian(X, 1), twin.hessian(spoilt, 1)),
         ):
             assert np.isnan(after[2]).all()
             np.testing.assert_array_equal(np.delete(after, 2, 0), np.delete(before, 2, 0))
@@ -287,6 +355,8 @@ def test_sparse_inputs():
     np.testing.assert_array_equal(net.jacobian(sparse.csr_matrix(X)), net.jacobian(X))
     np.testing.assert_array_equal(net.vjp(sparse.csr_matrix(X), v)[1], net.vjp(X, v)[1])
     np.testing.assert_array_equal(net.jvp(sparse.csr_matrix(X), u)[1], net.jvp(X, u)[1])
+    np.testing.assert_array_equal(net.hvp(sparse.csr_matrix(X), v, u), net.hvp(X, v, u))
+    np.testing.assert_array_equal(net.hessian(sparse.csr_matrix(X), 2), net.hessian(X, 2))
 
 
 def test_refused_by_name():
@@ -304,11 +374,18 @@ def test_refused_by_name():
         (lambda: net.jvp(X, np.ones((4, 2))), r"u: expected shape \(4, 3\), got \(4, 2\)"),
         (lambda: net.jvp(X, np.ones((3, 3))), r"u: expected shape \(4, 3\)"),
         (lambda: net.jvp(X[0], 1.0), r"u: expected shape \(3,\), got \(\)"),
+        (lambda: net.hvp(X, np.ones((4, 3)), X), r"v: expected shape \(4, 2\)"),
+        (lambda: net.hvp(X, np.ones((4, 2)), X[0]), r"u: expected shape \(4, 3\)"),
+        (lambda: net.hessian(X), "output: expected one of 0 to 1, got None"),
+        (lambda: net.hessian(X, 2), "output: expected 0 to 1, got 2"),
+        (lambda: net.hessian(X, -1), "output: expected at least 0"),
     ):
         with pytest.raises(ValueError, match=name):
             call()
     with pytest.raises(TypeError, match="v: expected real numbers"):
         net.vjp(X, [["a", "b"]] * 4)
+    with pytest.raises(TypeError, match="output: expected an integer"):
+        net.hessian(X, "first")
     for out in (
         np.full((4, 3, 2), 7, "float32"), np.full((4, 2, 3), 7, "float64"),
         np.full((2, 3), 7, "float32"), np.full((3, 2, 4), 7, "float32").T,
@@ -359,11 +436,14 @@ def test_random_networks(core, direction, seed):
         network, X, v, u = problem(
             sizes, str(rng.choice(HIDDEN)), output, dtype, rows, int(rng.integers(1000))
         )
-        twin = twin_of(core, network)
+        twin = differentiated(core, network)
         tolerance = 10 * TOLERANCE[dtype]
         assert distance(twin.jacobian(X), network.jacobian(X)) < tolerance
         assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < tolerance
         assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < tolerance
+        assert near(twin.hvp(X, v, u), network.hvp(X, v, u), 10 * tolerance)
+        k = int(rng.integers(sizes[-1]))
+        assert near(twin.hessian(X, k), network.hessian(X, k), 10 * tolerance)
 
 
 def test_reference_names():

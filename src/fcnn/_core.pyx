@@ -73,8 +73,8 @@ cimport numpy as cnp
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
-    FCNN_FORWARD, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_WRONG_DTYPE,
-    fcnn_api, fcnn_network, fcnn_optimizer,
+    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_VJP,
+    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
 )
 from fcnn.kernels cimport activations, losses, tiny, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row

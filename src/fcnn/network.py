@@ -275,13 +275,14 @@ class Network(core.DifferentiatedNetwork):
         Returns
         -------
         fcnn.trace.Trace
-            Its lists are indexed by l = 1..L; ``a[0]`` is the input.
+            Its lists are indexed by l = 1..L; ``a[0]`` is the input, and ``delta[0]`` is dC/dx.
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         if isinstance(inputs, SparseRows):
             inputs = inputs.toarray()
         z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
         a[0] = inputs.copy()  # it may be the caller's own array
+        delta[0] = delta[1] @ self.weights[0]
         dW, db = layer_views(gradient, self.sizes)
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
 
@@ -335,15 +336,16 @@ class Network(core.DifferentiatedNetwork):
         *,
         max_parameters: int | None = 2000,
     ) -> fcnn.gradient_check.GradientCheck:
-        """Compare `gradients` with central differences of the loss, in float64.
+        """Compare `gradients`, and dC/dx of the inputs, with central differences of the loss.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `gradients`.
         max_parameters : int or None, default 2000
-            Of a larger network this many parameters are compared, drawn at random; None compares
-            all. Each costs four forward passes.
+            Of a larger network this many parameters, and as many inputs, are compared, drawn at
+            random; None compares all. Each costs four forward passes in float64. An input x_j is
+            moved in all samples at once.
 
         Returns
         -------
@@ -355,10 +357,15 @@ class Network(core.DifferentiatedNetwork):
         if max_parameters is not None:
             check.as_count("max_parameters", max_parameters)
         _, gradient = self.gradients(X, y, sample_weight)
+        delta = self.trace(X, y, sample_weight).delta[0]
         precise = core.Network(self.sizes, self.activations, self.loss, np.float64)
         precise.parameters[:] = self.parameters
-        batch = check.as_batch(X, y, sample_weight, self.sizes, self.loss, precise.dtype)
-        return compare_gradients(precise, gradient, *batch, max_parameters)
+        inputs, *others = check.as_batch(
+            X, y, sample_weight, self.sizes, self.loss, precise.dtype
+        )
+        if isinstance(inputs, SparseRows):
+            inputs = inputs.toarray()
+        return compare_gradients(precise, gradient, inputs, *others, max_parameters, delta)
 
     def fit(
         self,

@@ -261,9 +261,9 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
         cdef cnp.npy_intp shape[3]
         begin_derivation(
             &d, &self.model, HESSIAN, cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1)
-        d.output = self._as_output(output)
-        if not 0 <= d.output < self.model.layers[self.model.L].n_out:
-            raise ValueError("output: out of range")
+        if not (PyLong_CheckExact(output) and 0 <= output < self.sizes[self.model.L]):
+            output = self._as_output(output)
+        d.output = output
         shape[0] = cnp.PyArray_DIM(inputs, 0)
         shape[ndim - 1] = shape[ndim] = self.model.layers[1].n_in
         out = cnp.PyArray_SimpleNew(ndim + 1, shape, self.kind)

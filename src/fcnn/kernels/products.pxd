@@ -338,6 +338,17 @@ cdef inline void row_product(
         first = last
 
 
+cdef inline void add_columns(
+    const real* columns,        # IN (2, 4, a register full), float64 (2, 2, ..) in as much memory
+    const real* A, Py_ssize_t first, Py_ssize_t end, vector* total, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), c, g
+    for c in range(first, end):
+        for g in range(2):
+            total[g] = vector_multiply_add(
+                spread(A[c], tag), load(columns + g * 4 * FLOATS + c * one, tag), total[g])
+
+
 cdef inline void transposed_row_kernel(
     const real* W, Py_ssize_t stride, Py_ssize_t rows,  # IN (rows, depth), as many as two registers
     const real* A,              # IN (depth,)
@@ -349,11 +360,10 @@ cdef inline void transposed_row_kernel(
     cdef bint later = False     # as in micro_kernel
     cdef const real* row[2 * FLOATS]
     cdef real columns[2][4 * FLOATS]    # what GCC keeps in registers
-    cdef real sums[2 * FLOATS]
+    cdef real rest[2][4 * FLOATS]
     cdef vector total[2]
     cdef vector before[2]
     cdef vector squares[2]
-    cdef vector a
     for i in range(2 * one):
         row[i] = W + min(i, rows - 1) * stride
     for g in range(2):
@@ -363,20 +373,19 @@ cdef inline void transposed_row_kernel(
         while k + some <= last:
             for g in range(2):
                 transpose_block(&row[g * one], k, &columns[g][0], one, &squares[0])
-            for c in range(some):
-                a = spread(A[k + c], tag)
-                for g in range(2):
-                    total[g] = vector_multiply_add(a, load(&columns[g][c * one], tag), total[g])
+            add_columns(&columns[0][0], A + k, 0, some, &total[0], tag)
             k += some
-        if k < last:
+        if k < last and depth < some:
             for g in range(2):
-                store(&sums[g * one], total[g])
-            while k < last:
-                for i in range(2 * one):
-                    sums[i] = multiply_add(A[k], row[i][k], sums[i])
-                k += 1
+                for c in range(depth):
+                    for i in range(one):
+                        rest[g][c * one + i] = row[g * one + i][c]
+            add_columns(&rest[0][0], A, 0, depth, &total[0], tag)
+        elif k < last:          # the last ones once more, of which those before k are not used
             for g in range(2):
-                total[g] = load(&sums[g * one], tag)
+                transpose_block(&row[g * one], depth - some, &rest[g][0], one, &squares[0])
+            add_columns(&rest[0][0], A + depth - some, k - depth + some, some, &total[0], tag)
+        k = last
         if k == depth:
             break
         for g in range(2):
