@@ -17,9 +17,9 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is load
     os.environ.setdefault(name, "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
-import numpy as np
+import numpy as np  # noqa: E402
 
-import fcnn
+import fcnn  # noqa: E402
 
 try:
     import jax
@@ -121,12 +121,12 @@ def contestants(what, sizes, dtype, rows):
     shape = (rows,) if rows > 1 else ()
     x, v, u = (rng.normal(size=(*shape, n)).astype(dtype) for n in (sizes[0], sizes[-1], sizes[0]))
     given = {"vjp": (x, v), "jvp": (x, u), "hvp": (x, v, u)}.get(what, (x,))
-    calls = {}
+    calls, method = {}, getattr(net, what)
     if what in ("predict", "jacobian"):
-        out = getattr(net, what)(*given)
-        calls["fcnn"] = lambda method=getattr(net, what): method(x, out)
+        out = method(x)
+        calls["fcnn"] = lambda: method(x, out)
     else:
-        calls["fcnn"] = lambda method=getattr(net, what): method(*given)
+        calls["fcnn"] = lambda: method(*given)
     if what in (hand := by_hand(net)):
         calls["NumPy"] = lambda: hand[what](*given)
     if jax is not None:
@@ -138,7 +138,9 @@ def contestants(what, sizes, dtype, rows):
     for answer in answers[1:]:
         for one, other in zip(*(a if isinstance(a, tuple) else (a,) for a in (answers[0], answer)),
                               strict=True):  # fmt: skip
-            np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 if dtype == "float64" else 1e-3)
+            np.testing.assert_allclose(
+                one, other, rtol=0, atol=1e-9 if dtype == "float64" else 1e-3
+            )
     return calls
 
 

@@ -311,7 +311,9 @@ def test_the_table_is_that_of_the_build_that_runs():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("output", "loss"), [("tanh", "squared_error"), ("softmax", "cross_entropy")])
+@pytest.mark.parametrize(
+    ("output", "loss"), [("tanh", "squared_error"), ("softmax", "cross_entropy")]
+)
 def test_derivatives_are_those_of_the_methods(api, core, dtype, output, loss):
     rng = np.random.default_rng(0)
     for sizes in ((4, 9, 3), (40, 30, 50, 20), (5, 2)):

@@ -360,12 +360,11 @@ class Network(core.DifferentiatedNetwork):
         delta = self.trace(X, y, sample_weight).delta[0]
         precise = core.Network(self.sizes, self.activations, self.loss, np.float64)
         precise.parameters[:] = self.parameters
-        inputs, *others = check.as_batch(
-            X, y, sample_weight, self.sizes, self.loss, precise.dtype
-        )
+        batch = check.as_batch(X, y, sample_weight, self.sizes, self.loss, precise.dtype)
+        inputs, targets, weight = batch
         if isinstance(inputs, SparseRows):
             inputs = inputs.toarray()
-        return compare_gradients(precise, gradient, inputs, *others, max_parameters, delta)
+        return compare_gradients(precise, gradient, inputs, targets, weight, max_parameters, delta)
 
     def fit(
         self,

@@ -1,6 +1,6 @@
 # Derivatives with respect to the inputs.
 #
-# Where z and a of a sample are known, sigma' is a number for each node, and all that is left are the
+# Where z and a of a sample are known, sigma' is a number for each node, and what is left are the
 # passes of the lecture without biases and losses. Tangents go forward and deltas go back:
 #
 #     t^l_k     = sigma'(z^l_k)     sum_j W^l_kj t^(l-1)_j        t^0 = u;            J u = t^L
