@@ -625,7 +625,7 @@ def test_sizes_of_wrong_arguments_are_zero(api, core):
     net = api.borrow(network)
     assert api.workspace_bytes(None, FORWARD, 1) == 0
     assert api.workspace_bytes(net, FORWARD, 0) == 0
-    assert api.workspace_bytes(net, 3, 1) == 0
+    assert api.workspace_bytes(net, 5, 1) == 0
     assert api.state_bytes(net, byref(Optimizer(rule=SGD, lr=0.1))) == 0
     assert api.state_bytes(net, None) == 0
 

@@ -339,6 +339,13 @@ def test_out_and_other_inputs():
             np.testing.assert_array_equal(got, expected)
         for got, expected in zip(net.jvp(other, v.tolist()), net.jvp(X, v), strict=True):
             np.testing.assert_array_equal(got, expected)
+    bytes_ = np.zeros(X.nbytes + 1, np.uint8)
+    unaligned = np.frombuffer(bytes_, "float32", X.size, 1).reshape(X.shape)
+    unaligned[...] = X
+    locked = X.copy()
+    locked.flags.writeable = False
+    for other in (unaligned, locked, X.astype(">f4"), X[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(net.hvp(other, other, other), net.hvp(X, X, X))
     both = np.zeros((4, 3, 3), "float32")
     both.ravel()[:12] = X.ravel()
     net.jacobian(both.ravel()[:12].reshape(4, 3), out=both)

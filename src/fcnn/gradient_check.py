@@ -37,7 +37,7 @@ class GradientCheck:
         How many parameters were compared, how many were left out because the loss has a kink there
         and no derivative (relu at z = 0), and how many there are.
     inputs_compared, inputs : int
-        The same of the inputs x_j.
+        How many inputs x_j were compared, likewise, and how many there are.
     """
 
     error: float
@@ -62,7 +62,7 @@ class GradientCheck:
             f"{self.inputs_compared:,} of {self.inputs:,} inputs"
         ]
         if self.kinks:
-            lines.append(f"  {self.kinks:,} at a kink of the loss were left out")
+            lines.append(f"  {self.kinks:,} parameters at a kink of the loss were left out")
         lines += [f"  {name:<6}{error:.2g}" for name, error in self.layers]
         return "\n".join(lines)
 
@@ -151,7 +151,7 @@ def compare_gradients(
         tolerance=TOLERANCES[gradient.dtype.name] + float(np.linalg.norm(rounding[chosen])) / norm,
         layers=layers,
         compared=compared,
-        kinks=len(kinks),
+        kinks=sum(i < p.size for i in kinks),
         num_parameters=p.size,
         inputs_compared=len(chosen) - compared,
         inputs=n_0,

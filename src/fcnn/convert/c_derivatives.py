@@ -78,7 +78,7 @@ def write_jacobian(
     is_softmax = layers[-1].activation == "softmax"
     kept = [f"s{l}[{sizes[l]}]" for l in range(1, L if is_softmax else L + 1)]
     arrays = [f"z[{widest}]", f"a[{widest}]", *kept]
-    arrays += [f"d[{deltas}]", f"e[{deltas}]"] if L > 1 else []
+    arrays += [f"{array}[{deltas}]" for array in ("d", "e")[: L - 1]]
     lines = [f"    REAL {', '.join(arrays)};", "    int i, j, k;", ""]
     for l, (_, _, name) in enumerate(layers, start=1):
         n = sizes[l]
@@ -118,7 +118,7 @@ def write_jacobian(
     if is_softmax:
         body += _SOFTMAX.format(n_0=n_0, n_L=n_L)
     parts.append(f"void NAME_jacobian(const REAL *x, REAL *jacobian)\n{{\n{body}}}\n")
-    entries = 2 * widest + 2 * deltas + sum(sizes[1 : L if is_softmax else L + 1])
+    entries = 2 * widest + min(L - 1, 2) * deltas + sum(sizes[1 : L if is_softmax else L + 1])
     return parts, entries * words.itemsize
 
 
