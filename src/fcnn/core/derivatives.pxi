@@ -16,8 +16,8 @@
 # tiles as many do. Sums are added up as in the passes of a training, from 0.
 
 cdef enum:
-    # Rows of tangents that share a panel of weights, and stay in the cache. (4-32-32-3, float64,
-    # 1000 samples: 64 and 256 rows are 4 and 2 % slower.)
+    # Rows of tangents that share a panel of weights: enough that its copy is a small part, few enough
+    # that two layers of them stay in a core's own cache. By calculation, not measured.
     ROWS_OF_TANGENTS = 128
     # Up to so many rows are multiplied one by one: a tile of them would wait for its few sums.
     ROWS_ALONE = 2
