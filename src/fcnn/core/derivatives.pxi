@@ -16,8 +16,8 @@
 # tiles as many do. Sums are added up as in the passes of a training, from 0.
 
 cdef enum:
-    # Rows of tangents that share a panel of weights: enough that its copy is a small part, few enough
-    # that two layers of them stay in a core's own cache. By calculation, not measured.
+    # Rows of tangents that share a panel of weights: enough that its copy is a small part, and few
+    # enough that two layers of them stay in a core's own cache. By calculation, not measured.
     ROWS_OF_TANGENTS = 128
     # Up to so many rows are multiplied one by one: a tile of them would wait for its few sums.
     ROWS_ALONE = 2

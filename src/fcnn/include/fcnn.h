@@ -13,9 +13,9 @@
    Nothing is linked against: the functions are in a table that a Python capsule holds.
 
    Locking. Functions take no lock. forward, backward, jacobian and vjp only read the network: any
-   number of threads may run them on one network at the same time, each with a workspace of its own. What
-   writes its parameters (train_step, a write through `parameters`, fit in Python) needs the network
-   for itself.
+   number of threads may run them on one network at the same time, each with a workspace of its own.
+   What writes its parameters (train_step, a write through `parameters`, fit in Python) needs the
+   network for itself.
 
    Values. Shapes and labels are checked, values are not: NaN flows through. y must be a target that
    the loss is defined for, sample weights at least 0. Arrays are C-contiguous and aligned as their
@@ -48,7 +48,7 @@ enum {
     FCNN_DIVERGED = 5         /* loss, gradient or a weight would not be finite: no update made */
 };
 
-enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 };                  /* dtypes: bytes of a number */
+enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 }; /* dtypes: bytes of a number */
 /* Purposes of a workspace. */
 enum {
     FCNN_FORWARD = 0,
@@ -57,7 +57,7 @@ enum {
     FCNN_JACOBIAN = 3, /* this and the next since version 2 */
     FCNN_VJP = 4
 };
-enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 };         /* rules of an optimizer */
+enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 }; /* rules of an optimizer */
 
 struct _object; /* PyObject, whether Python.h was included or not */
 
