@@ -14,7 +14,7 @@ from conftest import HIDDEN, PAIRS, core_twin, random_problem
 import fcnn
 
 OK, BAD_ARGUMENT, WRONG_DTYPE, SMALL_WORKSPACE, BAD_LABEL, DIVERGED = range(6)
-FORWARD, BACKWARD, TRAIN = range(3)
+FORWARD, BACKWARD, TRAIN, JACOBIAN, VJP = range(5)
 SGD, ADAM, ADAMW = range(3)
 
 HEADER = Path(fcnn.get_include(), "fcnn.h")
@@ -69,16 +69,27 @@ STRUCTURES = {
             "fcnn_optimizer *optimizer, double *loss, void *workspace, size_t workspace_bytes)",
             "const char *(*error_text)(int code)",
         ],
+        2: [
+            "int (*jacobian_f32)(const fcnn_network *network, const float *x, ptrdiff_t rows, "
+            "float *jacobian, void *workspace, size_t workspace_bytes)",
+            "int (*jacobian_f64)(const fcnn_network *network, const double *x, ptrdiff_t rows, "
+            "double *jacobian, void *workspace, size_t workspace_bytes)",
+            "int (*vjp_f32)(const fcnn_network *network, const float *x, const float *v, "
+            "ptrdiff_t rows, float *out, float *product, void *workspace, size_t workspace_bytes)",
+            "int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, "
+            "ptrdiff_t rows, double *out, double *product, void *workspace, "
+            "size_t workspace_bytes)",
+        ],
     },
 }
 CONSTANTS = {
     "FCNN_OK": 0, "FCNN_BAD_ARGUMENT": 1, "FCNN_WRONG_DTYPE": 2, "FCNN_SMALL_WORKSPACE": 3,
     "FCNN_BAD_LABEL": 4, "FCNN_DIVERGED": 5,
     "FCNN_FLOAT32": 4, "FCNN_FLOAT64": 8,
-    "FCNN_FORWARD": 0, "FCNN_BACKWARD": 1, "FCNN_TRAIN": 2,
+    "FCNN_FORWARD": 0, "FCNN_BACKWARD": 1, "FCNN_TRAIN": 2, "FCNN_JACOBIAN": 3, "FCNN_VJP": 4,
     "FCNN_SGD": 0, "FCNN_ADAM": 1, "FCNN_ADAMW": 2,
 }  # fmt: skip
-SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144}}  # bytes where pointers have 8
+SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176}}  # bytes where pointers have 8
 
 
 class Optimizer(ctypes.Structure):
@@ -97,6 +108,9 @@ class Optimizer(ctypes.Structure):
 
 function = ctypes.CFUNCTYPE  # calls without the GIL, as a C program does
 FORWARD_TYPE = function(c_int, c_void_p, c_void_p, c_ssize_t, c_void_p, c_void_p, c_size_t)
+VJP_TYPE = function(
+    c_int, c_void_p, c_void_p, c_void_p, c_ssize_t, c_void_p, c_void_p, c_void_p, c_size_t
+)
 BACKWARD_TYPE = function(
     c_int, *[c_void_p] * 5, c_ssize_t, POINTER(c_double), c_void_p, c_void_p, c_size_t
 )
@@ -128,6 +142,10 @@ class Api(ctypes.Structure):
         ("train_step_f32", TRAIN_TYPE),
         ("train_step_f64", TRAIN_TYPE),
         ("error_text", function(ctypes.c_char_p, c_int)),
+        ("jacobian_f32", FORWARD_TYPE),
+        ("jacobian_f64", FORWARD_TYPE),
+        ("vjp_f32", VJP_TYPE),
+        ("vjp_f64", VJP_TYPE),
     ]
 
 
@@ -177,6 +195,24 @@ class Caller:
         assert code == OK
         assert (out[-1] == -7).all()
         return out[:-1]
+
+    def jacobian(self, X):
+        out = np.full((len(X) + 1, self.network.sizes[-1], X.shape[1]), -7, X.dtype)
+        code = self.call("jacobian", JACOBIAN, len(X), address(X), len(X), address(out))
+        assert code == OK
+        assert (out[-1] == -7).all()
+        return out[:-1]
+
+    def vjp(self, X, v, with_outputs=True):
+        a = np.full((len(X) + 1, self.network.sizes[-1]), -7, X.dtype) if with_outputs else None
+        out = np.full((len(X) + 1, X.shape[1]), -7, X.dtype)
+        code = self.call(
+            "vjp", VJP, len(X), address(X), address(v), len(X), address(a), address(out)
+        )
+        assert code == OK
+        assert (out[-1] == -7).all()
+        assert a is None or (a[-1] == -7).all()
+        return None if a is None else a[:-1], out[:-1]
 
     def targets(self, y):
         return (None, address(y)) if y.dtype == np.int64 else (address(y), None)
@@ -269,6 +305,58 @@ def test_the_table_is_that_of_the_build_that_runs():
     table = table_of(fcnn._C_API)
     that_runs = table_of(fcnn._dispatch.core.c_api(fcnn.load))
     assert ctypes.addressof(table) == ctypes.addressof(that_runs)
+
+
+# --- Derivatives ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("output", "loss"), [("tanh", "squared_error"), ("softmax", "cross_entropy")]
+)
+def test_derivatives_are_those_of_the_methods(api, core, dtype, output, loss):
+    rng = np.random.default_rng(0)
+    for sizes in ((4, 9, 3), (40, 30, 50, 20), (5, 2)):
+        network = core.DifferentiatedNetwork(
+            sizes, (*["gelu"] * (len(sizes) - 2), output), loss, dtype
+        )
+        network.parameters[:] = rng.normal(size=network.parameters.size)
+        caller = Caller(api, network)
+        for rows in (1, 2, 7, 140):
+            X, v = (rng.normal(size=(rows, n)).astype(dtype) for n in (sizes[0], sizes[-1]))
+            assert caller.jacobian(X).tobytes() == network.jacobian(X).tobytes()
+            for got, expected in zip(caller.vjp(X, v), network.vjp(X, v), strict=True):
+                assert got.tobytes() == expected.tobytes()
+            assert caller.vjp(X, v, False)[1].tobytes() == network.vjp(X, v)[1].tobytes()
+
+
+def test_derivatives_refuse_wrong_arguments(api, core):
+    network = core.DifferentiatedNetwork((3, 2), ("tanh",), "squared_error", "float32")
+    net = api.borrow(network)
+    x, out = np.ones((1, 3), np.float32), np.full(6, -7, np.float32)
+    for name, purpose, others in (("jacobian", JACOBIAN, ()), ("vjp", VJP, (x,))):
+        size = api.workspace_bytes(net, purpose, 1)
+        memory = np.zeros(size, np.uint8)
+        outs = (out,) if name == "jacobian" else (None, out)
+
+        def call(x=x, others=others, rows=1, outs=outs, memory=memory, size=size, net=net,
+                 end="f32", name=name):  # fmt: skip
+            return getattr(api, f"{name}_{end}")(
+                net, address(x), *map(address, others), rows, *map(address, outs),
+                address(memory), size,
+            )  # fmt: skip
+
+        assert call(x=None) == call(rows=0) == call(rows=-1) == call(memory=None) == BAD_ARGUMENT
+        assert call(outs=(None,) * len(outs)) == call(net=None) == BAD_ARGUMENT
+        if others:
+            assert call(others=(None,)) == BAD_ARGUMENT
+        assert call(end="f64") == WRONG_DTYPE
+        assert call(size=size - 1) == SMALL_WORKSPACE
+        assert (out == -7).all()
+        assert call() == OK
+        assert (out[:3] != -7).all()
+        out[:] = -7
+        assert api.workspace_bytes(net, purpose, 0) == api.workspace_bytes(None, purpose, 1) == 0
 
 
 # --- Handles ----------------------------------------------------------------------------------
@@ -537,7 +625,7 @@ def test_sizes_of_wrong_arguments_are_zero(api, core):
     net = api.borrow(network)
     assert api.workspace_bytes(None, FORWARD, 1) == 0
     assert api.workspace_bytes(net, FORWARD, 0) == 0
-    assert api.workspace_bytes(net, 3, 1) == 0
+    assert api.workspace_bytes(net, 5, 1) == 0
     assert api.state_bytes(net, byref(Optimizer(rule=SGD, lr=0.1))) == 0
     assert api.state_bytes(net, None) == 0
 

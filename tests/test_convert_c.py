@@ -16,6 +16,7 @@ from conftest import HIDDEN, PAIRS
 
 import fcnn
 from fcnn import convert, reference
+from fcnn.tables import Preparation, Target
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
 COMPILERS = {
@@ -279,3 +280,43 @@ def test_wrong_arguments(tmp_path):
     with pytest.raises(ValueError, match="parameters: expected finite numbers, got inf"):
         convert.to_c(net, "net", tmp_path / "net.c")
     assert not list(tmp_path.iterdir())
+
+
+# --- Derivatives ------------------------------------------------------------------------------
+
+
+def jacobians(library, name, net, X):
+    function = getattr(library, f"{name}_jacobian")
+    function.restype = None
+    X = np.ascontiguousarray(X, net.dtype)
+    J = np.full((len(X), net.sizes[-1], net.sizes[0]), 7, net.dtype)
+    for x, one in zip(X, J, strict=True):
+        function(pointer(x), pointer(one))
+    return J
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_jacobians_are_those_of_the_network(compiler, dtype, tmp_path):
+    """Every activation, hidden and of the output, and depths from one layer on."""
+    rng = np.random.default_rng(0)
+    made = [random_network(rng, dtype, [hidden]) for hidden in HIDDEN]
+    made += [random_network(rng, dtype, ["tanh"] * L, pair) for L in (0, 2) for pair in PAIRS]
+    texts = [convert.to_c(net, f"net{i}", derivatives=True) for i, net in enumerate(made)]
+    library = compiled(compiler, tmp_path, "\n".join(texts), "-O2")
+    for i, net in enumerate(made):
+        X = rng.normal(size=(9, net.sizes[0]))
+        X[-1, 0] = np.nan
+        expected, got = net.jacobian(X), jacobians(library, f"net{i}", net, X)
+        assert np.isnan(got[-1]).all()
+        scale = np.abs(expected[:-1]).max()
+        tolerance = 1e-12 if dtype == "float64" else 2e-5
+        np.testing.assert_allclose(got[:-1], expected[:-1], rtol=0, atol=tolerance * scale)
+
+
+def test_derivatives_of_what_has_none():
+    with pytest.raises(TypeError, match="derivatives: expected True or False"):
+        convert.to_c(fcnn.Network((2, 2)), "a", derivatives="yes")
+    preparation = Preparation.fit({"size": [1.0, 2.0, 4.0]})
+    model = fcnn.Model(fcnn.Network((1, 1), loss="squared_error"), preparation, Target(["price"]))
+    with pytest.raises(ValueError, match=r"derivatives: .* model\.network"):
+        convert.to_c(model, "a", derivatives=True)

@@ -14,8 +14,8 @@ from fcnn.convert import steps
 
 # Each converter's table by fcnn's names. None, or no name (Keras), says that it has no such thing.
 TABLES = {
-    "c": "FUNCTIONS", "keras": "NAMES", "onnx": "OPERATORS", "sklearn": "HIDDEN",
-    "torch": "MODULES",
+    "c": "FUNCTIONS", "c_derivatives": "DERIVATIVES", "keras": "NAMES", "onnx": "OPERATORS",
+    "sklearn": "HIDDEN", "torch": "MODULES",
 }  # fmt: skip
 # Modules that know no activation, or take the table of another one.
 PARTS = {
@@ -70,11 +70,15 @@ def test_a_new_activation_is_missed(module, monkeypatch):
 
 WRITERS = {
     "c": lambda net: convert.to_c(net, "net"),
+    "c_derivatives": lambda net: convert.to_c(net, "net", derivatives=True),
     "onnx": convert.to_onnx,
     "sklearn": convert.to_sklearn,
     "torch": convert.to_torch,
 }
-PACKAGES = {"c": "fcnn", "onnx": "onnx", "sklearn": "sklearn.neural_network", "torch": "torch"}
+PACKAGES = {
+    "c": "fcnn", "c_derivatives": "fcnn", "onnx": "onnx", "sklearn": "sklearn.neural_network",
+    "torch": "torch",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["identity", "tanh"])

@@ -20,6 +20,14 @@ def test_every_parameter_is_compared(hidden, loss, output):
     report = compare_gradients(twin, twin.gradients(*batch)[1], *batch, max_parameters=None)
     assert report.compared == report.num_parameters == twin.parameters.size
     assert report.error < 1e-7
+    delta = twin.backpropagate(*batch)[2][1] @ twin.W[1]
+    kept = batch[0].copy()
+    report = compare_gradients(
+        twin, twin.gradients(*batch)[1], *batch, max_parameters=None, delta=delta
+    )
+    assert report.inputs_compared == report.inputs == 4
+    assert report.error < 1e-7
+    np.testing.assert_array_equal(batch[0], kept)
 
 
 def test_kinks_are_left_out():
@@ -96,3 +104,18 @@ def test_check_gradients_fails():
     assert not wrong.passed
     assert "FAILED" in repr(wrong)
     assert dict(wrong.layers)["W1"] > 1e-7 > dict(wrong.layers)["W2"]
+
+
+def test_wrong_inputs_fail():
+    X, y = six_samples()
+
+    class Wrong(fcnn.Network):
+        def trace(self, *args):
+            trace = super().trace(*args)
+            trace.delta[0][:, 2] *= 1.01
+            return trace
+
+    wrong = Wrong((4, 9, 3), "tanh", dtype="float64").check_gradients(X, y)
+    assert not wrong.passed
+    assert dict(wrong.layers)["x"] > 1e-7 > dict(wrong.layers)["W1"]
+    assert "4 of 4 inputs" in repr(wrong)

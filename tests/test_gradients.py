@@ -239,7 +239,7 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
     )
     W = [torch.tensor(w.copy(), requires_grad=True) for w in net.weights]
     b = [torch.tensor(v.copy(), requires_grad=True) for v in net.biases]
-    a = torch.tensor(X)
+    a = x = torch.tensor(X, requires_grad=True)
     for l in range(3):
         z = torch.nn.functional.linear(a, W[l], b[l])
         a = sigma[net.activations[l]](z)
@@ -252,6 +252,7 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
     for l in range(3):
         assert distance(trace.dW[l + 1], W[l].grad) < 1e-11
         assert distance(trace.db[l + 1], b[l].grad) < 1e-11
+    assert distance(trace.delta[0], x.grad) < 1e-11
 
 
 def test_bias_gradients_of_many_rows_keep_their_digits(core):

@@ -250,6 +250,7 @@ def test_trace_agrees_with_gradients_and_predict():
         np.testing.assert_allclose(trace.db[l], trace.delta[l].sum(axis=0), atol=1e-15)
     summed = trace.delta[3] @ net.weights[2]
     np.testing.assert_allclose(trace.delta[2], (trace.z[2] > 0) * summed, atol=1e-15)
+    np.testing.assert_allclose(trace.delta[0], trace.delta[1] @ net.weights[0], atol=1e-15)
     np.testing.assert_array_equal(trace.a[2], np.maximum(trace.z[2], 0))
     assert "7 samples through 4-6-5-3" in repr(trace)
 

@@ -173,7 +173,7 @@ from fcnn import optimizers
 from fcnn._dispatch import core
 
 def network(hidden, output, loss):
-    net = core.Network((4, 5, 3), (hidden, output), loss, dtype)
+    net = core.DifferentiatedNetwork((4, 5, 3), (hidden, output), loss, dtype)
     net.parameters[:] = np.linspace(-0.5, 0.5, net.parameters.size)
     return net
 
@@ -184,6 +184,7 @@ def forward_and_backward(hidden, output, loss):
         net = network(hidden, output, loss)
         net.predict(X)
         net.gradients(X, y)
+        net.hvp(X, y, X)
 
 def update(make):
     for batch_size in (1, 2, 40):

@@ -44,7 +44,7 @@ def test_one_node_per_layer_in_series():
     close(trace.db[2], [-1 / 8])
     close(trace.dW[1], [[-3 / 32]])  # -3/32 * 1
     close(trace.db[1], [-3 / 32])
-    assert trace.delta[0] is trace.z[0] is trace.dW[0] is trace.db[0] is None
+    assert trace.z[0] is trace.dW[0] is trace.db[0] is None
 
     loss = net.train_step([1.0], [1.0], fcnn.SGD(lr=2.0))
     assert loss == pytest.approx(1 / 8)
@@ -75,6 +75,8 @@ def test_the_chain_rule_sums_over_every_receiving_node():
     close(trace.delta[2], [[-1 / 8, 9 / 64]])  # -1/2 * 1/4, 3/4 * 3/16
     # 3/16 (-1/8 * 4 + 9/64 * 4) and 1/4 (-1/8 * -6 + 9/64 * -2)
     close(trace.delta[1], [[3 / 256, 15 / 128]])
+    # dC/dx: ln 3 * 3/256 + 1 * 15/128 and -1/2 * 15/128
+    close(trace.delta[0], [[LN3 * 3 / 256 + 15 / 128, -15 / 256]])
     close(trace.dW[2], [[-3 / 32, -1 / 16], [27 / 256, 9 / 128]])
     close(trace.db[2], [-1 / 8, 9 / 64])
     close(trace.dW[1], [[3 / 256, 3 / 128], [15 / 128, 15 / 64]])
@@ -123,6 +125,6 @@ def test_the_printed_trace_shows_the_numbers():
     text = str(two_two_two().trace([1.0, 2.0], [1.0, 0.0]))
     rows = [line.split() for line in text.splitlines()]
     assert rows[1] == ["layer", "node", "z", "a", "delta"]
-    assert rows[2] == ["input", "1", "1"]
+    assert rows[2] == ["input", "1", "1", "0.130062"]
     assert rows[4] == ["1", "sigmoid", "1", "1.09861", "0.75", "0.0117188"]
     assert rows[7][1:] == ["1.09861", "0.75", "0.140625"]

@@ -50,6 +50,12 @@ def program(file: str) -> None:
     assert_type(net.evaluate(X, y), dict[str, float])
     assert_type(net.trace(X, y).loss, float)
     assert_type(net.check_gradients(X, y).passed, bool)
+    assert_type(net.jacobian(X), NDArray[Any])
+    assert_type(net.jacobian(X[0], out=np.empty((3, 4)), n_threads=1), NDArray[Any])
+    a, _ = net.vjp(X, np.ones((30, 3)))
+    assert_type(net.jvp(X, np.ones((30, 4))), tuple[NDArray[Any], NDArray[Any]])
+    assert_type(net.hvp(X, a, X), NDArray[Any])
+    assert_type(net.hessian(X, output=2), NDArray[Any])
 
     history = net.fit(
         X, y, epochs=2, batch_size=None, optimizer=fcnn.AdamW(lr=0.01), validation=(X, y),

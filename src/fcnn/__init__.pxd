@@ -27,6 +27,8 @@ cdef extern from "fcnn.h":
         FCNN_FORWARD
         FCNN_BACKWARD
         FCNN_TRAIN
+        FCNN_JACOBIAN
+        FCNN_VJP
 
     enum:
         FCNN_SGD
@@ -88,5 +90,17 @@ cdef extern from "fcnn.h":
             const double* sample_weight, ptrdiff_t rows, fcnn_optimizer* optimizer, double* loss,
             void* workspace, size_t workspace_bytes) noexcept nogil
         const char* (*error_text)(int code) noexcept nogil
+        int (*jacobian_f32)(
+            const fcnn_network* network, const float* x, ptrdiff_t rows, float* jacobian,
+            void* workspace, size_t workspace_bytes) noexcept nogil
+        int (*jacobian_f64)(
+            const fcnn_network* network, const double* x, ptrdiff_t rows, double* jacobian,
+            void* workspace, size_t workspace_bytes) noexcept nogil
+        int (*vjp_f32)(
+            const fcnn_network* network, const float* x, const float* v, ptrdiff_t rows, float* out,
+            float* product, void* workspace, size_t workspace_bytes) noexcept nogil
+        int (*vjp_f64)(
+            const fcnn_network* network, const double* x, const double* v, ptrdiff_t rows,
+            double* out, double* product, void* workspace, size_t workspace_bytes) noexcept nogil
 
     const fcnn_api* fcnn_import() except NULL

@@ -28,6 +28,8 @@ Who calls whom, from the outside in:
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
+    DifferentiatedNetwork.jacobian, ...     core/differentiated.pxi
+      run > differentiate                   core/derivatives.pxi, second_derivatives.pxi
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network.train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
@@ -71,8 +73,8 @@ cimport numpy as cnp
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
-    FCNN_FORWARD, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_WRONG_DTYPE,
-    fcnn_api, fcnn_network, fcnn_optimizer,
+    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_VJP,
+    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
 )
 from fcnn.kernels cimport activations, losses, tiny, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
@@ -89,7 +91,7 @@ from fcnn.kernels.losses cimport (
 from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
-    row_product, shared_by_tiles, sum_of_squares,
+    row_product, shared_by_tiles, sum_of_squares, transposed_row_product,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
@@ -113,8 +115,6 @@ import numpy as np
 from fcnn.errors import DivergenceError
 
 cnp.import_array()
-
-ISA = ISA_NAME.decode()
 
 include "core/model.pxi"
 include "core/signals.pxi"
@@ -587,11 +587,14 @@ include "core/rows.pxi"
 include "core/whole_gradient.pxi"
 include "core/dropout.pxi"
 include "core/in_place.pxi"
+include "core/derivatives.pxi"
+include "core/second_derivatives.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
 include "core/checked.pxi"
 include "core/own.pxi"
+include "core/differentiated.pxi"
 include "core/shuffle.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

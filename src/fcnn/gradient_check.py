@@ -32,10 +32,12 @@ class GradientCheck:
     passed : bool
         Whether the error is within the tolerance.
     layers : list of (str, float)
-        Each W and b, and its share of the error.
+        Each W and b, and the inputs, x, and its share of the error.
     compared, kinks, num_parameters : int
         How many parameters were compared, how many were left out because the loss has a kink there
         and no derivative (relu at z = 0), and how many there are.
+    inputs_compared, inputs : int
+        How many inputs x_j were compared, likewise, and how many there are.
     """
 
     error: float
@@ -44,6 +46,8 @@ class GradientCheck:
     compared: int
     kinks: int
     num_parameters: int
+    inputs_compared: int
+    inputs: int
 
     @property
     def passed(self) -> bool:
@@ -54,7 +58,8 @@ class GradientCheck:
         verdict = "passed" if self.passed else "FAILED"
         lines = [
             f"gradient check {verdict}: relative error {self.error:.2g}, tolerance "
-            f"{self.tolerance:.1e}, {self.compared:,} of {self.num_parameters:,} parameters"
+            f"{self.tolerance:.1e}, {self.compared:,} of {self.num_parameters:,} parameters, "
+            f"{self.inputs_compared:,} of {self.inputs:,} inputs"
         ]
         if self.kinks:
             lines.append(f"  {self.kinks:,} parameters at a kink of the loss were left out")
@@ -74,32 +79,43 @@ def compare_gradients(
     y: Array,
     sample_weight: Array | None,
     max_parameters: int | None,
+    delta: Array | None = None,
 ) -> GradientCheck:
     """Compare a gradient with (C(p + h) - C(p - h)) / 2h, parameter by parameter.
 
-    `network` computes C in float64; its parameters are moved and put back.
+    `network` computes C in float64; its parameters are moved and put back. With delta^0 = dC/dx,
+    shape (s, n_0), each input x_j is compared, too: it is moved in all samples at once.
     """
-    p = network.parameters
-    chosen = np.arange(p.size)
-    if max_parameters is not None and p.size > max_parameters:
-        chosen = np.sort(np.random.default_rng(0).choice(p.size, max_parameters, replace=False))
+    p, X = network.parameters, X.copy()
+    n_0 = 0 if delta is None else X.shape[1]
+    generator = np.random.default_rng(0)
+
+    def some(n: int) -> Array:
+        if max_parameters is None or n <= max_parameters:
+            return np.arange(n)
+        return np.sort(generator.choice(n, max_parameters, replace=False))
+
+    chosen = np.concatenate((some(p.size), p.size + some(n_0)))
     here = network.loss_and_outputs(X, y, sample_weight)[0]
 
     def differences(i: int, h: float) -> tuple[float, float, float]:
         """Return the central difference and the two one-sided ones."""
-        kept = p[i]
-        p[i] = kept + h
-        above, upper = p[i], network.loss_and_outputs(X, y, sample_weight)[0]
-        p[i] = kept - h
-        below, lower = p[i], network.loss_and_outputs(X, y, sample_weight)[0]
-        p[i] = kept
-        right, left = (upper - here) / (above - kept), (here - lower) / (kept - below)
-        return (upper - lower) / (above - below), right, left
+        at, place = (p, i) if i < p.size else (X, np.s_[:, i - p.size])
+        kept = at[place].copy()
+        at[place] = kept + h
+        above, upper = at[place].copy(), network.loss_and_outputs(X, y, sample_weight)[0]
+        at[place] = kept - h
+        below, lower = at[place].copy(), network.loss_and_outputs(X, y, sample_weight)[0]
+        at[place] = kept
+        up, down = float(np.mean(above - kept)), float(np.mean(kept - below))
+        return (upper - lower) / (up + down), (upper - here) / up, (here - lower) / down
 
-    numerical, rounding = np.zeros(p.size), np.zeros(p.size)
+    size = p.size + n_0
+    numerical, rounding = np.zeros(size), np.zeros(size)
     kinks = []
     for i in chosen.tolist():
-        h = STEP * max(1.0, abs(p[i]))
+        largest = abs(p[i]) if i < p.size else np.abs(X[:, i - p.size]).max()
+        h = STEP * max(1.0, float(largest))
         value, right, left = differences(i, h)
         for _ in range(3):
             # A ten times smaller step leaves the central difference of a smooth loss as it is, and
@@ -116,19 +132,27 @@ def compare_gradients(
         numerical[i], rounding[i] = value, _rounding(here, h)
     chosen = np.setdiff1d(chosen, kinks)
     numerical[kinks] = 0
-    difference = np.zeros(p.size)
-    difference[chosen] = gradient[chosen] - numerical[chosen]
+    # Its dtype is the network's; the inputs' is a sum over samples, as those of parameters are.
+    given = gradient if delta is None else np.append(gradient, delta.sum(axis=0))
+    difference = np.zeros(size)
+    difference[chosen] = given[chosen] - numerical[chosen]
     # A gradient of 0 everywhere has no scale of its own: then the difference counts as it is.
     norm = float(np.linalg.norm(numerical)) or 1.0
     layers = []
-    for l, (dW, db) in enumerate(zip(*layer_views(difference, network.sizes), strict=True), 1):
+    views = layer_views(difference[: p.size], network.sizes)
+    for l, (dW, db) in enumerate(zip(*views, strict=True), 1):
         layers.append((f"W{l}", float(np.linalg.norm(dW)) / norm))
         layers.append((f"b{l}", float(np.linalg.norm(db)) / norm))
+    if delta is not None:
+        layers.append(("x", float(np.linalg.norm(difference[p.size :])) / norm))
+    compared = int((chosen < p.size).sum())
     return GradientCheck(
         error=float(np.linalg.norm(difference)) / norm,
         tolerance=TOLERANCES[gradient.dtype.name] + float(np.linalg.norm(rounding[chosen])) / norm,
         layers=layers,
-        compared=len(chosen),
-        kinks=len(kinks),
+        compared=compared,
+        kinks=sum(i < p.size for i in kinks),
         num_parameters=p.size,
+        inputs_compared=len(chosen) - compared,
+        inputs=n_0,
     )

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Network(core.CheckedNetwork):
+class Network(core.DifferentiatedNetwork):
     """A fully connected neural network.
 
     z^l = W^l a^(l-1) + b^l and a^l = sigma(z^l) for layers l = 1..L, a^0 the input.
@@ -176,6 +176,25 @@ class Network(core.CheckedNetwork):
         """Return the core's input for what is not a plain array of the right type already."""
         return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
 
+    def _as_vectors(self, name: str, values: Any, shape: tuple[int, ...]) -> Array:
+        """Return the v or u of derivatives, one vector for each row of inputs."""
+        array = check.as_numeric(name, values)
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        return check.cast(name, array, self.dtype)
+
+    def _as_output(self, output: Any) -> int:
+        """Return which output is meant."""
+        n_L = self.sizes[-1]
+        if output is None and n_L == 1:
+            return 0
+        if output is None:
+            raise ValueError(f"output: expected one of 0 to {n_L - 1}, got None")
+        index = check.as_count("output", output, least=0)
+        if index >= n_L:
+            raise ValueError(f"output: expected 0 to {n_L - 1}, got {index}")
+        return index
+
     def _threads(self, n_threads: int | None) -> int:
         """Return how many threads the core may take."""
         return resolve(n_threads)
@@ -256,13 +275,14 @@ class Network(core.CheckedNetwork):
         Returns
         -------
         fcnn.trace.Trace
-            Its lists are indexed by l = 1..L; ``a[0]`` is the input.
+            Its lists are indexed by l = 1..L; ``a[0]`` is the input, and ``delta[0]`` is dC/dx.
         """
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         if isinstance(inputs, SparseRows):
             inputs = inputs.toarray()
         z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
         a[0] = inputs.copy()  # it may be the caller's own array
+        delta[0] = delta[1] @ self.weights[0]
         dW, db = layer_views(gradient, self.sizes)
         return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
 
@@ -316,15 +336,16 @@ class Network(core.CheckedNetwork):
         *,
         max_parameters: int | None = 2000,
     ) -> fcnn.gradient_check.GradientCheck:
-        """Compare `gradients` with central differences of the loss, in float64.
+        """Compare `gradients`, and dC/dx of the inputs, with central differences of the loss.
 
         Parameters
         ----------
         X, y, sample_weight
             As for `gradients`.
         max_parameters : int or None, default 2000
-            Of a larger network this many parameters are compared, drawn at random; None compares
-            all. Each costs four forward passes.
+            Of a larger network this many parameters, and as many inputs, are compared, drawn at
+            random; None compares all. Each costs four forward passes in float64. An input x_j is
+            moved in all samples at once.
 
         Returns
         -------
@@ -336,10 +357,14 @@ class Network(core.CheckedNetwork):
         if max_parameters is not None:
             check.as_count("max_parameters", max_parameters)
         _, gradient = self.gradients(X, y, sample_weight)
+        delta = self.trace(X, y, sample_weight).delta[0]
         precise = core.Network(self.sizes, self.activations, self.loss, np.float64)
         precise.parameters[:] = self.parameters
         batch = check.as_batch(X, y, sample_weight, self.sizes, self.loss, precise.dtype)
-        return compare_gradients(precise, gradient, *batch, max_parameters)
+        inputs, targets, weight = batch
+        if isinstance(inputs, SparseRows):
+            inputs = inputs.toarray()
+        return compare_gradients(precise, gradient, inputs, targets, weight, max_parameters, delta)
 
     def fit(
         self,

@@ -96,43 +96,73 @@ def softmax(z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """An activation and its derivative; both take its number, if it has one, as last argument."""
+    """An activation and its derivatives; all take its number, if it has one, as last argument."""
 
     sigma: Callable[..., Array]  # given z
     derivative: Callable[..., Array]  # sigma'(z), given z and a = sigma(z)
+    second: Callable[..., Array]  # sigma''(z), likewise; at a kink that of z < 0
 
 
 def _step(z: Array, below: float) -> Array:
     return np.where(z > 0, z.dtype.type(1), z.dtype.type(below))
 
 
+def _zero(z: Array, a: Array, slope: float = 0.0) -> Array:
+    return np.zeros_like(z)
+
+
+def _elu_below(z: Array, alpha: float) -> Array:
+    return z.dtype.type(alpha) * np.exp(np.minimum(z, 0))
+
+
+def _silu_second(z: Array, a: Array) -> Array:
+    s = sigmoid(z)
+    return s * (1 - s) * (2 + z * (1 - 2 * s))
+
+
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation(identity, lambda z, a: np.ones_like(z)),
-    "sigmoid": Activation(sigmoid, lambda z, a: a * (1 - a)),
-    "tanh": Activation(np.tanh, lambda z, a: 1 - a * a),
-    "relu": Activation(relu, lambda z, a: _step(z, 0)),
-    "leaky_relu": Activation(leaky_relu, lambda z, a, slope=0.01: _step(z, slope)),
+    "identity": Activation(identity, lambda z, a: np.ones_like(z), _zero),
+    "sigmoid": Activation(
+        sigmoid, lambda z, a: a * (1 - a), lambda z, a: a * (1 - a) * (1 - 2 * a)
+    ),
+    "tanh": Activation(np.tanh, lambda z, a: 1 - a * a, lambda z, a: -2 * a * (1 - a * a)),
+    "relu": Activation(relu, lambda z, a: _step(z, 0), _zero),
+    "leaky_relu": Activation(leaky_relu, lambda z, a, slope=0.01: _step(z, slope), _zero),
     "elu": Activation(
         elu,
-        lambda z, a, alpha=1.0: np.where(
-            z < 0, z.dtype.type(alpha) * np.exp(np.minimum(z, 0)), z.dtype.type(1)
-        ),
+        lambda z, a, alpha=1.0: np.where(z < 0, _elu_below(z, alpha), z.dtype.type(1)),
+        lambda z, a, alpha=1.0: np.where(z > 0, z.dtype.type(0), _elu_below(z, alpha)),
     ),
-    "gelu": Activation(gelu, lambda z, a: _normal_distribution(z) + z * _normal_density(z)),
-    "silu": Activation(silu, lambda z, a: sigmoid(z) * (1 + z * (1 - sigmoid(z)))),
-    "softplus": Activation(softplus, lambda z, a: np.where(z > 20, z.dtype.type(1), sigmoid(z))),
-    "exp": Activation(np.exp, lambda z, a: a),
-}
+    "gelu": Activation(
+        gelu,
+        lambda z, a: _normal_distribution(z) + z * _normal_density(z),
+        # (Phi + z phi)' = 2 phi + z phi', and phi' = -z phi
+        lambda z, a: _normal_density(z) * (2 - z * z),
+    ),
+    "silu": Activation(
+        silu, lambda z, a: sigmoid(z) * (1 + z * (1 - sigmoid(z))), _silu_second
+    ),
+    "softplus": Activation(
+        softplus,
+        lambda z, a: np.where(z > 20, z.dtype.type(1), sigmoid(z)),
+        lambda z, a: np.where(z > 20, z.dtype.type(0), sigmoid(z) * (1 - sigmoid(z))),
+    ),
+    "exp": Activation(np.exp, lambda z, a: a, lambda z, a: a),
+}  # fmt: skip
 
 
 def activation_of(name: str) -> Activation:
     """Return the activation of a name, with its number: leaky_relu(0.2)."""
     base, _, number = name.partition("(")
-    sigma, derivative = ACTIVATIONS[base]
+    sigma, derivative, second = ACTIVATIONS[base]
     if not number:
         return ACTIVATIONS[base]
     constant = float(number.removesuffix(")"))
-    return Activation(lambda z: sigma(z, constant), lambda z, a: derivative(z, a, constant))
+    return Activation(
+        lambda z: sigma(z, constant),
+        lambda z, a: derivative(z, a, constant),
+        lambda z, a: second(z, a, constant),
+    )
 
 
 # --- Losses: C, and dC/da -----------------------------------------------------------------------
@@ -367,6 +397,67 @@ class Network:
         return out
 
     __call__ = predict
+
+    def _derivative(self, l: int, z: list[Any], a: list[Any], dz: Array) -> Array:
+        """Return da^l for dz^l, or dC/dz^l for dC/da^l: da_k/dz_m is symmetric."""
+        name = self.activations[l - 1]
+        if name == "softmax":
+            return a[l] * (dz - (dz * a[l]).sum(axis=1, keepdims=True))
+        return dz * activation_of(name).derivative(z[l], a[l])
+
+    def jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
+        """Return (a^L, J u): tangents go forward as samples do, without biases."""
+        z, a = self.forward(X)
+        tangent = u
+        for l in range(1, self.L + 1):
+            tangent = self._derivative(l, z, a, tangent @ self.W[l].T)
+        return a[-1], tangent
+
+    def vjp(self, X: Array, v: Array) -> tuple[Array, Array]:
+        """Return (a^L, v J): the delta recursion, down to the inputs."""
+        z, a = self.forward(X)
+        dC_da = v
+        for l in range(self.L, 0, -1):
+            dC_da = self._derivative(l, z, a, dC_da) @ self.W[l]
+        return a[-1], dC_da
+
+    def jacobian(self, X: Array) -> Array:
+        """Return d a^L_k / d x_j, shape (s, n_L, n_0): a row for each output."""
+        rows = [self.vjp(X, np.broadcast_to(v, (len(X), len(v))))[1] for v in self._units(-1)]
+        return np.stack(rows, axis=1)
+
+    def hvp(self, X: Array, v: Array, u: Array) -> Array:
+        """Return the Hessian of v . a^L with respect to x, times u, shape (s, n_0).
+
+        Both passes are differentiated in the direction u: d stands for that derivative.
+        """
+        z, a = self.forward(X)
+        dz: list[Any] = [None]
+        da: list[Any] = [u]
+        for l in range(1, self.L + 1):
+            dz.append(da[l - 1] @ self.W[l].T)
+            da.append(self._derivative(l, z, a, dz[l]))
+        g, dg = v, np.zeros_like(v)  # of v . a^L with respect to a^l
+        for l in range(self.L, 0, -1):
+            name = self.activations[l - 1]
+            ddelta = self._derivative(l, z, a, dg)
+            if name == "softmax":
+                mean, dmean = ((g * b).sum(axis=1, keepdims=True) for b in (a[l], da[l]))
+                ddelta = ddelta + da[l] * (g - mean) - a[l] * dmean
+            else:
+                ddelta = ddelta + g * activation_of(name).second(z[l], a[l]) * dz[l]
+            g, dg = self._derivative(l, z, a, g) @ self.W[l], ddelta @ self.W[l]
+        return dg
+
+    def hessian(self, X: Array, output: int = 0) -> Array:
+        """Return the second derivatives of a^L_k, k = output, shape (s, n_0, n_0)."""
+        v = np.broadcast_to(self._units(-1)[output], (len(X), self.sizes[-1]))
+        columns = [self.hvp(X, v, np.broadcast_to(u, X.shape)) for u in self._units(0)]
+        return np.stack(columns, axis=2)
+
+    def _units(self, l: int) -> Array:
+        """Return a unit vector for each node of a layer."""
+        return np.eye(self.sizes[l], dtype=self.dtype)
 
     def loss_and_outputs(
         self, X: Array, y: Array, sample_weight: Array | None = None

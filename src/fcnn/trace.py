@@ -12,8 +12,8 @@ Array = NDArray[Any]
 class Trace:
     """Every quantity of one forward pass and one delta recursion.
 
-    Lists are indexed by the layer, l = 1..L, as in the formulas; ``a[0]`` is the input, and index 0
-    of the others is None. For s samples:
+    Lists are indexed by the layer, l = 1..L, as in the formulas; ``a[0]`` is the input,
+    ``delta[0]`` is dC/dx, and index 0 of the others is None. For s samples:
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class Trace:
     a : list of numpy.ndarray, (s, n_l)
         Activations a^l = sigma(z^l).
     delta : list of numpy.ndarray, (s, n_l)
-        dC/dz^l, with the 1/s of the average over samples in it.
+        dC/dz^l, with the 1/s of the average over samples in it; delta^0 = dC/da^0.
     dW : list of numpy.ndarray, (n_l, n_(l-1))
         dC/dW^l, the shape of ``net.weights[l - 1]``.
     db : list of numpy.ndarray, (n_l,)
@@ -58,10 +58,9 @@ class Trace:
         for l, a in enumerate(self.a):
             label = "input" if l == 0 else f"{l} {self.activations[l - 1]}"
             for k in range(min(a.shape[1], 12)):
-                row = [a[0, k]] if l == 0 else [self.z[l][0, k], a[0, k], self.delta[l][0, k]]
-                cells = "".join(f"{v:>14.6g}" for v in row)
-                shift = " " * 14 if l == 0 else ""
-                lines.append(f"{label if k == 0 else '':<22}{k + 1:>5}{shift}{cells}")
+                z = " " * 14 if l == 0 else f"{self.z[l][0, k]:>14.6g}"
+                cells = f"{z}{a[0, k]:>14.6g}{self.delta[l][0, k]:>14.6g}"
+                lines.append(f"{label if k == 0 else '':<22}{k + 1:>5}{cells}")
             if a.shape[1] > 12:
                 lines.append(f"{'':<22}{'...':>5} {a.shape[1]} nodes")
         return "\n".join(lines)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
 from fcnn._dispatch import core
+from fcnn.convert.c_derivatives import call_of, write_jacobian
 from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, layers_of
 from fcnn.model import Model
@@ -77,7 +78,13 @@ static void NAME_layer(const REAL *W, const REAL *b, const REAL *x, REAL *restri
 """
 
 
-def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = None) -> str:
+def to_c(
+    net: Network | Model,
+    name: str,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    derivatives: bool = False,
+) -> str:
     """Return a file of C99 with a function that computes what `net.predict` does for one sample.
 
     It needs nothing but math.h, and that only for activations with an exponential; it allocates
@@ -87,6 +94,12 @@ def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = 
         #define NAME_OUTPUTS            n_L
         #define NAME_SCRATCH_BYTES      of the stack, besides a few variables
         void NAME_predict(const T *x, T *a);                x (n_0,), a (n_L,), not overlapping
+
+    With `derivatives` also those of all outputs with respect to all inputs, as `net.jacobian` has
+    them::
+
+        #define NAME_JACOBIAN_SCRATCH_BYTES
+        void NAME_jacobian(const T *x, T *jacobian);        jacobian (n_L, n_0), row after row
 
     Of a model it takes a row of raw numbers, one for each column, in the order of `features`: dates
     are seconds since 1970 UTC, booleans 1 and 0, missing cells NAN, and categories codes, which
@@ -115,6 +128,9 @@ def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = 
         does not begin with an underscore.
     path : str or path-like, optional
         A file to write the text to; an existing one is replaced at once.
+    derivatives : bool, default False
+        Write NAME_jacobian, too. Not of a model, whose columns may be categories: take
+        ``model.network``.
 
     Returns
     -------
@@ -137,6 +153,8 @@ def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = 
     """
     model, network = (net, net.network) if isinstance(net, Model) else (None, net)
     layers = layers_of(network)
+    if check.as_flag("derivatives", derivatives) and model is not None:
+        raise ValueError("derivatives: a model's columns have none; write those of model.network")
     if not isinstance(name, str):
         raise TypeError(f"name: expected a str, got {type(name).__name__}")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or _KEYWORDS.fullmatch(name):
@@ -149,13 +167,22 @@ def to_c(net: Network | Model, name: str, path: str | os.PathLike[str] | None = 
     words = Words(name, network.dtype)
     if model is None:
         written = _written(network, layers, words, "NAME_predict")
-        text = words.filled("\n".join([*_head(network, written), *written.parts]))
+        head, parts = _head(network, written), written.parts
+        if derivatives:
+            more, scratch = write_jacobian(network.sizes, layers, words)
+            head.append(
+                f"#define MACRO_JACOBIAN_SCRATCH_BYTES {scratch}\n\n"
+                "/* da_k / dx_j, jacobian[MACRO_OUTPUTS][MACRO_INPUTS] */\n"
+                "void NAME_jacobian(const REAL *x, REAL *jacobian);\n"
+            )
+            parts += more
+        text = words.filled("\n".join([*head, *parts]))
     else:
         written = _written(network, layers, words, "NAME_network")
         columns = write_columns(model.preparation, words)
-        head = table_head(model, words, written.scratch)
-        parts = [words.filled(part) for part in written.parts]
-        text = "\n".join([head, *parts, columns, write_answers(model, words)])
+        top = table_head(model, words, written.scratch)
+        filled = [words.filled(part) for part in written.parts]
+        text = "\n".join([top, *filled, columns, write_answers(model, words)])
     if file is not None:
         write_whole(file, text.encode())
     return text
@@ -219,7 +246,7 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
     lines += [""] if lines else []
     source = "x"
     for l, (_, b, name) in enumerate(layers, start=1):
-        activation, alpha = constants[name]
+        activation, _ = constants[name]
         target = "a" if l == L else ("odd" if l % 2 else "even")
         lines.append(
             f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, {target}, {sizes[l - 1]}, {b.size});"
@@ -227,9 +254,9 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
         if used[activation].of_layer:
             lines.append(f"    NAME_{activation}({target}, {b.size});")
         elif used[activation].body:
-            given = "" if alpha is None else f", {words.rounded(alpha)}"
+            value = call_of(name, f"{target}[k]", words)
             lines.append(f"    for (k = 0; k < {b.size}; k++)")
-            lines.append(f"        {target}[k] = NAME_{activation}({target}[k]{given});")
+            lines.append(f"        {target}[k] = {value};")
         source = target
     body = "\n".join(lines)
     static = "static " if function_name != "NAME_predict" else ""

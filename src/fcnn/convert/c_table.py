@@ -32,7 +32,7 @@ class Words:
 
     def __init__(self, name: str, dtype: np.dtype[Any]) -> None:
         self.real, self._suffix = ("float", "f") if dtype == np.float32 else ("double", "")
-        self._dtype = dtype
+        self._dtype, self.itemsize = dtype, dtype.itemsize
         self._words = {
             "NAME": name, "MACRO": name.upper(), "REAL": self.real, "F": self._suffix,
         }  # fmt: skip

@@ -16,6 +16,8 @@ cdef size_t workspace_bytes(
     cdef const Model* model = <const Model*> network
     cdef Workspace ws
     cdef Prediction parts
+    cdef Tangents tangents
+    cdef Derivation derivation
     if network == NULL or rows < 1:
         return 0
     if purpose == FCNN_FORWARD:
@@ -24,6 +26,9 @@ cdef size_t workspace_bytes(
         return lay_out_prediction(model, prediction_rows(model, rows), NULL, &parts) + 64
     if purpose == FCNN_BACKWARD or purpose == FCNN_TRAIN:
         return lay_out_for(model, &ws, NULL, purpose, rows)
+    if purpose == FCNN_JACOBIAN or purpose == FCNN_VJP:
+        begin_derivation(&derivation, model, JACOBIAN if purpose == FCNN_JACOBIAN else VJP, rows)
+        return lay_out_tangents(model, &derivation, NULL, &tangents) + 64
     return 0
 
 
@@ -204,6 +209,68 @@ cdef int train_step_f64(
                       workspace, size)
 
 
+cdef int derive(
+    const fcnn_network* network, Py_ssize_t itemsize, int purpose, const void* x, const void* v,
+    Py_ssize_t rows, void* a, void* out, void* workspace, size_t size,
+) noexcept nogil:
+    """Derivatives of all rows with respect to their inputs."""
+    cdef const Model* model = <const Model*> network
+    cdef Derivation derivation
+    cdef Call call
+    cdef Workspace ws
+    if (network == NULL or x == NULL or (purpose == FCNN_VJP and v == NULL) or out == NULL
+            or workspace == NULL or rows < 1):
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != itemsize:
+        return FCNN_WRONG_DTYPE
+    if size < workspace_bytes(network, purpose, rows):
+        return FCNN_SMALL_WORKSPACE
+    begin_derivation(&derivation, model, JACOBIAN if purpose == FCNN_JACOBIAN else VJP, rows)
+    derivation.v = v
+    derivation.a = a
+    memset(&call, 0, sizeof(Call))
+    memset(&ws, 0, sizeof(Workspace))
+    ws.scratch = aligned(workspace)
+    call.model = model
+    call.workspace = &ws
+    call.derivation = &derivation
+    call.data.x = x
+    call.data.rows = rows
+    call.out = out
+    run_team(thread_main, &call, 1)
+    return FCNN_OK
+
+
+cdef int jacobian_f32(
+    const fcnn_network* network, const float* x, ptrdiff_t rows, float* jacobian,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return derive(network, sizeof(float), FCNN_JACOBIAN, x, NULL, rows, NULL, jacobian, workspace,
+                  size)
+
+
+cdef int jacobian_f64(
+    const fcnn_network* network, const double* x, ptrdiff_t rows, double* jacobian,
+    void* workspace, size_t size,
+) noexcept nogil:
+    return derive(network, sizeof(double), FCNN_JACOBIAN, x, NULL, rows, NULL, jacobian, workspace,
+                  size)
+
+
+cdef int vjp_f32(
+    const fcnn_network* network, const float* x, const float* v, ptrdiff_t rows, float* out,
+    float* product, void* workspace, size_t size,
+) noexcept nogil:
+    return derive(network, sizeof(float), FCNN_VJP, x, v, rows, out, product, workspace, size)
+
+
+cdef int vjp_f64(
+    const fcnn_network* network, const double* x, const double* v, ptrdiff_t rows, double* out,
+    double* product, void* workspace, size_t size,
+) noexcept nogil:
+    return derive(network, sizeof(double), FCNN_VJP, x, v, rows, out, product, workspace, size)
+
+
 cdef int dtype_of(const fcnn_network* network) noexcept nogil:
     return <int> (<const Model*> network).itemsize
 
@@ -294,6 +361,10 @@ table.backward_f64 = backward_f64
 table.train_step_f32 = train_step_f32
 table.train_step_f64 = train_step_f64
 table.error_text = error_text
+table.jacobian_f32 = jacobian_f32
+table.jacobian_f64 = jacobian_f64
+table.vjp_f32 = vjp_f32
+table.vjp_f64 = vjp_f64
 
 
 def c_api(load):

@@ -1,5 +1,6 @@
 # What tests, checks and benchmarks look at, beside the passes.
 
+ISA = ISA_NAME.decode()
 ELEMENTARY = ["exp", "expm1", "log", "log1p", "tanh", "erf", "sigmoid"]
 
 
@@ -120,6 +121,12 @@ def force_lists(force):
     """
     global listing
     listing = force
+
+
+def force_direction(force):
+    """Let Jacobians be computed back (0), forward (1), or again as takes less (-1)."""
+    global direction
+    direction = force
 
 
 def micro_tile_shape():

@@ -277,6 +277,23 @@ cdef struct Prediction:         # what one thread writes to predict a block of r
     void* packed
     void* list_z                # z^1 of a panel's samples, as rows (lanes, n_1)
 
+cdef enum Derivative:           # with respect to the inputs: core/derivatives.pxi
+    JACOBIAN
+    VJP
+    JVP
+    HVP
+    HESSIAN
+
+cdef struct Derivation:
+    Derivative what
+    bint forward                # which way a Jacobian goes
+    Py_ssize_t samples          # of a block, at most,
+    Py_ssize_t each             # and tangents of each of them
+    const void* v               # (rows, n_L)
+    const void* u               # (rows, n_0)
+    Py_ssize_t output           # whose Hessian it is
+    void* a                     # (rows, n_L) or NULL: a^L
+
 cdef enum Outcome:
     FINE
     OVERFLOW                    # of the loss, the gradient or the update: the step was not made
@@ -294,6 +311,7 @@ cdef struct Call:               # one call, for all its threads
     bint out_is_z               # it is z^L instead
     PyObject* own               # Asked for dC/da^L or dC/dz^L of the batch, or NULL: core/own.pxi
     void* asked_at              # (rows, n_L) where it finds the outputs
+    const Derivation* derivation    # NULL unless `out` is to be derivatives
     void** trace[3]             # NULL or z, a, delta of all rows, as (rows, n_l) for each l
     bint watched                # whether the calling thread looks for Ctrl-C
     double loss

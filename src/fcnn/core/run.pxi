@@ -266,7 +266,12 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
     w.work = 0
     w.batch = 0
     w.begun = 0
-    if w.call.workspace.a == NULL:
+    if w.call.derivation != NULL:
+        if w.call.model.itemsize == 4:
+            differentiate(&w, <float*> NULL)
+        else:
+            differentiate(&w, <double*> NULL)
+    elif w.call.workspace.a == NULL:
         if w.call.workspace.weights != NULL:
             if w.call.model.itemsize == 4:
                 predict_in_place(&w, <float*> NULL)

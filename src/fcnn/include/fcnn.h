@@ -1,4 +1,4 @@
-/* The C interface of fcnn: predictions, gradients and training steps from any thread, without the
+/* The C interface of fcnn: predictions, derivatives and training steps from any thread, without the
    interpreter's lock and without allocation.
 
        #include <Python.h>
@@ -12,10 +12,10 @@
 
    Nothing is linked against: the functions are in a table that a Python capsule holds.
 
-   Locking. Functions take no lock. forward and backward only read the network: any number of
-   threads may run them on one network at the same time, each with a workspace of its own. What
-   writes its parameters (train_step, a write through `parameters`, fit in Python) needs the network
-   for itself.
+   Locking. Functions take no lock. forward, backward, jacobian and vjp only read the network: any
+   number of threads may run them on one network at the same time, each with a workspace of its own.
+   What writes its parameters (train_step, a write through `parameters`, fit in Python) needs the
+   network for itself.
 
    Values. Shapes and labels are checked, values are not: NaN flows through. y must be a target that
    the loss is defined for, sample weights at least 0. Arrays are C-contiguous and aligned as their
@@ -34,7 +34,7 @@ extern "C" {
 /* Another ABI has another table. A newer version has more functions at its end, and nothing else
    that is different: what was compiled for an older one runs. */
 #define FCNN_ABI 1
-#define FCNN_VERSION 1
+#define FCNN_VERSION 2
 
 #define FCNN_CAPSULE "fcnn._C_API"
 
@@ -48,9 +48,16 @@ enum {
     FCNN_DIVERGED = 5         /* loss, gradient or a weight would not be finite: no update made */
 };
 
-enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 };                  /* dtypes: bytes of a number */
-enum { FCNN_FORWARD = 0, FCNN_BACKWARD = 1, FCNN_TRAIN = 2 }; /* purposes of a workspace */
-enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 };         /* rules of an optimizer */
+enum { FCNN_FLOAT32 = 4, FCNN_FLOAT64 = 8 }; /* dtypes: bytes of a number */
+/* Purposes of a workspace. */
+enum {
+    FCNN_FORWARD = 0,
+    FCNN_BACKWARD = 1,
+    FCNN_TRAIN = 2,
+    FCNN_JACOBIAN = 3, /* this and the next since version 2 */
+    FCNN_VJP = 4
+};
+enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 }; /* rules of an optimizer */
 
 struct _object; /* PyObject, whether Python.h was included or not */
 
@@ -127,6 +134,19 @@ typedef struct fcnn_api {
 
     /* What a code means, in English. */
     const char *(*error_text)(int code);
+
+    /* Since version 2. Derivatives with respect to the inputs: x (rows, n_0); jacobian (rows, n_L,
+       n_0), what net.jacobian returns, bit for bit. */
+    int (*jacobian_f32)(const fcnn_network *network, const float *x, ptrdiff_t rows,
+                        float *jacobian, void *workspace, size_t workspace_bytes);
+    int (*jacobian_f64)(const fcnn_network *network, const double *x, ptrdiff_t rows,
+                        double *jacobian, void *workspace, size_t workspace_bytes);
+    /* Since version 2. v (rows, n_L); out (rows, n_L), what forward writes, may be NULL; product
+       (rows, n_0): what net.vjp returns. */
+    int (*vjp_f32)(const fcnn_network *network, const float *x, const float *v, ptrdiff_t rows,
+                   float *out, float *product, void *workspace, size_t workspace_bytes);
+    int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, ptrdiff_t rows,
+                   double *out, double *product, void *workspace, size_t workspace_bytes);
 } fcnn_api;
 
 #ifdef Py_PYTHON_H

@@ -93,6 +93,73 @@ cdef inline real sigma_derivative(
     return 1
 
 
+cdef inline real sigma_second_derivative(
+    Activation activation, real alpha, real z, real a,
+) noexcept nogil:
+    """sigma''(z), from a where that is possible; at a kink that of z < 0."""
+    cdef real s
+    if activation == IDENTITY or activation == RELU or activation == LEAKY_RELU:
+        return 0
+    if activation == SIGMOID:
+        return a * (<real> 1 - a) * (<real> 1 - 2 * a)
+    if activation == TANH:
+        return -2 * a * (<real> 1 - a * a)
+    if activation == ELU:
+        return a + alpha if a <= 0 else 0
+    if activation == GELU:
+        # (Phi(z) + z phi(z))' = 2 phi(z) - z^2 phi(z)
+        return (<real> 0.3989422804014327 * exponential(<real> -0.5 * z * z)
+                * (<real> 2 - z * z))
+    if activation == SILU:
+        s = sigmoid(z)
+        return s * (<real> 1 - s) * (<real> 2 + z * (<real> 1 - 2 * s))
+    if activation == SOFTPLUS:
+        s = -exponential_minus_1(-a)
+        return 0 if a > 20 else s * (<real> 1 - s)
+    if activation == EXP:
+        return a
+    trap()
+    return 0
+
+
+cdef inline void one_second_derivative(
+    Activation activation, real alpha, const real* z, const real* a, real* second,
+    Py_ssize_t count,
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(count):
+        second[i] = sigma_second_derivative(activation, alpha, z[i], a[i])
+
+
+cdef inline void any_second_derivative(
+    Activation activation, real alpha,
+    const real* z, const real* a,   # IN (count,)
+    real* second,               # OUT sigma''(z)
+    Py_ssize_t count,
+) noexcept nogil:
+    """Name the activation, which makes it a constant."""
+    if not SPECIALIZED:
+        one_second_derivative(activation, alpha, z, a, second, count)
+    elif activation == IDENTITY or activation == RELU or activation == LEAKY_RELU:
+        one_second_derivative(IDENTITY, alpha, z, a, second, count)
+    elif activation == SIGMOID:
+        one_second_derivative(SIGMOID, alpha, z, a, second, count)
+    elif activation == TANH:
+        one_second_derivative(TANH, alpha, z, a, second, count)
+    elif activation == ELU:
+        one_second_derivative(ELU, alpha, z, a, second, count)
+    elif activation == GELU:
+        one_second_derivative(GELU, alpha, z, a, second, count)
+    elif activation == SILU:
+        one_second_derivative(SILU, alpha, z, a, second, count)
+    elif activation == SOFTPLUS:
+        one_second_derivative(SOFTPLUS, alpha, z, a, second, count)
+    elif activation == EXP:
+        one_second_derivative(EXP, alpha, z, a, second, count)
+    else:
+        trap()
+
+
 cdef inline void one_activation(
     Activation activation, bint backward,   # constant at every call, so that no entry chooses anew
     real alpha, const real* z, real* a, real* delta, Py_ssize_t count,

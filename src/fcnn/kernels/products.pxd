@@ -23,7 +23,8 @@ from fcnn.kernels.isa cimport BYTES, FLOATS, HAS_FMA, MR, NR, VECTORS
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.updates cimport descended
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, load, opaque, spread, store, vector, vector_multiply_add,
+    double_vector, float_vector, load, opaque, spread, store, transpose_block, vector,
+    vector_multiply_add,
 )
 
 
@@ -335,6 +336,82 @@ cdef inline void row_product(
         add_wide_rows(A + first, B + first * columns, C, columns, last - first)
         end_of_block(last, depth, C, before, columns)
         first = last
+
+
+cdef inline void add_columns(
+    const real* columns,        # IN (2, 4, a register full), float64 (2, 2, ..) in as much memory
+    const real* A, Py_ssize_t first, Py_ssize_t end, vector* total, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), c, g
+    for c in range(first, end):
+        for g in range(2):
+            total[g] = vector_multiply_add(
+                spread(A[c], tag), load(columns + g * 4 * FLOATS + c * one, tag), total[g])
+
+
+cdef inline void transposed_row_kernel(
+    const real* W, Py_ssize_t stride, Py_ssize_t rows,  # IN (rows, depth), as many as two registers
+    const real* A,              # IN (depth,)
+    real* C,                    # OUT two registers full
+    Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), i, g, c, k = 0, last
+    cdef bint later = False     # as in micro_kernel
+    cdef const real* row[2 * FLOATS]
+    cdef real columns[2][4 * FLOATS]    # what GCC keeps in registers
+    cdef real rest[2][4 * FLOATS]
+    cdef vector total[2]
+    cdef vector before[2]
+    cdef vector squares[2]
+    for i in range(2 * one):
+        row[i] = W + min(i, rows - 1) * stride
+    for g in range(2):
+        total[g] = squares[g] = spread(<real> 0, tag)
+    while True:
+        last = min(k + BLOCK_TERMS, depth)
+        while k + some <= last:
+            for g in range(2):
+                transpose_block(&row[g * one], k, &columns[g][0], one, &squares[0])
+            add_columns(&columns[0][0], A + k, 0, some, &total[0], tag)
+            k += some
+        if k < last and depth < some:
+            for g in range(2):
+                for c in range(depth):
+                    for i in range(one):
+                        rest[g][c * one + i] = row[g * one + i][c]
+            add_columns(&rest[0][0], A, 0, depth, &total[0], tag)
+        elif k < last:          # the last ones once more, of which those before k are not used
+            for g in range(2):
+                transpose_block(&row[g * one], depth - some, &rest[g][0], one, &squares[0])
+            add_columns(&rest[0][0], A + depth - some, k - depth + some, some, &total[0], tag)
+        k = last
+        if k == depth:
+            break
+        for g in range(2):
+            before[g] = total[g] + (before[g] if later else spread(<real> 0, tag))
+            total[g] = spread(<real> 0, tag)
+        later = True
+    for g in range(2):
+        store(C + g * one, before[g] + total[g] if later else total[g])
+
+
+cdef inline void transposed_row_product(
+    const real* A,              # IN (depth,)
+    const real* B,              # IN (columns, depth)
+    real* C,                    # OUT (columns,), and up to two registers full
+    Py_ssize_t columns, Py_ssize_t depth,
+) noexcept nogil:
+    """C_j = sum_k A_k B_jk, the lanes over j: B is transposed by registers."""
+    cdef Py_ssize_t most = 2 * BYTES // <Py_ssize_t> sizeof(real), j = 0
+    while j < columns:
+        if real is float:
+            transposed_row_kernel(B + j * depth, depth, min(most, columns - j), A, C + j, depth,
+                                  <float_vector*> NULL)
+        else:
+            transposed_row_kernel(B + j * depth, depth, min(most, columns - j), A, C + j, depth,
+                                  <double_vector*> NULL)
+        j += most
 
 
 cdef inline void add_wide_rows(

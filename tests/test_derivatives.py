@@ -1,0 +1,453 @@
+"""Derivatives with respect to inputs: against reference.py, central differences and PyTorch."""
+
+import functools
+import sys
+import tracemalloc
+from importlib import util
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, TOLERANCE, distance, random_problem
+
+import fcnn
+from fcnn._dispatch import core as own_core
+from fcnn._validation import ACTIVATIONS
+
+needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")
+# Wide enough for whole tiles and what is left of them, and two layers with the same number.
+SIZES = [(5, 7, 6, 4), (3, 17, 33, 2), (2, 9), (4, 1, 3), (1, 8, 8, 1), (70, 40, 33)]
+
+
+def differentiated(core, network):
+    """A network of one build of the core, with the parameters of a reference network."""
+    twin = core.DifferentiatedNetwork(
+        network.sizes, network.activations, network.loss, network.dtype
+    )
+    twin.parameters[:] = network.parameters
+    return twin
+
+
+@pytest.fixture(params=[0, 1], ids=["back", "forward"])
+def direction(request, core):
+    """Both ways of a Jacobian."""
+    core.force_direction(request.param)
+    yield request.param
+    core.force_direction(-1)
+
+
+def near(got, expected, tolerance):
+    """Whether they agree; of what is 0 everywhere, to the bit."""
+    if not expected.any():
+        return not got.any()
+    return distance(got, expected) < tolerance
+
+
+def problem(sizes, hidden, output, dtype="float64", rows=5, seed=0):
+    """A reference network, inputs, and v and u for them."""
+    rng = np.random.default_rng(seed)
+    loss = "cross_entropy" if output == "softmax" else "squared_error"
+    names = (*[hidden] * (len(sizes) - 2), output)
+    network, (X, _, _) = random_problem(rng, sizes, names, loss, dtype, rows)
+    v = rng.normal(size=(rows, sizes[-1])).astype(dtype)
+    u = rng.normal(size=X.shape).astype(dtype)
+    return network, X, v, u
+
+
+@functools.cache
+def second_answers(sizes, hidden, output, dtype, rows):
+    """A problem, and the reference's second derivatives; v, the unit vector of the last output."""
+    network, X, v, u = problem(sizes, hidden, output, dtype, rows)
+    return network, X, v, u, network.hvp(X, v, u), network.hessian(X, sizes[-1] - 1)
+
+
+@functools.cache
+def answers(sizes, hidden, output, dtype, rows):
+    """A problem, and the reference's derivatives: once for all builds."""
+    network, X, v, u = problem(sizes, hidden, output, dtype, rows)
+    return network, X, v, u, network.jacobian(X), network.vjp(X, v), network.jvp(X, u)
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_core_equals_reference(core, direction, hidden, output):
+    """Every activation x output activation, both dtypes and ways, one row and many."""
+    for dtype, tolerance in TOLERANCE.items():
+        for rows in (1, 2, 5):
+            network, X, v, u, J, (a, vJ), (_, Ju) = answers(SIZES[0], hidden, output, dtype, rows)
+            twin = differentiated(core, network)
+            got = twin.jacobian(X)
+            assert got.shape == J.shape
+            assert got.dtype == dtype
+            assert distance(got, J) < tolerance
+            for (outputs, product), expected in ((twin.vjp(X, v), vJ), (twin.jvp(X, u), Ju)):
+                assert distance(product, expected) < tolerance
+                assert distance(outputs, a) < tolerance
+                np.testing.assert_array_equal(outputs, twin.predict(X))
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_second_derivatives_equal_reference(core, hidden, output):
+    for dtype, tolerance in TOLERANCE.items():
+        for rows in (1, 2, 5):
+            network, X, v, u, Hu, H = second_answers(SIZES[0], hidden, output, dtype, rows)
+            twin = differentiated(core, network)
+            assert near(twin.hvp(X, v, u), Hu, 5 * tolerance)
+            got = twin.hessian(X, SIZES[0][-1] - 1)
+            assert got.shape == H.shape
+            assert got.dtype == dtype
+            assert near(got, H, 5 * tolerance)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("output", ["tanh", "softmax"])
+def test_sizes(core, direction, sizes, output):
+    """Odd sizes, more rows than a block has, and sums of several blocks of terms."""
+    if output == "softmax" and sizes[-1] == 1:
+        output = "exp"
+    for dtype, tolerance in TOLERANCE.items():
+        network, X, v, u = problem(sizes, "tanh", output, dtype, rows=150)
+        twin = differentiated(core, network)
+        assert distance(twin.jacobian(X), network.jacobian(X)) < tolerance
+        assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < tolerance
+        assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < tolerance
+        assert near(twin.hvp(X, v, u), network.hvp(X, v, u), 5 * tolerance)
+        assert near(twin.hessian(X, 0), network.hessian(X, 0), 5 * tolerance)
+
+
+def test_long_sums(core, direction):
+    """More terms than a block of a sum has, and more tangents than a block of rows."""
+    network, X, v, u = problem((300, 520, 290), "silu", "identity", rows=2)
+    twin = differentiated(core, network)
+    assert distance(twin.jacobian(X), network.jacobian(X)) < 1e-12
+    assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < 1e-12
+    assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < 1e-12
+    assert distance(twin.hvp(X, v, u), network.hvp(X, v, u)) < 1e-12
+    v[:], v[:, 7] = 0, 1
+    assert distance(twin.hessian(X, 7)[:, :, 5], network.hvp(X, v, np.eye(300)[[5, 5]])) < 1e-12
+
+
+@pytest.mark.parametrize("output", ["identity", "softmax"])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
+    """Alone, in a batch of any size, on any number of threads."""
+    for sizes in ((300, 270, 5), (4, 32, 32, 3), (3, 50, 80)):
+        network, X, v, u = problem(sizes, "gelu", output, dtype, rows=140)
+        twin = differentiated(core, network)
+        J, (a, vJ), (_, Ju) = twin.jacobian(X), twin.vjp(X, v), twin.jvp(X, u)
+        Hu, H = twin.hvp(X, v, u), twin.hessian(X[:20], 2)
+        np.testing.assert_array_equal(a, twin.predict(X))
+        for n_threads in (2, 3):
+            np.testing.assert_array_equal(twin.jacobian(X, None, n_threads), J)
+            np.testing.assert_array_equal(twin.vjp(X, v, n_threads)[1], vJ)
+            np.testing.assert_array_equal(twin.jvp(X, u, n_threads)[1], Ju)
+            np.testing.assert_array_equal(twin.hvp(X, v, u, n_threads), Hu)
+            np.testing.assert_array_equal(twin.hessian(X[:20], 2, n_threads), H)
+        for i in (0, 77, 139):
+            np.testing.assert_array_equal(twin.jacobian(X[i]), J[i])
+            np.testing.assert_array_equal(twin.vjp(X[i], v[i])[1], vJ[i])
+            np.testing.assert_array_equal(twin.jvp(X[i], u[i])[1], Ju[i])
+            np.testing.assert_array_equal(twin.hvp(X[i], v[i], u[i]), Hu[i])
+        np.testing.assert_array_equal(twin.hessian(X[13], 2), H[13])
+        for rows in (2, 3, 7, 33):
+            np.testing.assert_array_equal(twin.jacobian(X[:rows]), J[:rows])
+            np.testing.assert_array_equal(twin.vjp(X[:rows], v[:rows])[1], vJ[:rows])
+            np.testing.assert_array_equal(twin.jvp(X[:rows], u[:rows])[1], Ju[:rows])
+            np.testing.assert_array_equal(twin.hvp(X[:rows], v[:rows], u[:rows]), Hu[:rows])
+
+
+def central_differences(network, X, h=3e-4):
+    """(a(x + h) - a(x - h)) / 2h, twice, so that what is left is of order h^4."""
+
+    def difference(j, h):
+        step = np.zeros(X.shape[1])
+        step[j] = h
+        return (network.predict(X + step) - network.predict(X - step)) / (2 * h)
+
+    columns = range(X.shape[1])
+    return np.stack(
+        [(4 * difference(j, h) - difference(j, 2 * h)) / 3 for j in columns], axis=2
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_reference_equals_central_differences(hidden, output):
+    """What the core is compared with; J holds what v J and J u are."""
+    network, X, v, u, J, (_, vJ), (_, Ju) = answers(SIZES[0], hidden, output, "float64", 5)
+    assert distance(J, central_differences(network, X)) < 1e-10
+    assert distance(vJ, np.einsum("sk,skj->sj", v, J)) < 1e-13
+    assert distance(Ju, np.einsum("skj,sj->sk", J, u)) < 1e-13
+
+
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_second_derivatives_of_the_reference_equal_central_differences(hidden, output):
+    """Those of v J; what the core is compared with."""
+    network, X, v, u, Hu, H = second_answers(SIZES[0], hidden, output, "float64", 5)
+
+    def difference(h):
+        return (network.vjp(X + h * u, v)[1] - network.vjp(X - h * u, v)[1]) / (2 * h)
+
+    numerical = (4 * difference(2e-4) - difference(4e-4)) / 3
+    norm = max(np.linalg.norm(Hu), 1e-3 * np.linalg.norm(network.vjp(X, v)[1]))
+    assert np.linalg.norm(Hu - numerical) < 1e-8 * norm
+    last = np.broadcast_to(np.eye(SIZES[0][-1])[-1], v.shape)
+    assert near(np.einsum("sij,sj->si", H, u), network.hvp(X, last, u), 1e-12)
+    assert near(H, np.swapaxes(H, 1, 2), 1e-12)
+
+
+TORCH = {
+    "identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU",
+    "leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU",
+    "softplus": "Softplus",
+}  # fmt: skip
+
+
+def torch_function(network):
+    """The network in PyTorch, of one row."""
+    import torch
+
+    W = [torch.from_numpy(np.array(w)) for w in network.weights]
+    b = [torch.from_numpy(np.array(b)) for b in network.biases]
+
+    def function(a):
+        for l, name in enumerate(network.activations):
+            z = W[l] @ a + b[l]
+            if name == "exp":
+                a = torch.exp(z)
+            elif name == "softmax":
+                a = torch.softmax(z, 0)
+            elif "(" in name:
+                kind, number = name.removesuffix(")").split("(")
+                a = getattr(torch.nn, TORCH[kind])(float(number))(z)
+            else:
+                a = getattr(torch.nn, TORCH[name])()(z)
+        return a
+
+    return function
+
+
+def public_network(sizes, hidden, output, rng, dtype="float64"):
+    """An fcnn.Network with random biases, too."""
+    loss = "cross_entropy" if output == "softmax" else "squared_error"
+    net = fcnn.Network(sizes, hidden, output, loss=loss, dtype=dtype, rng=rng)
+    for b in net.biases:
+        b[...] = rng.normal(0, 0.5, b.shape)
+    return net
+
+
+@needs_torch
+@pytest.mark.slow(reason="a second to load PyTorch, and to trace its functions")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("output", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_torch(hidden, output):
+    """1e-10 from torch.func, one row and many, random sizes."""
+    import torch
+
+    rng = np.random.default_rng([HIDDEN.index(hidden), list(ACTIVATIONS).index(output)])
+    sizes = tuple(int(n) for n in rng.integers(2, 20, size=rng.integers(2, 5)))
+    net = public_network(sizes, hidden, output, rng)
+    function = torch_function(net)
+    X, v, u = (rng.normal(size=(7, n)) for n in (sizes[0], sizes[-1], sizes[0]))
+    x, weights, directions = map(torch.from_numpy, (X, v, u))
+    J = torch.func.vmap(torch.func.jacrev(function))(x).numpy()
+    assert distance(net.jacobian(X), J) < 1e-10
+    assert distance(net.jacobian(X[3]), J[3]) < 1e-10
+    a, vJ = net.vjp(X, v)
+    expected = torch.func.vmap(lambda x, v: torch.func.vjp(function, x)[1](v)[0])(x, weights)
+    assert distance(vJ, expected.numpy()) < 1e-10
+    a, Ju = net.jvp(X, u)
+    expected = torch.func.vmap(lambda x, u: torch.func.jvp(function, (x,), (u,))[1])(x, directions)
+    assert distance(Ju, expected.numpy()) < 1e-10
+    assert distance(a, torch.func.vmap(function)(x).numpy()) < 1e-10
+    k = int(rng.integers(sizes[-1]))
+    expected = torch.func.vmap(torch.func.hessian(lambda x: function(x)[k]))(x).numpy()
+    assert near(net.hessian(X, k), expected, 1e-10)
+    assert near(net.hessian(X[2], k), expected[2], 1e-10)
+    expected = torch.func.vmap(
+        lambda x, v, u: torch.func.jvp(torch.func.grad(lambda x: v @ function(x)), (x,), (u,))[1]
+    )(x, weights, directions)
+    assert near(net.hvp(X, v, u), expected.numpy(), 1e-10)
+
+
+def test_cheaper_direction():
+    """Fewer multiplications: few inputs go forward, few outputs back."""
+    few_inputs = fcnn.Network((2, 50, 50, 40), "tanh", loss="squared_error", dtype="float64")
+    few_outputs = fcnn.Network((40, 50, 50, 2), "tanh", loss="squared_error", dtype="float64")
+    for net, cheap in ((few_inputs, 1), (few_outputs, 0)):
+        X = np.random.default_rng(0).normal(size=(20, net.sizes[0]))
+        chosen = net.jacobian(X)
+        try:
+            own_core.force_direction(cheap)
+            np.testing.assert_array_equal(net.jacobian(X), chosen)
+            own_core.force_direction(1 - cheap)
+            other = net.jacobian(X)
+        finally:
+            own_core.force_direction(-1)
+        assert (other != chosen).any()  # the sums of the other way are others
+        assert distance(other, chosen) < 1e-13
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_nan_flows_through(core, direction, hidden):
+    """Where a^L is NaN, so are its derivatives; other rows keep their bits."""
+    for output in ("identity", "relu", "softmax"):
+        network, X, v, u = problem((3, 6, 4), hidden, output, rows=6)
+        twin = differentiated(core, network)
+        spoilt = X.copy()
+        spoilt[2, 1] = np.nan
+        for before, after in (
+            (twin.jacobian(X), twin.jacobian(spoilt)),
+            (twin.vjp(X, v)[1], twin.vjp(spoilt, v)[1]),
+            (twin.jvp(X, u)[1], twin.jvp(spoilt, u)[1]),
+            (twin.hvp(X, v, u), twin.hvp(spoilt, v, u)),
+            (twin.hessian(X, 1), twin.hessian(spoilt, 1)),
+        ):
+            assert np.isnan(after[2]).all()
+            np.testing.assert_array_equal(np.delete(after, 2, 0), np.delete(before, 2, 0))
+        assert np.isnan(twin.jacobian(spoilt[2])).all()
+
+
+def test_kinks():
+    """At z = 0 the derivative of z < 0."""
+    for hidden, slope in (("relu", 0), ("leaky_relu", 0.01), ("leaky_relu(2)", 2), ("elu(3)", 3)):
+        net = fcnn.Network((2, 3, 1), hidden, loss="squared_error", dtype="float64")
+        expected = slope * net.weights[1] @ net.weights[0]
+        for X in (np.zeros(2), np.zeros((9, 2))):
+            np.testing.assert_allclose(
+                net.jacobian(X), np.broadcast_to(expected, (*X.shape[:-1], 1, 2)), atol=1e-18
+            )
+
+
+def test_out_and_other_inputs():
+    """What users have: lists, other dtypes, sparse matrices, views; out, also over the inputs."""
+    net = fcnn.Network((3, 5, 3), "tanh", loss="squared_error", rng=0)
+    X = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    v, J = X[::-1].copy(), net.jacobian(X)
+    assert J.shape == (4, 3, 3)
+    out = np.full(J.shape, 9, "float32")
+    assert net.jacobian(X, out=out) is out
+    np.testing.assert_array_equal(out, J)
+    row = np.empty((3, 3), "float32")
+    assert net.jacobian(X[1], row) is row
+    np.testing.assert_array_equal(row, J[1])
+    for other in (X.tolist(), X.astype("float64"), np.asfortranarray(X)):
+        np.testing.assert_array_equal(net.jacobian(other), J)
+        for got, expected in zip(net.vjp(other, v.tolist()), net.vjp(X, v), strict=True):
+            np.testing.assert_array_equal(got, expected)
+        for got, expected in zip(net.jvp(other, v.tolist()), net.jvp(X, v), strict=True):
+            np.testing.assert_array_equal(got, expected)
+    bytes_ = np.zeros(X.nbytes + 1, np.uint8)
+    unaligned = np.frombuffer(bytes_, "float32", X.size, 1).reshape(X.shape)
+    unaligned[...] = X
+    locked = X.copy()
+    locked.flags.writeable = False
+    for other in (unaligned, locked, X.astype(">f4"), X[:, ::-1].copy()[:, ::-1]):
+        np.testing.assert_array_equal(net.hvp(other, other, other), net.hvp(X, X, X))
+    both = np.zeros((4, 3, 3), "float32")
+    both.ravel()[:12] = X.ravel()
+    net.jacobian(both.ravel()[:12].reshape(4, 3), out=both)
+    np.testing.assert_array_equal(both, J)
+
+
+def test_sparse_inputs():
+    """A sparse matrix is made dense: what is computed has a place for each of its zeros."""
+    sparse = pytest.importorskip("scipy.sparse")
+    net = fcnn.Network((60, 5, 3), "tanh", loss="squared_error", rng=0)
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(9, 60)) * (rng.random((9, 60)) < 0.1)).astype("float32")
+    v, u = rng.normal(size=(9, 3)), rng.normal(size=(9, 60))
+    np.testing.assert_array_equal(net.jacobian(sparse.csr_matrix(X)), net.jacobian(X))
+    np.testing.assert_array_equal(net.vjp(sparse.csr_matrix(X), v)[1], net.vjp(X, v)[1])
+    np.testing.assert_array_equal(net.jvp(sparse.csr_matrix(X), u)[1], net.jvp(X, u)[1])
+    np.testing.assert_array_equal(net.hvp(sparse.csr_matrix(X), v, u), net.hvp(X, v, u))
+    np.testing.assert_array_equal(net.hessian(sparse.csr_matrix(X), 2), net.hessian(X, 2))
+
+
+def test_refused_by_name():
+    """Wrong shapes, dtypes and kinds; nothing is written."""
+    net = fcnn.Network((3, 5, 2), "tanh", loss="squared_error", rng=0)
+    X = np.ones((4, 3), "float32")
+    for call, name in (
+        (lambda: net.jacobian(np.ones((4, 2))), "X: expected shape"),
+        (lambda: net.jacobian(np.ones((0, 3))), "X: expected at least one"),
+        (lambda: net.jacobian(np.ones((1, 4, 3))), "X: expected shape"),
+        (lambda: net.vjp(X, np.ones((4, 3))), r"v: expected shape \(4, 2\), got \(4, 3\)"),
+        (lambda: net.vjp(X, np.ones(2)), r"v: expected shape \(4, 2\)"),
+        (lambda: net.vjp(X[0], np.ones((1, 2))), r"v: expected shape \(2,\)"),
+        (lambda: net.vjp(X, np.full((4, 2), 1e300)), "v: holds numbers too large"),
+        (lambda: net.jvp(X, np.ones((4, 2))), r"u: expected shape \(4, 3\), got \(4, 2\)"),
+        (lambda: net.jvp(X, np.ones((3, 3))), r"u: expected shape \(4, 3\)"),
+        (lambda: net.jvp(X[0], 1.0), r"u: expected shape \(3,\), got \(\)"),
+        (lambda: net.hvp(X, np.ones((4, 3)), X), r"v: expected shape \(4, 2\)"),
+        (lambda: net.hvp(X, np.ones((4, 2)), X[0]), r"u: expected shape \(4, 3\)"),
+        (lambda: net.hessian(X), "output: expected one of 0 to 1, got None"),
+        (lambda: net.hessian(X, 2), "output: expected 0 to 1, got 2"),
+        (lambda: net.hessian(X, -1), "output: expected at least 0"),
+    ):
+        with pytest.raises(ValueError, match=name):
+            call()
+    with pytest.raises(TypeError, match="v: expected real numbers"):
+        net.vjp(X, [["a", "b"]] * 4)
+    with pytest.raises(TypeError, match="output: expected an integer"):
+        net.hessian(X, "first")
+    for out in (
+        np.full((4, 3, 2), 7, "float32"), np.full((4, 2, 3), 7, "float64"),
+        np.full((2, 3), 7, "float32"), np.full((3, 2, 4), 7, "float32").T,
+        np.full((4, 6), 7, "float32"), np.full((4, 3, 3), 7, "float32"),
+        np.full((4, 2, 4), 7, "float32"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"out: expected .* of shape \(4, 2, 3\)"):
+            net.jacobian(X, out=out)
+        assert (out == 7).all()
+    with pytest.raises(TypeError, match="out: expected"):
+        net.jacobian(X, out=[1])
+    with pytest.raises(ValueError, match="n_threads"):
+        net.jacobian(X, n_threads=0)
+
+
+def test_one_row_allocates_nothing_and_enters_no_python():
+    """With `out`, after the first call."""
+    net = fcnn.Network((4, 32, 32, 3), "tanh", loss="squared_error", dtype="float64", rng=0)
+    x, out = np.ones(4), np.empty((3, 4))
+    net.jacobian(x, out=out)
+    entered = []
+    sys.setprofile(lambda frame, event, _: entered.append(event) if event == "call" else None)
+    net.jacobian(x, out=out)
+    sys.setprofile(None)
+    assert not entered
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
+        for _ in range(100):
+            net.jacobian(x, out=out)
+        assert tracemalloc.get_traced_memory()[1] - before < 200
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_networks(core, direction, seed):
+    """Random sizes, activations, rows and dtypes."""
+    rng = np.random.default_rng(seed)
+    for _ in range(10):
+        sizes = tuple(int(n) for n in rng.integers(1, 45, size=rng.integers(2, 6)))
+        output = str(rng.choice(ACTIVATIONS))
+        if output == "softmax" and sizes[-1] == 1:
+            output = "sigmoid"
+        dtype = str(rng.choice(list(TOLERANCE)))
+        rows = int(rng.integers(1, 40))
+        network, X, v, u = problem(
+            sizes, str(rng.choice(HIDDEN)), output, dtype, rows, int(rng.integers(1000))
+        )
+        twin = differentiated(core, network)
+        tolerance = 10 * TOLERANCE[dtype]
+        assert distance(twin.jacobian(X), network.jacobian(X)) < tolerance
+        assert distance(twin.vjp(X, v)[1], network.vjp(X, v)[1]) < tolerance
+        assert distance(twin.jvp(X, u)[1], network.jvp(X, u)[1]) < tolerance
+        assert near(twin.hvp(X, v, u), network.hvp(X, v, u), 10 * tolerance)
+        k = int(rng.integers(sizes[-1]))
+        assert near(twin.hessian(X, k), network.hessian(X, k), 10 * tolerance)
