@@ -502,8 +502,9 @@ cdef void sample_phase(
                     (last - first) * layer.n_in * lanes)
             if w.stop:
                 return
-        for i in range(first, last):
-            deltas_to_rows(w, block.rows, i, tag)
+        if w.call.equations == NULL:
+            for i in range(first, last):
+                deltas_to_rows(w, block.rows, i, tag)
     copy_out(w.call, block, done, first, last, tag)
 
 
@@ -587,9 +588,11 @@ include "core/rows.pxi"
 include "core/whole_gradient.pxi"
 include "core/dropout.pxi"
 include "core/in_place.pxi"
+include "core/normal_equations.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
+include "core/second_order.pxi"
 include "core/checked.pxi"
 include "core/own.pxi"
 include "core/shuffle.pxi"
