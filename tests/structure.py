@@ -20,10 +20,10 @@ LAYERS = {
     "arguments": ("_validation", "_architecture", "_own_loss", "_sparse", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
-        "optimizers", "reference", "tables",
+        "optimizers", "reference", "tables", "_line_search", "second_order",
     ),
     "parts of a training": ("callbacks", "schedules", "_format", "_container"),
-    "data": ("_memmap", "_data"),
+    "data": ("_memmap", "_data", "_objective"),
     "training": ("training",),
     "network": ("network",),
     "public names": ("fcnn",),  # __init__.py

@@ -230,6 +230,23 @@ def test_patience(run, points):
 
 
 @pytest.mark.parametrize(
+    "words", ["lbfgs", "lbfgs --l2 0.001 --class-weight balanced", "lm --loss squared_error"]
+)
+def test_optimizers_of_all_rows_at_once(words, run, points):
+    words = ("train", points, "--target", "y", "--epochs", 15, "--no-plot", "--optimizer",
+             *words.split())  # fmt: skip
+    if "lm" in words:
+        table = np.loadtxt(points, delimiter=",", skiprows=1, usecols=(0, 1))
+        with open(points, "w") as file:
+            file.write("a,b,y\n")
+            file.writelines(f"{a},{b},{np.sin(a) + b}\n" for a, b in table)
+    code, out, err = run(*words)
+    assert code == 0, err
+    assert f"epochs of all rows at once, {'lm' if 'lm' in words else 'lbfgs'}, seed" in out
+    assert re.search(r"accuracy +(1\.0|0\.9)|r2 +0\.9", out), out
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--class-weight lo", "expected balanced, or weights as in hi=5; got 'lo'"),
@@ -241,6 +258,13 @@ def test_patience(run, points):
         ("--schedule cosine:3", "expected cosine without a number"),
         ("--label-smoothing 1", "--label-smoothing"),
         ("--cv 1", "--cv"), ("--search 0", "--search"),
+        ("--optimizer lm", "--optimizer: LevenbergMarquardt trains with the loss squared_error or "
+                           "huber, got cross_entropy"),
+        ("--optimizer lbfgs --lr 0.1", "--lr: belongs to --optimizer sgd, adam or adamw, which is"),
+        ("--optimizer lbfgs --batch-size 9", "--batch-size: lbfgs takes all rows at once"),
+        ("--optimizer lbfgs --dropout 0.1", "--dropout: not with fcnn.LBFGS"),
+        ("--optimizer lbfgs --schedule cosine", "--schedule: not with fcnn.LBFGS"),
+        ("--optimizer lbfgs --label-smoothing 0.1", "--label-smoothing: not with fcnn.LBFGS"),
     ],
 )  # fmt: skip
 def test_refused_options(words, message, run, points):

@@ -38,7 +38,7 @@ def test_a_way_of_embedding_is_a_few_lines(heading):
 
 
 def test_there_are_examples():
-    assert len(EXAMPLES) == 13
+    assert len(EXAMPLES) == 14
 
 
 @pytest.mark.parametrize("code", EXAMPLES)

@@ -11,11 +11,13 @@ from fcnn.threads import get_num_threads, set_num_threads
 __version__ = "0.1.0"
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "Adam",
     "AdamW",
     "DivergenceError",
     "EarlyStopping",
+    "LevenbergMarquardt",
     "Model",
     "ModelCheckpoint",
     "Network",
@@ -48,15 +50,18 @@ if TYPE_CHECKING:
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
     from fcnn.model import Model
+    from fcnn.second_order import LBFGS, LevenbergMarquardt
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
-        "plot", "reference", "report", "schedules", "sklearn", "tables", "training",
+        "plot", "reference", "report", "schedules", "second_order", "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",
+        "LBFGS": "second_order",
+        "LevenbergMarquardt": "second_order",
         "ModelCheckpoint": "callbacks",
         "Model": "model",
         "load": "files",

@@ -71,11 +71,6 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fcnn cimport (
-    FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
-    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_VJP,
-    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
-)
 from fcnn.kernels cimport activations, losses, tiny, updates
 from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
 from fcnn.kernels.dropout cimport drop, layer_key
@@ -502,8 +497,9 @@ cdef void sample_phase(
                     (last - first) * layer.n_in * lanes)
             if w.stop:
                 return
-        for i in range(first, last):
-            deltas_to_rows(w, block.rows, i, tag)
+        if w.call.equations == NULL:
+            for i in range(first, last):
+                deltas_to_rows(w, block.rows, i, tag)
     copy_out(w.call, block, done, first, last, tag)
 
 
@@ -589,9 +585,11 @@ include "core/dropout.pxi"
 include "core/in_place.pxi"
 include "core/derivatives.pxi"
 include "core/second_derivatives.pxi"
+include "core/normal_equations.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
+include "core/second_order.pxi"
 include "core/checked.pxi"
 include "core/own.pxi"
 include "core/differentiated.pxi"

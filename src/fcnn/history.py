@@ -27,7 +27,8 @@ class History:
     Attributes
     ----------
     loss : list of float
-        Mean loss of the epoch's batches, each before its update; the penalty is part of it.
+        Mean loss of the epoch's batches, each before its update; the penalty is part of it. Of
+        `fcnn.LBFGS` and `fcnn.LevenbergMarquardt` the loss after the iteration.
     validation_loss : list of float
         Loss on the validation data after the epoch, without penalty; empty without such data.
     validation_score : list of float
@@ -37,7 +38,7 @@ class History:
     seconds : list of float
         Duration of each epoch, without validation.
     learning_rate : list of float
-        Of the epoch's last update.
+        Of the epoch's last update; empty where an optimizer has none.
     penalty : list of float
         Mean penalty of l1 and l2 over the epoch's batches; empty without them.
     """

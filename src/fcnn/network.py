@@ -413,9 +413,12 @@ class Network(core.DifferentiatedNetwork):
             Passes over the samples.
         batch_size : int or None, default 32
             Samples in one update; the last batch of an epoch takes what is left. None takes all.
-        optimizer : fcnn.SGD, fcnn.Adam, fcnn.AdamW, "adam" or "adamw", optional
-            None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it. A name
-            is a new one with its defaults.
+        optimizer : fcnn.SGD, Adam, AdamW, LevenbergMarquardt or LBFGS, or a name, optional
+            None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it. A
+            name, "adam", "adamw", "lm" or "lbfgs", is a new one with its defaults. An epoch of the
+            last two is one iteration over all samples, whatever `batch_size` and `shuffle` are, and
+            the training ends where no step lowers the loss. They take l2 and weights, but no
+            schedule, l1, clip_norm, dropout, label_smoothing, own loss or iterable of batches.
         sample_weight : array-like, shape (s,), optional
         validation : (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a
@@ -509,9 +512,7 @@ class Network(core.DifferentiatedNetwork):
         training = loop.TrainingState(
             self, optimizer, schedule, callbacks, rng, samples.samples, resume
         )
-        runner = loop.EpochRunner(
-            training, samples, size, shuffle, options, loss, reduce, n_threads
-        )
+        runner = loop.runner_of(training, samples, size, shuffle, options, loss, reduce, n_threads)
         return loop.run(training, runner, held_out, epochs, progress)
 
     # --- Around it -------------------------------------------------------------------------------

@@ -6,13 +6,15 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._validation import as_choice, as_count, as_flag, as_number, as_step_options, listed
+from fcnn._validation import as_count, as_flag, as_number, as_step_options, listed
 
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
     "eps": {"least": 1e-30},  # which float32 still tells from 0
     "momentum": {"least": 0, "below": 1},
     "weight_decay": {"least": 0},
+    "damping": {"above": 0},
+    "_mu": {"least": 0},
 }
 
 
@@ -60,6 +62,10 @@ class Optimizer:
         """Return how many vectors, each as long as the parameters, the rule keeps."""
         kinds = [f"fcnn.{kind.__name__}" for kind in OPTIMIZERS.values()]
         raise TypeError(f"use {listed(kinds)}")
+
+    def _takes(self, count: int) -> bool:
+        """Whether a state may have so many vectors."""
+        return count == self._num_states()
 
     def state(self, network: Any) -> tuple[NDArray[Any], ...]:
         """Return the state vectors for a network, zeros at first.
@@ -165,7 +171,7 @@ class Optimizer:
             setattr(other, name, value)  # which checks it
         vectors = tuple(map(_copy, state["vectors"]))
         steps = as_count("steps", state["steps"], 0)
-        if len(vectors) != other._num_states() and (vectors or steps):
+        if not other._takes(len(vectors)) and (vectors or steps):
             raise ValueError(
                 f"optimizer: {self.rule} keeps {other._num_states()} vectors, got {len(vectors)}"
             )
@@ -201,17 +207,10 @@ def as_optimizer(optimizer: Any) -> Optimizer:
     """Return an optimizer, or refuse what is none."""
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
-            f"optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), got {optimizer!r}"
+            "optimizer: expected fcnn.SGD(...), fcnn.Adam() or fcnn.AdamW(), or for fit "
+            f"fcnn.LBFGS() or fcnn.LevenbergMarquardt(), got {optimizer!r}"
         )
     return optimizer
-
-
-def by_name(name: str) -> Optimizer:
-    """Return a new optimizer with its defaults, of a name as in OPTIMIZERS."""
-    kind = OPTIMIZERS[as_choice("optimizer", name, list(OPTIMIZERS))]
-    if not issubclass(kind, Adam):
-        raise ValueError(f"optimizer: {name!r} needs a learning rate: fcnn.SGD(lr)")
-    return kind()
 
 
 class SGD(Optimizer):

@@ -15,12 +15,15 @@ from fcnn import _format
 from fcnn import _validation as check
 from fcnn._data import Arrays, Batches, Block
 from fcnn._dispatch import core
+from fcnn._objective import Objective
 from fcnn._own_loss import OwnLoss
+from fcnn._sparse import SparseRows
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
-from fcnn.optimizers import OPTIMIZERS, Adam, Optimizer, as_optimizer, by_name
+from fcnn.optimizers import SGD, Adam, Optimizer, as_optimizer
 from fcnn.schedules import as_schedules, learning_rates
+from fcnn.second_order import ALL_OPTIMIZERS, SecondOrder
 from fcnn.threads import resolve
 
 if TYPE_CHECKING:
@@ -29,6 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["History", "Progress"]  # which users know from here, too
 
 Array = NDArray[Any]
+
+
+def by_name(name: str) -> Optimizer:
+    """Return a new optimizer with its defaults, of a name as in ALL_OPTIMIZERS."""
+    kind = ALL_OPTIMIZERS[check.as_choice("optimizer", name, list(ALL_OPTIMIZERS))]
+    if issubclass(kind, SGD):
+        raise ValueError(f"optimizer: {name!r} needs a learning rate: fcnn.SGD(lr)")
+    return kind()
 
 
 class TrainingState:
@@ -82,8 +93,8 @@ class TrainingState:
         if self._saved is None:
             return Adam()
         with self._refusals():
-            kind = OPTIMIZERS[self._saved[0]["optimizer"]["rule"]]
-        return kind(**{} if issubclass(kind, Adam) else {"lr": 1.0})
+            kind = ALL_OPTIMIZERS[self._saved[0]["optimizer"]["rule"]]
+        return kind(**{"lr": 1.0} if issubclass(kind, SGD) else {})
 
     @contextlib.contextmanager
     def _refusals(self) -> Iterator[None]:
@@ -212,7 +223,7 @@ def _matched(
 
 def run(
     training: TrainingState,
-    runner: "EpochRunner",
+    runner: "EpochRunner | IterationRunner",
     held_out: Arrays | None,
     epochs: int,
     progress: bool,
@@ -415,6 +426,75 @@ class EpochRunner:
     def _seed(self) -> int:
         """Return the seed of a call's dropout; drawn only where something is dropped."""
         return int(self.training.generator.integers(2**63 - 1)) if self.options.dropout else 0
+
+
+class IterationRunner:
+    """The epochs of an optimizer of all samples at once: one iteration each.
+
+    Parameters
+    ----------
+    training : TrainingState
+    data : fcnn._data.Arrays
+    l2, n_threads
+        As for `Network.fit`.
+    """
+
+    loss = None
+
+    def __init__(
+        self, training: TrainingState, data: Arrays, l2: float, n_threads: int | None
+    ) -> None:
+        self.training = training
+        self.threads = resolve(n_threads) if n_threads is not None else None
+        self._objective = Objective(training.network, data, l2, self.threads)
+
+    def make_epoch(self, epochs: int, bar: Any) -> None:
+        """Make an iteration, and the entries of its history but for the seconds."""
+        training, objective = self.training, self._objective
+        optimizer = training.optimizer
+        assert isinstance(optimizer, SecondOrder)
+        if not np.array_equal(objective.parameters, training.network.parameters):
+            objective.move_to(training.network.parameters)
+        loss, found = optimizer.iterate(objective)
+        if found:
+            training.network.parameters[...] = objective.parameters
+            optimizer.steps += 1
+        else:
+            training.stopped = True
+        training.history.loss.append(loss)
+        if objective.decay().any():
+            training.history.penalty.append(objective.penalty())
+
+
+def runner_of(
+    training: TrainingState,
+    data: Arrays | Batches,
+    batch_size: int | None,
+    shuffle: bool,
+    options: check.StepOptions,
+    loss: OwnLoss | None,
+    reduce: Callable[[Array], object] | None,
+    n_threads: int | None,
+) -> EpochRunner | IterationRunner:
+    """Return what makes the epochs of a training: see `EpochRunner`."""
+    optimizer = training.optimizer
+    if not isinstance(optimizer, SecondOrder):
+        return EpochRunner(training, data, batch_size, shuffle, options, loss, reduce, n_threads)
+    kind = type(optimizer).__name__
+    refused = {
+        "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
+        "dropout": options.dropout, "label_smoothing": options.label_smoothing,
+        "loss": loss is not None, "reduce": reduce is not None,
+    }  # fmt: skip
+    for name, given in refused.items():
+        if given:
+            raise ValueError(f"{name}: not with fcnn.{kind}, which minimizes the network's loss")
+    if isinstance(data, Batches):
+        raise ValueError(f"X: fcnn.{kind} needs all samples at once, got batches of an iterable")
+    if isinstance(data.X, SparseRows) and not optimizer.reads_sparse:
+        raise ValueError(f"X: fcnn.{kind} does not read sparse matrices; fcnn.LBFGS does")
+    optimizer.refuse(training.network)
+    return IterationRunner(training, data, options.l2, n_threads)
 
 
 def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:

@@ -16,8 +16,9 @@ import fcnn
 from fcnn import _validation as check
 from fcnn.cli.data import FAILED, INTERRUPTED, CommandError, Data, refusals
 from fcnn.history import History, Progress
-from fcnn.optimizers import OPTIMIZERS, Optimizer
+from fcnn.optimizers import Optimizer
 from fcnn.schedules import Cosine, Plateau, Schedule, Step, WarmUp
+from fcnn.second_order import ALL_OPTIMIZERS, SECOND_ORDER, SecondOrder
 
 Array = NDArray[Any]
 
@@ -113,7 +114,7 @@ def fit_arguments(options: argparse.Namespace, data: Data) -> dict[str, Any]:
         "l2": options.l2,
         "label_smoothing": options.label_smoothing,
         "n_threads": options.threads,
-        "schedule": (Cosine() if options.schedule is None else options.schedule) or None,
+        "schedule": _schedule_of(options),
         "class_weight": (
             None if options.class_weight is None else _class_weight(options.class_weight, data)
         ),
@@ -211,26 +212,36 @@ def progress_bar(epochs: int, wanted: bool) -> Any:
     return contextlib.nullcontext()
 
 
+def _schedule_of(options: argparse.Namespace) -> Any:
+    """Return what `fit` takes: a cosine unless another is given, or nothing has a learning rate."""
+    if options.schedule is None and options.optimizer not in SECOND_ORDER:
+        return Cosine()
+    return options.schedule or None
+
+
 def optimizer_of(options: argparse.Namespace, updates: int = 1) -> Optimizer:
     """Return the optimizer that the options describe, for a training of so many updates."""
-    takes = {rule: inspect.signature(kind).parameters for rule, kind in OPTIMIZERS.items()}
+    takes = {rule: inspect.signature(kind).parameters for rule, kind in ALL_OPTIMIZERS.items()}
     own = takes[options.optimizer]
     given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
     for name, value in given.items():
         if value and name not in own:
-            others = check.listed([rule for rule in OPTIMIZERS if name in takes[rule]])
+            others = check.listed([rule for rule in ALL_OPTIMIZERS if name in takes[rule]])
             raise CommandError(
                 f"--{name.replace('_', '-')}: belongs to --optimizer {others}, which is "
                 f"{options.optimizer} here"
             )
-    if given["lr"] is None:
+    if given["lr"] is None and "lr" in own:
         given["lr"] = _LRS[options.optimizer]
     if given["weight_decay"] is None and options.optimizer == "adamw":
         given["weight_decay"] = min(max(_DECAY / updates, _LEAST_DECAY), _MOST_DECAY)
-    with refusals(nesterov="--nesterov"):
-        return OPTIMIZERS[options.optimizer](
-            **{name: v for name, v in given.items() if name in own and v is not None}
+    kind = ALL_OPTIMIZERS[options.optimizer]
+    if issubclass(kind, SecondOrder) and options.batch_size is not None:
+        raise CommandError(
+            f"--batch-size: {options.optimizer} takes all rows at once; expected none with it"
         )
+    with refusals(nesterov="--nesterov"):
+        return kind(**{name: v for name, v in given.items() if name in own and v is not None})
 
 
 def fit(
@@ -248,6 +259,9 @@ def fit(
     **further: Any,
 ) -> tuple[str, int]:
     """Train; return why it ended early, if it did, and the exit code."""
+    if isinstance(optimizer, SecondOrder):
+        with refusals(optimizer="--optimizer"):
+            optimizer.refuse(net)
     try:
         with refusals(y=data.whose, validation_y=data.whose, **_CALLED):
             net.fit(
@@ -260,8 +274,7 @@ def fit(
         return f"interrupted in epoch {epoch} of {epochs}", INTERRUPTED
     except fcnn.DivergenceError as error:
         reason = str(error).partition(";")[0]
-        return (
-            f"training diverged in epoch {kept.completed + 1} of {epochs}: {reason}; "
-            f"try a smaller --lr than {optimizer.lr:g}"
-        ), FAILED
+        if not isinstance(optimizer, SecondOrder):  # which has none
+            reason += f"; try a smaller --lr than {optimizer.lr:g}"
+        return f"training diverged in epoch {kept.completed + 1} of {epochs}: {reason}", FAILED
     return "", 0

@@ -30,7 +30,7 @@ from fcnn.cli.data import (
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
 from fcnn.cli.terminal import red
 from fcnn.initializers import INITIALIZERS
-from fcnn.optimizers import OPTIMIZERS
+from fcnn.second_order import ALL_OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
 from fcnn.tables.training import MOST_NUMBERS
 
@@ -327,8 +327,9 @@ def _add_train(commands: Any) -> None:
     group = parser.add_argument_group("training")
     add = group.add_argument
     add(
-        "--optimizer", type=_choice(*OPTIMIZERS), default="adamw", metavar="NAME",
-        help=_listed(OPTIMIZERS, "adamw"),
+        "--optimizer", type=_choice(*ALL_OPTIMIZERS), default="adamw", metavar="NAME",
+        help=f"{_listed(ALL_OPTIMIZERS, 'adamw')}; of lm (Levenberg-Marquardt) and lbfgs an epoch "
+        "is one iteration over all rows",
     )  # fmt: skip
     add(
         "--lr", type=_number(above=0), metavar="RATE",

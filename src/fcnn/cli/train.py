@@ -35,6 +35,7 @@ from fcnn.cli.search import Trial, save, search, tell_trials
 from fcnn.cli.terminal import tell
 from fcnn.history import TrainingRecord
 from fcnn.optimizers import Optimizer
+from fcnn.second_order import SecondOrder
 
 Array = NDArray[Any]
 
@@ -177,11 +178,13 @@ def _describe(
         f"network    {_shape(net)}, {hidden}; {net.num_parameters:,} parameters, {net.dtype}; "
         f"loss {net.loss}"
     )
-    tell(
-        f"training   {options.epochs} epochs in batches of {ready.batch_size}, "
-        f"{options.optimizer} with lr {optimizer.lr:g}{_further(options, optimizer)}, "
-        f"seed {options.seed}"
-    )
+    how = f"of all rows at once, {options.optimizer}"
+    if not isinstance(optimizer, SecondOrder):
+        how = (
+            f"in batches of {ready.batch_size}, {options.optimizer} with lr {optimizer.lr:g}"
+            f"{_further(options, optimizer)}"
+        )
+    tell(f"training   {options.epochs} epochs {how}, seed {options.seed}")
 
 
 def _further(options: argparse.Namespace, optimizer: Optimizer) -> str:

@@ -1,5 +1,11 @@
 # The C interface: see include/fcnn.h.
 
+from fcnn cimport (
+    FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
+    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_VJP,
+    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
+)
+
 cdef Py_ssize_t lay_out_for(
     const Model* model, Workspace* ws, void* memory, int purpose, Py_ssize_t rows,
 ) noexcept nogil:

@@ -299,6 +299,12 @@ cdef enum Outcome:
     OVERFLOW                    # of the loss, the gradient or the update: the step was not made
     NO_MEMORY
 
+cdef struct Equations:          # of a call's samples: see core/normal_equations.pxi
+    const void* residual        # (rows,)
+    double* sums                # (n_parameters + 1, n_parameters + 1), added to: i <= j alone
+    void* by_samples            # J: panels of samples (n_parameters + 1, lanes),
+    void* by_parameters         # and panels of parameters (JACOBIAN_ROWS, lanes)
+
 cdef struct Call:               # one call, for all its threads
     const Model* model
     Samples data
@@ -307,6 +313,7 @@ cdef struct Call:               # one call, for all its threads
     Rule* rule                  # NULL to compute without updating
     Options options
     bint backward
+    Equations* equations        # NULL, or what is added to in place of the gradient
     void* out                   # (rows, n_L) or NULL: a^L of all rows
     bint out_is_z               # it is z^L instead
     PyObject* own               # Asked for dC/da^L or dC/dz^L of the batch, or NULL: core/own.pxi

@@ -566,6 +566,8 @@ cdef class Network:
         name = getattr(optimizer, "rule", None)
         if name is None:
             optimizer.state(self)       # which refuses it
+        if name not in rule_table:
+            raise TypeError(f"optimizer: {optimizer!r} needs all samples at once: it is for fit")
         rule.name = rule_table[name]
         rule.lr = optimizer.lr
         rule.weight_decay = optimizer.weight_decay

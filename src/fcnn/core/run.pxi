@@ -79,7 +79,9 @@ cdef bint run_block(
         return True
     for i in range(panels):
         b.costs += ws.costs[i]
-    if call.backward:
+    if call.equations != NULL:
+        add_equations(w, &block, first + w.begun, tag)
+    elif call.backward:
         for i in range(panels):
             b.a_squares += ws.squares[2 * i]
             b.delta_squares += ws.squares[2 * i + 1]

@@ -1,0 +1,70 @@
+# What fcnn/second_order.py asks of a network beside its gradients.
+
+def add_normal_equations(Network network, X, dC_da, residual, sums, n_threads=None):
+    """Add the upper half of (J r)^T (J r) to sums, J and r of one combination of the outputs.
+
+    Parameters
+    ----------
+    network : Network
+    X : numpy.ndarray, shape (s, n_0)
+    dC_da : numpy.ndarray, shape (s, n_L)
+        Row s of J is the gradient of ``dC_da[s] @ a^L`` of sample s.
+    residual : numpy.ndarray, shape (s,)
+    sums : numpy.ndarray of float64, shape (num_parameters + 1, num_parameters + 1)
+    n_threads : int, optional
+        As many, which changes no bit.
+    """
+    cdef Model model = network.model
+    cdef Call call
+    cdef Equations e
+    cdef Py_ssize_t n = model.n_parameters + 1, size, lanes = model.lanes
+    cdef uintptr_t position
+    cdef void* memory
+    e.sums = <double*> data_of(sums, cnp.NPY_FLOAT64, n * n, "sums", write=True)
+    e.residual = data_of(residual, network.kind, len(X), "residual")
+    if not cnp.PyArray_Check(X):
+        raise TypeError(f"X: expected an array, got {type(X).__name__}")
+    size = (n + lanes - 1) // lanes * lanes * JACOBIAN_ROWS * model.itemsize
+    memory = PyMem_Malloc(2 * size + 2 * 64)
+    if memory == NULL:
+        raise MemoryError(f"cannot allocate {2 * size} bytes of workspace")
+    position = <uintptr_t> memory
+    e.by_samples = place(&position, size)
+    e.by_parameters = place(&position, size)
+    model.loss = GIVEN
+    memset(&call, 0, sizeof(Call))
+    call.model = &model
+    call.equations = &e
+    try:
+        network.pass_once(X, dC_da, None, n_threads, &call, True)
+    finally:
+        PyMem_Free(memory)
+
+
+def gradient_given(Network network, X, dC_da, n_threads=None):
+    """Return the gradient, with respect to the parameters, of sum_s dC_da[s] @ a^L of sample s."""
+    cdef Model model = network.model
+    cdef Call call
+    model.loss = GIVEN
+    memset(&call, 0, sizeof(Call))
+    call.model = &model
+    return network.pass_given(X, dC_da, None, n_threads, &call, None, None, 0)
+
+
+def solve_triangular(factor, vector):
+    """Solve L L^T x = b in place, L the lower triangle of `factor`, both float64."""
+    cdef Py_ssize_t n = len(vector), i, j
+    cdef const double* L = <const double*> data_of(factor, cnp.NPY_FLOAT64, n * n, "factor")
+    cdef double* x = <double*> data_of(vector, cnp.NPY_FLOAT64, n, "vector", write=True)
+    cdef double value
+    with nogil:
+        for i in range(n):
+            value = x[i]
+            for j in range(i):
+                value -= L[i * n + j] * x[j]
+            x[i] = value / L[i * n + i]
+        # By rows of L here, too: they are what stands together.
+        for i in range(n - 1, -1, -1):
+            x[i] /= L[i * n + i]
+            for j in range(i):
+                x[j] -= L[i * n + j] * x[i]
