@@ -510,7 +510,7 @@ def test_splits_are_disjoint_and_stratified():
          ["--loss", "cross_entropy", "houses.csv, column 'price'", "squared_error", "--task"]),
         ("train houses.csv --target price --loss binary_cross_entropy",
          ["houses.csv, column 'price'", "from 0 to 1"]),
-        ("train digits --optimizer rmsprop", ["--optimizer", "'rmsprop'", "sgd, adam or adamw"]),
+        ("train digits --optimizer rmsprop", ["'rmsprop'", "sgd, adam, adamw, lm or lbfgs"]),
         ("train digits --momentum 0.9", ["--momentum", "sgd", "adamw here"]),
         ("train digits --optimizer sgd --nesterov", ["--nesterov", "momentum"]),
         ("train digits --lr 0", ["--lr", "greater than 0", "0"]),

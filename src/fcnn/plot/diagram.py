@@ -57,9 +57,10 @@ def plot_network(
     """Draw the network with every a, W, delta and dW of one sample, as `Network.trace` has them.
 
     Two pictures: the forward pass, its nodes coloured by a and its edges by W, and the backward
-    pass, its nodes coloured by delta and its edges by dW. Red is positive, blue negative. Each
-    layer's nodes, and each layer's edges, have a scale of their own, the largest magnitude shown,
-    which stands below them. Small networks show the numbers, too, and the biases b.
+    pass, its nodes coloured by delta, which of the inputs is dC/dx, and its edges by dW. Red is
+    positive, blue negative. Each layer's nodes, and each layer's edges, have a scale of their own,
+    the largest magnitude shown, which stands below them. Small networks show the numbers, too,
+    and the biases b.
 
     Parameters
     ----------
@@ -261,22 +262,18 @@ class _Diagram:
         for l, k in enumerate(self.drawn):
             heights = self.heights(l)
             style = {"s": self.size**2, "edgecolors": "0.35", "linewidths": 0.8, "zorder": 2}
-            texts, inks = [str(i) for i in k], ["0.35"] * len(k)
-            if values[l] is None:  # the input has no delta
-                panel.scatter([l] * len(k), heights, facecolors=panel.get_facecolor(), **style)
-                shown = None
-            else:
-                shown = np.asarray(values[l][0], np.float64)[k]
-                nodes = panel.scatter(
-                    [l] * len(k), heights, c=_relative(shown), cmap=colormap(SIGNED),
-                    norm=_from_minus_to_plus(), plotnonfinite=True, gid=f"nodes {l}", **style,
-                )  # fmt: skip
-                inks = [ink_on(color) for color in nodes.to_rgba(_relative(shown))]
+            texts = [str(i) for i in k]
+            shown = np.asarray(values[l][0], np.float64)[k]
+            nodes = panel.scatter(
+                [l] * len(k), heights, c=_relative(shown), cmap=colormap(SIGNED),
+                norm=_from_minus_to_plus(), plotnonfinite=True, gid=f"nodes {l}", **style,
+            )  # fmt: skip
+            inks = [ink_on(color) for color in nodes.to_rgba(_relative(shown))]
             if self.shows_numbers:
                 if self.is_cut(l):
                     for i, y in zip(texts, heights, strict=True):
                         self._annotate(panel, i, (l, y), (0, self.size / 2 + 1), "bottom")
-                texts = [""] * len(k) if shown is None else [short(v) for v in shown]
+                texts = [short(v) for v in shown]
             font = 0.28 * self.size if self.shows_numbers else 0.4 * self.size
             for y, text, ink in zip(heights, texts, inks, strict=True):
                 write(panel, l, y, text, fontsize=font, color=ink, zorder=3)
