@@ -2,11 +2,16 @@
 
 import importlib
 import os
+import signal
 from pathlib import Path
 
 # Before NumPy is loaded. Each worker of pytest-xdist is there for one CPU, and threads of OpenBLAS
 # that have none wait in a loop: a quarter of the tests' time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A shell that starts pytest in the background has SIGINT ignored, and children inherit that: tests
+# that interrupt would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

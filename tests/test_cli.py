@@ -746,11 +746,7 @@ def test_ctrl_c_on_a_terminal(here):
     pytest.importorskip("tqdm")
     terminal, stderr = os.openpty()
     words = [sys.executable, "-m", "fcnn", "train", "digits", "--epochs", "99999"]
-    # A shell that starts pytest in the background has SIGINT ignored, and children inherit that.
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=stderr, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as process:  # fmt: skip
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
         os.close(stderr)
         try:
             shown = read_terminal(terminal, until=r"\r[1-9]\d*/99999 ")

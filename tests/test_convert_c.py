@@ -295,6 +295,7 @@ def jacobians(library, name, net, X):
     return J
 
 
+@pytest.mark.slow(reason="the compiler takes 8 s")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_jacobians_are_those_of_the_network(compiler, dtype, tmp_path):
     """Every activation, hidden and of the output, and depths from one layer on."""
