@@ -93,9 +93,8 @@ def _decimal_marks(column: Column) -> set[str]:
     texts = [text for text in first if text not in MISSING]
     joined = "".join(texts)
     for mark, group in ((",", "."), (".", ",")):
-        if mark in joined and not np.isnan(NumberRule(mark, group).numbers(texts)).any():
-            turned = NumberRule(group, mark).numbers(texts)
-            marks |= {mark} if np.isnan(turned).any() else set()
+        if mark in joined and not NumberRule(group, mark).reads_all(texts):
+            marks |= {mark} if NumberRule(mark, group).reads_all(texts) else set()
     return marks
 
 

@@ -28,8 +28,8 @@ _MARKS = (
     (",", "'"),
 )
 _SPACES = "[ \u00a0\u202f]"
-_PLAIN_CHARACTERS = re.compile(r"[^0-9eE+\-.\n]")
-_CODE = re.compile(r"^[+-]?0[0-9]+$", re.MULTILINE)
+_PLAIN_CHARACTERS = b"0123456789eE+-.\n"
+_CODE = re.compile(r"\n[+-]?0[0-9]+(?=\n)")  # begins with a character that is quickly found
 
 
 class NumberRule(NamedTuple):
@@ -58,6 +58,11 @@ class NumberRule(NamedTuple):
             return _plain_numbers(texts)
         pattern = _pattern(self)
         return np.array([self._number(pattern, text) for text in texts], np.float64)
+
+    def reads_all(self, texts: Sequence[str]) -> bool:
+        """Return whether all texts are numbers by this rule; the first that is none ends it."""
+        pattern = _pattern(self)
+        return not any(math.isnan(self._number(pattern, text)) for text in texts)
 
     def _number(self, pattern: re.Pattern[str], text: str) -> float:
         match = pattern.fullmatch(text)
@@ -99,7 +104,8 @@ def _plain_numbers(texts: Sequence[str]) -> Array:
         pass
     else:
         # What else float takes: blanks, underscores, inf, nan, other digits.
-        if not _PLAIN_CHARACTERS.search("\n".join(texts)):
+        joined = "\n".join(texts)
+        if joined.isascii() and not joined.encode().translate(None, _PLAIN_CHARACTERS):
             return np.where(np.isinf(values), np.nan, values)
     fits = _pattern(PLAIN).fullmatch
     values = np.array([float(text) if fits(text) else math.nan for text in texts], np.float64)
@@ -212,7 +218,7 @@ def _share(values: Array) -> float:
 
 def are_codes(texts: Sequence[str]) -> bool:
     """Return whether some are digits with zeros before them, as in 0123: names, not quantities."""
-    return _CODE.search("\n".join(texts)) is not None
+    return _CODE.search("\n".join(["", *texts, ""])) is not None
 
 
 def example(rule: NumberRule) -> str:
