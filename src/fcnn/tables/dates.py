@@ -23,16 +23,18 @@ _D, _M, _NAME, _Y = (
     r"(?P<y>\d{4})",
 )
 
-# The forms of dates; the first that fits all texts of a column counts.
+# The forms of dates; the first that fits all texts of a column counts. Digits are those of ASCII, as
+# in numbers.
 FORMATS = {
-    "ymd": re.compile(rf"{_Y}(?P<mark>[-/.]){_M}(?P=mark){_D}{_CLOCK}"),
-    "dmy": re.compile(rf"{_D}(?P<mark>[-/.]){_M}(?P=mark){_Y}{_CLOCK}"),
-    "mdy": re.compile(rf"{_M}(?P<mark>[-/]){_D}(?P=mark){_Y}{_CLOCK}"),
-    "d name y": re.compile(rf"{_D}\.?[- ]{_NAME}[-, ] ?{_Y}{_CLOCK}"),
-    "name d y": re.compile(rf"{_NAME}[- ]{_D},?[- ]{_Y}{_CLOCK}"),
-    "ym": re.compile(rf"{_Y}-(?P<m>\d{{2}})"),
-    "time": re.compile(_TIME),
+    "ymd": re.compile(rf"{_Y}(?P<mark>[-/.]){_M}(?P=mark){_D}{_CLOCK}", re.ASCII),
+    "dmy": re.compile(rf"{_D}(?P<mark>[-/.]){_M}(?P=mark){_Y}{_CLOCK}", re.ASCII),
+    "mdy": re.compile(rf"{_M}(?P<mark>[-/]){_D}(?P=mark){_Y}{_CLOCK}", re.ASCII),
+    "d name y": re.compile(rf"{_D}\.?[- ]{_NAME}[-, ] ?{_Y}{_CLOCK}", re.ASCII),
+    "name d y": re.compile(rf"{_NAME}[- ]{_D},?[- ]{_Y}{_CLOCK}", re.ASCII),
+    "ym": re.compile(rf"{_Y}-(?P<m>\d{{2}})", re.ASCII),
+    "time": re.compile(_TIME, re.ASCII),
 }
+_DIGITS = str.maketrans(dict.fromkeys("123456789", "0"))
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 # Numbers that a date is taken apart into, and their periods in seconds: days since 1970 count on,
@@ -41,45 +43,68 @@ PERIODS = {"days": 0.0, "year": 365.2425 * 86400, "week": 7 * 86400.0, "day": 86
 
 
 def read_dates(texts: Sequence[str], form: str) -> Array:
-    """Return texts as seconds since 1970 (UTC where they say a zone), NaN where one is no date."""
-    pattern = FORMATS[form]
-    seconds = np.full(len(texts), np.nan)
-    found = [(i, m) for i, m in enumerate(map(pattern.fullmatch, texts)) if m is not None]
-    if not found:
-        return seconds
-    rows = np.array([i for i, _ in found])
-    parts = [m.groupdict() for _, m in found]
+    """Return texts as seconds since 1970 (UTC where they say a zone), NaN where one is no date.
 
-    def numbers(key: str, default: int) -> Array:
-        return np.array([int(p.get(key) or default) for p in parts], np.int64)
+    Texts that differ in their digits alone are of one form: a pattern tells where the numbers of
+    one of them stand, and those of all are taken from there at once, in a tenth of the time.
+    """
+    seconds = np.full(len(texts), np.nan)
+    shapes = [text.translate(_DIGITS) for text in texts]
+    distinct = dict.fromkeys(shapes)
+    for k, shape in enumerate(distinct):
+        distinct[shape] = k
+    codes = np.fromiter(map(distinct.__getitem__, shapes), np.intp, len(shapes))
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(distinct) + 1))
+    for k, shape in enumerate(distinct):
+        match = FORMATS[form].fullmatch(shape)
+        if match is None:
+            continue
+        rows = order[bounds[k] : bounds[k + 1]]
+        joined = "".join([texts[row] for row in rows.tolist()])
+        cells = np.frombuffer(joined.encode(), np.uint8).reshape(len(rows), len(shape))
+        seconds[rows] = _seconds(match, cells)
+    return seconds
+
+
+def _seconds(match: re.Match[str], cells: Array) -> Array:
+    """Return as `read_dates` does the texts that differ from that of a match in digits alone.
+
+    `cells` has the bytes of their characters, shape (s, characters).
+    """
+    found = match.groupdict()
+
+    def numbers(key: str, default: int = 0) -> Array:
+        if found.get(key) is None:
+            return np.full(len(cells), default, np.int64)
+        value = np.zeros(len(cells), np.int64)
+        begin, end = match.span(key)
+        for at in range(begin, end):
+            if match.string[at].isdigit():
+                value = 10 * value + (cells[:, at] - ord("0"))
+        return value
 
     year, month, day = numbers("y", 1970), numbers("m", 1), numbers("d", 1)
-    if "name" in pattern.groupindex:
-        names = [str(p["name"]).lower()[:3] for p in parts]
-        month = np.array([_MONTHS.index(n) + 1 if n in _MONTHS else 0 for n in names], np.int64)
-    hour, minute, second = numbers("h", 0), numbers("min", 0), numbers("s", 0)
-    half = np.array([(p.get("half") or " ").lower() for p in parts])
+    if "name" in found:
+        name = found["name"].lower()[:3]
+        month[:] = _MONTHS.index(name) + 1 if name in _MONTHS else 0
+    hour, minute, second = numbers("h"), numbers("min"), numbers("s")
     sound = (1 <= month) & (month <= 12) & (1 <= day) & (minute < 60) & (second < 60) & (hour < 24)
-    sound &= (half == " ") | ((1 <= hour) & (hour <= 12))
-    hour = np.where(half == " ", hour, hour % 12 + 12 * (half == "p"))
+    if found.get("half"):
+        sound &= (1 <= hour) & (hour <= 12)
+        hour = hour % 12 + 12 * (found["half"] in "pP")
     month = np.where(sound, month, 1)
     months = ((year - 1970) * 12 + month - 1).astype("datetime64[M]")
     days = months.astype("datetime64[D]") + (day - 1)
     sound &= days.astype("datetime64[M]") == months  # no 30 February
-    fraction = np.array([float((p.get("f") or "0").replace(",", ".")) for p in parts])
-    zone = np.array([_offset(p.get("zone")) for p in parts])
+    fraction = numbers("f") / 10.0 ** max(len(found.get("f") or ".") - 1, 0)
+    zone = found.get("zone") or ""
+    offset = numbers("zone") * (1 if zone.count("0") > 2 else 100)  # hours, or hours and minutes
+    offset = (offset // 100 * 3600 + offset % 100 * 60) * (-1 if zone[:1] == "-" else 1)
     values = (
-        days.astype(np.int64) * 86400.0 + (hour * 3600 + minute * 60 + second - zone) + fraction
+        days.astype(np.int64) * 86400.0 + (hour * 3600 + minute * 60 + second - offset) + fraction
     )
-    seconds[rows] = np.where(sound, values, np.nan)
-    return seconds
-
-
-def _offset(zone: str | None) -> int:
-    if zone is None or zone in ("Z", "UTC"):
-        return 0
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    return (-1 if zone[0] == "-" else 1) * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
+    return np.where(sound, values, np.nan)
 
 
 class Reading(NamedTuple):
