@@ -37,20 +37,23 @@ MOST_SHARES = 0.9
 
 
 class Report:
-    """What is told of a transformation: problems, by line and cell, notes and warnings."""
+    """What is told of a transformation: problems, by line and cell, notes and warnings.
 
-    def __init__(self, table: Table) -> None:
+    What is found out of the table, one `beside` it of the same table has found out, too.
+    """
+
+    def __init__(self, table: Table, beside: Report | None = None) -> None:
         self.table = table
         self.notes: list[str] = []
         self.warnings: list[str] = []
         self._problems: list[tuple[int, str]] = []
         self.count = 0
-        self._marks: dict[int, set[str]] | None = None
+        self._marks: dict[int, set[str]] = {} if beside is None else beside._marks
 
     def decimal_mark(self, beside: Column) -> str:
         """Return the decimal mark that other columns have for certain, empty if in doubt."""
-        if self._marks is None:
-            self._marks = {id(column): _decimal_marks(column) for column in self.table.columns}
+        if not self._marks:
+            self._marks.update((id(c), _decimal_marks(c)) for c in self.table.columns)
         found = [marks for key, marks in self._marks.items() if key != id(beside)]
         marks = set().union(*found)
         return marks.pop() if len(marks) == 1 else ""
@@ -117,7 +120,7 @@ def numbers_of(
         )
         return np.zeros(len(column))
     if column.is_text:
-        values = column.plain.copy() if rule == PLAIN else rule.numbers(column.values.tolist())
+        values = column.numbers(rule).copy()
         bad = _unreadable(column, values, stray)
         if len(bad):
             like = "a number" if rule == PLAIN else f"a number like {example(rule)}"
@@ -440,16 +443,12 @@ class DateColumn(_Filled):
 def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
     """Return a column as seconds since 1970, NaN where a cell is missing."""
     if column.is_text:
-        codes, texts = column.factorize()
-        present = [i for i, text in enumerate(texts) if text not in MISSING]
-        values = np.full(len(texts), np.nan)
-        values[present] = dates.read_dates([texts[i] for i in present], form or "ymd")
-        bad = np.isnan(values)
-        bad[[i for i, text in enumerate(texts) if text in MISSING]] = False
-        if bad.any():
-            rows = np.flatnonzero(bad[codes])
-            report.refuse(rows, column, named, f"expected a date of the form {form or 'ymd'!r}")
-        return values[codes]
+        form = form or "ymd"
+        values = column.read(form, lambda: dates.read_dates(column.values.tolist(), form))
+        bad = _unreadable(column, values, ())
+        if len(bad):
+            report.refuse(bad, column, named, f"expected a date of the form {form!r}")
+        return values
     if column.values.dtype.kind != "M":
         report.refuse_column(f"{named}: expected dates, got {column.kind}")
         return np.zeros(len(column))

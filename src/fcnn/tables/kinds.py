@@ -71,6 +71,8 @@ class _Cells:
     """The distinct texts of a column that are not missing, and how often each occurs."""
 
     column: Column
+    codes: Array
+    present: list[int]
     texts: list[str] = field(default_factory=list)
     counts: Array = field(default_factory=lambda: np.zeros(0, int))
     missing: int = 0
@@ -81,9 +83,15 @@ class _Cells:
         counts = np.bincount(codes, minlength=len(texts))
         present = [i for i, text in enumerate(texts) if text not in MISSING]
         return cls(
-            column, [texts[i] for i in present], counts[present],
+            column, codes, present, [texts[i] for i in present], counts[present],
             int(counts.sum() - counts[present].sum()),
         )  # fmt: skip
+
+    def spread(self, numbers: Array) -> Array:
+        """Return the numbers of the rows from those of the texts, NaN where a cell is missing."""
+        of_all = np.full(int(self.codes.max(initial=-1)) + 1, np.nan)
+        of_all[self.present] = numbers
+        return np.asarray(of_all[self.codes])
 
 
 def infer_columns(
@@ -211,12 +219,13 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
     lower = {text.lower() for text in cells.texts} if len(cells.texts) <= 20 else set()
     if len(lower) > 1 and (lower <= TRUE | FALSE) and lower & TRUE and lower & FALSE:
         return ColumnKind(position, name, "boolean", said=_joined(" or ".join(cells.texts), said))
-    if not are_codes(cells.texts):
+    # No date is a number by any rule, nor the reverse, and few texts look like dates.
+    found = dates.find_dates(cells.texts)
+    if not found.form and not are_codes(cells.texts):
         number = _as_number(position, name, cells, decimal, MOST_STRAY)
         if number is not None:
             is_index = number.kind and _is_index(number, cells, column)
             return _index(position, name) if is_index else number
-    found = dates.find_dates(cells.texts)
     if found.form and found.is_ambiguous:
         hint = f"columns {name}=date:dmy or {name}=date:mdy says"
         return ColumnKind(
@@ -226,6 +235,7 @@ def _inferred(position: int, column: Column, decimal: str) -> ColumnKind:
             why=f"dates like {cells.texts[0]!r}, whose day and month may be either: {hint}",
         )
     if found.form:
+        column.read(found.form, lambda: cells.spread(found.seconds))
         return ColumnKind(
             position, name, "date", form=found.form, said=_joined(_range(found), said)
         )
@@ -247,7 +257,7 @@ def _plain_number(position: int, column: Column) -> ColumnKind | None:
         return None
     count = int(missing.sum())
     low, high = (float(end(values[~missing])) for end in (np.min, np.max))
-    if low == high or are_codes(column.values[~missing].tolist()):
+    if low == high or are_codes(column.texts_at(np.flatnonzero(values == np.floor(values)))):
         return None
     if not count and _counts_rows(values, column.name):
         return _index(position, column.name)

@@ -29,6 +29,7 @@ _MARKS = (
 )
 _SPACES = "[ \u00a0\u202f]"
 _PLAIN_CHARACTERS = b"0123456789eE+-.\n"
+_LAST = frozenset("0123456789.")  # with which plain numbers end
 _CODE = re.compile(r"\n[+-]?0[0-9]+(?=\n)")  # begins with a character that is quickly found
 
 
@@ -98,13 +99,15 @@ PLAIN = NumberRule()
 
 def _plain_numbers(texts: Sequence[str]) -> Array:
     """Return texts as float64 all at once, in a tenth of the time; those that fail one by one."""
-    try:
-        values = np.fromiter(map(float, texts), np.float64, len(texts))
-    except ValueError:
-        pass
-    else:
+    for is_whole in (True, False):
+        given = texts if is_whole else [text if text[-1:] in _LAST else "" for text in texts]
+        try:
+            read = given if is_whole else [text or "nan" for text in given]
+            values = np.fromiter(map(float, read), np.float64, len(texts))
+        except ValueError:
+            continue
         # What else float takes: blanks, underscores, inf, nan, other digits.
-        joined = "\n".join(texts)
+        joined = "\n".join(given)
         if joined.isascii() and not joined.encode().translate(None, _PLAIN_CHARACTERS):
             return np.where(np.isinf(values), np.nan, values)
     fits = _pattern(PLAIN).fullmatch

@@ -150,7 +150,7 @@ class Preparation:
             encoder = ENCODERS[kind.kind].fit(kind, column, named, report)
             if report.count > before:
                 continue
-            values = encoder.encode(column, named, Report(training))
+            values = encoder.encode(column, named, Report(training, report))
             quantity = encoder.is_quantity
             try:
                 mean, scale = _statistics(values, "features", table, rows, named)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn.tables.numbers import PLAIN
+from fcnn.tables.numbers import PLAIN, NumberRule
 
 Array = NDArray[Any]
 
@@ -81,7 +81,9 @@ class Column:
         The type that floats came in: 0.1 of float32 is "0.1".
     """
 
-    __slots__ = ("_plain", "_rows", "_values", "is_mixed", "missing", "name", "precision")
+    __slots__ = (
+        "_factors", "_read", "_rows", "_values", "is_mixed", "missing", "name", "precision",
+    )  # fmt: skip
 
     def __init__(
         self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False,
@@ -93,7 +95,8 @@ class Column:
         self.precision = precision or values.dtype
         self._values = values
         self._rows: Array | None = None  # those of _values, until they are asked for
-        self._plain: Array | None = None
+        self._read: dict[Hashable, Array] = {}
+        self._factors: tuple[NDArray[np.intp], list[str]] | None = None
 
     def __len__(self) -> int:
         return len(self._values if self._rows is None else self._rows)
@@ -121,16 +124,26 @@ class Column:
         missing = None if self.missing is None else self.missing[rows]
         taken = Column(self.name, values, missing, self.is_mixed, self.precision)
         taken._rows = rows  # to take texts takes long, and of numbers they are hardly asked for
-        if self._plain is not None:
-            taken._plain = self._plain[rows]
+        taken._read = {way: numbers[rows] for way, numbers in self._read.items()}
+        if self._factors is not None:
+            codes, texts = self._factors
+            taken._factors = _in_order(codes[rows], texts)
         return taken
+
+    def read(self, way: Hashable, numbers: Callable[[], Array]) -> Array:
+        """Return what was made of its texts in some way; made once, of rows taken, too."""
+        if way not in self._read:
+            self._read[way] = numbers()
+        return self._read[way]
 
     @property
     def plain(self) -> Array:
-        """Texts as float64, NaN where one is no plain number; made once, of rows taken, too."""
-        if self._plain is None:
-            self._plain = PLAIN.numbers(self.values.tolist())
-        return self._plain
+        """Texts as float64, NaN where one is no plain number."""
+        return self.numbers(PLAIN)
+
+    def numbers(self, rule: NumberRule) -> Array:
+        """Return texts as float64, NaN where one is no number by a rule."""
+        return self.read(rule, lambda: rule.numbers(self.values.tolist()))
 
     def texts_at(self, rows: Array) -> list[str]:
         """Return the texts of some rows, without taking all."""
@@ -161,10 +174,23 @@ class Column:
 
     def factorize(self) -> tuple[NDArray[np.intp], list[str]]:
         """Return the number of each row's text, and the texts in the order of appearance."""
-        texts = self.texts().tolist()
-        distinct = list(dict.fromkeys(texts))
-        index = {text: k for k, text in enumerate(distinct)}
-        return np.fromiter(map(index.__getitem__, texts), np.intp, len(texts)), distinct
+        if self._factors is None:
+            texts = self.texts().tolist()
+            distinct = list(dict.fromkeys(texts))
+            index = {text: k for k, text in enumerate(distinct)}
+            codes = np.fromiter(map(index.__getitem__, texts), np.intp, len(texts))
+            self._factors = codes, distinct
+        return self._factors
+
+
+def _in_order(codes: NDArray[np.intp], texts: list[str]) -> tuple[NDArray[np.intp], list[str]]:
+    """Return the codes of some rows, and their texts alone, in the order of appearance."""
+    first = np.full(len(texts), len(codes))
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(codes))]
+    renumbered = np.empty(len(texts), np.intp)
+    renumbered[order] = np.arange(len(order))
+    return renumbered[codes], [texts[k] for k in order.tolist()]
 
 
 def number_text(value: bool | float) -> str:

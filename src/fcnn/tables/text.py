@@ -122,7 +122,7 @@ def _rectangle(
     # A comment; cells that are left out at the end.
     if (
         not columns[0]
-        or any(cell.startswith("#") for cell in columns[0])
+        or ("#" in body and any(cell.startswith("#") for cell in columns[0]))
         or not any(column[-1] for column in columns)
     ):
         return None
