@@ -126,6 +126,63 @@ def test_day_and_month_that_could_change_places():
     assert kind_of(["01/02/2026", "03/04/2026"], given={"c": "date:mdy"}).form == "mdy"
 
 
+def test_many_dates_at_once():
+    rng = np.random.default_rng(0)
+    seconds = rng.integers(-(10**9), 4 * 10**9, 120)
+    moments = [datetime(1970, 1, 1) + timedelta(seconds=int(s)) for s in seconds]
+    zones = [(1, ""), (0, "Z"), (0, " UTC"), (3600, "+01"), (-19800, "-05:30"), (20700, "+0545")]
+
+    def clock(t, k):
+        return f"{t.hour}:{t:%M:%S}.{k:03}{zones[k % 6][1]}"
+
+    ways = {
+        "ymd": lambda t, k: f"{t:%Y-%m-%d}T{clock(t, k)}",
+        "dmy": lambda t, k: f"{t.day}.{t.month}.{t.year} {clock(t, k)}",
+        "mdy": lambda t, k: f"{t:%m/%d/%Y}, {clock(t, k)}",
+        "d name y": lambda t, k: f"{t:%d-%b-%Y} {clock(t, k)}",
+        "name d y": lambda t, k: f"{t:%B} {t.day}, {t.year} {clock(t, k)}",
+        "time": lambda t, k: f"{t:%I:%M:%S %p}",
+    }
+    offsets = np.array([zones[k % 6][0] * (k % 6 > 0) for k in range(120)])
+    for form, written in ways.items():
+        texts = [written(t, k) for k, t in enumerate(moments)]
+        expected = seconds - offsets + np.arange(120) / 1000
+        if form == "time":
+            expected = seconds % 86400
+        odd = rng.choice(120, 12, replace=False)
+        for k in odd:
+            cut = int(rng.integers(len(texts[k])))
+            texts[k] = texts[k][:cut] + "x" + texts[k][cut:]
+        read = read_dates(texts, form)
+        assert np.isnan(read[odd]).all() or form in ("d name y", "name d y")
+        kept = np.setdiff1d(np.arange(120), odd)
+        np.testing.assert_allclose(read[kept], expected[kept], rtol=0, atol=1e-6)
+        one_by_one = [read_dates([text], form)[0] for text in texts]
+        np.testing.assert_array_equal(read, one_by_one)
+
+
+def test_dates_have_digits_of_ascii_as_numbers_do():
+    assert find_dates(["\u0662\u0660\u0662\u0660-01-02"]).form == ""
+
+
+def test_rows_taken_keep_what_was_made_of_texts():
+    texts = ["b", "NA", "a", "b", "c", "", "a"]
+    for rows in ([0, 1, 2, 3, 4, 5, 6], [4, 2, 2, 6, 1], [], [5]):
+        table = as_table({"c": texts, "n": list(map(str, range(7)))})
+        column = table["c"]
+        fresh = as_table({"c": [texts[row] for row in rows]})["c"] if rows else None
+        column.factorize()
+        taken = column.take(np.array(rows, int)).take(slice(None))
+        codes, distinct = taken.factorize()
+        assert [distinct[code] for code in codes] == [texts[row] for row in rows]
+        if fresh is not None:
+            assert (codes.tolist(), distinct) == (fresh.factorize()[0].tolist(),
+                                                  fresh.factorize()[1])  # fmt: skip
+        comma = NumberRule(",")
+        np.testing.assert_array_equal(table["n"].numbers(comma), np.arange(7))
+        np.testing.assert_array_equal(table["n"].take(np.array(rows, int)).numbers(comma), rows)
+
+
 def test_parts_of_dates():
     days = read_dates([f"2025-{m:02}-{d:02}" for m in range(1, 13) for d in (1, 11)], "ymd")
     assert useful_parts(days, "ymd") == ("days", "year", "week")

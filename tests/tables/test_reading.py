@@ -282,26 +282,17 @@ def same_by_rows(text, header=True):
     return isinstance(quick.lines, range)
 
 
+PLAIN_PIECES = ["1", "2.5", " 3 ", "", "x", "\x1ft", "\u00e9"]
+PIECES = [*PLAIN_PIECES, '"a, b"', '"q ""z"""', "#", "\u00a0t\u2003", '"l1\nl2"', "NA", 'i"n', "\r"]
+
+
 def test_columns_at_once_are_those_of_careful_reading():
     rng = np.random.default_rng(0)
-    pieces = [
-        "1",
-        "2.5",
-        " 3 ",
-        "",
-        "x",
-        '"a, b"',
-        '"q ""z"""',
-        "#",
-        "\u00a0t\u2003",
-        '"l1\nl2"',
-        "NA",
-    ]
-    ends = ["\n", "\n", "\n", "\r\n", "\n\n", ",\n", "\n,\n"]
+    ends = ["\n", "\n", "\n", "\r\n", "\r", "\n\n", ",\n", "\n,\n"]
     quick = 0
-    for trial in range(400):
+    for trial in range(300):
         n, odd = int(rng.integers(1, 5)), trial % 3
-        cells = pieces if odd else pieces[:7]
+        cells = PIECES if odd else PLAIN_PIECES
         lines = [",".join(f"c{j}" for j in range(n))]
         lines += [",".join(rng.choice(cells, n)) for _ in range(int(rng.integers(1, 30)))]
         chosen = rng.choice(ends, len(lines)) if odd == 2 else ["\n"] * len(lines)
@@ -311,11 +302,35 @@ def test_columns_at_once_are_those_of_careful_reading():
         except TableError:
             with pytest.raises(TableError):
                 read_cells(text, "t", header=trial % 2 == 0)
-    assert 100 < quick < 400
+    assert 75 < quick < 250
     for path in sorted(CASES.glob("*.csv")):
         same_by_rows(fcnn.tables.text.decoded(path.read_bytes(), "t", []))
     # More rows than are read at a time.
-    assert same_by_rows("a,b\n" + "".join(f"{i},x\n" for i in range(20_000)))
+    for quoted in ("x", '"x"'):
+        assert same_by_rows("a,b\n" + "".join(f"{i},{quoted}\n" for i in range(20_000)))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_quick"),
+    [
+        ("a,b\n1,2\n3,4", True),
+        ('a,b\n1,"2"\n3,4', True),
+        ("sep=|\na|b\n1|2\n", True),
+        ("a,b\r1,2\r\n3,4\n", True),
+        ("a,b,c\n1,2\n3,4,5,6\n7,8,9\n", False),  # as many separators as three rows have
+        ("a\n1\n\n2\n", False),
+        ("a,b\n1,2\n#,3\n", False),
+        ("a,b\n1,2\n,\n", False),
+        ('a,b\n1,"2\n3"\n', False),
+        ("a,b\n" + 4 * ("x" * 100_000 + "," + "y" * 100_000 + "\n"), True),
+    ],
+    ids=range(10),
+)
+def test_which_texts_are_read_at_once(text, is_quick):
+    try:
+        assert same_by_rows(text) == is_quick
+    except TableError:
+        assert not is_quick
 
 
 def test_numbers_at_once_are_those_of_careful_reading():
@@ -340,6 +355,10 @@ def test_numbers_at_once_are_those_of_careful_reading():
         texts = rng.choice(pieces[: rng.integers(1, len(pieces) + 1)], 20).tolist()
         careful = np.concatenate([NumberRule().numbers([text]) for text in texts])
         np.testing.assert_array_equal(NumberRule().numbers(texts), careful)
+        # Words among numbers end as words do, or as numbers.
+        mixed = [*texts, "1.5", "NA", "x1"][: int(rng.integers(20, 24))]
+        one_by_one = [NumberRule().numbers([text])[0] for text in mixed]
+        np.testing.assert_array_equal(NumberRule().numbers(mixed), one_by_one)
         table = as_table({"c": texts, "f": list(range(20))})
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(fcnn.tables.kinds, "_plain_number", lambda *arguments: None)

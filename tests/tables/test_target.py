@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fcnn.tables.training
 from fcnn.tables import TableError, Target, as_table, read_table, read_target
 
 CASES = Path(__file__).parent / "cases"
@@ -18,6 +19,34 @@ def read(values, task="auto"):
 
 def again(target):
     return Target.from_json(json.loads(json.dumps(target.to_json())), target.mean, target.scale)
+
+
+def test_numbers_at_once_are_those_of_careful_reading():
+    rng = np.random.default_rng(0)
+    odd = ["", "NA", "?", "x", "007", "1e200", "1.50", "nan", "-", "1,5", "45%"]
+    quick = 0
+    for trial in range(120):
+        count, n = int(rng.integers(1, 60)), int(rng.integers(2, 60))
+        texts = [f"{v:g}" for v in rng.normal(size=count).round(trial % 4)]
+        texts += rng.choice(odd[: 1 + trial % len(odd)], trial % 3).tolist()
+        texts = rng.choice(texts, n).tolist()
+        task = ("auto", "regression", "classification")[trial % 3]
+        table = as_table({"y": texts})
+        found, at_once = [], fcnn.tables.training._read_plain
+        for careful in (False, True):
+            with pytest.MonkeyPatch.context() as patch:
+                if careful:
+                    patch.setattr(fcnn.tables.training, "_read_plain", lambda *arguments: None)
+                try:
+                    one = read_target(table, ["y"], task)
+                    found.append((one.target.to_json(), one.y.tolist(), one.rows.tolist(),
+                                  one.reason, one.notes))  # fmt: skip
+                except TableError as error:
+                    found.append(str(error))
+        assert found[0] == found[1]
+        if isinstance(found[0], tuple):
+            quick += at_once(table, table["y"], ("y",), task, False) is not None
+    assert 8 < quick < 100
 
 
 @pytest.mark.parametrize(

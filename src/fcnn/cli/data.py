@@ -269,9 +269,9 @@ def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
         )
 
 
-def _as_targets(source: str, y: Array) -> Table:
-    """Return targets as a table; columns of one-hot rows become the labels 0, 1, ..."""
-    if y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
+def _as_targets(source: str, y: Array, task: str = "auto") -> Table:
+    """Return targets as a table; one-hot rows become labels, unless numbers are asked for."""
+    if task != "regression" and y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
         is_one_hot = ((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all()
         if is_one_hot:
             y = y.argmax(axis=1)
@@ -282,7 +282,7 @@ def _read_targets(
     source: str, y: Array, y_test: Array | None, task: str, is_images: bool
 ) -> TargetReading:
     """Return targets of arrays, those of training and behind them those of testing."""
-    parts = [_as_targets(source, part) for part in (y, y_test) if part is not None]
+    parts = [_as_targets(source, part, task) for part in (y, y_test) if part is not None]
     if len({len(part.columns) for part in parts}) != 1:
         assert y_test is not None
         raise CommandError(

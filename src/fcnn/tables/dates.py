@@ -23,8 +23,8 @@ _D, _M, _NAME, _Y = (
     r"(?P<y>\d{4})",
 )
 
-# The forms of dates; the first that fits all texts of a column counts. Digits are those of ASCII, as
-# in numbers.
+# The forms of dates; the first that fits all texts of a column counts. As in numbers, digits are
+# those of ASCII.
 FORMATS = {
     "ymd": re.compile(rf"{_Y}(?P<mark>[-/.]){_M}(?P=mark){_D}{_CLOCK}", re.ASCII),
     "dmy": re.compile(rf"{_D}(?P<mark>[-/.]){_M}(?P=mark){_Y}{_CLOCK}", re.ASCII),

@@ -22,6 +22,7 @@ from fcnn.tables.table import MISSING, TableError, quoted
 SEPARATORS = ",;\t|"
 _SAMPLE = 200  # lines that the separator is chosen by
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
+_BLANKS = " \t\v\f\x1c\x1d\x1e\x1f"  # of ASCII, those that str.strip takes away and are in cells
 _BLOCK = 10_000  # cells that become parts of columns at a time: their rows stay in the cache
 
 
@@ -112,7 +113,9 @@ def _rectangle(
     found = _split(body, separator) if '"' not in body else _parsed(body, separator)
     if found is None:
         return None
-    columns = [[*map(str.strip, cells)] for cells in found]
+    columns = found
+    if not body.isascii() or any(blank in body for blank in _BLANKS):
+        columns = [[*map(str.strip, cells)] for cells in found]
     first = [column[0] for column in columns]
     if not any(first) or first[0].startswith("#"):
         return None
@@ -142,12 +145,12 @@ def _split(body: str, separator: str) -> list[list[str]] | None:
     begins = np.append(0, ends[:-1] + 1)
     marks = np.flatnonzero(data == ord(separator))
     lengths = ends - begins
-    # What csv takes for no row, and what it refuses.
-    if not lengths.min() or lengths.max() > csv.field_size_limit() or len(marks) % len(ends):
+    if lengths.max() > csv.field_size_limit():  # csv refuses such cells
+        return _parsed(body, separator)
+    if not lengths.min() or len(marks) % len(ends):  # an empty line is no row
         return None
     n = len(marks) // len(ends) + 1
-    marks = marks.reshape(len(ends), n - 1)
-    if n > 1 and not ((marks[:, 0] >= begins) & (marks[:, -1] < ends)).all():
+    if n > 1 and not ((marks[:: n - 1] >= begins) & (marks[n - 2 :: n - 1] < ends)).all():
         return None
     cells = body.replace("\n", separator).split(separator)
     return [cells[j::n] for j in range(n)]
@@ -170,7 +173,7 @@ def _parsed(body: str, separator: str) -> list[list[str]] | None:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield lines with their ends; unlike io.StringIO without a copy, which is of four bytes each."""
+    """Yield lines with their ends; unlike io.StringIO, which takes four bytes each, no copy."""
     return (match[0] for match in _LINE.finditer(text))
 
 
