@@ -208,9 +208,9 @@ def read_for_training(
 
 
 def read_for_prediction(
-    source: str, header: bool = True, sheet: str | None = None
+    source: str, header: bool = True, sheet: str | None = None, *, are_classes: bool
 ) -> tuple[Table, Table | None, str]:
-    """Read inputs, and where they are apart from them, targets.
+    """Read inputs, and where they are apart from them, targets; `are_classes` says of what model.
 
     Returns
     -------
@@ -221,7 +221,7 @@ def read_for_prediction(
         Which samples these are.
     """
     kind = _kind(source)
-    part = ""
+    part, task = "", "classification" if are_classes else "regression"
     with refusals(path="DATA", sheet="--sheet"):
         if kind == "table":
             return _table(source, header, sheet), None, ""
@@ -232,7 +232,7 @@ def read_for_prediction(
             X, y, part = X_test, y_test, "the test part"
         elif kind == "digits":
             part = "all of digits, those the model was trained on among them"
-        return as_table(X, source), None if y is None else _as_targets(source, y), part
+        return as_table(X, source), None if y is None else _as_targets(source, y, task), part
 
 
 def _read_arrays(source: str, kind: str) -> datasets.Split:
@@ -269,7 +269,7 @@ def _refuse_nonfinite(source: str, what: str, values: Array) -> None:
         )
 
 
-def _as_targets(source: str, y: Array, task: str = "auto") -> Table:
+def _as_targets(source: str, y: Array, task: str) -> Table:
     """Return targets as a table; one-hot rows become labels, unless numbers are asked for."""
     if task != "regression" and y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "biuf":
         is_one_hot = ((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all()

@@ -53,7 +53,9 @@ def predict(options: argparse.Namespace) -> int:
     classes = model.target.class_texts
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")
-    table, y, part = read_for_prediction(options.data, not options.no_header, options.sheet)
+    table, y, part = read_for_prediction(
+        options.data, not options.no_header, options.sheet, are_classes=bool(model.classes)
+    )
     notes = list(table.notes)
     if not is_whole:
         notes.append(f"{options.model} holds no scaling: the inputs are taken as they are")

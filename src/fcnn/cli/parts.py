@@ -193,7 +193,8 @@ def _scaled(data: Data, parts: Parts, net: fcnn.Network) -> Target:
             scaled = target.scaled(parts.y)
         if net.loss in SCALABLE_LOSSES:
             return scaled
-        return Target(target.names, (), scaled.mean, np.ones(parts.y.shape[1]), target.rules)
+        return Target(target.names, (), scaled.mean, np.ones(parts.y.shape[1]), target.rules,
+                      bare=target.bare)  # fmt: skip
     for y in (parts.y, parts.y_validation, parts.y_test):
         if len(y):
             with refusals(y=data.whose):

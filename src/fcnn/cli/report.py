@@ -21,7 +21,9 @@ def report(options: argparse.Namespace) -> int:
     output = Path(options.output or f"{Path(options.model).stem}.html")
     check_writable("--output", output, options.model, options.data)
     model, is_whole = load(options.model)
-    table, y, part = read_for_prediction(options.data, not options.no_header, options.sheet)
+    table, y, part = read_for_prediction(
+        options.data, not options.no_header, options.sheet, are_classes=bool(model.classes)
+    )
     if y is None and not model.targets:
         raise CommandError(
             f"{options.data}: a report needs targets, and {options.model} names none"

@@ -12,7 +12,7 @@ from fcnn._container import as_path, write_whole
 from fcnn._dispatch import core
 from fcnn.convert.c_derivatives import call_of, write_jacobian
 from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
-from fcnn.convert.steps import Layer, entry_of, layers_of
+from fcnn.convert.steps import Layer, entry_of, layers_of, refuse_surrogates
 from fcnn.model import Model
 from fcnn.network import Network
 
@@ -178,6 +178,7 @@ def to_c(
             parts += more
         text = words.filled("\n".join([*head, *parts]))
     else:
+        refuse_surrogates(model)
         written = _written(network, layers, words, "NAME_network")
         columns = write_columns(model.preparation, words)
         top = table_head(model, words, written.scratch)

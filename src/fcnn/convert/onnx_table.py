@@ -168,7 +168,8 @@ def _described(column: Any) -> str:
     """Return what an input takes, for its documentation in the file."""
     if isinstance(column, _TEXTS):
         known = ", ".join(f'"{text}"' for text in column.codes.texts)
-        return f'A category: {known}, or another text; "" is a missing one.'
+        missing = "NaN" if "" in column.codes.texts else ""
+        return f'A category: {known}, or another text; "{missing}" is a missing one.'
     kind = {
         "number": "A number", "boolean": "True or false, as 1 or 0",
         "date": "A date and time, as seconds since 1970-01-01 UTC",

@@ -12,7 +12,7 @@ from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
 from fcnn.convert.onnx import OPERATORS, Nodes
 from fcnn.convert.onnx_table import Graph, write_answers, write_columns
-from fcnn.convert.steps import Layer, entry_of, imported, layers_of
+from fcnn.convert.steps import Layer, entry_of, imported, layers_of, refuse_surrogates
 from fcnn.model import Model
 from fcnn.network import Network
 
@@ -71,6 +71,7 @@ def to_onnx(
         write_layers(graph, layers, x, "a", opset)
         graph.output("a", dtype, ["samples", len(layers[-1].W)])
     else:
+        refuse_surrogates(model)
         graph = Graph(onnx, [column.name for column in model.preparation.columns])
         x = graph.node("Cast", [write_columns(graph, model.preparation)], "x", to=dtype)
         a = write_layers(graph, layers, x, graph.name("a"), opset)

@@ -287,6 +287,8 @@ def _imputed(transformer: Any, features: list[Feature], source: str) -> list[Fea
             if transformer.strategy == "constant" or transformer.keep_empty_features:
                 _refuse(source, transformer, f"fills column {feature.j + 1} with {statistic!r}")
             continue  # a column without a value, which it leaves out
+        if isinstance(statistic, (float, np.floating)) and np.isinf(statistic):
+            _refuse(source, transformer, f"fills column {feature.j + 1} with {statistic}")
         made.append(_filled(feature, statistic, transformer, source))
     if transformer.add_indicator:
         for i in transformer.indicator_.features_:
@@ -393,6 +395,8 @@ def _ordinal(transformer: Any, features: list[Feature], source: str) -> list[Fea
         of_missing = unseen
         if any(missing):
             of_missing = float(transformer.encoded_missing_value)
+            if np.isinf(of_missing):
+                _refuse(source, transformer, f"encodes missing cells as {of_missing}")
         encoder = OrdinalColumn(
             "", tuple(known), tuple(map(float, range(len(known)))), unseen, of_missing,
             _fill_text(feature),

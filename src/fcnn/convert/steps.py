@@ -13,12 +13,27 @@ from numpy.typing import DTypeLike, NDArray
 from fcnn import _validation as check
 from fcnn._architecture import MOST_CONSTANT, as_activation, named
 from fcnn._dispatch import core
+from fcnn.model import Model
 from fcnn.network import Network
+from fcnn.tables.categories import CategoryColumn, OrdinalColumn
 
 Array = NDArray[Any]
 Entry = TypeVar("Entry")
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def refuse_surrogates(model: Model) -> None:
+    """Refuse texts of a model that no file can hold: those with half of a surrogate pair."""
+    texts = [*model.target.names, *model.target.class_texts]
+    for column in model.preparation.columns:
+        known = column.codes.texts if isinstance(column, (CategoryColumn, OrdinalColumn)) else ()
+        texts += [column.name, *known]
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            refuse(f"text {text!r}", f"holds a lone surrogate at {error.start}, no character")
 
 
 class Layer(NamedTuple):

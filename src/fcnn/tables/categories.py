@@ -51,6 +51,13 @@ class Codes(NamedTuple):
         """
         codes, texts = column.factorize()
         found = places(column, texts, self.texts)
+        if found is not None and column.missing is not None and "" in self.texts:
+            # Then an empty text is a category, but None is none.
+            codes, texts, found = (
+                np.where(column.missing, len(texts), codes),
+                [*texts, ""],
+                [*found, -1],
+            )
         if found is None:
             report.refuse_column(
                 f"{named}: expected texts, got numbers, and of {some(self.texts, 5)} several are "

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fcnn.tables import dates
 from fcnn.tables.kinds import FALSE, NO_NUMBERS, TRUE, ColumnKind
 from fcnn.tables.numbers import (
+    MOST_SHARES,
     PLAIN,
     NumberRule,
     example,
@@ -31,9 +32,6 @@ Array = NDArray[Any]
 # A "missing" flag is worth a column from so many rows on, and from this share of them.
 LEAST_FLAGGED = 5
 LEAST_FLAGGED_SHARE = 0.01
-
-# From so many numbers up to 1 on, those without % are shares.
-MOST_SHARES = 0.9
 
 
 class Report:

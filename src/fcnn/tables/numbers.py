@@ -16,6 +16,9 @@ Array = NDArray[Any]
 
 UNITS = "$€£¥₹%"
 
+# From so many numbers up to 1 on, those without % are shares.
+MOST_SHARES = 0.9
+
 # Decimal mark and thousands separator, the likeliest first. Spaces: also those that do not break.
 _MARKS = (
     (".", ""),

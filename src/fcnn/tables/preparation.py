@@ -124,7 +124,8 @@ class Preparation:
         Raises
         ------
         ValueError
-            If numbers are too large for their squares to be added up.
+            If numbers are too large for their squares to be added up, or differ by so little that
+            the squares are 0.
         """
         check.as_choice("standardize", standardize, STANDARDIZATIONS)
         table = as_table(data)
@@ -392,6 +393,12 @@ def _statistics(
             "standardized"
         ) from None
     # The deviation of equal numbers can be a rounding error instead of 0.
-    varies = (X.max(axis=axis) > X.min(axis=axis)) & (scale > 0)
+    varies = np.asarray(X.max(axis=axis) > X.min(axis=axis))
+    if (varies & (scale == 0)).any():
+        j = int(np.argmax(varies & (scale == 0)))
+        raise TableError(
+            f"{table.source}: {named or f'column {j + 1}'}: the squares of its numbers' deviations "
+            "are 0 in float64; too small to be standardized"
+        )
     scale = np.where(varies, scale, 1.0)
     return np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy()

@@ -12,8 +12,10 @@ from fcnn import _validation as check
 from fcnn.tables.conversion import as_cells, as_column, as_table, has_records
 from fcnn.tables.kinds import NO_NUMBERS
 from fcnn.tables.numbers import (
+    MOST_SHARES,
     PLAIN,
     NumberRule,
+    possible_shares,
 )
 from fcnn.tables.table import (
     MISSING,
@@ -48,6 +50,8 @@ class Target:
         Of numbers: an output a stands for a * scale + mean, computed in float64.
     rules : tuple of NumberRule
         How texts are read as numbers, one for each column; empty for classes.
+    bare : tuple of bool
+        Whether some texts of training were numbers without the unit of the others, of each column.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Target:
         scale: Array | None = None,
         rules: Sequence[NumberRule] = (),
         class_texts: Sequence[str] = (),
+        bare: Sequence[bool] = (),
     ) -> None:
         if isinstance(names, str):
             raise TypeError(f"names: expected a sequence of names, got {names!r}")
@@ -71,6 +76,9 @@ class Target:
         self.mean = None if mean is None else np.array(mean, np.float64)
         self.scale = None if scale is None else np.array(scale, np.float64)
         self.rules = tuple(rules)
+        self.bare = tuple(bare) or (False,) * len(self.rules)
+        if len(self.bare) != len(self.rules):
+            raise ValueError(f"bare: expected one for each rule, got {self.bare!r}")
         self.class_texts = tuple(class_texts) or tuple(map(class_text, self.classes))
         if (mean is None) != (scale is None) or (self.classes and mean is not None):
             raise ValueError("expected a mean and a scale of numbers, or neither")
@@ -103,7 +111,8 @@ class Target:
         varies = y.max(axis=0) > y.min(axis=0)
         if (varies & (deviation == 0)).any():
             raise ValueError("y: expected numbers whose squares float64 holds, got smaller ones")
-        return Target(self.names, (), mean, np.where(varies, deviation, 1.0), self.rules)
+        scale = np.where(varies, deviation, 1.0)
+        return Target(self.names, (), mean, scale, self.rules, bare=self.bare)
 
     # --- Values and outputs ----------------------------------------------------------------------
 
@@ -181,10 +190,32 @@ class Target:
             refuse_cells(table, columns[0], np.flatnonzero(labels < 0), expected)
             return labels
         rules = self.rules or (PLAIN,) * len(columns)
+        for j, column in enumerate(columns):
+            self._refuse_shares(table, column, j)
         values = [
             finite_numbers(column, rule, table) for column, rule in zip(columns, rules, strict=True)
         ]
         return np.stack(values, axis=1)
+
+    def _refuse_shares(self, table: Table, column: Column, j: int) -> None:
+        """Refuse what may be shares, as 0.45, where training had percent, each with its sign."""
+        rule = self.rules[j] if self.rules else PLAIN
+        if rule.unit != "%" or self.bare[j]:
+            return
+        texts = column.values.tolist() if column.is_text else []
+        shares = {*possible_shares(texts, rule)}
+        rows = np.flatnonzero([text in shares for text in texts])
+        refuse_cells(table, column, rows, "expected percent with their sign, as others have")
+        if self.mean is None or any("%" in text for text in texts):
+            return
+        given = column.numbers(rule) if column.is_text else finite_numbers(column, rule, table)
+        given = np.abs(given[given != 0])
+        if abs(self.mean[j]) > 1 and len(given) and np.mean(given <= 1) >= MOST_SHARES:
+            whose = f"the target {column.name!r}" if column.name else "the target"
+            raise TableError(
+                f"{table.source}: {whose} is in percent, of which training's mean is "
+                f"{self.mean[j]:.6g}; expected percent, got numbers from 0 to 1"
+            )
 
     def decode(self, outputs: Array) -> Array:
         """Return outputs of the network, shape (s, n_L), as values of the target.
@@ -214,6 +245,7 @@ class Target:
             "names": list(self.names),
             "classes": list(self.classes),
             "rules": [rule.to_json() for rule in self.rules],
+            **({"bare": list(self.bare)} if any(self.bare) else {}),
             "scaled": self.mean is not None,
         }
 
@@ -228,7 +260,8 @@ class Target:
         if rules and len(rules) != len(names or rules):
             raise ValueError(f"expected a rule for each of {names!r}, found {len(rules)}")
         texts = described(value.get("class_texts", []), "class_texts", str)
-        return cls(names, classes, mean, scale, rules, texts)
+        bare = described(value.get("bare", []), "bare", bool)
+        return cls(names, classes, mean, scale, rules, texts, bare)
 
 
 def _has_columns(y: Any) -> bool:

@@ -111,7 +111,10 @@ def read_target(
     for one in read[1:]:
         rows = np.intersect1d(rows, one.rows)
     y = np.hstack([one.y[np.searchsorted(one.rows, rows)] for one in read])
-    target = Target(names, rules=[one.target.rules[0] for one in read])
+    target = Target(
+        names, rules=[one.target.rules[0] for one in read],
+        bare=[one.target.bare[0] for one in read],
+    )  # fmt: skip
     notes = tuple(note for one in read for note in one.notes)
     return TargetReading(target, y, rows, f"{len(columns)} numbers for each row", notes)
 
@@ -207,7 +210,9 @@ def _read_texts(
             reading.rule,
         )  # fmt: skip
         if guessed == "regression":
-            target = Target(names, rules=[reading.rule])
+            unit = reading.rule.unit
+            bare = not all(unit in texts[i] for i in given)
+            target = Target(names, rules=[reading.rule], bare=[bare])
             shares = possible_shares([texts[i] for i in given], reading.rule)
             if shares and task == "auto":
                 where = np.flatnonzero(np.isin(codes, [texts.index(text) for text in shares]))
