@@ -278,6 +278,28 @@ def test_losses_of_a_classifier(here, run, loss, output, n_classes, n_out):
     np.testing.assert_array_equal(np.array(rows, dtype=np.float32), outputs)
 
 
+@pytest.mark.parametrize("task", ["regression", "auto"])
+def test_one_hot_rows_are_numbers_where_these_are_asked_for(here, run, task):
+    X, names = flowers()
+    labels = np.searchsorted(SPECIES, names)
+    np.savez("rows.npz", X=X, y=np.eye(3)[labels])
+    code, out, _ = run("train", "rows.npz", "--task", task, "--no-plot", "--epochs", 20)
+    assert code == 0
+    model = fcnn.load("rows.safetensors")
+    assert (model.network.loss == "squared_error") == (task == "regression")
+    code, out, err = run("predict", "rows.safetensors", "rows.npz")
+    header, rows = answers(out)
+    assert code == 0
+    if task == "auto":
+        right = np.mean([int(row[0]) for row in rows] == labels)
+        assert err.startswith(f"accuracy {right:.4f}")
+        return
+    assert header == ["prediction_1", "prediction_2", "prediction_3"]
+    found = np.array(rows, float)
+    np.testing.assert_allclose(found, model.predict(X), rtol=1e-5, atol=1e-7)
+    assert "r2 " in err
+
+
 def test_validation_score_of_one_hot_targets_is_accuracy(here, run, monkeypatch):
     seen = []
     monkeypatch.setattr("fcnn.plot.plot_history", lambda history, *_, **__: seen.append(history))

@@ -446,6 +446,33 @@ def test_a_column_without_categories_is_refused_by_name():
         convert.to_c(model, "m")
 
 
+@pytest.mark.parametrize("where", ["name", "category", "target", "class"])
+def test_lone_surrogates_are_refused_by_name(onnx, where):
+    texts = {
+        key: key + "\udc80" * (key == where) for key in ("name", "category", "target", "class")
+    }
+    column = CategoryColumn(texts["name"], ("a", texts["category"]))
+    model = fcnn.Model(
+        fcnn.Network((2, 2), loss="cross_entropy"), Preparation([column], [0, 0], [1, 1]),
+        Target([texts["target"]], ["a", texts["class"]]),
+    )  # fmt: skip
+    for write in (convert.to_onnx, lambda model: convert.to_c(model, "m")):
+        with pytest.raises(ValueError, match=rf"^text '{where}\\udc80': holds a lone surrogate"):
+            write(model)
+
+
+def test_texts_of_numbers_are_compared_exactly(onnx, runtime):
+    """As docs/convert.md says."""
+    column = CategoryColumn("c", ("1", "2"), other=True)
+    net = fcnn.Network((3, 2), loss="cross_entropy", rng=0)
+    model = fcnn.Model(net, Preparation([column], [0] * 3, [1] * 3), Target((), ["a", "b"]))
+    found = run(runtime, convert.to_onnx(model), {"c": np.array(["1", "1.0", "x"], object)})
+    same = model.predict_proba({"c": ["1", "1.0", "x"]})
+    np.testing.assert_allclose(same[0], same[1])
+    np.testing.assert_allclose(found["probabilities"][[0, 2]], same[[0, 2]], rtol=1e-5)
+    np.testing.assert_allclose(found["probabilities"][1], same[2], rtol=1e-5)
+
+
 def test_scikit_learn_takes_no_model():
     with pytest.raises(TypeError, match=r"net: expected a fcnn.Network, got a Model"):
         convert.to_sklearn(tabular.model("lenient", "texts"))

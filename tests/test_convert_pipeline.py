@@ -353,6 +353,29 @@ def test_steps_without_a_counterpart_are_named(steps, message):
         convert.from_sklearn(pipeline)
 
 
+@pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
+def test_none_is_not_the_category_of_an_empty_text(encoder):
+    options = {"handle_unknown": "ignore"} if encoder is OneHotEncoder else {
+        "handle_unknown": "use_encoded_value", "unknown_value": -1}  # fmt: skip
+    data = pd.DataFrame({"c": ["", "a", "b", "a"] * 10, "d": ["x", "y", "y", "x"] * 10})
+    pipeline = fitted(make_pipeline(encoder(**options), perceptron()), data, [0, 1, 1, 0] * 10)
+    model = convert.from_sklearn(pipeline)
+    new = pd.DataFrame({"c": ["", "a", None, "zz", None], "d": ["x", "y", "x", "x", None]})
+    for rows in (new, new[2:3], new[:1]):
+        expected = pipeline.predict_proba(rows)
+        np.testing.assert_allclose(model.predict_proba(rows), expected, atol=1e-6)
+    first, third = pipeline.predict_proba(new)[[0, 2], 0]
+    assert abs(first - third) > 1e-3
+
+
+@pytest.mark.parametrize("fill", [np.inf, -np.inf])
+def test_an_infinite_fill_is_refused(fill):
+    data = pd.DataFrame({"n": [1.0, 4.0, 2.0, 3.0] * 10})
+    before = SimpleImputer(strategy="constant", fill_value=fill)
+    with pytest.raises(ValueError, match=rf"\(SimpleImputer\): fills column 1 with {fill}"):
+        convert.from_sklearn(refused(before, data=data, y=[0, 1] * 20))
+
+
 def test_missing_cells_among_the_infrequent_categories_are_refused():
     data = frame()
     before = make_column_transformer((one_hot(max_categories=2), ["color"]))

@@ -537,3 +537,19 @@ def test_dates_are_no_times_of_day():
     preparation = Preparation.fit({"t": ["05:30", "06:30", "07:45"]})
     with pytest.raises(TableError, match="'t': expected times of day, got dates like 2026-01-02"):
         preparation.transform({"t": [datetime(2026, 1, 2, 5, 30)]})
+
+
+def test_numbers_whose_squares_are_0_are_refused_by_name():
+    small = {"a": [1.0, 2.0, 4.0], "b": [1e-170, 2e-170, 4e-170]}
+    with pytest.raises(
+        TableError, match=r"column 'b': the squares .* too small to be standardized"
+    ):
+        Preparation.fit(small)
+    with pytest.raises(TableError, match="column 2: the squares"):
+        Preparation.fit(np.array([*small.values()]).T)
+    with pytest.raises(TableError, match="too small to be standardized"):
+        Preparation.fit({"b": small["b"]}, standardize="together")
+    preparation = Preparation.fit({"b": [1e-155, 2e-155, 3e-155]})
+    np.testing.assert_allclose(preparation.scale, [1e-155 * (2 / 3) ** 0.5], rtol=1e-9)
+    same = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1e-170] * 2 + [1e-170]})
+    assert same.features == ("a",)

@@ -301,6 +301,27 @@ def test_a_target_of_shares_and_percent_is_refused():
     assert any("'0.45' is taken for 0.45 %" in note for note in found.notes)
 
 
+@pytest.mark.parametrize("is_bare", [False, True])
+def test_shares_beside_percent_are_refused_at_evaluation_unless_training_had_them(is_bare):
+    texts = ["45%", "30%", "20%", "3%"] + (["0.45"] if is_bare else [])
+    found = read(texts, "regression")
+    target = again(found.target.scaled(found.y))
+    assert target.encode(["50%", "7 %"]).tolist() == [[50], [7]]
+    assert target.encode([50.0, 0.5, 7.0]).tolist() == [[50], [0.5], [7]]
+    for y, said in (
+        (["50%", "0.5"], "row 1: '0.5'; expected percent with their sign"),
+        ({"y": ["50%", "0.5", "0.25", "2"]}, r"2 cells: expected percent .*\n  row 1, column 'y'"),
+        (["0.5", "0.25", "-0.1"], "is in percent, .* got numbers from 0 to 1"),
+        ([0.5, 0.25, 0.0], "is in percent, .* got numbers from 0 to 1"),
+    ):
+        if is_bare:
+            assert len(target.encode(y)) == len(y["y"] if isinstance(y, dict) else y)
+        else:
+            with pytest.raises(TableError, match=said):
+                target.encode(y)
+    assert target.encode(["0%", "0"]).tolist() == [[0], [0]]
+
+
 def test_large_targets_are_refused_by_row():
     for values in ([1.0, 1e300, 2.5], ["1.0", "1e300", "2.5"]):
         with pytest.raises(TableError, match=r"row 1, column 'y': '1e\+?300'; expected a number"):

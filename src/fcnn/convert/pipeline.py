@@ -395,8 +395,6 @@ def _ordinal(transformer: Any, features: list[Feature], source: str) -> list[Fea
         of_missing = unseen
         if any(missing):
             of_missing = float(transformer.encoded_missing_value)
-            if np.isinf(of_missing):
-                _refuse(source, transformer, f"encodes missing cells as {of_missing}")
         encoder = OrdinalColumn(
             "", tuple(known), tuple(map(float, range(len(known)))), unseen, of_missing,
             _fill_text(feature),

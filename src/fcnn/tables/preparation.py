@@ -394,10 +394,10 @@ def _statistics(
         ) from None
     # The deviation of equal numbers can be a rounding error instead of 0.
     varies = np.asarray(X.max(axis=axis) > X.min(axis=axis))
-    if (varies & (scale == 0)).any():
-        j = int(np.argmax(varies & (scale == 0)))
+    vanish = np.flatnonzero(varies & (scale == 0))
+    if len(vanish):
         raise TableError(
-            f"{table.source}: {named or f'column {j + 1}'}: the squares of its numbers' deviations "
+            f"{table.source}: {named or f'column {vanish[0] + 1}'}: the squares of its numbers' deviations "
             "are 0 in float64; too small to be standardized"
         )
     scale = np.where(varies, scale, 1.0)
