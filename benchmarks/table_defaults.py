@@ -6,12 +6,12 @@
 
 Both learn from the same rows and are tested on the same others (a fifth). fcnn: the command, which
 is told the target, and of numbers that are classes that they are. scikit-learn: StandardScaler and
-one-hot columns before MLPClassifier or MLPRegressor with their defaults (regression with a standardized target), trained by partial_fit
-until it has had as long as fcnn's whole command: processor time, so that a busy machine does not
-matter, on one thread. "Its fit" is its own default training, however long it takes, on tables that
-are not large. Each with several seeds, of the split and of the training: means, and deviations of
-one run. The difference is of runs with the same split, with the standard error of its mean; "tie"
-is within two of these.
+one-hot columns before MLPClassifier or MLPRegressor with their defaults (regression with a
+standardized target), trained by partial_fit until it has had as long as fcnn's whole command:
+processor time, so that a busy machine does not matter, on one thread. "Its fit" is its own default
+training, however long it takes, on tables that are not large. Each with several seeds, of the split
+and of the training: means, and deviations of one run. The difference is of runs with the same
+split, with the standard error of its mean; "tie" is within two of these.
 
 The defaults were chosen on other tables (docs/design.md): none of these ten, whose tests they are.
 """

@@ -397,8 +397,8 @@ def _statistics(
     vanish = np.flatnonzero(varies & (scale == 0))
     if len(vanish):
         raise TableError(
-            f"{table.source}: {named or f'column {vanish[0] + 1}'}: the squares of its numbers' deviations "
-            "are 0 in float64; too small to be standardized"
+            f"{table.source}: {named or f'column {vanish[0] + 1}'}: the squares of its deviations "
+            "are 0 in float64, too small to be standardized"
         )
     scale = np.where(varies, scale, 1.0)
     return np.broadcast_to(mean, shape).copy(), np.broadcast_to(scale, shape).copy()
