@@ -11,7 +11,8 @@ import pytest
 import fcnn
 from fcnn.cli import results as cli_results
 from fcnn.cli.main import main
-from fcnn.cli.results import columns_of, results
+from fcnn.cli.results import results
+from fcnn.cli.terminal import columns_of
 from fcnn.metrics import ClassScores, NumberScores
 
 CODES = re.compile("\x1b\\[[0-9;]*m")

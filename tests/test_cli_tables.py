@@ -1,8 +1,10 @@
 """The command line on tables as people have them: each case, and what is right for it."""
 
+import ast
 import csv
 import io
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 
 import fcnn
+from fcnn.cli import terminal
 from fcnn.cli.main import main
 
 CASES = Path(__file__).parent / "tables" / "cases"
@@ -403,3 +406,33 @@ def test_a_second_column_of_the_target_is_no_feature(run, tmp_path):
     words = ("--columns", "y.1=number", "--epochs", 1, "--output", "m")
     run("train", "t.csv", "--target", "y", *words)
     assert fcnn.load("m").features == ("a", "y.1")
+
+
+def test_what_is_said_can_be_copied_and_moves_no_cursor(run, tmp_path):
+    """Quotes around paths with blanks; names with the codes of terminals, or of wide letters."""
+    path = tmp_path / "my data.csv"
+    rows = [f"{i % 7},{i % 5},{'yes' if i % 3 else 'no'}" for i in range(60)]
+    path.write_text("\n".join(["a\x1b[2J\x08,\u65e5\u672c,y\x07", *rows]) + "\n")
+    code, out, err = run("train", path, "--target", "y\x07", "--no-plot", "--epochs", 2,
+                         "--output", tmp_path / "my model")  # fmt: skip
+    assert code == 0, err
+    use = re.search(r"use it +(.*)", out)[1]
+    assert shlex.split(use) == ["fcnn", "predict", str(tmp_path / "my model"), str(path)]
+    load = re.search(r"in Python +model = fcnn.load\((.*)\);", out)[1]
+    assert ast.literal_eval(load) == str(tmp_path / "my model")
+    kinds = [line for line in out.splitlines() if "0 to " in line]
+    assert [terminal.columns_of(line.partition("number")[0]) for line in kinds] == [19, 19]
+    shown = out + err + "".join(run("inspect", tmp_path / "my model")[1:])
+    shown += "".join(run("train", path, "--target", "yy\x07")[1:])
+    assert "did you mean" in shown
+    assert not {*shown} & {"\x1b", "\x08", "\x07"}
+
+
+def test_of_a_thousand_columns_some_are_named(run, tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"column{j}" for j in range(1000)) + "\n" + ",".join("1" * 1000))
+    for words in ((), ("--target", "column")):
+        code, _, err = run("train", path, *words)
+        assert code == 2
+        assert "(1,000 in all)" in err
+        assert len(err) < 1000

@@ -251,6 +251,9 @@ def test_optimizers_of_all_rows_at_once(words, run, points):
     [
         ("--class-weight lo", "expected balanced, or weights as in hi=5; got 'lo'"),
         ("--class-weight lo=x", "expected a number, got 'lo=x'"),
+        ("--class-weight lo=2,lo=3", "--class-weight: two weights of 'lo'; expected one"),
+        ("--columns a=number,a=category", "--columns: 'a' is to be number and category;"),
+        ("--columns a=number --ignore b,a", "--ignore: 'a' has a kind by --columns;"),
         ("--class-weight balanced --task regression", "error: "),
         ("--dropout 1", "--dropout"), ("--dropout a", "--dropout"),
         ("--dropout 0.1,0.1,0.1", "--dropout: expected one number, or 2"),
@@ -469,6 +472,21 @@ def test_refused_searches(run, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
     assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]
     assert "--resume: goes on with one training" in run(*words, "--resume", "s")[2]
+    for optimizer in ("sgd", "lm"):
+        said = f"--optimizer: a --search trains by adamw, not by {optimizer}"
+        assert said in run(*words, "--optimizer", optimizer)[2]
+
+
+def test_the_first_configuration_of_a_search_is_that_of_the_options(run, here, points):
+    words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", "--output", "m")
+    own = ("--layers", "7,5", "--dropout", "0.1,0.2,0.3", "--lr", 0.01, "--weight-decay", 0.2)
+    code, _, err = run(*words, *own, "--search", 0.5)
+    assert code == 0, err
+    found = [one for one in json.loads((here / "m.search.json").read_text())
+             if one["layers"] == [7, 5]]  # fmt: skip
+    assert len(found) == 1
+    assert found[0]["dropout"] == [0.1, 0.2, 0.3]
+    assert (found[0]["lr"], found[0]["weight_decay"]) == (0.01, 0.2)
 
 
 # --- Terminals ------------------------------------------------------------------------------------

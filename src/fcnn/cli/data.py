@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn import datasets
+from fcnn.cli.terminal import visible
 from fcnn.tables import (
     ColumnKind,
     Table,
@@ -24,6 +25,7 @@ from fcnn.tables import (
     read_target,
 )
 from fcnn.tables.reading import without_empty_rows
+from fcnn.tables.table import some
 
 Array = NDArray[Any]
 
@@ -84,7 +86,7 @@ def refusals(**renamed: str) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Print a line on stderr, where it is not part of the answer."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def check_writable(option: str, path: Path, *inputs: str) -> None:
@@ -343,17 +345,20 @@ def _read_table(
         say(f"note: {note}")
     if target is None:
         raise CommandError(
-            f"--target: a table needs it; the columns of {source} are: {', '.join(names)}"
+            f"--target: a table needs it; the columns of {source} are: {some(names)}"
         )
     targets = _listed_names(names, target)
     missing = [name for name in targets if name not in names]
     if missing:
         raise CommandError(
             f"--target: {source} has no column {', '.join(map(repr, missing))}; expected "
-            f"{', '.join(names)}{check.did_you_mean(missing[0], names)}"
+            f"{some(names)}{check.did_you_mean(missing[0], names)}"
         )
     ignore = [name for text in ignored for name in _unnamed(names, _listed_names(names, text))]
     columns = _given_kinds(names, given)
+    if both := [name for name in ignore if name in columns]:
+        raise CommandError(f"--ignore: {both[0]!r} has a kind by --columns; expected one or the "
+                           "other")  # fmt: skip
     for name in targets:
         task = _task_of(name, columns.pop(name, ""), task)
     # The entropies are for classes.
@@ -413,5 +418,9 @@ def _given_kinds(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
                 raise CommandError(
                     f"--columns: expected NAME=KIND, as in zip=category, got {part!r}"
                 )
-            kinds[name if name in names else name.strip()] = kind.strip()
+            name, kind = name if name in names else name.strip(), kind.strip()
+            if kinds.setdefault(name, kind) != kind:
+                raise CommandError(
+                    f"--columns: {name!r} is to be {kinds[name]} and {kind}; expected one kind"
+                )
     return kinds

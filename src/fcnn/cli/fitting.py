@@ -87,8 +87,9 @@ def _class_weight(text: str, data: Data) -> str | dict[int, float]:
     if text == "balanced":
         return text
     classes = list(target.class_texts)
-    weights = {}
-    for part in text.split(","):
+    weights: dict[int, float] = {}
+    whole = text.rpartition("=")[0] in classes  # a name may hold a comma
+    for part in [text] if whole else text.split(","):
         name, equals, number = part.rpartition("=")
         if not equals:
             raise CommandError(
@@ -101,9 +102,11 @@ def _class_weight(text: str, data: Data) -> str | dict[int, float]:
                 f"{check.listed(classes[:20])}{check.did_you_mean(name, classes)}"
             )
         try:
-            weights[classes.index(name)] = float(number)
+            weight = float(number)
         except ValueError:
             raise CommandError(f"--class-weight: expected a number, got {part!r}") from None
+        if weights.setdefault(classes.index(name), weight) != weight:
+            raise CommandError(f"--class-weight: two weights of {name!r}; expected one")
     return weights
 
 

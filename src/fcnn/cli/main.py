@@ -28,7 +28,7 @@ from fcnn.cli.data import (
     say,
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
-from fcnn.cli.terminal import red
+from fcnn.cli.terminal import red, visible
 from fcnn.initializers import INITIALIZERS
 from fcnn.second_order import ALL_OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except CommandError as error:
-        say(f"{command}: {_error()} {error}")
+        _refuse(command, str(error))
         return error.code
     except BrokenPipeError:
         # What is left in the buffer must not fail again when the interpreter ends.
@@ -71,18 +71,18 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         what = error.strerror or str(error)
         where = f"{error.filename}: " if error.filename else ""
-        say(f"{command}: {_error()} {where}{what}")
+        _refuse(command, f"{where}{what}")
     except (MemoryError, OverflowError):
         remedy = "make the data, --layers or --batch-size smaller"
-        say(f"{command}: {_error()} not enough memory; {remedy}")
+        _refuse(command, f"not enough memory; {remedy}")
     except KeyboardInterrupt:
         say(f"{command}: interrupted")
         return INTERRUPTED
     return REFUSED
 
 
-def _error() -> str:
-    return red("error:", sys.stderr)
+def _refuse(command: str, why: str) -> None:
+    print(f"{command}: {red('error:', sys.stderr)} {visible(why)}", file=sys.stderr, flush=True)
 
 
 # --- Options --------------------------------------------------------------------------------------

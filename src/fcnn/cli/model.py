@@ -16,8 +16,10 @@ import fcnn
 from fcnn._container import opened
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
+from fcnn.cli.terminal import columns_of, cut, padded, visible
 from fcnn.metrics import NumberScores
 from fcnn.tables import ColumnKind, Preparation, Table, TableError, Target
+from fcnn.tables.table import some
 from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
@@ -153,9 +155,9 @@ def inspect(options: argparse.Namespace) -> int:
         print(f"{options.model}: {file.size:,} bytes\nchecksum   {found}\n")
     print(net.summary())
     if model.classes:
-        print(f"\nclasses    {_some(model.target.class_texts)}")
+        print(visible(f"\nclasses    {some(model.target.class_texts)}"))
     if model.targets:
-        print(f"target     {', '.join(model.targets)}")
+        print(visible(f"target     {', '.join(model.targets)}"))
     if not is_whole:
         print("inputs     as they are: the file holds no scaling")
     else:
@@ -173,11 +175,6 @@ def inspect(options: argparse.Namespace) -> int:
     return 0
 
 
-def _some(names: Sequence[str], most: int = 20) -> str:
-    more = f", ... ({len(names):,} in all)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
 def _inspect_inputs(model: fcnn.Model, most: int = 50) -> None:
     mean, scale = model.preparation.mean, model.preparation.scale
     if not model.features and (mean == mean[0]).all() and (scale == scale[0]).all():
@@ -193,22 +190,23 @@ def _inspect_inputs(model: fcnn.Model, most: int = 50) -> None:
 def print_columns(kinds: Sequence[ColumnKind], most: int = 40) -> None:
     """Print what kind each column is, and what is left out and why; lines fit the terminal."""
     width = max(os.get_terminal_size().columns, 40) if sys.stdout.isatty() else 100
-    wide = min(max(len(kind.name) for kind in kinds), 24)
-    for i, kind in enumerate(kinds[:most]):
-        name = kind.name if len(kind.name) <= wide else f"{kind.name[: wide - 3]}..."
-        line = f"{name:{wide}}  {kind.kind or 'left out':8}  {kind.said if kind.kind else kind.why}"
-        line = f"{'columns' if i == 0 else '':11}{line}".rstrip()
-        print(line if len(line) <= width else f"{line[: width - 3]}...")
+    names = [cut(kind.name, 24) for kind in kinds[:most]]
+    wide = max(map(columns_of, names))
+    for i, (name, kind) in enumerate(zip(names, kinds, strict=False)):
+        said = kind.said if kind.kind else kind.why
+        line = f"{padded(name, wide)}  {kind.kind or 'left out':8}  {said}"
+        print(cut(f"{'columns' if i == 0 else '':11}{line}".rstrip(), width))
     if len(kinds) > most:
         gone = sum(not kind.kind for kind in kinds[most:])
         print(f"{'':11}... and {len(kinds) - most:,} more, {gone:,} of them left out")
 
 
 def _print_table(rows: Sequence[tuple[str, ...]], left: tuple[int, ...]) -> None:
-    wide = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    rows = [tuple(map(visible, row)) for row in rows]
+    wide = [max(columns_of(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         cells = [
-            c.ljust(w) if i in left else c.rjust(w)
+            padded(c, w, right=i not in left)
             for i, (c, w) in enumerate(zip(row, wide, strict=True))
         ]
         print("  ".join(cells).rstrip())

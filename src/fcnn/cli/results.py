@@ -3,12 +3,12 @@
 import os
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 
+from fcnn.cli.terminal import columns_of, cut, padded
 from fcnn.metrics import ClassScores, NumberScores, precision_recall_f1
 
 _INDENT = 11  # of what `fcnn train` says, beyond the word that it begins with
@@ -75,7 +75,7 @@ def results(
 
 def _of_classes(scores: ClassScores, width: int) -> tuple[list[str], list[str]]:
     names = scores.texts
-    trivial = _cut(repr(names[scores.baseline]), 30)
+    trivial = cut(repr(names[scores.baseline]), 30)
     texts = [
         f"accuracy {scores.accuracy:.4f} ({scores.right:,} of {scores.rows:,}); always {trivial} "
         f"has {scores.baseline_accuracy:.4f}",
@@ -130,7 +130,7 @@ def _wrapped(label: str, text: str, width: int) -> list[str]:
     lines = [f"{label:{_INDENT}}"]
     room = width - _INDENT
     for word in text.split():
-        word = _cut(word, room)
+        word = cut(word, room)
         if columns_of(lines[-1]) + columns_of(word) > width:
             lines[-1] = lines[-1].rstrip()
             lines.append(" " * _INDENT)
@@ -147,23 +147,7 @@ def _table(rows: Sequence[tuple[str, ...]], width: int) -> list[str]:
     wide = min(max(columns_of(row[0]) for row in rows), room)
     made = []
     for first, *rest in rows:
-        name = _cut(first, wide)
+        name = cut(first, wide)
         cells = [cell.rjust(n) for cell, n in zip(rest, numbers, strict=True)]
-        made.append(" " * indent + "  ".join([name + " " * (wide - columns_of(name)), *cells]))
+        made.append(" " * indent + "  ".join([padded(name, wide), *cells]))
     return made
-
-
-def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes: wide letters take two."""
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
-    return len(text) + wide - sum(unicodedata.combining(letter) != 0 for letter in text)
-
-
-def _cut(text: str, most: int) -> str:
-    """Return a text that takes at most so many columns, without what would move the cursor."""
-    text = "".join(letter if letter.isprintable() else "?" for letter in text)
-    if columns_of(text) <= most:
-        return text
-    while columns_of(text) > most - 3:
-        text = text[:-1]
-    return f"{text}..."

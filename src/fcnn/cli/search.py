@@ -61,9 +61,10 @@ class Trial:
     def said(self) -> str:
         """The configuration as options, and what came of it."""
         layers = ",".join(map(str, self.configuration["layers"])) or "none"
+        dropout = ",".join(f"{p:g}" for p in np.atleast_1d(self.configuration["dropout"]))
         return (
             f"--layers {layers} --lr {self.configuration['lr']:.3g} "
-            f"--dropout {self.configuration['dropout']:g} --optimizer adamw "
+            f"--dropout {dropout} --optimizer adamw "
             f"--weight-decay {self.configuration['weight_decay']:g}"
         )
 
@@ -95,6 +96,16 @@ class _Clock:
         _thread.interrupt_main()
 
 
+def refuse(options: argparse.Namespace) -> None:
+    """Refuse options that a search would ignore or that leave it nothing to choose by."""
+    if options.resume is not None:
+        raise CommandError("--resume: goes on with one training, not with a --search")
+    if options.optimizer != "adamw":
+        raise CommandError(f"--optimizer: a --search trains by adamw, not by {options.optimizer}")
+    if not options.validation:
+        raise CommandError("--search: needs samples to choose by; expected --validation above 0")
+
+
 def search(
     options: argparse.Namespace, data: Data, ready: Prepared, arguments: dict[str, Any]
 ) -> tuple[fcnn.Model, Kept, list[Trial]]:
@@ -107,8 +118,6 @@ def search(
     arguments : dict
         Of `Network.fit`; dropout is the search's.
     """
-    if not len(ready.validation[0]):
-        raise CommandError("--search: needs samples to choose by; expected --validation above 0")
     clock = _Clock(options.search)
     rng = np.random.default_rng((options.seed, 4))
     trials: list[Trial] = []
@@ -151,9 +160,9 @@ def _trial(
     if number == 0:
         drawn = {
             "layers": options.layers, "lr": options.lr,
-            "dropout": 0.0, "weight_decay": options.weight_decay,
+            "dropout": options.dropout, "weight_decay": options.weight_decay,
         }  # fmt: skip
-    if not drawn["layers"]:
+    elif not drawn["layers"]:
         drawn["dropout"] = 0.0  # which is of hidden nodes
     own = copy.copy(options)
     own.layers, own.lr, own.weight_decay = drawn["layers"], drawn["lr"], drawn["weight_decay"]

@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+import unicodedata
 from typing import IO
 
 LABEL = 11  # columns of what stands before a line's text
@@ -20,8 +21,39 @@ def width(stream: IO[str]) -> int:
     return max(columns, _LEAST) if columns else 0
 
 
+def visible(text: str) -> str:
+    """Return a text without what would move the cursor or cannot be printed; lines stay."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" or unicodedata.category(letter) == "Zs"
+        else "?" for letter in text
+    )  # fmt: skip
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: wide letters take two."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(unicodedata.combining(letter) != 0 for letter in text)
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text in one line that takes at most so many columns."""
+    text = visible(text).replace("\n", "?")
+    if columns_of(text) <= most:
+        return text
+    while columns_of(text) > most - 3:
+        text = text[:-1]
+    return f"{text}..."
+
+
+def padded(text: str, columns: int, *, right: bool = False) -> str:
+    """Return a text with blanks behind it, or before it, so that it takes so many columns."""
+    blanks = " " * (columns - columns_of(text))
+    return blanks + text if right else text + blanks
+
+
 def tell(line: str) -> None:
     """Print a line whose text starts behind a label, on a terminal wrapped under itself."""
+    line = visible(line)
     columns = width(sys.stdout)
     if columns and len(line) > columns:
         line = textwrap.fill(line, columns, subsequent_indent=" " * LABEL)

@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import json
 import shlex
 import time
 from pathlib import Path
@@ -14,7 +15,6 @@ from fcnn.cli.crossvalidation import cross_validate
 from fcnn.cli.data import (
     SCALABLE_LOSSES,
     STANDARDIZATIONS,
-    CommandError,
     Data,
     read_for_training,
     say,
@@ -31,7 +31,7 @@ from fcnn.cli.model import print_columns
 from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
 from fcnn.cli.parts import Parts, Prepared, prepared
 from fcnn.cli.results import print_results
-from fcnn.cli.search import Trial, save, search, tell_trials
+from fcnn.cli.search import Trial, refuse, save, search, tell_trials
 from fcnn.cli.terminal import tell
 from fcnn.history import TrainingRecord
 from fcnn.optimizers import Optimizer
@@ -44,6 +44,8 @@ def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
     output, picture, no_picture = output_paths(options)
     optimizer_of(options)  # refused before anything is read
+    if options.search is not None:
+        refuse(options)
     data = read_for_training(
         options.data, options.target, options.task, ignored=options.ignore,
         given=options.columns, header=not options.no_header, sheet=options.sheet,
@@ -58,8 +60,6 @@ def train(options: argparse.Namespace) -> int:
         _describe(options, data, parts, ready, optimizer)
     if options.cv is not None:
         cross_validate(options, data, parts, arguments)
-    if options.search is not None and options.resume is not None:
-        raise CommandError("--resume: goes on with one training, not with a --search")
     if options.search is None:
         arguments = checkpoint_arguments(options, arguments)
     began = time.perf_counter()
@@ -129,8 +129,9 @@ def train(options: argparse.Namespace) -> int:
     elif no_picture:
         print(f"picture    {no_picture}")
     if not options.quiet:
-        print(f"use it     fcnn predict {output} {_like(options.data)}")
-        print(f'in Python  model = fcnn.load("{output}"); model.predict({_example(model)})')
+        print(f"use it     {shlex.join(['fcnn', 'predict', str(output), _like(options.data)])}")
+        path = json.dumps(str(output), ensure_ascii=False)
+        print(f"in Python  model = fcnn.load({path}); model.predict({_example(model)})")
     return 0
 
 
