@@ -136,6 +136,7 @@ def run(capsys, *words):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow(reason="draws pictures")
 def test_train_then_report(here, capsys):
     pytest.importorskip("matplotlib")
     words = ["train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "20"]
@@ -198,7 +199,13 @@ def table_of(kind, rows=90):
 
 
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
-@pytest.mark.parametrize("words", [[], ["--seed", "5", "--test", "0.35"], ["--validation", "0"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], pytest.param(["--seed", "5", "--test", "0.35"], marks=pytest.mark.slow),
+        pytest.param(["--validation", "0"], marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_a_report_on_the_training_data_is_of_the_rows_held_out(kind, words, here, capsys):
     pytest.importorskip("matplotlib")
     from fcnn.report import Report

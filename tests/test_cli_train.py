@@ -437,6 +437,7 @@ def test_search_saves_the_best_network(run, here, points):
     assert max(one["epochs"] for one in found) == 9
 
 
+@pytest.mark.slow(reason="a search of three seconds")
 def test_the_curves_of_a_search_are_those_of_all_rounds(run, here, points, monkeypatch):
     calls = []
     fit = search.fit

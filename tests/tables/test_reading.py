@@ -286,11 +286,12 @@ PLAIN_PIECES = ["1", "2.5", " 3 ", "", "x", "\x1ft", "\u00e9"]
 PIECES = [*PLAIN_PIECES, '"a, b"', '"q ""z"""', "#", "\u00a0t\u2003", '"l1\nl2"', "NA", 'i"n', "\r"]
 
 
-def test_columns_at_once_are_those_of_careful_reading():
+@pytest.mark.parametrize("trials", [60, pytest.param(600, marks=pytest.mark.slow)])
+def test_columns_at_once_are_those_of_careful_reading(trials):
     rng = np.random.default_rng(0)
     ends = ["\n", "\n", "\n", "\r\n", "\r", "\n\n", ",\n", "\n,\n"]
     quick = 0
-    for trial in range(300):
+    for trial in range(trials):
         n, odd = int(rng.integers(1, 5)), trial % 3
         cells = PIECES if odd else PLAIN_PIECES
         lines = [",".join(f"c{j}" for j in range(n))]
@@ -302,12 +303,12 @@ def test_columns_at_once_are_those_of_careful_reading():
         except TableError:
             with pytest.raises(TableError):
                 read_cells(text, "t", header=trial % 2 == 0)
-    assert 75 < quick < 250
+    assert 0.25 < quick / trials < 0.85
     for path in sorted(CASES.glob("*.csv")):
         same_by_rows(fcnn.tables.text.decoded(path.read_bytes(), "t", []))
     # More rows than are read at a time.
     for quoted in ("x", '"x"'):
-        assert same_by_rows("a,b\n" + "".join(f"{i},{quoted}\n" for i in range(20_000)))
+        assert same_by_rows("a,b\n" + "".join(f"{i},{quoted}\n" for i in range(11_000)))
 
 
 @pytest.mark.parametrize(

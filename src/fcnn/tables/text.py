@@ -328,10 +328,7 @@ def _point_at_data(names: list[str], columns: Sequence[Sequence[str]], notes: li
         return
     numbers = [
         j for j in range(len(names))
-        if all(
-            cell in MISSING or PLAIN.numbers([cell])[0] == PLAIN.numbers([cell])[0]
-            for cell in columns[j][:20]
-        )
+        if not np.isnan(PLAIN.numbers([c for c in columns[j][:20] if c not in MISSING])).any()
     ]  # fmt: skip
     heads = [names[j] for j in numbers]
     values = PLAIN.numbers(heads)
