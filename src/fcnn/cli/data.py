@@ -409,7 +409,7 @@ def _unnamed(names: Sequence[str], wanted: list[str]) -> list[str]:
 
 def _given_kinds(names: Sequence[str], texts: Sequence[str]) -> dict[str, str]:
     """Return the kinds that --columns gives, as in age=number,zip=category."""
-    kinds = {}
+    kinds: dict[str, str] = {}
     for text in texts:
         whole = text.rpartition("=")[0] in names
         for part in [text] if whole else text.split(","):
