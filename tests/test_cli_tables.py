@@ -428,6 +428,25 @@ def test_what_is_said_can_be_copied_and_moves_no_cursor(run, tmp_path):
     assert not {*shown} & {"\x1b", "\x08", "\x07"}
 
 
+def test_hints(run, tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{'yn'[i % 2]}\n" for i in range(40)))
+    words = ("train", path, "--target", "y", "--no-plot", "--epochs", 1, "--output")
+    code, out, err = run(*words, "m.safetensors")
+    assert code == 0, err
+    assert "training   1 epoch in batches" in out
+    assert "s for 1 epoch; kept" in out
+    for command in ("predict", "report"):
+        err = run(command, path, "m.safetensors")[2]
+        assert err == (
+            f"fcnn {command}: error: {path}: not a model file; did you mean m.safetensors {path}?\n"
+        )
+    assert "; of several targets each is a number\n" in run("train", path, "--target", "a,y")[2]
+    (tmp_path / "new.csv").write_text("a\n1\n")
+    err = run("report", "m.safetensors", "new.csv")[2]
+    assert err == "fcnn report: error: new.csv: expected targets; new.csv has no column 'y'\n"
+
+
 def test_of_a_thousand_columns_some_are_named(run, tmp_path):
     path = tmp_path / "wide.csv"
     path.write_text(",".join(f"column{j}" for j in range(1000)) + "\n" + ",".join("1" * 1000))

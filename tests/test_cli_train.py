@@ -250,7 +250,11 @@ def test_optimizers_of_all_rows_at_once(words, run, points):
     ("words", "message"),
     [
         ("--class-weight lo", "expected balanced, or weights as in hi=5; got 'lo'"),
-        ("--class-weight lo=x", "expected a number, got 'lo=x'"),
+        ("--class-weight lo=x", "expected a finite number at least 0, got 'lo=x'"),
+        ("--class-weight lo=-1", "expected a finite number at least 0, got 'lo=-1'"),
+        ("--columns a=number --ignore y", "--ignore: got 'y', which is a target, expected"),
+        ("--epoch 3", "fcnn train: error: unrecognized arguments: --epoch 3; did you mean '--ep"),
+        ("--epochs x", "fcnn train: error: argument --epochs: expected a whole number, got 'x'"),
         ("--class-weight lo=2,lo=3", "--class-weight: two weights of 'lo'; expected one"),
         ("--columns a=number,a=category", "--columns: 'a' is to be number and category;"),
         ("--columns a=number --ignore b,a", "--ignore: 'a' has a kind by --columns;"),

@@ -59,9 +59,10 @@ STANDARDIZATIONS = {
 class CommandError(Exception):
     """A refusal: its message is what the user sees, one line, or one and a list."""
 
-    def __init__(self, message: str, code: int = REFUSED) -> None:
+    def __init__(self, message: str, code: int = REFUSED, command: str = "") -> None:
         super().__init__(message)
         self.code = code
+        self.command = command  # where it is not known yet which one runs
 
 
 @contextlib.contextmanager

@@ -102,9 +102,11 @@ def _class_weight(text: str, data: Data) -> str | dict[int, float]:
                 f"{check.listed(classes[:20])}{check.did_you_mean(name, classes)}"
             )
         try:
-            weight = float(number)
+            weight = check.as_number("", float(number), least=0)
         except ValueError:
-            raise CommandError(f"--class-weight: expected a number, got {part!r}") from None
+            raise CommandError(
+                f"--class-weight: expected a finite number at least 0, got {part!r}"
+            ) from None
         if weights.setdefault(classes.index(name), weight) != weight:
             raise CommandError(f"--class-weight: two weights of {name!r}; expected one")
     return weights

@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except CommandError as error:
-        _refuse(command, str(error))
+        _refuse(error.command or command, str(error))
         return error.code
     except BrokenPipeError:
         # What is left in the buffer must not fail again when the interpreter ends.
@@ -94,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise CommandError(f"{message} (see {self.prog} --help)")
+        raise CommandError(f"{message} (see {self.prog} --help)", command=self.prog)
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -374,7 +374,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--patience", type=_count(1), metavar="N",
-        help="end after N epochs in a row that validation did not get better (default: make all)",
+        help="end after N epochs in a row in which the loss of validation (without it, of training) "
+        "did not get better (default: make all)",
     )  # fmt: skip
     add("--threads", type=_count(1), metavar="N", help="at most (default: as many as gain by it)")
     add(

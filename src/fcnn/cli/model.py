@@ -16,6 +16,7 @@ import fcnn
 from fcnn._container import opened
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
+from fcnn.cli.output import ENDING
 from fcnn.cli.terminal import columns_of, cut, padded, visible
 from fcnn.metrics import NumberScores
 from fcnn.tables import ColumnKind, Preparation, Table, TableError, Target
@@ -34,10 +35,15 @@ def scores(answers: Array, y: Array) -> str:
     )
 
 
-def load(path: str) -> tuple[fcnn.Model, bool]:
-    """Return the model in a file, and whether it is more than a network."""
-    with refusals():
-        loaded = fcnn.load(path)
+def load(path: str, data: str = "") -> tuple[fcnn.Model, bool]:
+    """Return the model in a file, and whether it is more than a network; `data` is beside it."""
+    try:
+        with refusals():
+            loaded = fcnn.load(path)
+    except CommandError as error:
+        if data.endswith(ENDING) and not path.endswith(ENDING):
+            error.args = (f"{path}: not a model file; did you mean {data} {path}?",)
+        raise
     if isinstance(loaded, fcnn.Model):
         return loaded, True
     n_in, n_out = loaded.sizes[0], loaded.sizes[-1]
@@ -51,7 +57,7 @@ def predict(options: argparse.Namespace) -> int:
     """Run ``fcnn predict`` and return its exit code."""
     if options.output is not None:
         check_writable("--output", Path(options.output), options.model, options.data)
-    model, is_whole = load(options.model)
+    model, is_whole = load(options.model, options.data)
     classes = model.target.class_texts
     if options.probabilities and not classes:
         raise CommandError(f"--probabilities: {options.model} predicts numbers, not classes")

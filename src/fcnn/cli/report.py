@@ -20,7 +20,7 @@ def report(options: argparse.Namespace) -> int:
 
     output = Path(options.output or f"{Path(options.model).stem}.html")
     check_writable("--output", output, options.model, options.data)
-    model, is_whole = load(options.model)
+    model, is_whole = load(options.model, options.data)
     table, y, part = read_for_prediction(
         options.data, not options.no_header, options.sheet, are_classes=bool(model.classes)
     )
@@ -29,7 +29,7 @@ def report(options: argparse.Namespace) -> int:
             f"{options.data}: a report needs targets, and {options.model} names none"
         )
     source = "standard input" if options.data == "-" else options.data
-    with refusals():
+    with refusals(y=options.data):
         made = write_report(
             model, table, output, y, repeats=options.repeats, seed=options.seed,
             source=source, model_name=options.model, command=shlex.join(["fcnn", *options.words]),

@@ -110,7 +110,8 @@ def train(options: argparse.Namespace) -> int:
     else:
         print("test       none (--test 0)")
     which = "the lowest validation loss" if len(ready.validation[0]) else "the last"
-    print(f"time       {seconds:.3g} s for {kept.completed} epochs; kept epoch {epoch}, {which}")
+    made = _epochs(kept.completed)
+    print(f"time       {seconds:.3g} s for {made}; kept epoch {epoch}, {which}")
     print(f"model      {output}")
     if picture is not None:
         from fcnn.plot import plot_history
@@ -185,13 +186,17 @@ def _describe(
             f"in batches of {ready.batch_size}, {options.optimizer} with lr {optimizer.lr:g}"
             f"{_further(options, optimizer)}"
         )
-    tell(f"training   {options.epochs} epochs {how}, seed {options.seed}")
+    tell(f"training   {_epochs(options.epochs)} {how}, seed {options.seed}")
 
 
 def _further(options: argparse.Namespace, optimizer: Optimizer) -> str:
     """Return what else is said of the updates."""
     decay = f", weight decay {optimizer.weight_decay:.2g}" if optimizer.weight_decay else ""
     return decay + (", cosine" if options.schedule is None else "")
+
+
+def _epochs(count: int) -> str:
+    return f"{count:,} epoch{'s' * (count > 1)}"
 
 
 def _now() -> str:

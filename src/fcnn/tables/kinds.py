@@ -124,9 +124,11 @@ def infer_columns(
         for name in names:
             if name not in table or name in targets:
                 others = [n for n in table.names if n not in targets]
+                is_target = name in table and name in targets
+                hint = ", which is a target" if is_target else ""
+                near = "" if is_target else did_you_mean(name, others)
                 raise TableError(
-                    f"{argument}: got {name!r}, expected columns out of {some(others)}"
-                    f"{did_you_mean(name, others)}"
+                    f"{argument}: got {name!r}{hint}, expected columns out of {some(others)}{near}"
                 )
     if table.matrix is not None:  # columns by position: none is left out
         return [ColumnKind(j, "", "number") for j in range(table.matrix.shape[1])]

@@ -102,7 +102,8 @@ def read_target(
     read, errors = [], []
     for column in columns:
         try:
-            read.append(_read_one(table, column, (column.name,), "regression"))
+            hint = "; of several targets each is a number"
+            read.append(_read_one(table, column, (column.name,), "regression", hint=hint))
         except TableError as error:
             errors.append(error)
     if errors:
@@ -126,10 +127,11 @@ def _whose(table: Table, column: Column) -> str:
 
 
 def _read_one(
-    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool = False
-) -> TargetReading:
+    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool = False,
+    hint: str = "",
+) -> TargetReading:  # fmt: skip
     if column.is_text:
-        return _read_texts(table, column, names, task, are_labels)
+        return _read_texts(table, column, names, task, are_labels, hint)
     whose = _whose(table, column)
     if column.values.dtype.kind == "M":
         raise TableError(f"{whose} has dates; expected numbers or classes")
@@ -178,9 +180,12 @@ def _present(table: Table, column: Column, missing: Array | None) -> tuple[Array
 
 
 def _read_texts(
-    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool
+    table: Table, column: Column, names: tuple[str, ...], task: str, are_labels: bool, hint: str
 ) -> TargetReading:
-    """Return a target of texts: numbers if most of them are, else classes, as they are."""
+    """Return a target of texts: numbers if most of them are, else classes, as they are.
+
+    `hint` says why all of them have to be numbers where that is not --task.
+    """
     found = _read_plain(table, column, names, task, are_labels)
     if found is not None:
         return found
@@ -198,7 +203,7 @@ def _read_texts(
             whose = _whose(table, column)
             rows = np.flatnonzero(np.isin(codes, np.array(given)[bad]))
             cells = [f"{table.where(r)}: {quoted(texts[codes[r]])}" for r in rows[:10].tolist()]
-            hint = "" if task == "regression" else " (--task classification takes each for a class)"
+            hint = " (--task classification takes each for a class)" if task == "auto" else hint
             what = f"{total - stray:,} cells are numbers, {stray:,} {_is(stray)} not{hint}"
             raise TableError(f"{whose}: {what}", cells, len(rows))
         absent = np.isin(codes, [i for i, text in enumerate(texts) if text in NO_VALUE])
