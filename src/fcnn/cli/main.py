@@ -374,8 +374,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--patience", type=_count(1), metavar="N",
-        help="end after N epochs in a row in which the loss of validation (without it, of training) "
-        "did not get better (default: make all)",
+        help="end after N epochs in a row in which the loss of validation (without it, that of "
+        "training) did not get better (default: make all)",
     )  # fmt: skip
     add("--threads", type=_count(1), metavar="N", help="at most (default: as many as gain by it)")
     add(
