@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcnn.tables import TableError, as_table, infer_columns, read_table
+from fcnn.tables import TableError, as_table, infer_columns, numbers, read_table
 from fcnn.tables.dates import find_dates, read_dates, take_apart, useful_parts
 from fcnn.tables.numbers import PLAIN, NumberRule, read_numbers
 
@@ -306,3 +306,22 @@ def test_the_target_again_is_no_feature():
         )
     assert [found[name].kind for name in ("y.2", "y2")] == ["number", "number"]
     assert kinds(frame, targets=["y"], given={"y.1": "number"})["y.1"].kind == "number"
+
+
+def test_rules_read_alone_what_they_read_among_others():
+    """At once or one by one, by every rule."""
+    texts = ["1,5", "1.5", "1.234,5", "1,234.5", "1 234", "7", "-2e3", ",5", "5,", "", "x", "1'234",
+             "1\u00a0234,5", "$5", "5 ", "1,5\n", "1\n5"]  # fmt: skip
+    rng = np.random.default_rng(0)
+    for marks in numbers._MARKS:
+        for unit in ("", "$"):
+            rule = numbers.NumberRule(*marks, unit)
+            alone = {text: rule.numbers([text])[0] for text in texts}
+            assert not all(map(np.isnan, alone.values()))
+            for _ in range(20):
+                some = rng.choice(texts, rng.integers(1, 6)).tolist()
+                np.testing.assert_array_equal(rule.numbers(some), [alone[text] for text in some])
+                pattern = numbers._pattern(rule)
+                np.testing.assert_array_equal(
+                    rule.numbers(some), [rule._number(pattern, text) for text in some]
+                )

@@ -268,7 +268,7 @@ def test_a_wide_header(tmp_path):
 def same_by_rows(text, header=True):
     """Whether reading column by column finds what reading row by row does; False if it gives up."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fcnn.tables.text, "_rectangle", lambda *arguments: None)
+        patch.setattr(fcnn.tables.text, "rectangle", lambda *arguments: None)
         careful = read_cells(text, "t", header)
     quick = read_cells(text, "t", header)
     assert (quick.names, [*map(list, quick.columns)]) == (
@@ -279,6 +279,9 @@ def same_by_rows(text, header=True):
         careful.separator, careful.notes, careful.renamed, careful.wrong,
     )  # fmt: skip
     assert [*quick.lines] == [*careful.lines]
+    for column in quick.columns:
+        if getattr(column, "numbers", None) is not None:
+            np.testing.assert_array_equal(column.numbers, NumberRule().numbers([*column]))
     return isinstance(quick.lines, range)
 
 
@@ -306,7 +309,14 @@ def test_columns_at_once_are_those_of_careful_reading(trials):
     assert 0.25 < quick / trials < 0.85
     for path in sorted(CASES.glob("*.csv")):
         same_by_rows(fcnn.tables.text.decoded(path.read_bytes(), "t", []))
-    # More rows than are read at a time.
+    # More rows than are read at a time, with numbers that are followed by texts, and the reverse.
+    for late in ("x", "", "\u00e9 \u00e9", " 7 "):
+        rows = [f"{i},{i / 8},w{i % 5}" for i in range(11_000)]
+        rows[9_000:] = [f"{i},{late},{i}" for i in range(2_000)]
+        text = "\n".join(["a,b,c", *rows])
+        assert same_by_rows(text)
+        numbers = [column.numbers is not None for column in read_cells(text, "t").columns]
+        assert numbers == [True, True, False]
     for quoted in ("x", '"x"'):
         assert same_by_rows("a,b\n" + "".join(f"{i},{quoted}\n" for i in range(11_000)))
 

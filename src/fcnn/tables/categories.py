@@ -70,7 +70,7 @@ class Codes(NamedTuple):
         unseen = [t for t, k in present if k < 0]
         all_unseen = bool(unseen) and len(unseen) == len(present)
         # Numbers may be new ones; true, false and dates are no numbers.
-        could_be_new = column.values.dtype.kind in "iuf" and self._has_numbers()
+        could_be_new = column.dtype.kind in "iuf" and self._has_numbers()
         if not column.is_text and all_unseen and not could_be_new:
             report.refuse_column(
                 f"{named}: expected texts like {', '.join(map(quoted, self.texts[:1]))}, got "

@@ -124,7 +124,7 @@ def numbers_of(
             like = "a number" if rule == PLAIN else f"a number like {example(rule)}"
             report.refuse(bad, column, named, f"expected {like}")
         return values
-    if column.values.dtype.kind == "M":
+    if column.dtype.kind == "M":
         report.refuse_column(f"{named}: expected numbers, got dates")
         return np.zeros(len(column))
     values = column.values.astype(np.float64)
@@ -371,7 +371,7 @@ def _booleans(column: Column, named: str, report: Report) -> Array:
             for text in texts
         ]  # fmt: skip
         values = np.array(known, np.float64)[codes]
-    elif column.values.dtype.kind == "M":
+    elif column.dtype.kind == "M":
         report.refuse_column(f"{named}: expected true or false, got dates")
         return np.zeros(len(column))
     else:
@@ -447,7 +447,7 @@ def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
         if len(bad):
             report.refuse(bad, column, named, f"expected a date of the form {form!r}")
         return values
-    if column.values.dtype.kind != "M":
+    if column.dtype.kind != "M":
         report.refuse_column(f"{named}: expected dates, got {column.kind}")
         return np.zeros(len(column))
     if form == "time":

@@ -175,7 +175,7 @@ def infer_columns(
 
 def _not_finite(table: Table, column: Column) -> list[TableError]:
     """Return an error that lists infinite numbers."""
-    if column.values.dtype.kind != "f" or not np.isinf(column.values).any():
+    if column.dtype.kind != "f" or not np.isinf(column.values).any():
         return []
     rows = np.flatnonzero(np.isinf(column.values)).tolist()
     cells = [f"{table.where(row)}: {column.values[row]}" for row in rows[:MOST_PROBLEMS]]
@@ -199,7 +199,11 @@ def _decimal_mark(table: Table) -> str:
     """Return the comma if some column has numbers with a decimal comma for certain."""
     for column in table.columns:
         if column.is_text:
-            texts = [text for text in column.values[:1000].tolist() if text not in MISSING]
+            texts = [
+                text
+                for text in column.texts_at(np.arange(min(len(column), 1000)))
+                if text not in MISSING
+            ]
             reading = read_numbers(texts) if any("," in text for text in texts) else None
             if reading and reading.share == 1 and reading.rule.decimal == "," and not reading.doubt:
                 return ","
@@ -255,7 +259,9 @@ def _plain_number(position: int, column: Column) -> ColumnKind | None:
         return None
     values = column.plain
     missing = np.isnan(values)
-    if missing.all() or not all(text in MISSING for text in column.values[missing].tolist()):
+    if missing.all() or not all(
+        text in MISSING for text in column.texts_at(np.flatnonzero(missing))
+    ):
         return None
     count = int(missing.sum())
     low, high = (float(end(values[~missing])) for end in (np.min, np.max))
@@ -278,9 +284,9 @@ def _typed(position: int, column: Column) -> ColumnKind:
     if low == high and not missing:
         return _constant(position, name, column.texts()[0])
     said = _missing_said(missing)
-    if column.values.dtype.kind == "b":
+    if column.dtype.kind == "b":
         return ColumnKind(position, name, "boolean", said=said)
-    if column.values.dtype.kind == "M":
+    if column.dtype.kind == "M":
         return ColumnKind(position, name, "date", said=_joined(f"{low} to {high}", said))
     if not missing and _counts_rows(column.values, name):
         return _index(position, name)
@@ -387,7 +393,7 @@ def _as_given(table: Table, position: int, column: Column, wanted: str, decimal:
         return _category(position, cells, said)
     problems: list[str]
     if kind == "number":
-        if column.values.dtype.kind in "biuf":
+        if column.dtype.kind in "biuf":
             return ColumnKind(position, name, kind, said=said)
         if column.is_text:
             read = _as_number(position, name, cells, decimal, 0.0)
@@ -396,14 +402,14 @@ def _as_given(table: Table, position: int, column: Column, wanted: str, decimal:
         values = read_numbers(cells.texts, decimal).values if column.is_text else np.zeros(0)
         problems = [t for t, v in zip(cells.texts, values, strict=False) if np.isnan(v)]
     elif kind == "boolean":
-        if column.values.dtype.kind == "b":
+        if column.dtype.kind == "b":
             return ColumnKind(position, name, kind, said=said)
         known = TRUE | FALSE | {"0", "1"}
         problems = [text for text in cells.texts if text.lower() not in known]
         if not problems:
             return ColumnKind(position, name, kind, said=said)
     else:
-        if column.values.dtype.kind == "M":
+        if column.dtype.kind == "M":
             return ColumnKind(position, name, kind, said=said)
         form = order or dates.find_dates(cells.texts).form
         if form and column.is_text:

@@ -60,8 +60,23 @@ class NumberRule(NamedTuple):
         """
         if self == PLAIN:
             return _plain_numbers(texts)
+        if (plain := self._as_plain(texts)) is not None:
+            return _plain_numbers(plain)
         pattern = _pattern(self)
         return np.array([self._number(pattern, text) for text in texts], np.float64)
+
+    def _as_plain(self, texts: Sequence[str]) -> Sequence[str] | None:
+        """Return texts without groups and unit, all at once, with a point for the decimal mark."""
+        joined = "\n".join(texts)
+        if self.unit or joined.count("\n") != len(texts) - 1:
+            return None
+        if self.thousands and re.search(_SPACES if self.thousands == " " else re.escape(
+            self.thousands
+        ), joined):  # fmt: skip
+            return None
+        if self.decimal == ".":
+            return texts
+        return None if "." in joined else joined.replace(self.decimal, ".").split("\n")
 
     def reads_all(self, texts: Sequence[str]) -> bool:
         """Return whether all texts are numbers by this rule; the first that is none ends it."""
@@ -127,7 +142,7 @@ def _pattern(rule: NumberRule) -> re.Pattern[str]:
     return re.compile(
         rf"(?P<sign>[+-]?){unit}(?P<inner>{'[+-]?' if unit else ''})"
         rf"(?P<digits>{whole}(?:{mark}[0-9]*)?(?:[eE][+-]?[0-9]+)?|{mark}[0-9]+(?:[eE][+-]?[0-9]+)?)"
-        rf"\s*{unit}"
+        + (rf"\s*{unit}" if unit else "")
     )
 
 

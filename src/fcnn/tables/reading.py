@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn.tables.conversion import as_column
+from fcnn.tables.rectangle import Texts
 from fcnn.tables.sheets import read_sheet
 from fcnn.tables.table import Column, Table, TableError, quoted
 from fcnn.tables.text import Cells, decoded, distinct_names, read_cells
@@ -123,7 +124,9 @@ def _refuse_lengths(table: Table, cells: Cells, header: bool) -> None:
     )  # fmt: skip
 
 
-def _texts(cells: Any) -> Any:
+def _texts(cells: Sequence[str]) -> Any:
+    if isinstance(cells, Texts):
+        return cells
     array = np.empty(len(cells), object)
     array[:] = cells
     return array
@@ -190,8 +193,7 @@ def _empty(columns: Sequence[Column]) -> Array:
     """Return which rows have no value in any column."""
     empty = np.ones(len(columns[0]), bool)
     for column in columns:
-        missing = np.zeros(len(column), bool) if column.missing is None else column.missing
-        empty &= missing | (column.values == "") if column.is_text else missing
+        empty &= column.is_empty()
         if not empty.any():
             break
     return empty

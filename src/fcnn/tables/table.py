@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn.tables.numbers import PLAIN, NumberRule
+from fcnn.tables.rectangle import Texts
 
 Array = NDArray[Any]
 
@@ -71,7 +72,8 @@ class Column:
         Empty if it has none.
     values : numpy.ndarray, shape (rows,)
         Numbers of any integer or float type, booleans, datetime64[us] (UTC), or objects that are
-        all str, without blanks around them.
+        all str, without blanks around them. These may come as `Texts`, an array of which is made
+        when it is asked for.
     missing : numpy.ndarray of bool, shape (rows,), or None
         Where there is no value; None if there is one everywhere. Of texts only what was given as
         missing (None, NaN): whether "NA" is a value depends on the column.
@@ -86,16 +88,18 @@ class Column:
     )  # fmt: skip
 
     def __init__(
-        self, name: str, values: Array, missing: Array | None = None, is_mixed: bool = False,
-        precision: np.dtype[Any] | None = None,
+        self, name: str, values: Array | Texts, missing: Array | None = None,
+        is_mixed: bool = False, precision: np.dtype[Any] | None = None,
     ) -> None:  # fmt: skip
         self.name = name
         self.missing = missing if missing is not None and missing.any() else None
         self.is_mixed = is_mixed
-        self.precision = precision or values.dtype
         self._values = values
         self._rows: Array | None = None  # those of _values, until they are asked for
         self._read: dict[Hashable, Array] = {}
+        if isinstance(values, Texts) and values.numbers is not None:
+            self._read[PLAIN] = values.numbers
+        self.precision = precision or self.dtype
         self._factors: tuple[NDArray[np.intp], list[str]] | None = None
 
     def __len__(self) -> int:
@@ -103,27 +107,36 @@ class Column:
 
     @property
     def values(self) -> Array:  # noqa: D102
-        if self._rows is not None:
+        if isinstance(self._values, Texts):
+            texts = np.empty(len(self), object)
+            texts[:] = self.texts_at(np.arange(len(self)))
+            self._values, self._rows = texts, None
+        elif self._rows is not None:
             self._values, self._rows = self._values[self._rows], None
         return self._values
 
     @property
+    def dtype(self) -> np.dtype[Any]:
+        """That of its values."""
+        return np.dtype(object) if isinstance(self._values, Texts) else self._values.dtype
+
+    @property
     def is_text(self) -> bool:
         """Whether its values are texts."""
-        return self._values.dtype.kind == "O"
+        return self.dtype.kind == "O"
 
     @property
     def kind(self) -> str:
         """What its values are, for messages."""
-        return {"b": "booleans", "M": "dates", "O": "texts"}.get(self._values.dtype.kind, "numbers")
+        return {"b": "booleans", "M": "dates", "O": "texts"}.get(self.dtype.kind, "numbers")
 
     def take(self, rows: Any) -> Column:
         """Return some of its rows."""
-        values = self.values
-        rows = np.arange(len(values))[rows]
+        rows = np.arange(len(self))[rows]
         missing = None if self.missing is None else self.missing[rows]
-        taken = Column(self.name, values, missing, self.is_mixed, self.precision)
-        taken._rows = rows  # to take texts takes long, and of numbers they are hardly asked for
+        taken = Column(self.name, self._values, missing, self.is_mixed, self.precision)
+        # To take texts takes long, and of numbers they are hardly asked for.
+        taken._rows = rows if self._rows is None else self._rows[rows]
         taken._read = {way: numbers[rows] for way, numbers in self._read.items()}
         if self._factors is not None:
             codes, texts = self._factors
@@ -147,8 +160,22 @@ class Column:
 
     def texts_at(self, rows: Array) -> list[str]:
         """Return the texts of some rows, without taking all."""
-        texts: list[str] = self._values[rows if self._rows is None else self._rows[rows]].tolist()
-        return texts
+        rows = rows if self._rows is None else self._rows[rows]
+        found = self._values.at(rows) if isinstance(self._values, Texts) else self._values[rows]
+        return [*found]
+
+    def is_empty(self) -> Array:
+        """Return where there is nothing at all, not even a text that stands for a missing value."""
+        empty = np.zeros(len(self), bool) if self.missing is None else self.missing.copy()
+        if self.is_text:
+            # A number is no empty text.
+            rows = (
+                np.flatnonzero(np.isnan(self.plain))
+                if PLAIN in self._read
+                else np.arange(len(self))
+            )
+            empty[rows] |= np.array([text == "" for text in self.texts_at(rows)], bool)
+        return empty
 
     def is_missing(self) -> Array:
         """Return where there is no value; of texts also where one stands for none."""
@@ -326,7 +353,7 @@ def places(column: Column, texts: Sequence[str], known: Sequence[str]) -> list[i
     that it came in: the known 0.30000000000000004 is 0.3 of float32. None if several of the known
     ones are the same number.
     """
-    if column.values.dtype.kind not in "iuf":
+    if column.dtype.kind not in "iuf":
         index = {text: k for k, text in enumerate(known)}
         return [index.get(text, -1) for text in texts]
     rounded = column.precision if column.precision.kind == "f" else None

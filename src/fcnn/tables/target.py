@@ -319,13 +319,13 @@ def refuse_cells(table: Table, column: Column, rows: Array, expected: str) -> No
 
 def finite_numbers(column: Column, rule: NumberRule, table: Table) -> Array:
     """Return a column as finite float64."""
-    if column.values.dtype.kind == "M":
+    if column.dtype.kind == "M":
         raise TableError(f"{table.source}: column {column.name!r} has dates, expected numbers")
     if column.is_text:
         values = rule.numbers(column.values.tolist())
     else:
         values = column.values.astype(np.float64)
-        if column.values.dtype.kind in "iu" and not check._is_exact(values, column.values):
+        if column.dtype.kind in "iu" and not check._is_exact(values, column.values):
             raise TableError(
                 f"{table.source}: {column.name or 'the target'} holds integers that float64 "
                 "cannot represent"

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import csv
 import itertools
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from fcnn.tables.numbers import PLAIN
+from fcnn.tables.rectangle import lines_of, reader_of, rectangle
 from fcnn.tables.table import MISSING, TableError, quoted
 
 SEPARATORS = ",;\t|"
 _SAMPLE = 200  # lines that the separator is chosen by
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n)|[^\r\n]+")
-_BLANKS = " \t\v\f\x1c\x1d\x1e\x1f"  # of ASCII, those that str.strip takes away and are in cells
-_BLOCK = 10_000  # cells that become parts of columns at a time: their rows stay in the cache
 
 
 @dataclass
@@ -85,12 +81,18 @@ def read_cells(text: str, source: str, header: bool = True) -> Cells:
         If there are no rows, or a quote is not closed.
     """
     notes: list[str] = []
+    columns: list[Sequence[str]]
+    lines: Sequence[int]
     skipped, separator = _preface(text, header)
     separator = separator or _separator(text, skipped)
     try:
-        names, columns, lines, wrong = _rectangle(text, skipped, separator, header) or _by_rows(
-            text, skipped, separator, source, header, notes
-        )
+        found = rectangle(text, skipped, separator, header)
+        if found is None:
+            names, columns, lines, wrong = _by_rows(text, skipped, separator, source, header, notes)
+        else:
+            names, columns, wrong = found[0] or _numbered(len(found[1])), [*found[1]], []
+            begin = skipped + header + 1
+            lines = range(begin, begin + len(columns[0]))
     except csv.Error as error:
         raise TableError(f"{source}, {error}; expected well-formed CSV") from None
     if header:
@@ -98,88 +100,6 @@ def read_cells(text: str, source: str, header: bool = True) -> Cells:
     distinct = distinct_names(names, notes)
     renamed = {new: old for new, old in zip(distinct, names, strict=True) if old and new != old}
     return Cells(distinct, columns, lines, separator, notes, renamed, wrong)
-
-
-def _rectangle(
-    text: str, skipped: int, separator: str, header: bool
-) -> tuple[list[str], list[Sequence[str]], Sequence[int], list[tuple[int, int]]] | None:
-    """Return what `_by_rows` does, column by column; None where a row is not like the others.
-
-    In a small part of the time: most files are of this kind.
-    """
-    body = text.rstrip("\r\n")
-    for line in itertools.islice(_lines(text), skipped):
-        body = body[len(line) :]
-    found = _split(body, separator) if '"' not in body else _parsed(body, separator)
-    if found is None:
-        return None
-    columns = found
-    if not body.isascii() or any(blank in body for blank in _BLANKS):
-        columns = [[*map(str.strip, cells)] for cells in found]
-    first = [column[0] for column in columns]
-    if not any(first) or first[0].startswith("#"):
-        return None
-    if header:
-        for column in columns:
-            del column[0]
-    # A comment; cells that are left out at the end.
-    if (
-        not columns[0]
-        or ("#" in body and any(cell.startswith("#") for cell in columns[0]))
-        or not any(column[-1] for column in columns)
-    ):
-        return None
-    names = first if header else _numbered(len(first))
-    begin = skipped + header + 1
-    return names, [*columns], range(begin, begin + len(columns[0])), []
-
-
-def _split(body: str, separator: str) -> list[list[str]] | None:
-    """Return the columns of lines without quotes; None unless all have the same number of cells."""
-    if "\r" in body:
-        body = body.replace("\r\n", "\n").replace("\r", "\n")
-    if not separator.isascii() or separator == "\r":
-        return None
-    data = np.frombuffer(body.encode(errors="surrogatepass"), np.uint8)
-    ends = np.append(np.flatnonzero(data == ord("\n")), len(data))
-    begins = np.append(0, ends[:-1] + 1)
-    marks = np.flatnonzero(data == ord(separator))
-    lengths = ends - begins
-    if lengths.max() > csv.field_size_limit():  # csv refuses such cells
-        return _parsed(body, separator)
-    if not lengths.min() or len(marks) % len(ends):  # an empty line is no row
-        return None
-    n = len(marks) // len(ends) + 1
-    if n > 1 and not ((marks[:: n - 1] >= begins) & (marks[n - 2 :: n - 1] < ends)).all():
-        return None
-    cells = body.replace("\n", separator).split(separator)
-    return [cells[j::n] for j in range(n)]
-
-
-def _parsed(body: str, separator: str) -> list[list[str]] | None:
-    """Return what `_split` does, of lines with quotes; None if a cell has several lines."""
-    reader = _reader(_lines(body), separator)
-    columns: list[list[str]] = []
-    try:
-        while rows := list(itertools.islice(reader, max(_BLOCK // max(len(columns), 1), 1))):
-            columns = columns or [[] for _ in rows[0]]
-            if {*map(len, rows)} != {len(columns)} or not columns:
-                return None
-            for column, cells in zip(columns, zip(*rows, strict=True), strict=True):
-                column += cells
-    except csv.Error:
-        return None  # `_by_rows` says the line
-    return columns if columns and reader.line_num == len(columns[0]) else None
-
-
-def _lines(text: str) -> Iterator[str]:
-    """Yield lines with their ends; unlike io.StringIO, which takes four bytes each, no copy."""
-    return (match[0] for match in _LINE.finditer(text))
-
-
-def _reader(lines: Iterable[str], separator: str, strict: bool = True) -> Any:
-    """Return csv's reader; strict: an unclosed quote is an error, not a cell up to the end."""
-    return csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=strict)
 
 
 def _numbered(n: int) -> list[str]:
@@ -216,7 +136,7 @@ def _by_rows(
 
 def _rows(text: str, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line where each row begins, and its cells without the blanks around them."""
-    reader = _reader(itertools.islice(_lines(text), skipped, None), separator)
+    reader = reader_of(itertools.islice(lines_of(text), skipped, None), separator)
     line = skipped + 1
     try:
         for row in reader:
@@ -232,7 +152,7 @@ def _preface(text: str, header: bool) -> tuple[int, str]:
     Without a header an empty line is a row of missing cells.
     """
     skipped, separator = 0, ""
-    for line in _lines(text):
+    for line in lines_of(text):
         content = line.strip("\r\n")
         if skipped == 0 and content.lower().startswith("sep=") and len(content) == 5:
             separator = content[4]
@@ -268,13 +188,13 @@ def _without_comments(
 
 def _separator(text: str, skipped: int) -> str:
     """Return what separates cells: what gives rows of the same length, as long as the header."""
-    lines = [*itertools.islice(_lines(text), skipped, skipped + _SAMPLE)]
+    lines = [*itertools.islice(lines_of(text), skipped, skipped + _SAMPLE)]
     lines = [line for line in lines if not line.startswith("#")] or lines
     best, chosen = (0.0, 0, 0), ","
     for separator in SEPARATORS:
         widths = []
         # Not strict: the sample may end within quotes.
-        reader = _reader(lines, separator, strict=False)
+        reader = reader_of(lines, separator, strict=False)
         try:
             widths = [len(row) for row in reader if any(cell.strip() for cell in row)]
         except csv.Error:  # a cell beyond the reader's limit

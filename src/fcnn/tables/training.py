@@ -133,7 +133,7 @@ def _read_one(
     if column.is_text:
         return _read_texts(table, column, names, task, are_labels, hint)
     whose = _whose(table, column)
-    if column.values.dtype.kind == "M":
+    if column.dtype.kind == "M":
         raise TableError(f"{whose} has dates; expected numbers or classes")
     rows, notes = _present(table, column, column.missing)
     values = column.values[rows]
