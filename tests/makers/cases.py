@@ -107,17 +107,24 @@ def missing(maker: str) -> list[str]:
 # --- What they are run by ------------------------------------------------------------------------
 
 
-def run(model, X, output=0, optimize=True):
-    """Return an output of ONNX Runtime."""
+def run_all(model, X, optimize=False):
+    """Return all outputs of ONNX Runtime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(None, {session.get_inputs()[0].name: X})[output]
+    return session.run(None, {session.get_inputs()[0].name: X})
+
+
+def run(model, X, output=0, optimize=True):
+    """Return an output of ONNX Runtime."""
+    return run_all(model, X, optimize)[output]
 
 
 def read(model, X, like, **options):

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from fcnn.convert.onnx_activations import ACTIVATIONS, OTHERS, joined_activation
-from fcnn.convert.onnx_answers import ANSWERS, OF_FLOWS, Answer, both, greater, is_threshold
+from fcnn.convert.onnx_answers import (
+    ANSWERS,
+    OF_FLOWS,
+    TABLES,
+    Answer,
+    both,
+    greater,
+    is_threshold,
+)
 from fcnn.convert.onnx_flow import CHAIN, FEATURES, ROWS, Flow, Inputs
 from fcnn.convert.onnx_operators import LAYERS, SHAPES, Node, tensor_shape
 from fcnn.convert.steps import Array, imported, refuse
@@ -182,6 +190,7 @@ class Graph:
                 self.versions.get(proto.domain, self.versions.get(domain, 1)),
                 len(proto.output),
                 self.onnx.helper.tensor_dtype_to_np_dtype,
+                bool(of_rows),
             )
             if op in ("Shape", "Size") and isinstance(given[0], Flow):
                 made = tensor_shape(node, given[0])
@@ -204,7 +213,9 @@ class Graph:
         followed = [value for value in node.values if isinstance(value, (Flow, Answer))]
         first: Any = followed[0]
         if any(isinstance(value, Answer) for value in followed):
-            if node.op in ANSWERS and len(followed) == 1:
+            # But for tables of classes, none is what labels change.
+            is_changed = first is node.values[0] or node.op in TABLES
+            if node.op in ANSWERS and len(followed) == 1 and is_changed:
                 return ANSWERS[node.op](node, first)
             refuse(node.source, f"cannot be converted; {CHAIN}")
         if node.op in OF_FLOWS and len(followed) == 1:
