@@ -72,6 +72,7 @@ def close(model, X=X, **options):
         (H + "y = Slice <starts = [0], ends = [2147483647], axes = [0]> (h)", 9, ()),
         ("s = Shape(x) n = Slice(s, i0, i1) t = Slice(x, i0, n, i0) y = Gemm(t, A, b)", 17, ()),
         ("s = Shape(x) n = Slice(s, i1, i2) t = Slice(x, i0, n, i1) y = Gemm(t, A, b)", 17, ()),
+        (H + "s = Shape(h) n = Gather(s, i1) c = Cast <to = 1> (n) r = Sqrt(c) y = Div(h, r)", 17, ()),
         (H + "p, q = Split <axis = 1, split = [3, 1]> (h) y = Tanh(q)", 11, ()),
     ],
 )  # fmt: skip
@@ -119,6 +120,9 @@ SOME_ROWS = r"'y' \(Slice\): takes some of the rows alone; .*output=NAME"
          r"'y' \(Slice\): takes as many numbers of a row as there are rows"),
         ("s = Shape(x) n = Slice(s, i0, i1) m = Sub(n, i1) t = Slice(x, i0, m, i0) "
          "y = Gemm(t, A, b)", 17, (), r"'t' \(Slice\): takes some of the rows"),
+        (H + "s = Shape(h) n = Gather(s, i0) c = Cast <to = 1> (n) y = Div(h, c)", 17, (),
+         r"\(Div\): computes with the number of rows"),
+        (H + "y = ReduceL2 <axes = [1]> (h)", 13, (), r"\(ReduceL2\): .* nor sums over it; output=NAME"),
         # A further axis of the weights is one of the product.
         (H + "i = MatMul(h, B3) y = Softmax <axis = 1> (i)", 17, (), r"\(Softmax\): expected axis=-1"),
         (H + "i = MatMul(h, B3) y = ArgMax <axis = 1> (i)", 17, (), r"\(ArgMax\): .* \(1, rows, 2\)"),

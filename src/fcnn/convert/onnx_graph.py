@@ -36,6 +36,8 @@ _OF_SHAPES = {
     "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where",
 }  # fmt: skip
 _TAKES_SHAPES = {"Reshape", "Slice"}
+# Those that choose among numbers of a shape: of features, it may be, alone.
+_OF_PARTS = {"Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"}
 _QUANTIZED = ("Quantize", "QLinear", "Integer", "QGemm", "QAttention", "MatMulNBits")
 
 # Operators of other kinds of networks, by what they lack to be layers, and what to do.
@@ -48,7 +50,8 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     f"a network has no normalization of each row, nor sums over it; {_PART}": (
         "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
         "LpNormalization", "MeanVarianceNormalization", "SkipLayerNormalization",
-        "SimplifiedLayerNormalization", "ReduceMean", "ReduceSum", "ReduceMax",
+        "SimplifiedLayerNormalization", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
+        "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "ReduceLogSumExp", "CumSum", "TopK",
     ),
     "what is no number is read by a Model; convert the pipeline itself by from_sklearn": (
         "OneHotEncoder", "OneHot", "Imputer", "FeatureVectorizer", "CategoryMapper",
@@ -180,7 +183,9 @@ class Graph:
                 what = "computes with the number of rows" if of_rows else "cannot be converted"
                 refuse(source, f"{what}; {self._reason(op)}")
             made: Any = self._computed(proto, source, given)
-            self.of_rows.update(proto.output if of_rows else ())
+            # No number that choosing leaves as small as this is one of rows.
+            is_known = op in _OF_PARTS and all(np.all(np.abs(v) < ROWS // 10) for v in made)
+            self.of_rows.update(proto.output if of_rows and not is_known else ())
         else:
             node = Node(
                 source,

@@ -18,6 +18,7 @@ from fcnn.network import Network
 Array = NDArray[Any]
 Entry = TypeVar("Entry")
 
+OTHER_WRITERS = "; to_onnx and to_c write it"  # the way out of the writers that lack something
 # The way out where what stands at the end has no counterpart.
 _ALONE = "convert what is before it alone, of ONNX by output=NAME"
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -99,7 +100,7 @@ def activation_step(source: str, name: str, what: str, constant: float) -> Activ
 
 
 def entry_of(
-    table: Mapping[str, Entry | None], activation: str, lack: str
+    table: Mapping[str, Entry | None], activation: str, lack: str, way_out: str = ""
 ) -> tuple[Entry, float | None]:
     """Return a writer's entry for an activation, and its number, None if it has none.
 
@@ -109,7 +110,7 @@ def entry_of(
     entry = table.get(activation)
     if entry is None:
         what = "output activation" if activation in check.OUTPUT_ONLY else "activation"
-        refuse("net", f"{lack} for the {what} {activation}")
+        refuse("net", f"{lack} for the {what} {activation}{way_out}")
     return entry, constant
 
 
