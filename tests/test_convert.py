@@ -1143,8 +1143,8 @@ def exported(request, tmp_path_factory):
             made = {name: kind for name, kind in made.items() if name not in OF_FLOAT32}
         sequence = [nn.Flatten()]
         for i, name in enumerate(made):
-            sequence += [nn.Linear(5 if i else 6, 5, bias=name != "silu"), batch_norm(torch, rng, 5)]
-            sequence += [made[name](), nn.Dropout()]
+            linear = nn.Linear(5 if i else 6, 5, bias=name != "silu")
+            sequence += [linear, batch_norm(torch, rng, 5), made[name](), nn.Dropout()]
         chains[dtype] = nn.Sequential(*sequence).to(getattr(torch, dtype)), tuple(made)
 
     class Both(nn.Module):

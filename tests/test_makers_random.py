@@ -10,7 +10,7 @@ pytest.importorskip("onnxruntime")
 from makers import random_graphs  # noqa: E402
 from makers.cases import run_all  # noqa: E402
 
-SEEDS = 400  # of each test
+SEEDS = 250  # of each test
 
 
 @pytest.mark.slow

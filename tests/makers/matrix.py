@@ -15,7 +15,8 @@ from makers import cases, out  # noqa: F401 (out adds its cases)
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "convert.md"
 BEGIN, END = "<!-- begin: tests/makers/matrix.py -->\n", "<!-- end -->\n"
 # Packages by what a maker is called.
-VERSIONS = {"scikit-learn": "scikit-learn", "skops": "skops", "PyTorch": "torch", "Keras": "keras", "skl2onnx": "skl2onnx", "ONNX Runtime": "onnxruntime",
+VERSIONS = {"scikit-learn": "scikit-learn", "skops": "skops", "PyTorch": "torch", "Keras": "keras",
+           "skl2onnx": "skl2onnx", "ONNX Runtime": "onnxruntime",
             "onnx.helper": "onnx", "torch.onnx, dynamo": "torch",
             "torch.onnx, script": "torch"}  # fmt: skip
 
@@ -38,14 +39,17 @@ def order(case):
 def version(maker):
     if maker == "C":
         told = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
-        return f"cc {told.stdout.split(chr(10))[0].split()[-1]}"
+        return f"cc {told.stdout.splitlines()[0].split()[-1]}"
     name = VERSIONS[maker]
     return f"{name} {importlib.metadata.version(name).partition('+')[0]}"
 
 
 def table(versions):
     """Return the lines of the table; `versions` tells what a maker was tried with."""
-    lines = ["| | maker | right, to 1e-6 | refused, by name | tried with |", "|---|---|---|---|---|"]
+    lines = [
+        "| | maker | right, to 1e-6 | refused, by name | tried with |",
+        "|---|---|---|---|---|",
+    ]
     before = None
     for direction, maker, right, refused in rows():
         shown = {"in": "from", "out": "to"}[direction] if direction != before else ""

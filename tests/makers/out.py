@@ -113,7 +113,7 @@ def estimator(rng, kind, **options):
     made, X, last = perceptron(rng, kind, **options)
     kinds = {"MLPClassifier": fcnn.sklearn.MLPClassifier, "MLPRegressor": fcnn.sklearn.MLPRegressor}
     ours = kinds[type(last).__name__](
-        hidden_layer_sizes=last.hidden_layer_sizes, activation=[*OWN, *OWN][: last.n_layers_ - 2],
+        hidden_layer_sizes=last.hidden_layer_sizes, activation=OWN[: last.n_layers_ - 2],
         max_iter=5, random_state=0,
     )  # fmt: skip
     steps = [*getattr(made, "steps", [])[:-1]]
@@ -210,7 +210,12 @@ def _(rng):
     return lambda: convert.to_torch(fcnn.Network((4, 6, 3), loss="poisson"))
 
 
-@case("PyTorch", "model with categories", "out", refused=r"^column '\w+': .* this is category; to_onnx")
+@case(
+    "PyTorch",
+    "model with categories",
+    "out",
+    refused=r"^column '\w+': .* this is category; to_onnx",
+)
 def _(rng):
     return lambda: convert.to_torch(tabular.model("every kind", "numbers", "float32"))
 

@@ -22,7 +22,7 @@ WAY_OUT = re.compile(
 MOVES = []  # functions that add to a graph, and how often
 
 
-class Impossible(Exception):
+class Impossible(Exception):  # noqa: N818
     """Something does not go with the graph so far."""
 
 
@@ -171,8 +171,8 @@ def batch_normalization(g):
 
 @move(8)
 def elementwise(g):
-    op = g.some("Relu", "Tanh", "Sigmoid", "Softplus", "Identity", "Neg", "Dropout", "Exp", "Erf",
-                "Relu", "Tanh", "Sigmoid", "Relu", "Tanh", "Sigmoid", "Selu", "HardSigmoid", "Floor")  # fmt: skip
+    usual = ("Relu", "Tanh", "Sigmoid") * 3
+    op = g.some(*usual, "Softplus", "Identity", "Neg", "Dropout", "Exp", "Erf", "Selu", "Floor")
     g.to(g.node(op, g.last))
 
 

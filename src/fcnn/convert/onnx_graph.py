@@ -51,7 +51,12 @@ _OTHERS: dict[str, tuple[str, ...]] = {
         "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
         "LpNormalization", "MeanVarianceNormalization", "SkipLayerNormalization",
         "SimplifiedLayerNormalization", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
-        "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "ReduceLogSumExp", "CumSum", "TopK",
+        "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "ReduceLogSumExp", "CumSum",
+        "TopK",
+    ),
+    f"it is of another kind of model than networks; {_PART}": (
+        "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier",
+        "SVMRegressor", "LinearClassifier", "LinearRegressor",
     ),
     "what is no number is read by a Model; convert the pipeline itself by from_sklearn": (
         "OneHotEncoder", "OneHot", "Imputer", "FeatureVectorizer", "CategoryMapper",

@@ -17,6 +17,8 @@ import numpy as np
 from fcnn.convert.onnx_flow import CHAIN, ROWS, Flow, as_real, is_float, joined
 from fcnn.convert.steps import Array, Cast, Scale, linear, normalization, refuse
 
+_TAKES_INTEGERS = ("ai.onnx.ml.Scaler",)  # and makes real numbers of them
+
 
 @dataclass(frozen=True)
 class Node:
@@ -57,7 +59,7 @@ class Node:
                 self.source,
                 f"joins tensors to what is not one of fcnn's activations; {CHAIN}",
             )
-        if not is_float(flows[0].dtype):
+        if not is_float(flows[0].dtype) and self.op not in _TAKES_INTEGERS:
             refuse(self.source, f"computes with {flows[0].dtype}, not with real numbers; {CHAIN}")
         return flows[0]
 

@@ -93,8 +93,9 @@ def from_onnx(
                 "another"
             )
     flow = outermost(values)
-    tensors = [value for value in values if isinstance(value, Flow)]
-    if flow is None or any(one.steps != flow.steps for one in tensors):
+    # But for labels, they say the outputs themselves.
+    tensors = [value for value in values if _is_of_outputs(value)]
+    if flow is None or any(_steps(one) != _steps(flow) for one in tensors):
         raise ValueError(
             f"model: expected one output, got {', '.join(map(repr, names))}; output=NAME converts "
             "one of them"
@@ -107,13 +108,24 @@ def from_onnx(
     return _Ending(graph, dict(zip(names, values, strict=True)), flow).converted(loss, dtype)
 
 
+def _is_of_outputs(value: Flow | Answer) -> bool:
+    """Return whether it says the numbers of a network's outputs, not labels alone."""
+    return isinstance(value, Flow) or value.kind in ("named", "both")
+
+
+def _steps(value: Flow | Answer) -> list[Step]:
+    """Return the steps to it, but for casts."""
+    flow = value if isinstance(value, Flow) else value.flow
+    return [step for step in flow.steps if not isinstance(step, Cast)]
+
+
 class _Ending:
     """The outputs of a graph, and the network before them."""
 
     def __init__(self, graph: Graph, outputs: dict[str, Any], flow: Flow) -> None:
         self.graph = graph
         self.answers = {n: v for n, v in outputs.items() if isinstance(v, Answer)}
-        self.tensors = [name for name, value in outputs.items() if isinstance(value, Flow)]
+        self.tensors = [name for name, value in outputs.items() if _is_of_outputs(value)]
         self.flow = flow
 
     def converted(self, loss: str | None, dtype: DTypeLike | None) -> Network | Model:
