@@ -662,8 +662,52 @@ def test_modules_that_are_refused(torch):
     hooked[0].register_forward_hook(lambda module, x, y: y + 1)
     with pytest.raises(ValueError, match=r"module '0' \(Linear\): has hooks"):
         convert.from_torch(hooked)
+    with pytest.raises(ValueError, match=r"'1' \(SELU\): not one of .*; from_onnx reads more"):
+        convert.from_torch(nn.Sequential(nn.Linear(2, 3), nn.SELU()))
     with pytest.raises(ValueError, match="PyTorch has no module for the output activation exp"):
         convert.to_torch(fcnn.Network((2, 1), loss="poisson"))
+
+
+def test_modules_with_methods_of_their_own_are_refused(torch):
+    """Of a subclass, or of the one module: it computes what they say."""
+    nn = torch.nn
+
+    class Forward(nn.ReLU):
+        def forward(self, x):
+            return x
+
+    class Call(nn.ReLU):
+        def __call__(self, x):
+            return 3 * x
+
+    class Backwards(nn.Sequential):
+        def __iter__(self):
+            return reversed(list(self._modules.values()))
+
+    of_one = {name: nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for name in ("all", "Linear", "ReLU")}
+    of_one["all"].forward = lambda x: 2 * x
+    of_one["Linear"][0].forward = lambda x: 2 * x
+    of_one["ReLU"][1]._call_impl = lambda x: 2 * x
+    for module, what in (
+        (nn.Sequential(nn.Linear(3, 3), Forward()), r"module '1' \(Forward\)"),
+        (nn.Sequential(nn.Linear(3, 3), Call()), r"module '1' \(Call\)"),
+        (Backwards(nn.Linear(3, 3), nn.Linear(3, 3)), r"module \(Backwards\)"),
+        (of_one["all"], r"module \(Sequential\)"),
+        (of_one["Linear"], r"module '0' \(Linear\)"),
+        (of_one["ReLU"], r"module '1' \(ReLU\)"),
+    ):
+        with pytest.raises(ValueError, match=rf"^{what}: not one of the modules"):
+            convert.from_torch(module)
+
+
+@pytest.mark.parametrize("how", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_parametrized_weights_are_read_as_they_are(torch, how):
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3))
+    getattr(torch.nn.utils.parametrizations, how)(module[0])
+    x = torch.randn(9, 4)
+    wanted = module.eval()(x).detach().numpy()
+    assert np.abs(convert.from_torch(module).predict(x.numpy()) - wanted).max() <= 1e-6
 
 
 # --- ONNX ----------------------------------------------------------------------------------------
@@ -973,7 +1017,7 @@ REFUSED = {
     "erf with another shift": (
         H + "i = Mul(h, ir2) e = Erf(i) f = Add(e, half) g = Mul(h, f) y = Mul(g, half)",
         r"node 'g' \(Mul\): joins"),
-    "erf alone": (H + "y = Erf(h)", r"node 'y' \(Erf\): not one of the operations"),
+    "erf alone": (H + "y = Erf(h)", r"node 'y' \(Erf\): is no activation of its own"),
     "Where": (H + "g = Greater(h, half) y = Where(g, h, h)", r"node 'g' \(Greater\): cannot be c"),
     "another Where": (
         H + "t = Constant <value_float = 20.0> () g = Greater(h, t) r = Relu(h) y = Where(g, h, r)",
@@ -999,7 +1043,7 @@ REFUSED = {
     "reshaped later": (H + "y = Reshape(h, to)", r"'y' \(Reshape\): the shape \[5, 5\] does not f"),
     "a column": (H + "y = Add(h, col)", r"'y' \(Add\): expected a number for each node.*5, 1"),
     "too many": (H + "i = Add(h, c5) y = Relu(i)", r"'i' \(Add\): .* that fit \(rows, 4\)"),
-    "a vector": ("y = MatMul(x, c)", r"'y' \(MatMul\): expected a matrix of weights, got .*3,"),
+    "a vector": ("t = Transpose(x) y = MatMul(c, t)", r"'y' \(MatMul\): expected a matrix of .*3,"),
     "computed with": (
         H + "i = Shape(h) j = Cast <to = 1> (i) y = Add(h, j)",
         r"computes with the number of rows"),
@@ -1024,7 +1068,7 @@ REFUSED = {
     "Flatten": (
         H + "i = Flatten <axis = 0> (h) y = Softmax(i)",
         r"'y' \(Softmax\): rows and their numbers"),
-    "nothing": ("y = Identity(x)", "expected one or more layers"),
+    "nothing": ("y = Identity(x)", "model: no layer with weights leads to its output 'y'"),
     "not a graph": (H + "y = Relu(i)", "not a sound ONNX model"),
     "unknown": (H + "y = Foo(h)", "not a sound ONNX model .*Foo"),
 }  # fmt: skip
@@ -1082,38 +1126,59 @@ def test_to_onnx_refuses(onnx, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("exporter", ["dynamo", "script"])
-def test_what_pytorch_exports(torch, onnx, exporter, dtype, tmp_path):
-    """All of PyTorch's modules in one model; float64 also as the constants of the formulas."""
-    if exporter == "dynamo":
+@pytest.fixture(scope="module", params=["dynamo", "script"])
+def exported(request, tmp_path_factory):
+    """All of PyTorch's modules in one file, of both dtypes: an export by dynamo takes seconds."""
+    torch, onnx = pytest.importorskip("torch"), pytest.importorskip("onnx")
+    by_dynamo = request.param == "dynamo"
+    if by_dynamo:
         pytest.importorskip("onnxscript")
     nn, rng = torch.nn, np.random.default_rng(0)
     torch.manual_seed(0)
-    made = torch_activations(nn)
-    if dtype == "float64":
-        # An operator's number is a float32, 2e-8 off.
-        made = {name: kind for name, kind in made.items() if name not in OF_FLOAT32}
-    sequence = [nn.Flatten()]
-    for i, name in enumerate(made):
-        sequence += [nn.Linear(5 if i else 6, 5, bias=name != "silu"), batch_norm(torch, rng, 5)]
-        sequence += [made[name](), nn.Dropout()]
-    module = nn.Sequential(*sequence).to(getattr(torch, dtype)).eval()
-    X = rng.normal(size=(7, 2, 3)).astype(dtype)
-    path = str(tmp_path / "module.onnx")
+    chains = {}
+    for dtype in DTYPES:
+        made = torch_activations(nn)
+        if dtype == "float64":
+            # An operator's number is a float32, 2e-8 off.
+            made = {name: kind for name, kind in made.items() if name not in OF_FLOAT32}
+        sequence = [nn.Flatten()]
+        for i, name in enumerate(made):
+            linear = nn.Linear(5 if i else 6, 5, bias=name != "silu")
+            sequence += [linear, batch_norm(torch, rng, 5), made[name](), nn.Dropout()]
+        chains[dtype] = nn.Sequential(*sequence).to(getattr(torch, dtype)), tuple(made)
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = nn.ModuleList(module for module, _ in chains.values())
+
+        def forward(self, x):
+            return self.parts[0](x), self.parts[1](x.double())
+
+    path = str(tmp_path_factory.mktemp("exported") / "module.onnx")
+    X = rng.normal(size=(7, 2, 3)).astype("float32")
+    options = {} if by_dynamo else {"dynamic_axes": {"x": {0: "n"}}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        options = {} if exporter == "dynamo" else {"dynamic_axes": {"x": {0: "n"}}}
         torch.onnx.export(
-            module, (torch.from_numpy(X),), path, dynamo=exporter == "dynamo", input_names=["x"],
-            **options,
+            Both().eval(), (torch.from_numpy(X),), path, dynamo=by_dynamo, input_names=["x"],
+            output_names=DTYPES, **options,
         )  # fmt: skip
-    net = convert.from_onnx(path)
-    assert net.activations == tuple(made)
+    return onnx.load(path), path, X, chains
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_pytorch_exports(torch, onnx, exported, dtype):
+    """All of PyTorch's modules in one model; float64 also as the constants of the formulas."""
+    model, path, X, chains = exported
+    module, names = chains[dtype]
+    net = convert.from_onnx(path, output=dtype)
+    assert net.activations == names
+    assert net.dtype == dtype
     got = net.predict(X.reshape(7, 6))
-    assert_close(got, run_onnx(onnx.load(path), X), dtype)
+    assert_close(got, run_onnx(onnx.utils.Extractor(model).extract_model(["x"], [dtype]), X), dtype)
     # The file's epsilon is a float32.
-    assert_close(got, outputs_of(torch, module, X), "float32")
+    assert_close(got, outputs_of(torch, module, X.astype(dtype)), "float32")
 
 
 # --- Keras ---------------------------------------------------------------------------------------
@@ -1129,7 +1194,7 @@ class Layer:
 
 
 def layer(kind, config=None, weights=(), layers=()):
-    return type(kind, (Layer,), {})(config, weights, layers)
+    return type(kind, (Layer,), {"__module__": "keras.src"})(config, weights, layers)
 
 
 def test_from_keras_by_hand():
@@ -1184,6 +1249,33 @@ def test_keras_layers_that_are_refused(bad, message):
 def test_keras_models_that_are_refused():
     with pytest.raises(TypeError, match=r"model: expected a keras.Sequential, got Functional"):
         convert.from_keras(layer("Functional"))
+
+
+def test_layers_of_ones_own_with_names_of_keras_are_refused():
+    """They compute what they like: a Dropout that doubles, a Dense with a call of its own."""
+    dense = layer("Dense", {"activation": "linear", "use_bias": False}, [np.ones((3, 3))])
+    for kind in ("Dropout", "Dense"):
+        own = type(kind, (type(dense),), {"__module__": "mine"})({}, [np.ones((3, 3))])
+        with pytest.raises(ValueError, match=rf"'layer_1' \({kind}\): not one of the layers"):
+            convert.from_keras(layer("Sequential", layers=[dense, own]))
+    with pytest.raises(TypeError, match=r"expected a keras.Sequential, got Sequential"):
+        convert.from_keras(type("Sequential", (Layer,), {})(layers=[dense]))
+
+
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_inputs_of_several_axes_need_a_flatten(is_nested):
+    """Keras multiplies the last axis alone."""
+    dense = layer("Dense", {"activation": "linear", "use_bias": False}, [np.ones((3, 3))])
+    flat = layer("Flatten", {"data_format": "channels_last"})
+    for layers, message in (([dense], "expected a Flatten at first"), ([flat, dense], None)):
+        model = layer("Sequential", layers=layers)
+        model.input_shape = (None, 1, 3)
+        model = layer("Sequential", layers=[layer("InputLayer"), model]) if is_nested else model
+        if message is None:
+            assert convert.from_keras(model).sizes == (3, 3)
+        else:
+            with pytest.raises(ValueError, match=rf"^model: {message} for inputs of shape \(None"):
+                convert.from_keras(model)
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -102,7 +102,7 @@ def test_a_writer_refuses_what_its_table_does_not_have(module, entry, name, monk
 
 def test_the_steps_of_an_activation_that_the_core_does_not_have_are_refused():
     given = [steps.linear("A", np.ones((2, 2))), steps.Activation("node 'y'", "wobble")]
-    with pytest.raises(ValueError, match=r"^node 'y': not one of the operations"):
+    with pytest.raises(ValueError, match=r"^node 'y': is no activation of its own"):
         steps.layers_from(given, None)
 
 

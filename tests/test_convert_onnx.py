@@ -20,6 +20,14 @@ def made(nodes, opset=17, domains=(), **options):
     return model
 
 
+# Constants for nodes, beside those of every graph.
+ODD = {"v": np.float32([1, -2, 0.5, 3]), "B3": np.float32([[[1, 2], [0, 1], [3, -1], [-2, 1]]]),
+       "i0": np.array([0]), "i1": np.array([1]), "i2": np.array([2]), "i12": np.array([1, 2]),
+       "one": np.float32(1), "w1": np.ones((4, 1), "f4"), "half": np.float32(0.5),
+       "same": np.array([4, 4, 5, 6]),
+       "three": np.array([7, 8, 9])}  # fmt: skip
+
+
 def close(model, X=X, **options):
     wanted = run(model, X)
     got = read(model, X, wanted, **options)
@@ -57,11 +65,28 @@ def close(model, X=X, **options):
         (H + "a = com.microsoft.BiasGelu(h, b) y = Gemm(a, B, d)", 17, ("com.microsoft",)),
         (H + "a = com.microsoft.QuickGelu <alpha = 1.0> (h) y = Gemm(a, B, d)",
          17, ("com.microsoft",)),
+        ("z = Constant <value = double {2.5}> () " + H + "c = CastLike(z, h) y = Mul(h, c)",
+         17, ()),
+        ("c = CastLike(x, At) y = Gemm(c, A, b)", 17, ()),
+        (H + "i = Tanh(h) y = MatMul(i, v)", 17, ()),
+        (H + "i = MatMul(h, B3) y = Softmax <axis = 2> (i)", 17, ()),
+        (H + "i = MatMul(h, B3) y = Transpose <perm = [1, 2, 0]> (i)", 17, ()),
+        (H + "y = Slice <starts = [0], ends = [2147483647], axes = [0]> (h)", 9, ()),
+        ("s = Shape(x) n = Slice(s, i0, i1) t = Slice(x, i0, n, i0) y = Gemm(t, A, b)", 17, ()),
+        ("s = Shape(x) n = Slice(s, i1, i2) t = Slice(x, i0, n, i1) y = Gemm(t, A, b)", 17, ()),
+        (H + "s = Shape(h) n = Gather(s, i1) c = Cast <to = 1> (n) r = Sqrt(c) y = Div(h, r)",
+         17, ()),
+        (H + "p, q = Split <axis = 1, split = [3, 1]> (h) y = Tanh(q)", 11, ()),
     ],
 )  # fmt: skip
 def test_forms(nodes, opset, domains):
-    constants = {"P": np.ones((2, 3), "f4"), "Q": np.ones((3, 2), "f4")}
+    constants = {"P": np.ones((2, 3), "f4"), "Q": np.ones((3, 2), "f4"), **ODD}
     close(made(nodes, opset, domains, constants=constants))
+
+
+BOTH = (H + "i = MatMul(h, w1) p = Sigmoid(i) q = Sub(one, p) "
+        "c = Concat <axis = 1> (q, p) ")  # fmt: skip
+SOME_ROWS = r"'y' \(Slice\): takes some of the rows alone; .*output=NAME"
 
 
 @pytest.mark.parametrize(
@@ -83,16 +108,52 @@ def test_forms(nodes, opset, domains):
         (H + "y = ai.onnx.ml.Normalizer <norm = \"L1\"> (h)", 17, ("ai.onnx.ml",),
          r"\(Normalizer\): divides by the norm L1 .*; output=NAME"),
         (H + "i = Sigmoid(h) y = ai.onnx.ml.Binarizer <threshold = 0.7> (i)", 17, ("ai.onnx.ml",),
-         r"\(Binarizer\): expected probabilities above 0.5, got a limit of 0.7"),
+         r"\(Binarizer\): expected sigmoid outputs above 0.5.* got a limit of 0.7"),
         (H + "y = ArgMax <axis = 0> (h)", 17, (), r"\(ArgMax\): expected the largest of the outp"),
         (H + "y = ArgMax <axis = 1, select_last_index = 1> (h)", 17, (), r"select_last_index=0"),
         ("i = Mul(x, zero) y = Gemm(i, A, b)", 17, (), r"\(Mul\): multiplies an input by 0"),
         ("j = Concat <axis = 0> (x, x) y = Gemm(j, A, b)", 17, (), r"\(Concat\): puts together"),
         ("j = Concat <axis = 1> (x, x) y = Gemm(j, E, b)", 17, (), "reads inputs more than once"),
+        # What few rows do not show.
+        (H + "y = Slice <starts = [0], ends = [100], axes = [0]> (h)", 9, (), SOME_ROWS),
+        (H + "y = Slice <starts = [0], ends = [2000000], axes = [0]> (h)", 9, (), SOME_ROWS),
+        (H + "y = Slice <starts = [-2], ends = [2147483647], axes = [0]> (h)", 9, (), SOME_ROWS),
+        (H + "y, z = Split <axis = 0, split = [5, 4]> (h)", 11, (), r"\(Split\): takes some of"),
+        (H + "y = Gather <axis = 0> (h, i12)", 17, (), r"'y' \(Gather\): does not fit \(rows, 4\)"),
+        ("s = Shape(x) n = Slice(s, i0, i1) " + H + "y = Slice(h, i0, n, i1)", 17, (),
+         r"'y' \(Slice\): takes as many numbers of a row as there are rows"),
+        ("s = Shape(x) n = Slice(s, i0, i1) m = Sub(n, i1) t = Slice(x, i0, m, i0) "
+         "y = Gemm(t, A, b)", 17, (), r"'t' \(Slice\): takes some of the rows"),
+        (H + "s = Shape(h) n = Gather(s, i0) c = Cast <to = 1> (n) y = Div(h, c)", 17, (),
+         r"\(Div\): computes with the number of rows"),
+        (H + "y = ReduceL2 <axes = [1]> (h)",
+         13, (), r"\(ReduceL2\): .* nor sums over it; output=NAME"),
+        # A further axis of the weights is one of the product.
+        (H + "i = MatMul(h, B3) y = Softmax <axis = 1> (i)",
+         17, (), r"\(Softmax\): expected axis=-1"),
+        (H + "i = MatMul(h, B3) y = ArgMax <axis = 1> (i)",
+         17, (), r"\(ArgMax\): .* \(1, rows, 2\)"),
+        # Labels of something else than the outputs of a row, or of others than these.
+        (BOTH + "y = ArgMax <axis = 0> (c)",
+         17, (), r"\(ArgMax\): is not of the outputs of each row"),
+        (BOTH + "t = Transpose(c) y = ArgMax <axis = 1> (t)",
+         17, (), r"\(Transpose\): changes the s"),
+        (BOTH + "y = Cast <to = 7> (c)",
+         17, (), r"\(Cast\): a conversion to int64 in a network of f"),
+        (H + "r = Relu(h) y = ai.onnx.ml.Binarizer <threshold = 0.0> (r)", 17, ("ai.onnx.ml",),
+         r"\(Binarizer\): expected sigmoid outputs above 0.5, or linear ones above 0"),
+        (H + "i = ArgMax <axis = 1> (h) y = Gather(same, i)",
+         17, (), r"\(Gather\): makes the same of"),
+        (H + "i = ArgMax <axis = 1> (h) y = Gather(three, i)",
+         17, (), r"\(Gather\): has 3 classes"),
+        (H + "i = Relu(h) j = Mul(i, half) y = ArgMax <axis = 1> (j)", 17, (),
+         r"'j' \(Mul\): scales what labels are made of"),
+        ("y = ArgMax <axis = 1> (x)",
+         17, (), r"model: no layer with weights leads to its output 'y'"),
     ],
 )  # fmt: skip
 def test_neighbours_that_are_something_else(nodes, opset, domains, message):
-    constants = {"zero": np.float32([1, 0, 1]), "E": np.ones((6, 4), "f4")}
+    constants = {"zero": np.float32([1, 0, 1]), "E": np.ones((6, 4), "f4"), **ODD}
     model = made(nodes, opset, domains, constants=constants)
     if message is None:  # flattened from axis 1 on, before version 13
         close(model)
@@ -152,6 +213,60 @@ def test_output_chooses_a_tensor():
     with pytest.raises(ValueError, match=r"expected one output, got 'y', 'h'; output=NAME"):
         convert.from_onnx(two)
     close(two, output="y")
+
+
+def test_outputs_beside_their_labels_stay_what_they_are():
+    nodes = H + "i = ArgMax <axis = 1, keepdims = 0> (h)"
+    model = made(nodes, outputs=("h", "i"))
+    model.graph.output[1].type.tensor_type.elem_type = 7
+    converted = convert.from_onnx(model)
+    assert converted.network.activations[-1] == "identity"
+    assert np.abs(converted.outputs(X) - run(model, X)).max() <= 1e-6 * np.abs(run(model, X)).max()
+    assert (converted.predict(X) == run(model, X, 1)).all()
+    asked = convert.from_onnx(model, loss="cross_entropy")
+    assert asked.network.activations[-1] == "softmax"
+    assert (asked.predict(X) == run(model, X, 1)).all()
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        H + "i = ai.onnx.ml.Binarizer <threshold = 0.0> (h)",
+        H + "s = Sigmoid(h) i = Greater(s, half)",
+        H + "p = Softmax(h) i = ArgMax <axis = 1> (p)",
+        H + "p = Softmax(h) i = ArgMax <axis = 1> (p) "
+        "z = ai.onnx.ml.ZipMap <classlabels_int64s = [0, 1, 2, 3]> (h)",
+    ],
+)
+def test_outputs_beside_labels_of_others_are_refused(nodes):
+    outputs = ("z", "i") if "ZipMap" in nodes else ("h", "i")
+    model = made(nodes, domains=("ai.onnx.ml",), outputs=outputs, constants=ODD)
+    if "ZipMap" in nodes:
+        kind = onnx.helper.make_map_type_proto(7, onnx.helper.make_tensor_type_proto(1, ()))
+        model.graph.output[0].type.CopyFrom(onnx.helper.make_sequence_type_proto(kind))
+    model.graph.output[1].type.tensor_type.elem_type = (
+        9 if "Greater" in nodes else 7 if "ArgMax" in nodes else 1
+    )
+    with pytest.raises(ValueError, match=rf"^model: .*'{outputs[0]}'.*; output=NAME converts one"):
+        convert.from_onnx(model)
+    if outputs[0] == "h":
+        close(model, output="h")
+
+
+def test_scores_by_the_names_of_classes_stay_what_they_are():
+    """Of a perceptron they are no probabilities, and fcnn makes none of them."""
+    zipped = "z = ai.onnx.ml.ZipMap <classlabels_int64s = [0, 1, 2, 3]> (h)"
+    model = made(H + f"i = ArgMax <axis = 1, keepdims = 0> (h) {zipped}", domains=("ai.onnx.ml",),
+                 outputs=("i", "z"))  # fmt: skip
+    model.graph.output[0].type.tensor_type.elem_type = 7
+    kind = onnx.helper.make_map_type_proto(7, onnx.helper.make_tensor_type_proto(1, ()))
+    model.graph.output[1].type.CopyFrom(onnx.helper.make_sequence_type_proto(kind))
+    converted = convert.from_onnx(model)
+    scores = np.array([list(row.values()) for row in run(model, X, 1)])
+    assert np.abs(converted.outputs(X) - scores).max() <= 1e-6 * np.abs(scores).max()
+    assert (converted.predict(X) == run(model, X)).all()
+    with pytest.raises(ValueError, match="predict_proba: the outputs are identity"):
+        converted.predict_proba(X)
 
 
 def test_labels_by_a_label_encoder():

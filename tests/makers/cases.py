@@ -2,7 +2,8 @@
 
 A case is a maker, a form and a direction, "in" or "out"; its function takes a generator and returns
 fcnn's answers and those of the maker's own runtime. Or it is `refused`: then the function returns
-what is to be converted, and the message has the node, its operator, and what to do.
+what is to be converted, or what converts it, and the message has the node, its operator, and what
+to do. What goes out stands in `makers.out`.
 """
 
 import functools
@@ -10,6 +11,7 @@ import importlib.util
 import io
 import logging
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -26,13 +28,17 @@ TOLERANCE = 1e-6  # of the largest output, in float32
 SEEDS = range(3)
 
 # What a maker is called, the packages that its cases need, and whose version is told.
-MAKERS = {
-    "skl2onnx": ("skl2onnx", "onnxruntime"),
+MAKERS: dict[str, tuple[str, ...]] = {
+    "scikit-learn": ("sklearn",),
+    "skops": ("sklearn", "skops"),
+    "skl2onnx": ("sklearn", "skl2onnx", "onnxruntime"),
+    "PyTorch": ("torch",),
     "torch.onnx, dynamo": ("torch", "onnxscript", "onnxruntime"),
     "torch.onnx, script": ("torch", "onnxruntime"),
     "Keras": ("keras", "torch", "onnxruntime"),
     "ONNX Runtime": ("onnxruntime", "onnx"),
     "onnx.helper": ("onnx", "onnxruntime"),
+    "C": ("cc",),
 }  # fmt: skip
 
 
@@ -59,6 +65,7 @@ class Case(NamedTuple):
                 errors.append(float((got != wanted).any()))
                 continue
             assert np.isfinite(wanted).all()
+            assert np.ptp(wanted) > 0  # or there is nothing to compare
             got, wanted = got.astype(np.float64), wanted.astype(np.float64)
             errors.append(float(np.abs(got - wanted).max() / np.abs(wanted).max()))
         return max(errors)
@@ -69,7 +76,7 @@ class Case(NamedTuple):
             given = self.run(np.random.default_rng(0))
         given, options = given if isinstance(given, tuple) else (given, {})
         with pytest.raises(ValueError, match=self.refused) as caught:
-            convert.from_onnx(given, **options)
+            given() if callable(given) else convert.from_onnx(given, **options)
         return str(caught.value)
 
 
@@ -100,24 +107,33 @@ def case(maker, form, direction="in", refused=None):
 
 
 def missing(maker: str) -> list[str]:
-    """Return the packages of a maker that are not installed."""
+    """Return the packages of a maker that are not installed, or its compiler."""
+    if maker == "C":
+        return [name for name in MAKERS[maker] if shutil.which(name) is None]
     return [name for name in MAKERS[maker] if importlib.util.find_spec(name) is None]
 
 
 # --- What they are run by ------------------------------------------------------------------------
 
 
-def run(model, X, output=0, optimize=True):
-    """Return an output of ONNX Runtime."""
+def run_all(model, X, optimize=False):
+    """Return all outputs of ONNX Runtime."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    return session.run(None, {session.get_inputs()[0].name: X})[output]
+    return session.run(None, {session.get_inputs()[0].name: X})
+
+
+def run(model, X, output=0, optimize=True):
+    """Return an output of ONNX Runtime."""
+    return run_all(model, X, optimize)[output]
 
 
 def read(model, X, like, **options):
@@ -251,6 +267,49 @@ def _(rng):
     return both(skl2onnx(*made), made[1])
 
 
+@case("skl2onnx", "StandardScaler of integers")
+def _(rng):
+    from sklearn.preprocessing import StandardScaler
+
+    model, X, last = perceptron(rng, "number", before=(StandardScaler(),))
+    X = np.round(3 * X).astype(np.int64)
+    return both(skl2onnx(model, X, last), X)
+
+
+@case("skl2onnx", "PCA between")
+def _(rng):
+    from sklearn.decomposition import PCA
+    from sklearn.preprocessing import StandardScaler
+
+    made = perceptron(rng, "number", before=(StandardScaler(), PCA(2)))
+    return both(skl2onnx(*made), made[1])
+
+
+@case("skl2onnx", "a Perceptron's scores")
+def _(rng):
+    """Beside its labels, by their names: no probabilities."""
+    from sklearn.linear_model import Perceptron
+
+    X = rng.normal(2, 3, size=(90, 5)).astype("f4")
+    model = Perceptron().fit(X, np.digitize(X[:, 0] + X[:, 1], [2, 6]))
+    onnx_model = skl2onnx(model, X, model)
+    converted = convert.from_onnx(onnx_model)
+    assert (converted.predict(X) == run(onnx_model, X)).all()
+    wanted = run(onnx_model, X, 1)
+    if isinstance(wanted, list):
+        wanted = np.array([[*row.values()] for row in wanted])
+    return converted.outputs(X), wanted
+
+
+@case("skl2onnx", "trees", refused=r"\(TreeEnsembleRegressor\): .* another kind of model")
+def _(rng):
+    from sklearn.tree import DecisionTreeRegressor
+
+    X = rng.normal(size=(60, 2)).astype("f4")
+    model = DecisionTreeRegressor().fit(X, X[:, 0])
+    return skl2onnx(model, X, model)
+
+
 @case("skl2onnx", "inputs of another size than 1 (years)")
 def _(rng):
     """Where a scaler that is folded into weights loses digits."""
@@ -327,12 +386,23 @@ def dense(torch, rng, n_in, n_out=1, activation=None, before=None, after=None):
     return Dense().eval()
 
 
+def several(torch, parts):
+    """A module that returns what each of its parts does: an export by dynamo takes seconds."""
+
+    class Several(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = parts
+
+        def forward(self, x):
+            return tuple(part(x) for part in self.parts)
+
+    return Several().eval()
+
+
 @functools.cache
 def all_forms(dynamo, seed):
-    """Return the model of a module that returns what each of FORMS does, inputs and outputs.
-
-    An export by dynamo takes seconds; so one of all.
-    """
+    """Return the model of a module that returns what each of FORMS does, inputs and outputs."""
     import torch
 
     rng = np.random.default_rng(seed)
@@ -341,16 +411,9 @@ def all_forms(dynamo, seed):
         form for form, options in FORMS.items() if dynamo in options.get("makers", (True, False))
     ]
 
-    class All(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            chosen = [{k: v for k, v in FORMS[form].items() if k != "makers"} for form in forms]
-            self.parts = torch.nn.ModuleList(dense(torch, rng, n_in, **one) for one in chosen)
-
-        def forward(self, x):
-            return tuple(part(x) for part in self.parts)
-
-    module = All().eval()
+    chosen = [{k: v for k, v in FORMS[form].items() if k != "makers"} for form in forms]
+    parts = torch.nn.ModuleList(dense(torch, rng, n_in, **one) for one in chosen)
+    module = several(torch, parts)
     x = torch.from_numpy(rng.normal(size=(9, n_in)).astype("f4"))
     names = [f"y{i}" for i in range(len(forms))]
     model = exported(module, x, dynamo, output_names=names)
@@ -382,7 +445,7 @@ torch_case("several outputs", n_out=3)
 torch_case("softmax", n_out=3, after=lambda t: lambda z: z.softmax(1))
 torch_case("scaled inputs", before=lambda t: lambda x: (x - 3.5) / t.tensor(0.25))
 torch_case("scaled outputs", n_out=2, after=lambda t: lambda z: z * t.tensor([3.0, -2.0]) + 40)
-torch_case("scaled behind an activation", after=lambda t: lambda z: z.relu() * 3 - 1)
+torch_case("scaled behind an activation", n_out=4, after=lambda t: lambda z: z.relu() * 3 - 1)
 torch_case("clipped, min=0", activation=lambda t: lambda z: z.clamp(min=0))
 torch_case("clipped outputs, min=0", after=lambda t: lambda z: z.clamp(min=0))
 torch_case("squeezed", after=lambda t: lambda z: z.squeeze(-1))
@@ -395,7 +458,13 @@ torch_case("one of the outputs", n_out=3, after=lambda t: lambda z: z[:, 1])
 torch_case("outputs in another order", n_out=3, after=lambda t: lambda z: z.flip(1)[:, :2],
            makers=(False,))  # fmt: skip
 torch_case("unsqueezed in between", activation=lambda t: lambda z: z.unsqueeze(1).sigmoid())
-torch_case("labels", n_out=4, after=lambda t: lambda z: z.argmax(1))
+torch_case("all rows of a slice", n_out=2, after=lambda t: lambda z: z[:])
+torch_case("slopes of one's own", activation=lambda t: t.nn.LeakyReLU(0.2))
+torch_case("alpha of one's own", activation=lambda t: t.nn.ELU(0.5))
+torch_case("the first rows", after=lambda t: lambda z: z[:5],
+           refused=r"\(Slice\): takes some of the rows alone; .*output=NAME")  # fmt: skip
+torch_case("labels", n_out=4, before=lambda t: lambda x: 9 * x,
+           after=lambda t: lambda z: z.argmax(1))  # fmt: skip
 torch_case("tanh gelu", activation=lambda t: t.nn.GELU("tanh"),
            refused=r"\(Gelu\): expected approximate")  # fmt: skip
 torch_case("ReLU6", activation=lambda t: t.nn.ReLU6(), refused=r"\(Clip\): clips to 0 and 6; fcnn")
@@ -408,17 +477,28 @@ torch_case("mean of the batch", after=lambda t: lambda z: z - z.mean(0),
            refused=r"\(\w+\): .*; ")  # fmt: skip
 
 
+@functools.cache
+def halves(dynamo, kind):
+    """Return the model of three modules with weights of 16 bits, inputs and outputs in float32."""
+    import torch
+
+    rng = np.random.default_rng(0)
+    parts = torch.nn.ModuleList(dense(torch, rng, 5, 3) for _ in SEEDS)
+    all_of_them = several(torch, parts).to(getattr(torch, kind))
+    x = torch.from_numpy(rng.normal(size=(9, 5)).astype("f4"))
+    names = [f"y{i}" for i in SEEDS]
+    model = exported(all_of_them, x.to(getattr(torch, kind)), dynamo, output_names=names)
+    # The same weights, computed in float32.
+    wanted = [part.float()(x).detach().numpy() for part in parts]
+    return model, x.numpy(), dict(zip(names, wanted, strict=True))
+
+
 def half_case(maker, kind):
     def compare(rng):
-        import torch
-
-        x = torch.from_numpy(rng.normal(size=(9, 5)).astype("f4"))
-        module = dense(torch, rng, 5, 3).to(getattr(torch, kind))
-        model = exported(module, x.to(getattr(torch, kind)), maker.endswith("dynamo"))
-        wanted = module.float()(x).detach().numpy()  # the same weights, computed in float32
-        net = convert.from_onnx(model)
-        assert net.dtype == np.float32
-        return net.predict(x.numpy()), wanted
+        model, X, outputs = halves(maker.endswith("dynamo"), kind)
+        nets = [convert.from_onnx(model, output=name) for name in outputs]
+        assert {net.dtype for net in nets} == {np.dtype("f4")}
+        return [net.predict(X) for net in nets], [*outputs.values()]
 
     case(maker, f"{kind}, against its weights in float32")(compare)
 
@@ -431,77 +511,112 @@ for maker in ("torch.onnx, dynamo", "torch.onnx, script"):
 # --- Keras ---------------------------------------------------------------------------------------
 
 
-def keras_case(form, build, refused=None, output=0):
-    def compare(rng):
-        import keras
-        import onnx
+KERAS: dict[str, Callable[[Any], list[Any]]] = {}  # layers by form, or several endings of them
 
-        keras.utils.set_random_seed(int(rng.integers(1000)))
-        X = rng.normal(3, 2, size=(20, 5)).astype("f4")
-        model = build(keras, rng, X)
-        for layer in model.layers:
-            if layer.weights and not isinstance(layer, keras.layers.Normalization):
-                low = 0.5 if isinstance(layer, keras.layers.BatchNormalization) else -0.5
-                layer.set_weights([rng.uniform(low, 1, w.shape) for w in layer.get_weights()])
-        wanted = model(X)
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "model.onnx")
-            model.export(path, format="onnx", verbose=False)
-            onnx_model = onnx.load(path)
+
+def random_weights(keras, rng, model):
+    for layer in model.layers:
+        if layer.weights and not isinstance(layer, keras.layers.Normalization):
+            low = 0.5 if isinstance(layer, keras.layers.BatchNormalization) else -0.5
+            layer.set_weights([rng.uniform(low, 1, w.shape) for w in layer.get_weights()])
+
+
+def keras_onnx(model):
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.onnx")
+        model.export(path, format="onnx", verbose=False)
+        return onnx.load(path)
+
+
+@functools.cache
+def keras_forms():
+    """Return a Functional model of all forms, two of each, inputs and outputs: it is slow, too."""
+    import keras
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(3, 2, size=(20, 5)).astype("f4")
+    x, outputs, forms = keras.Input((5,)), [], []
+    for form in (*KERAS, *KERAS):
+        layers, a = KERAS[form](keras.layers), x
+        for layer in layers:
+            if isinstance(layer, keras.layers.Normalization):
+                layer.adapt(X)
+            a = layer(a)
+        outputs.append(a)
+        forms.append(form)
+    model = keras.Model(x, outputs)
+    random_weights(keras, rng, model)
+    wanted = [keras.ops.convert_to_numpy(values) for values in model(X)]
+    onnx_model = keras_onnx(model)
+    names = [output.name for output in onnx_model.graph.output]
+    found: dict[str, list[Any]] = {form: [] for form in forms}
+    for form, name, values in zip(forms, names, wanted, strict=True):
+        found[form].append((name, values))
+    return onnx_model, X, found
+
+
+def keras_case(form, layers, refused=None):
+    KERAS[form] = layers
+
+    def compare(rng):
+        model, X, found = keras_forms()
         if refused:
-            return onnx_model
-        return both(onnx_model, X, keras.ops.convert_to_numpy(wanted))
+            return model, {"output": found[form][0][0]}
+        made = [(read(model, X, wanted, output=name), wanted) for name, wanted in found[form]]
+        return [got for got, _ in made], [wanted for _, wanted in made]
 
     case("Keras", form, refused=refused)(compare)
 
 
-def sequential(*layers):
-    def build(keras, rng, X):
-        made = [layer(keras.layers) if callable(layer) else layer for layer in layers]
-        return keras.Sequential([keras.Input((5,)), *made])
-
-    return build
+def residual(layers):
+    dense, last = layers.Dense(7, activation="tanh"), layers.Dense(2)
+    inner = layers.Dense(7, activation="relu")
+    return [dense, lambda h: layers.Add()([h, inner(h)]), last]
 
 
-def functional(last):
-    def build(keras, rng, X):
-        x = keras.Input((5,))
-        h = keras.layers.Dense(7, activation="tanh")(x)
-        return keras.Model(x, last(keras.layers, h))
+@case("Keras", "Sequential, several activations")
+def _(rng):
+    import keras
 
-    return build
-
-
-def normalization(keras, rng, X):
-    norm = keras.layers.Normalization()
-    norm.adapt(X)
     layers = keras.layers
-    return keras.Sequential(
-        [keras.Input((5,)), norm, layers.Dense(6, "gelu"), layers.Dense(1, "sigmoid")]
-    )
+    # Of more layers, sums in another order alone make an error of 1e-6.
+    dense = [layers.Dense(6, name) for name in ("elu", "silu", "softplus")]
+    model = keras.Sequential([
+        keras.Input((5,)), *dense, layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(2)
+    ])  # fmt: skip
+    random_weights(keras, rng, model)
+    X = rng.normal(3, 2, size=(20, 5)).astype("f4")
+    wanted = keras.ops.convert_to_numpy(model(X))
+    return both(keras_onnx(model), X, wanted)
 
 
-keras_case("Sequential, several activations", sequential(
-    *(lambda layers, name=name: layers.Dense(6, name) for name in (
-        "relu", "elu", "silu", "softplus", "tanh")),
-    lambda layers: layers.BatchNormalization(), lambda layers: layers.Dropout(0.5),
-    lambda layers: layers.Dense(2),
-))  # fmt: skip
-keras_case("Functional, multi-class", functional(lambda layers, h: layers.Dense(3, "softmax")(h)))
-keras_case("Functional, binary", functional(lambda layers, h: layers.Dense(1, "sigmoid")(h)))
-keras_case("Normalization", normalization)
-keras_case("Rescaling", sequential(lambda layers: layers.Rescaling(1 / 127.5, offset=-1),
-                                   lambda layers: layers.Dense(6, "relu"),
-                                   lambda layers: layers.Dense(2)))  # fmt: skip
-keras_case("ReLU of slopes and bounds", sequential(
-    lambda layers: layers.Dense(6), lambda layers: layers.ReLU(max_value=6),
-    lambda layers: layers.Dense(2)), refused=r"\(Clip\): clips to 0 and 6; fcnn")  # fmt: skip
-keras_case("two outputs", functional(
-    lambda layers, h: [layers.Dense(2)(h), layers.Dense(3)(h)]),
-    refused=r"expected one output, got .*; output=NAME")  # fmt: skip
-keras_case("residual", functional(
-    lambda layers, h: layers.Dense(2)(layers.Add()([h, layers.Dense(7, "relu")(h)]))),
-    refused=r"\(Add\): joins tensors .*; output=NAME")  # fmt: skip
+keras_case("Functional, multi-class", lambda of: [of.Dense(7, "tanh"), of.Dense(3, "softmax")])
+keras_case("Functional, binary", lambda of: [of.Dense(7, "tanh"), of.Dense(1, "sigmoid")])
+keras_case("Normalization", lambda of: [
+    of.Normalization(), of.Dense(6, "gelu"), of.Dense(1, "sigmoid")])  # fmt: skip
+keras_case("Rescaling", lambda of: [
+    of.Rescaling(0.25, offset=-1), of.Dense(6, "relu"), of.Dense(2)])  # fmt: skip
+keras_case("LeakyReLU and ELU of any number", lambda of: [
+    of.Dense(6), of.LeakyReLU(negative_slope=0.2), of.Dense(5), of.ELU(0.5), of.Dense(2)
+])  # fmt: skip
+keras_case("Reshape", lambda of: [of.Dense(6, "tanh"), of.Reshape((2, 3)), of.Flatten(),
+                                  of.Dense(2)])  # fmt: skip
+keras_case("ReLU of slopes and bounds", lambda of: [
+    of.Dense(6), of.ReLU(max_value=6), of.Dense(2),
+], r"\(Clip\): clips to 0 and 6; fcnn")  # fmt: skip
+keras_case("residual", residual, r"\(Add\): joins tensors .*; output=NAME")
+
+
+@case("Keras", "two outputs", refused=r"expected one output, got .*; output=NAME")
+def _(rng):
+    import keras
+
+    x = keras.Input((5,))
+    model = keras.Model(x, [keras.layers.Dense(2)(x), keras.layers.Dense(3)(x)])
+    model(np.ones((2, 5), "f4"))
+    return keras_onnx(model)
 
 
 # --- ONNX Runtime --------------------------------------------------------------------------------
@@ -525,7 +640,8 @@ def random_network(rng, activations=None, dtype="float32"):
 
     L = int(rng.integers(1, 5))
     sizes = [int(n) for n in rng.integers(2, 30, L + 1)]
-    names = activations or [name for name in ACTIVATIONS if name not in OUTPUT_ONLY]
+    numbers = [f"leaky_relu({rng.uniform(0, 1):.3f})", f"elu({rng.uniform(0, 2):.3f})"]
+    names = activations or [name for name in ACTIVATIONS if name not in OUTPUT_ONLY] + numbers
     loss, output = [
         ("squared_error", "identity"), ("cross_entropy", "softmax"),
         ("binary_cross_entropy", "sigmoid"),
@@ -535,13 +651,6 @@ def random_network(rng, activations=None, dtype="float32"):
         W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
         b[...] = rng.normal(0, 0.5, b.shape)
     return net
-
-
-@case("ONNX Runtime", "to_onnx", "out")
-def _(rng):
-    net = random_network(rng)
-    X = rng.normal(size=(20, net.sizes[0])).astype("f4")
-    return net.predict(X), run(convert.to_onnx(net), X)
 
 
 @case("ONNX Runtime", "to_onnx, as optimized")

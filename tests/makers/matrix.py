@@ -5,46 +5,56 @@ python -m makers.matrix --no-run   # takes what the cases expect, which test_mak
 """
 
 import importlib.metadata
+import subprocess
 import sys
 from itertools import groupby
 from pathlib import Path
 
-from makers import cases
+from makers import cases, out  # noqa: F401 (out adds its cases)
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "convert.md"
 BEGIN, END = "<!-- begin: tests/makers/matrix.py -->\n", "<!-- end -->\n"
 # Packages by what a maker is called.
-VERSIONS = {"Keras": "keras", "skl2onnx": "skl2onnx", "ONNX Runtime": "onnxruntime",
+VERSIONS = {"scikit-learn": "scikit-learn", "skops": "skops", "PyTorch": "torch", "Keras": "keras",
+           "skl2onnx": "skl2onnx", "ONNX Runtime": "onnxruntime",
             "onnx.helper": "onnx", "torch.onnx, dynamo": "torch",
             "torch.onnx, script": "torch"}  # fmt: skip
 
 
 def rows():
-    """Return maker, forms that are right, and forms that are refused with what the message says."""
+    """Return direction, maker, forms that are right, and forms that are refused."""
     made = []
-    for maker, of_maker in groupby(sorted(cases.CASES, key=order), key=lambda case: case.maker):
-        listed = list(of_maker)
-        right = [case.form + (" (out)" if case.direction == "out" else "") for case in listed
-                 if not case.refused]  # fmt: skip
-        made.append((maker, right, [case.form for case in listed if case.refused]))
+    ordered = sorted(cases.CASES, key=order)
+    for (direction, maker), found in groupby(ordered, key=lambda c: (c.direction, c.maker)):
+        listed = list(found)
+        right = [case.form for case in listed if not case.refused]
+        made.append((direction, maker, right, [case.form for case in listed if case.refused]))
     return made
 
 
 def order(case):
-    return list(cases.MAKERS).index(case.maker)
+    return case.direction, list(cases.MAKERS).index(case.maker)
 
 
 def version(maker):
+    if maker == "C":
+        told = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True)
+        return f"cc {told.stdout.splitlines()[0].split()[-1]}"
     name = VERSIONS[maker]
     return f"{name} {importlib.metadata.version(name).partition('+')[0]}"
 
 
 def table(versions):
     """Return the lines of the table; `versions` tells what a maker was tried with."""
-    lines = ["| maker | right, to 1e-6 | refused, by name | tried with |", "|---|---|---|---|"]
-    for maker, right, refused in rows():
-        told = "; ".join(refused) or "-"
-        lines.append(f"| {maker} | {'; '.join(right)} | {told} | {versions(maker)} |")
+    lines = [
+        "| | maker | right, to 1e-6 | refused, by name | tried with |",
+        "|---|---|---|---|---|",
+    ]
+    before = None
+    for direction, maker, right, refused in rows():
+        shown = {"in": "from", "out": "to"}[direction] if direction != before else ""
+        told, before = "; ".join(refused) or "-", direction
+        lines.append(f"| {shown} | {maker} | {'; '.join(right)} | {told} | {versions(maker)} |")
     return lines
 
 

@@ -70,15 +70,36 @@ def from_keras(model: Any, loss: str | None = None, dtype: DTypeLike | None = No
     ValueError
         If something in it has no counterpart; the message names it.
     """
-    if type(model).__name__ != "Sequential" or not hasattr(model, "layers"):
-        raise TypeError(f"model: expected a keras.Sequential, got {type(model).__name__}")
+    if _kind(model) != "Sequential" or not hasattr(model, "layers"):
+        raise TypeError(
+            f"model: expected a keras.Sequential, got {type(model).__name__}; from_onnx reads more "
+            'of what model.export(path, format="onnx") makes of it'
+        )
+    _expect_flat(model)
     return network_from(layers_from(_keras_steps(model), loss), loss, dtype)
+
+
+def _kind(layer: Any) -> str:
+    """Return the name of a class of Keras; of another, which may have the same, none."""
+    module = type(layer).__module__.partition(".")[0]
+    return type(layer).__name__ if module in ("keras", "tf_keras", "tensorflow") else ""
+
+
+def _expect_flat(model: Any) -> None:
+    """Refuse inputs of several axes, of which layers would take the last alone."""
+    shape = getattr(model, "input_shape", None)
+    skipped = ("InputLayer", "Dropout")
+    first = next((layer for layer in model.layers if _kind(layer) not in skipped), None)
+    if _kind(first) == "Sequential":
+        _expect_flat(first)
+    elif isinstance(shape, tuple) and len(shape) > 2 and _kind(first) != "Flatten":
+        refuse("model", f"expected a Flatten at first for inputs of shape {shape}")
 
 
 def _keras_steps(model: Any) -> Iterator[Step]:
     for layer in model.layers:
-        kind, config = type(layer).__name__, layer.get_config()
-        source = f"layer {layer.name!r} ({kind})"
+        kind, config = _kind(layer), layer.get_config()
+        source = f"layer {layer.name!r} ({type(layer).__name__})"
         if kind == "Sequential":
             yield from _keras_steps(layer)
         elif kind in ("InputLayer", "Dropout"):
@@ -110,4 +131,8 @@ def _keras_steps(model: Any) -> Iterator[Step]:
                 expect(source, config, constants)
                 yield Activation(source, name)
         else:
-            refuse(source, "not one of the layers that can be converted")
+            refuse(
+                source,
+                "not one of the layers that can be converted; from_onnx reads more of what "
+                'model.export(path, format="onnx") makes of it',
+            )

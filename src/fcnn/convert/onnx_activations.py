@@ -74,7 +74,7 @@ def _softmax(node: Node, flow: Flow) -> Flow:
     axis = node.attributes.get("axis", -1 if by_axis else 1)
     rank = len(flow.shape)
     if not -rank <= axis < rank:
-        fail(node, f"expected an axis of {flow.shown}, got {axis}")
+        fail(node, f"expected an axis of {flow.shown}, got {axis}; {CHAIN}")
     axis %= rank
     size = flow.shape[axis] if by_axis else math.prod(flow.shape[axis:])
     if size != flow.width or (axis == at if by_axis else axis <= at):

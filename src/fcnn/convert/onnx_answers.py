@@ -14,7 +14,7 @@ import numpy as np
 from fcnn.convert.onnx_activations import numbers_of
 from fcnn.convert.onnx_flow import CHAIN, Flow
 from fcnn.convert.onnx_operators import Node, fail
-from fcnn.convert.steps import Activation, Array
+from fcnn.convert.steps import Activation, Array, Cast, Linear, Step
 
 _INT64 = np.dtype(np.int64)
 
@@ -24,7 +24,7 @@ class Answer:
     """What is made of a network's outputs, in any shape.
 
     "labels", one of `classes` for each row; "several", a 0 or 1 for each output; "both", 1 - p and
-    p of one output p; "named", a mapping from `classes` to the probabilities.
+    p of one output p, shape (s, 2); "named", a mapping from `classes` to the probabilities.
     """
 
     kind: str
@@ -38,28 +38,49 @@ def _is_probability(flow: Flow, *names: str) -> bool:
     return bool(flow.steps) and getattr(flow.steps[-1], "name", None) in names
 
 
+def is_linear(steps: Sequence[Step]) -> bool:
+    """Return whether outputs are those of a layer without an activation."""
+    behind = [step for step in steps if isinstance(step, (Linear, Activation))]
+    return bool(behind) and isinstance(behind[-1], Linear)
+
+
+def _distinct(node: Node, classes: Sequence[Any]) -> tuple[Any, ...]:
+    """Return classes, each of one output."""
+    if len(set(classes)) != len(classes):
+        fail(node, f"makes the same of several labels; {CHAIN}")
+    return tuple(classes)
+
+
 def _index(node: Node, value: Any) -> Any:
     """Return the place of the largest output."""
     if isinstance(value, Answer):
-        if value.kind != "both":
-            fail(node, f"is not of what a layer returns; {CHAIN}")
+        if value.kind != "both" or node.attributes.get("axis", 0) not in (1, -1):
+            fail(node, f"is not of the outputs of each row; {CHAIN}")
         return Answer("labels", value.flow, (0, 1))
     flow = value
     at = flow.where_rows_are(node.source)
     axis = node.attributes.get("axis", 0) % len(flow.shape)
     if node.attributes.get("select_last_index", 0):
-        fail(node, "expected select_last_index=0, got 1: fcnn takes the first of equal ones")
+        fail(
+            node,
+            "expected select_last_index=0, got 1: fcnn takes the first of equal ones; output=NAME "
+            "of its input leaves it out",
+        )
     if axis == at or flow.shape[axis] != flow.width or flow.width < 2:
-        fail(node, f"expected the largest of the outputs, got axis {axis} of {flow.shown}")
-    logits = "" if _is_probability(flow, "softmax", "sigmoid", "log_softmax") else "softmax"
+        fail(node, f"expected the largest of the outputs, got axis {axis} of {flow.shown}; {CHAIN}")
+    logits = "softmax" if is_linear(flow.steps) else ""
     return Answer("labels", flow, tuple(range(flow.width)), logits)
 
 
 def _threshold(node: Node, flow: Flow, limit: float) -> Any:
     """Return whether probabilities are above 1/2, or linear outputs above 0."""
     is_sigmoid = _is_probability(flow, "sigmoid")
-    if limit != (0.5 if is_sigmoid else 0.0):
-        fail(node, f"expected probabilities above 0.5, got a limit of {limit:g}; {CHAIN}")
+    if not (is_sigmoid or is_linear(flow.steps)) or limit != (0.5 if is_sigmoid else 0.0):
+        fail(
+            node,
+            "expected sigmoid outputs above 0.5, or linear ones above 0, got a limit of "
+            f"{limit:g}; {CHAIN}",
+        )
     kind, classes = ("labels", (0, 1)) if flow.width == 1 else ("several", ())
     return Answer(kind, flow, classes, "" if is_sigmoid else "sigmoid", flow.dtype)
 
@@ -111,7 +132,9 @@ def _chosen(node: Node, value: Any) -> Any:
     if not isinstance(table, np.ndarray) or node.attributes.get("axis", 0):
         fail(node, f"expected classes that are constant; {CHAIN}")
     table = table.ravel()
-    classes = tuple(_value(table[int(k)]) for k in labels.classes)
+    if not all(-len(table) <= k < len(table) for k in labels.classes):
+        fail(node, f"has {len(table)} classes for the labels {list(labels.classes)}; {CHAIN}")
+    classes = _distinct(node, [_value(table[int(k)]) for k in labels.classes])
     return replace(labels, classes=classes, dtype=table.dtype)
 
 
@@ -149,10 +172,10 @@ def _encoded(node: Node, value: Any) -> Any:
     classes = []
     for one in value.classes:
         if one not in table and not isinstance(default, (str, int)):
-            fail(node, f"has no value for the class {one!r}")
+            fail(node, f"has no value for the class {one!r}; {CHAIN}")
         classes.append(table.get(one, default))
     kind = np.dtype(object) if isinstance(classes[0], str) else np.array(classes).dtype
-    return replace(value, classes=tuple(classes), dtype=kind)
+    return replace(value, classes=_distinct(node, classes), dtype=kind)
 
 
 def _array(values: Any) -> Array:
@@ -169,9 +192,9 @@ def _named(node: Node, value: Any) -> Any:
             classes = tuple(map(_value, names))
             width = 2 if isinstance(value, Answer) else flow.width
             if len(classes) != width:
-                fail(node, f"has {len(classes)} classes for {width} probabilities")
-            return Answer("named", flow, classes)
-    return fail(node, "has no classes")
+                fail(node, f"has {len(classes)} classes for {width} probabilities; {CHAIN}")
+            return Answer("named", flow, _distinct(node, classes))
+    return fail(node, f"has no classes; {CHAIN}")
 
 
 def _normalizer(node: Node, value: Any) -> Any:
@@ -190,29 +213,38 @@ def _normalizer(node: Node, value: Any) -> Any:
 
 
 def _cast(node: Node, value: Answer) -> Any:
-    if isinstance(node.values[0], Answer) and node.op == "Cast":
-        dtype = np.dtype(node.to_dtype(node.attributes["to"]))
-        if value.kind != "labels" or dtype == value.dtype:
-            return value
-        if dtype.kind not in "iufb" or any(isinstance(one, str) for one in value.classes):
-            fail(node, f"makes {dtype} of labels; output=NAME of its input leaves it out")
-        classes = np.array(value.classes).astype(dtype).tolist()
-        return replace(value, classes=tuple(classes), dtype=dtype)
-    return fail(node, f"cannot be converted; {CHAIN}")
+    dtype = np.dtype(node.to_dtype(node.attributes["to"]))
+    if value.kind == "several" or dtype == value.dtype:
+        return value
+    if value.kind == "both":
+        # As of a network's outputs: not to fewer digits than it computes.
+        return replace(value, flow=value.flow.then(Cast(node.source, dtype)), dtype=dtype)
+    if dtype.kind not in "iufb" or any(isinstance(one, str) for one in value.classes):
+        fail(node, f"makes {dtype} of labels; output=NAME of its input leaves it out")
+    classes = np.array(value.classes).astype(dtype).tolist()
+    return replace(value, classes=_distinct(node, classes), dtype=dtype)
 
 
 def _same(node: Node, value: Any) -> Any:
     return value
 
 
+def _reshaped(node: Node, value: Any) -> Any:
+    """Return labels, of which there is one for each row in any shape."""
+    if value.kind == "both":
+        fail(node, f"changes the shape of what is made of an output; {CHAIN}")
+    return value
+
+
 # Of answers, and of flows where nothing else is said of them.
 ANSWERS: dict[str, Callable[[Node, Any], Any]] = {
-    "ArgMax": _index, "Cast": _cast, "Flatten": _same, "Gather": _chosen, "Identity": _same,
-    "Reshape": _same, "Squeeze": _same, "Transpose": _same, "Unsqueeze": _same,
+    "ArgMax": _index, "Cast": _cast, "Flatten": _reshaped, "Gather": _chosen, "Identity": _same,
+    "Reshape": _reshaped, "Squeeze": _reshaped, "Transpose": _reshaped, "Unsqueeze": _reshaped,
     "ai.onnx.ml.ArrayFeatureExtractor": _chosen, "ai.onnx.ml.Binarizer": _binarizer,
     "ai.onnx.ml.LabelEncoder": _encoded, "ai.onnx.ml.Normalizer": _normalizer,
     "ai.onnx.ml.ZipMap": _named,
 }  # fmt: skip
+TABLES = ("Gather", "ai.onnx.ml.ArrayFeatureExtractor")  # whose second input is chosen by
 OF_FLOWS = ("ArgMax", "ai.onnx.ml.Binarizer", "ai.onnx.ml.Normalizer", "ai.onnx.ml.ZipMap")
 
 
@@ -224,7 +256,7 @@ def outermost(values: Sequence[Any]) -> Flow | None:
     flows = [value.flow if isinstance(value, Answer) else value for value in values]
     last = max(flows, key=lambda flow: len(flow.steps))
     for flow in flows:
-        more = last.steps[len(flow.steps) :]
+        more = [step for step in last.steps[len(flow.steps) :] if not isinstance(step, Cast)]
         if flow.inputs is not last.inputs or last.steps[: len(flow.steps)] != flow.steps:
             return None
         names = {getattr(step, "name", "") for step in more if isinstance(step, Activation)}

@@ -33,7 +33,7 @@ class Inputs(NamedTuple):
         """Return s u + t of what this is."""
         s = np.ones(1) if scale.s is None else scale.s
         if not (s != 0).all():
-            refuse(scale.source, "multiplies an input by 0; leave that input out")
+            refuse(scale.source, "multiplies an input by 0; export the model without that input")
         t = np.zeros(1) if scale.t is None else scale.t
         return Inputs(self.columns, self.mean - t / s * self.scale, self.scale / s)
 
@@ -140,7 +140,10 @@ class Flow:
         given = np.arange(self.width).reshape([*self.shape[:axis], 1, *self.shape[axis + 1 :]])
         # A second row, to see where the rows are then.
         both = np.concatenate([given, given + self.width], axis)
-        chosen, two = change(given), change(both)
+        try:
+            chosen, two = change(given), change(both)
+        except (IndexError, ValueError) as error:  # NumPy's, of axes and places that are not there
+            refuse(source, f"does not fit {self.shown} ({error}); {CHAIN}")
         places = [i for i, (a, b) in enumerate(zip(chosen.shape, two.shape, strict=True)) if a != b]
         if len(places) != 1 or two.shape[places[0]] != 2:
             refuse(source, f"changes the number of rows; {CHAIN}")

@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from fcnn.convert.onnx_activations import ACTIVATIONS, OTHERS, joined_activation
-from fcnn.convert.onnx_answers import ANSWERS, OF_FLOWS, Answer, both, greater, is_threshold
+from fcnn.convert.onnx_answers import (
+    ANSWERS,
+    OF_FLOWS,
+    TABLES,
+    Answer,
+    both,
+    greater,
+    is_threshold,
+)
 from fcnn.convert.onnx_flow import CHAIN, FEATURES, ROWS, Flow, Inputs
 from fcnn.convert.onnx_operators import LAYERS, SHAPES, Node, tensor_shape
 from fcnn.convert.steps import Array, imported, refuse
@@ -28,6 +36,8 @@ _OF_SHAPES = {
     "Shape", "Size", "Slice", "Squeeze", "Sub", "Unsqueeze", "Where",
 }  # fmt: skip
 _TAKES_SHAPES = {"Reshape", "Slice"}
+# Those that choose among numbers of a shape: of features, it may be, alone.
+_OF_PARTS = {"Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Unsqueeze"}
 _QUANTIZED = ("Quantize", "QLinear", "Integer", "QGemm", "QAttention", "MatMulNBits")
 
 # Operators of other kinds of networks, by what they lack to be layers, and what to do.
@@ -40,7 +50,13 @@ _OTHERS: dict[str, tuple[str, ...]] = {
     f"a network has no normalization of each row, nor sums over it; {_PART}": (
         "InstanceNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization",
         "LpNormalization", "MeanVarianceNormalization", "SkipLayerNormalization",
-        "SimplifiedLayerNormalization", "ReduceMean", "ReduceSum", "ReduceMax",
+        "SimplifiedLayerNormalization", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin",
+        "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceProd", "ReduceLogSumExp", "CumSum",
+        "TopK",
+    ),
+    f"it is of another kind of model than networks; {_PART}": (
+        "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "SVMClassifier",
+        "SVMRegressor", "LinearClassifier", "LinearRegressor",
     ),
     "what is no number is read by a Model; convert the pipeline itself by from_sklearn": (
         "OneHotEncoder", "OneHot", "Imputer", "FeatureVectorizer", "CategoryMapper",
@@ -172,7 +188,9 @@ class Graph:
                 what = "computes with the number of rows" if of_rows else "cannot be converted"
                 refuse(source, f"{what}; {self._reason(op)}")
             made: Any = self._computed(proto, source, given)
-            self.of_rows.update(proto.output if of_rows else ())
+            # No number that choosing leaves as small as this is one of rows.
+            is_known = op in _OF_PARTS and all(np.all(np.abs(v) < ROWS // 10) for v in made)
+            self.of_rows.update(proto.output if of_rows and not is_known else ())
         else:
             node = Node(
                 source,
@@ -182,6 +200,7 @@ class Graph:
                 self.versions.get(proto.domain, self.versions.get(domain, 1)),
                 len(proto.output),
                 self.onnx.helper.tensor_dtype_to_np_dtype,
+                bool(of_rows),
             )
             if op in ("Shape", "Size") and isinstance(given[0], Flow):
                 made = tensor_shape(node, given[0])
@@ -204,7 +223,9 @@ class Graph:
         followed = [value for value in node.values if isinstance(value, (Flow, Answer))]
         first: Any = followed[0]
         if any(isinstance(value, Answer) for value in followed):
-            if node.op in ANSWERS and len(followed) == 1:
+            # But for tables of classes, none is what labels change.
+            is_changed = first is node.values[0] or node.op in TABLES
+            if node.op in ANSWERS and len(followed) == 1 and is_changed:
                 return ANSWERS[node.op](node, first)
             refuse(node.source, f"cannot be converted; {CHAIN}")
         if node.op in OF_FLOWS and len(followed) == 1:

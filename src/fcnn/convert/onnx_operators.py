@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from fcnn.convert.onnx_flow import CHAIN, Flow, as_real, is_float, joined
+from fcnn.convert.onnx_flow import CHAIN, ROWS, Flow, as_real, is_float, joined
 from fcnn.convert.steps import Array, Cast, Scale, linear, normalization, refuse
+
+_TAKES_INTEGERS = ("ai.onnx.ml.Scaler",)  # and makes real numbers of them
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Node:
     version: int  # of the set of operators that it is from
     num_outputs: int
     to_dtype: Callable[[int], Any]
+    takes_rows: bool = False  # whether a constant is computed from the number of rows
 
     def is_given(self, i: int) -> bool:
         """Return whether it has an input."""
@@ -56,9 +59,12 @@ class Node:
                 self.source,
                 f"joins tensors to what is not one of fcnn's activations; {CHAIN}",
             )
-        if not is_float(flows[0].dtype):
-            refuse(self.source, f"computes with {flows[0].dtype}, not with real numbers")
+        if not is_float(flows[0].dtype) and self.op not in _TAKES_INTEGERS:
+            refuse(self.source, f"computes with {flows[0].dtype}, not with real numbers; {CHAIN}")
         return flows[0]
+
+
+_NO_END = 2**31 - 1  # what exporters write for an end that is none, or more
 
 
 def fail(node: Node, why: str) -> Any:
@@ -79,9 +85,11 @@ def _dropout(node: Node, flow: Flow) -> Flow:
     return flow
 
 
-def _cast(node: Node, flow: Flow) -> Flow:
+def _cast(node: Node, flow: Flow) -> Any:
     if node.op == "CastLike":
         dtype = np.dtype(node.values[1].dtype)
+        if isinstance(node.values[0], np.ndarray):  # constants, like what the input leads to
+            return node.values[0].astype(dtype)
     else:
         dtype = np.dtype(node.to_dtype(node.attributes["to"]))
     if dtype == flow.dtype:
@@ -100,7 +108,7 @@ def _reshape(node: Node, flow: Flow) -> Flow:
     shape = [int(n) for n in node.constant(1).ravel()]
     if not node.attributes.get("allowzero", 0):
         if any(n == 0 and i >= len(flow.shape) for i, n in enumerate(shape)):
-            fail(node, f"the shape {shape} does not fit {flow.shown}")
+            fail(node, f"the shape {shape} does not fit {flow.shown}; {CHAIN}")
         shape = [flow.shape[i] if n == 0 else n for i, n in enumerate(shape)]
     return flow.reshaped(shape, node.source)
 
@@ -111,7 +119,7 @@ def _squeeze(node: Node, flow: Flow) -> Flow:
         return flow.reshaped([n for n in flow.shape if n != 1], node.source)
     axes = [a % len(flow.shape) for a in axes]
     if any(flow.shape[a] != 1 for a in axes):
-        fail(node, f"expected axes of size 1 of {flow.shown}, got {axes}")
+        fail(node, f"expected axes of size 1 of {flow.shown}, got {axes}; {CHAIN}")
     return flow.reshaped([n for a, n in enumerate(flow.shape) if a not in axes], node.source)
 
 
@@ -141,12 +149,26 @@ def _slice(node: Node, flow: Flow) -> Flow:
     starts, ends = node.integers(1, "starts") or [], node.integers(2, "ends") or []
     axes = node.integers(3, "axes") or list(range(len(starts)))
     steps = node.integers(4, "steps") or [1] * len(starts)
+    at, rank = flow.where_rows_are(node.source), len(flow.shape)
+    if not all(-rank <= axis < rank for axis in axes):
+        fail(node, f"expected axes of {flow.shown}, got {axes}")
+    parts = [slice(None)] * rank
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis %= rank
+        size = flow.shape[axis]
+        # Of negative steps an end before the first is one that no index reaches.
+        part = slice(start, None if step < 0 and end < -size else end, step)
+        if axis == at:
+            # Of all rows, as many as there are: an end that few rows do not reach is none.
+            reached = end >= _NO_END or end == size or (end > size and size != ROWS)
+            if not (reached and step == 1 and part.indices(size)[0] == 0):
+                fail(node, f"takes some of the rows alone; {CHAIN}")
+            part = slice(None)
+        elif node.takes_rows and any(size < abs(n) < _NO_END for n in (start, end)):
+            fail(node, f"takes as many numbers of a row as there are rows; {CHAIN}")
+        parts[axis] = part
 
     def change(given: Array) -> Array:
-        parts = [slice(None)] * given.ndim
-        for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-            # Of negative steps an end before the first is one that no index reaches.
-            parts[axis] = slice(start, None if step < 0 and end < -given.shape[axis] else end, step)
         return given[tuple(parts)]
 
     return flow.rearranged(change, node.source)
@@ -154,6 +176,8 @@ def _slice(node: Node, flow: Flow) -> Flow:
 
 def _split(node: Node, flow: Flow) -> list[Flow]:
     axis = node.attributes.get("axis", 0) % len(flow.shape)
+    if axis == flow.where_rows_are(node.source) and node.num_outputs > 1:
+        fail(node, f"takes some of the rows alone; {CHAIN}")
     sizes = node.integers(1, "split")
     if sizes is None:
         part = -(-flow.shape[axis] // node.num_outputs)
@@ -189,10 +213,11 @@ def _linear(node: Node, flow: Flow, W: Array) -> Flow:
         fail(
             node,
             f"expected shape (samples, features), got {flow.shown}, of which it multiplies the "
-            "last axis alone; a Flatten before it makes one row of a sample",
+            "last axis alone; export the model with a Flatten before it, which makes one row of a "
+            "sample",
         )
     if n_in != W.shape[1]:
-        fail(node, f"expected {W.shape[1]} numbers a row, got {n_in}")
+        fail(node, f"expected {W.shape[1]} numbers a row, got {n_in}; {CHAIN}")
     shape = (*flow.shape[:-1], len(W))
     made = replace(flow, shape=shape, outer=math.prod(shape[:axis]))
     return made.then(linear(node.source, W))
@@ -200,10 +225,10 @@ def _linear(node: Node, flow: Flow, W: Array) -> Flow:
 
 def _matrix(node: Node, i: int) -> Array:
     W = node.constant(i)
-    if W.ndim > 2 and max(W.shape[:-2]) == 1:
-        W = W.reshape(W.shape[-2:])
-    if W.ndim != 2:
-        fail(node, f"expected a matrix of weights, got shape {W.shape}")
+    if W.ndim == 1 and i == 1:
+        W = W[:, np.newaxis]  # a vector behind a tensor, which then loses the axis
+    if W.ndim < 2 or max(W.shape[:-2], default=1) > 1:
+        fail(node, f"expected a matrix of weights, got shape {W.shape}; {CHAIN}")
     return W
 
 
@@ -216,14 +241,20 @@ def _product(node: Node, transposes: Sequence[bool]) -> Flow:
     flow = node.flow
     first = isinstance(node.values[0], Flow)
     W = _matrix(node, 1 if first else 0)
+    if len(flow.shape) < 2:
+        fail(node, f"expected shape (samples, features), got {flow.shown}; {CHAIN}")
+    # A product with matrices of a further axis has it, too.
+    further = (1,) * (W.ndim - len(flow.shape))
+    flow = flow.reshaped((*further, *flow.shape), node.source)
+    W = W.reshape(W.shape[-2:])
     if transposes[first]:
         W = W.T
-    if len(flow.shape) < 2:
-        fail(node, f"expected shape (samples, features), got {flow.shown}")
     if transposes[not first]:
         flow = _transposed(flow, node)
     if first:
-        return _linear(node, flow, W.T)
+        made = _linear(node, flow, W.T)
+        is_vector = node.constant(1).ndim == 1
+        return made.reshaped(made.shape[:-1], node.source) if is_vector else made
     return _transposed(_linear(node, _transposed(flow, node), W), node)
 
 
@@ -232,7 +263,7 @@ def _matmul(node: Node, flow: Flow) -> Flow:
         return _product(node, (False, False))
     given = node.attributes  # FusedMatMul
     if given.get("transBatchA", 0) or given.get("transBatchB", 0):
-        fail(node, "transposes its batches")
+        fail(node, f"transposes its batches; {CHAIN}")
     made = _product(node, (bool(given.get("transA", 0)), bool(given.get("transB", 0))))
     alpha = given.get("alpha", 1.0)
     return made if alpha == 1 else made.then(Scale(node.source, np.array([alpha]), None))
@@ -253,7 +284,10 @@ def gemm(node: Node, flow: Flow) -> Flow:
         shape = made.shape
         made, C = made.row(node.source, node.constant(2))
         if made.shape != shape:
-            fail(node, f"expected a number for each node, got shape {node.constant(2).shape}")
+            fail(
+                node,
+                f"expected a number for each node, got shape {node.constant(2).shape}; {CHAIN}",
+            )
         made = made.then(Scale(node.source, None, C if beta == 1 else beta * C))
     return made
 
@@ -292,7 +326,7 @@ def _div(node: Node, flow: Flow) -> Flow:
     if not first:
         fail(node, f"divides by what a layer returns; {CHAIN}")
     if not numbers.all():
-        fail(node, "divides by 0")
+        fail(node, f"divides by 0; {CHAIN}")
     return flow.then(Scale(node.source, 1 / numbers, None))
 
 
@@ -305,9 +339,9 @@ def _batch_normalization(node: Node, flow: Flow) -> Flow:
     if node.attributes.get("training_mode", 0) or (node.version < 14 and node.num_outputs > 1):
         fail(node, "is in training mode; export the model for inference")
     if not node.attributes.get("spatial", 1):
-        fail(node, "expected spatial=1, got 0")
+        fail(node, f"expected spatial=1, got 0; {CHAIN}")
     if len(flow.shape) < 2:
-        fail(node, f"expected shape (samples, features), got {flow.shown}")
+        fail(node, f"expected shape (samples, features), got {flow.shown}; {CHAIN}")
     rows = []
     for i in range(1, 5):  # gamma, beta, mean, variance
         shape = (1, -1, *(1,) * (len(flow.shape) - 2))

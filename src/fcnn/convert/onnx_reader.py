@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fcnn.convert.onnx_answers import Answer, outermost
+from fcnn.convert.onnx_answers import Answer, is_linear, outermost
 from fcnn.convert.onnx_flow import Flow
 from fcnn.convert.onnx_graph import Graph, load
 from fcnn.convert.steps import (
@@ -88,15 +88,35 @@ def from_onnx(
     values = graph.follow(names)
     for name, value in zip(names, values, strict=True):
         if not isinstance(value, (Flow, Answer)):
-            raise ValueError(f"model: its output {name!r} does not depend on the input")
+            raise ValueError(
+                f"model: its output {name!r} does not depend on the input; output=NAME converts "
+                "another"
+            )
     flow = outermost(values)
-    tensors = [value for value in values if isinstance(value, Flow)]
-    if flow is None or any(one.steps != tensors[0].steps for one in tensors):
+    # But for labels, they say the outputs themselves.
+    tensors = [value for value in values if _is_of_outputs(value)]
+    if flow is None or any(_steps(one) != _steps(flow) for one in tensors):
         raise ValueError(
             f"model: expected one output, got {', '.join(map(repr, names))}; output=NAME converts "
             "one of them"
         )
+    if not any(isinstance(step, Linear) for step in flow.steps):
+        raise ValueError(
+            f"model: no layer with weights leads to its output {names[0]!r}; output=NAME converts "
+            "what leads to another tensor"
+        )
     return _Ending(graph, dict(zip(names, values, strict=True)), flow).converted(loss, dtype)
+
+
+def _is_of_outputs(value: Flow | Answer) -> bool:
+    """Return whether it says the numbers of a network's outputs, not labels alone."""
+    return isinstance(value, Flow) or value.kind in ("named", "both")
+
+
+def _steps(value: Flow | Answer) -> list[Step]:
+    """Return the steps to it, but for casts."""
+    flow = value if isinstance(value, Flow) else value.flow
+    return [step for step in flow.steps if not isinstance(step, Cast)]
 
 
 class _Ending:
@@ -105,13 +125,13 @@ class _Ending:
     def __init__(self, graph: Graph, outputs: dict[str, Any], flow: Flow) -> None:
         self.graph = graph
         self.answers = {n: v for n, v in outputs.items() if isinstance(v, Answer)}
+        self.tensors = [name for name, value in outputs.items() if _is_of_outputs(value)]
         self.flow = flow
 
     def converted(self, loss: str | None, dtype: DTypeLike | None) -> Network | Model:
         steps = _without_harmless_casts(self.flow.steps, self.graph.floats)
-        activations = {answer.from_logits for answer in self.answers.values()} - {""}
-        if activations and not isinstance(steps[-1], Activation):
-            steps = [*steps, *(Activation("output", name) for name in activations)]
+        if is_linear(steps):
+            steps += self._after_logits(loss)
         steps, target_scale = _split_off(steps)
         layers = layers_from(steps, loss)
         first, preparation = self._prepared(layers[0])
@@ -121,7 +141,10 @@ class _Ending:
         net = network_from(layers, loss, dtype)
         classes = self._classes(net)
         if classes and target_scale is not None:
-            refuse(target_scale.source, "scales what labels are made of")
+            refuse(
+                target_scale.source,
+                "scales what labels are made of; output=NAME of its input leaves it out",
+            )
         if preparation is None and target_scale is None and not classes:
             return net
         n_0, n_L = net.sizes[0], net.sizes[-1]
@@ -136,6 +159,21 @@ class _Ending:
         mean, scale = np.broadcast_to(mean, n_L), np.broadcast_to(scale, n_L)
         return Model(net, preparation, Target((), (), mean, scale, [PLAIN] * n_L))
 
+    def _after_logits(self, loss: str | None) -> list[Activation]:
+        """Return the activation that makes probabilities of linear outputs, if labels ask for it.
+
+        But where the graph returns the outputs themselves, beside labels, they stay what they are.
+        """
+        names = {answer.from_logits for answer in self.answers.values()} - {""}
+        if len(names) > 1 or (
+            self.tensors and "sigmoid" in names and loss != "binary_cross_entropy"
+        ):
+            raise ValueError(
+                f"model: its outputs {', '.join(map(repr, (*self.tensors, *self.answers)))} are "
+                "those of a layer and what is told of their probabilities; output=NAME converts one"
+            )
+        return [] if self.tensors else [Activation("output", name) for name in names]
+
     def _prepared(self, layer: Layer) -> tuple[Layer, Preparation | None]:
         """Return the first layer as it reads all inputs, and what is to be done with them."""
         W, b, _ = layer
@@ -144,7 +182,8 @@ class _Ending:
         assert columns is not None
         if len(columns) != W.shape[1]:  # one number that a row of constants is added to
             raise ValueError(
-                f"model: has {len(columns)} inputs, its first layer reads {W.shape[1]}"
+                f"model: has {len(columns)} inputs, its first layer reads {W.shape[1]}; export the "
+                "model with as many"
             )
         n = self.graph.num_features or W.shape[1]
         is_shifted = bool((mean != 0).any())

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fcnn import _validation as check
 from fcnn.convert.pipeline import is_pipeline, model_from
 from fcnn.convert.steps import (
+    OTHER_WRITERS,
     Activation,
     Step,
     imported,
@@ -134,16 +135,18 @@ def to_sklearn(net: Network) -> Any:
     if len(hidden) > 1 or not hidden <= set(its_own):
         raise ValueError(
             "net: scikit-learn has one activation for all hidden layers, "
-            f"{check.listed(its_own)}; got {check.listed(sorted(hidden))}"
+            f"{check.listed(its_own)}; got {check.listed(sorted(hidden))}{OTHER_WRITERS}"
         )
     natural = check.OUTPUT_ACTIVATIONS[net.loss][0]
     if net.loss not in LOSSES or output != natural:
-        raise ValueError(f"net: scikit-learn has no {output} outputs with loss {net.loss}")
+        raise ValueError(
+            f"net: scikit-learn has no {output} outputs with loss {net.loss}{OTHER_WRITERS}"
+        )
     n_out, labels = net.sizes[-1], check.TARGETS[net.loss] == "classes"
     if labels and n_out == 2:
         raise ValueError(
             "net: scikit-learn's classifier of two classes has one output, got 2; one output goes "
-            "with binary_cross_entropy"
+            f"with binary_cross_entropy{OTHER_WRITERS}"
         )
     # A step on a row of zeros makes all that an estimator has after a fit; what it says of that
     # step is taken back then.

@@ -20,6 +20,9 @@ from fcnn.tables.categories import CategoryColumn, OrdinalColumn
 Array = NDArray[Any]
 Entry = TypeVar("Entry")
 
+OTHER_WRITERS = "; to_onnx and to_c write it"  # the way out of the writers that lack something
+# The way out where what stands at the end has no counterpart.
+_ALONE = "convert what is before it alone, of ONNX by output=NAME"
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -82,13 +85,6 @@ class Cast:
 
 
 @dataclass(frozen=True, eq=False)
-class Unflattened:
-    """Inputs of more dimensions than samples and features."""
-
-    source: str
-
-
-@dataclass(frozen=True, eq=False)
 class Select:
     """Some of the nodes, by their numbers, in that order."""
 
@@ -96,7 +92,7 @@ class Select:
     indices: Array
 
 
-Step = Linear | Scale | Activation | Cast | Unflattened | Select
+Step = Linear | Scale | Activation | Cast | Select
 
 
 def refuse(source: str, why: str) -> NoReturn:
@@ -110,12 +106,16 @@ def activation_step(source: str, name: str, what: str, constant: float) -> Activ
         step = Activation(source, named(name, float(constant)))
         as_activation("", step.name, check.ACTIVATIONS)
     except (TypeError, ValueError):
-        refuse(source, f"expected {what} from 0 to {MOST_CONSTANT:g}, got {constant!r}")
+        refuse(
+            source,
+            f"expected {what} from 0 to {MOST_CONSTANT:g}, got {constant!r}; train the network "
+            "with one of these",
+        )
     return step
 
 
 def entry_of(
-    table: Mapping[str, Entry | None], activation: str, lack: str
+    table: Mapping[str, Entry | None], activation: str, lack: str, way_out: str = ""
 ) -> tuple[Entry, float | None]:
     """Return a writer's entry for an activation, and its number, None if it has none.
 
@@ -125,7 +125,7 @@ def entry_of(
     entry = table.get(activation)
     if entry is None:
         what = "output activation" if activation in check.OUTPUT_ONLY else "activation"
-        refuse("net", f"{lack} for the {what} {activation}")
+        refuse("net", f"{lack} for the {what} {activation}{way_out}")
     return entry, constant
 
 
@@ -218,7 +218,7 @@ def _selected(
 ) -> tuple[Layer, Scale | None]:
     """Return the last layer, and what is to be folded into the next, for some nodes only."""
     if not layers or layers[-1].activation in ("softmax", "log_softmax"):
-        refuse(step.source, "chooses among what is not the nodes of a layer")
+        refuse(step.source, f"chooses among what is not the nodes of a layer; {_ALONE}")
     layer = layers[-1]._replace(W=layers[-1].W[step.indices], b=layers[-1].b[step.indices])
     if pending is not None:
         chosen = [
@@ -235,9 +235,7 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
     last: Activation | None = None  # of the layer at hand
     casts = []
     for step in steps:
-        if isinstance(step, Unflattened):
-            refuse(step.source, "expected shape (samples, features), or a Flatten at first")
-        elif isinstance(step, Cast):
+        if isinstance(step, Cast):
             casts.append(step)
         elif isinstance(step, Scale):
             if layers and last is None:
@@ -248,7 +246,7 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
             layers[-1], pending = _selected(step, layers, pending)
         elif isinstance(step, Activation):
             if core.split_activation(step.name)[0] not in (*check.ACTIVATIONS, "log_softmax"):
-                refuse(step.source, "not one of the operations that can be converted")
+                refuse(step.source, f"is no activation of its own; {_ALONE}")
             name, slope = core.split_activation(step.name)
             if last is not None and pending is None and name == "leaky_relu":
                 # Behind an ELU, which keeps the sign of z, it multiplies alpha; so it is written
@@ -259,12 +257,12 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
                     layers[-1] = layers[-1]._replace(activation=last.name)
                     continue
             if not layers or last is not None or pending is not None:
-                refuse(step.source, "an activation that does not come after a layer")
+                refuse(step.source, f"an activation that does not come after a layer; {_ALONE}")
             last = step
             layers[-1] = layers[-1]._replace(activation=step.name)
         else:
             if last is not None and last.name in (*check.OUTPUT_ONLY, "log_softmax"):
-                refuse(last.source, f"{last.name} is for the output layer only")
+                refuse(last.source, f"{last.name} is for the output layer only; {_ALONE}")
             if layers and step.W.shape[1] != len(layers[-1].W):
                 n_in, n_out = step.W.shape[1], len(layers[-1].W)
                 refuse(step.source, f"has {n_in} inputs, the layer before {n_out} outputs")
@@ -278,11 +276,11 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
     if not layers:
         raise ValueError("expected one or more layers with weights, got none")
     if pending is not None:
-        refuse(pending.source, "there is no layer after it to fold it into")
+        refuse(pending.source, f"there is no layer after it to fold it into; {_ALONE}")
     dtype = _common_dtype(layers)
     for cast in casts:
         if cast.dtype.kind != "f" or cast.dtype.itemsize < dtype.itemsize:
-            refuse(cast.source, f"a conversion to {cast.dtype} in a network of {dtype}")
+            refuse(cast.source, f"a conversion to {cast.dtype} in a network of {dtype}; {_ALONE}")
     if layers[-1].activation == "log_softmax" and loss != "cross_entropy":
         assert last is not None
         refuse(

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from fcnn import _validation as check
 from fcnn._architecture import as_activation
 from fcnn.convert.steps import (
+    OTHER_WRITERS,
     Activation,
     Linear,
     Step,
@@ -223,12 +224,21 @@ def _in_order(made: Mapping[str, Linear]) -> list[str]:
     )
 
 
+def _computes_as(module: Any, kind: type) -> bool:
+    """Return whether a module has the methods of its class: a subclass, or it, may have others."""
+    names = ("forward", "__call__", "_call_impl", "__iter__")
+    return not any(
+        name in vars(module) or getattr(type(module), name, None) is not getattr(kind, name, None)
+        for name in names
+    )
+
+
 def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
     kind = type(module).__name__
     source = f"module {path!r} ({kind})" if path else f"module ({kind})"
 
-    def is_a(*classes: Any) -> bool:  # a subclass may compute something else
-        return any(isinstance(module, c) and type(module).forward is c.forward for c in classes)
+    def is_a(*classes: Any) -> bool:
+        return any(isinstance(module, c) and _computes_as(module, c) for c in classes)
 
     if module._forward_hooks or module._forward_pre_hooks:
         refuse(source, "has hooks, which may change what it computes")
@@ -264,7 +274,11 @@ def _module_steps(nn: Any, module: Any, path: str) -> Iterator[Step]:
             if name != "identity":  # which may stand anywhere
                 yield Activation(source, name)
             return
-    refuse(source, "not one of the modules that can be converted")
+    refuse(
+        source,
+        "not one of the modules that can be converted; from_onnx reads more of what "
+        "torch.onnx.export makes of it",
+    )
 
 
 def to_torch(net: Network | Model) -> Any:
@@ -304,7 +318,9 @@ def to_torch(net: Network | Model) -> Any:
     nn = torch.nn
     sequence = []
     for W, b, activation in layers:
-        (kind, constants), number = entry_of(MODULES, activation, "PyTorch has no module")
+        (kind, constants), number = entry_of(
+            MODULES, activation, "PyTorch has no module", OTHER_WRITERS
+        )
         n_out, n_in = W.shape
         dtype = getattr(torch, W.dtype.name)
         # Without the initial weights, which would be drawn from the global generator.

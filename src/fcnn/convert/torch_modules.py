@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from fcnn.convert.steps import refuse
+from fcnn.convert.steps import OTHER_WRITERS, refuse
 from fcnn.tables import Preparation
 from fcnn.tables.columns import BooleanColumn, IgnoredColumn, NumberColumn
 
@@ -38,7 +38,11 @@ class Columns(nn.Module):  # type: ignore[misc]
                 continue
             if not isinstance(column, (NumberColumn, BooleanColumn)):
                 name = f"column {column.name!r}" if column.name else f"column {j + 1}"
-                refuse(name, f"to_torch takes numbers and booleans alone, this is {column.kind}")
+                refuse(
+                    name,
+                    f"to_torch takes numbers and booleans alone, this is {column.kind}"
+                    f"{OTHER_WRITERS}",
+                )
             used.append(j)
             place.append(preparation.starts[j])
             if column.flag:
