@@ -391,3 +391,111 @@ def test_writers_at_the_same_time(tmp_path):
         thread.join()
     assert not failed
     assert os.listdir(tmp_path) == ["m"]
+
+
+# --- What is written can be read -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 300_000), (200, 300)], ids=str)
+def test_what_changes_while_it_is_saved(size, tmp_path, monkeypatch):
+    """Numbers that a training changes between their count and their way to the file."""
+    net = fcnn.Network(size, loss="squared_error", rng=1)
+    count = _container.zlib.crc32
+
+    class Meddling:
+        @staticmethod
+        def crc32(content, value=0):
+            result = count(content, value)
+            net.parameters[...] += 1
+            return result
+
+    monkeypatch.setattr(_container, "zlib", Meddling)
+    net.save(tmp_path / "net")
+    monkeypatch.undo()
+    fcnn.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "words"),
+    [
+        ("features", ["a", "b"], "features: expected 3 names, found 2"),
+        ("features", [1, 2, 3], "expected features as a list of str"),
+        ("classes", ["x"], "classes: names 1 for 2 outputs"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused_before_they_are_saved(name, given, words, tmp_path):
+    net = fcnn.Network((3, 2), rng=1)
+    net.save(tmp_path / "net")
+    setattr(net, name, given)
+    with pytest.raises(ValueError, match=words):
+        net.save(tmp_path / "net")
+    assert getattr(fcnn.load(tmp_path / "net"), name) is None
+
+
+def test_a_record_that_could_not_be_read_is_refused_before_it_is_saved(tmp_path):
+    data = {"a": [1.0, 2.0]}
+    net = fcnn.Network((1, 1), loss="squared_error", rng=1)
+    record = fcnn.history.TrainingRecord(command=None)
+    model = fcnn.Model(net, Preparation.fit(data), Target(["t"]), record)
+    with pytest.raises(ValueError, match="command, data and date"):
+        model.save(tmp_path / "model")
+    assert os.listdir(tmp_path) == []
+
+
+class WithState:
+    """A callback with a state of its own."""
+
+    def __init__(self, state):
+        self.state = state
+
+    def __call__(self, progress):
+        pass
+
+    def state_dict(self):
+        return self.state
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+def checkpoint_with(state, path, resume=None):
+    net = fcnn.Network((2, 1), loss="squared_error", rng=2)
+    callback = WithState(state)
+    net.fit(np.eye(2), [1.0, 2.0], epochs=2, callbacks=[callback, fcnn.ModelCheckpoint(path)],
+            resume=resume)  # fmt: skip
+    return callback.state
+
+
+LONG = [np.longdouble(1), np.ones(3, np.longdouble)] if np.longdouble(1).itemsize > 8 else []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"tensor": 5}, {"tensor": "training.4"}, {"list": "W1"}, np.ones(2, complex),
+        np.array(["a"]), *LONG,
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_states_that_no_checkpoint_holds_are_refused_by_name(value, tmp_path):
+    with pytest.raises(TypeError, match=r"the state\['callbacks'\]\[0\]\['state'\]\['mine'\]: "):
+        checkpoint_with({"mine": value}, tmp_path / "checkpoint")
+    assert os.listdir(tmp_path) == []
+
+
+def test_long_lists_of_a_state(tmp_path):
+    """Those of numbers are tensors; what would be too long as text is refused before it is saved."""
+    rng = np.random.default_rng(1)
+    state = {
+        "curve": [*rng.normal(size=200_000).tolist(), float("nan"), -0.0],
+        "mixed": [1, *[0.5] * 2000],
+        "short": [0.5, float("inf")],
+    }
+    path = tmp_path / "checkpoint"
+    checkpoint_with(state, path)
+    assert path.stat().st_size < 8 * 200_000 + 50_000
+    assert repr(checkpoint_with({}, path, resume=path)) == repr(state)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"fcnn_training takes 17\d* bytes, at most 16777216"):
+        checkpoint_with({"text": "x" * 17_000_000}, path)
+    assert path.read_bytes() == before

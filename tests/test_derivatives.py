@@ -1,6 +1,8 @@
 """Derivatives with respect to inputs: against reference.py, central differences and PyTorch."""
 
 import functools
+import math
+import signal
 import sys
 import tracemalloc
 from importlib import util
@@ -406,6 +408,39 @@ def test_refused_by_name():
         net.jacobian(X, out=[1])
     with pytest.raises(ValueError, match="n_threads"):
         net.jacobian(X, n_threads=0)
+
+
+def test_out_apart_from_the_parameters():
+    """Which are read until the last row is written."""
+    net = fcnn.Network((5, 7, 3), "tanh", loss="squared_error", dtype="float64", rng=1)
+    X, before = np.ones((4, 5)), net.parameters.copy()
+    for call, size in ((net.predict, (4, 3)), (net.jacobian, (4, 3, 5))):
+        out = net.parameters[3 : 3 + math.prod(size)].reshape(size)
+        with pytest.raises(ValueError, match="out: expected an array apart from the network's"):
+            call(X, out=out)
+    with pytest.raises(ValueError, match="out: expected an array apart from the network's"):
+        net.sample_gradients(X[:1], np.ones((1, 3)), out=net.parameters[np.newaxis])
+    assert net.parameters.tobytes() == before.tobytes()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
+@pytest.mark.thread_unsafe(reason="signals come to the main thread")
+def test_ctrl_c_is_heard_within_a_layer():
+    """A product of two layers takes seconds where they are wide."""
+    net = fcnn.Network((1500, 1500, 4), "tanh", loss="squared_error", rng=1)
+    X, v = np.ones((128, 1500), np.float32), np.ones((128, 4), np.float32)
+    heard = []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append(None))
+    try:
+        for call in (lambda: net.vjp(X, v), lambda: net.jvp(X, X), lambda: net.hvp(X, v, X)):
+            heard.clear()
+            signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+            call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert len(heard) > 10
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_one_row_allocates_nothing_and_enters_no_python():

@@ -1,5 +1,9 @@
 """Training loops of the user's own: losses, gradients and updates that come from elsewhere."""
 
+import ctypes
+import mmap
+import sys
+
 import numpy as np
 import pytest
 
@@ -125,6 +129,54 @@ def test_out(dtype):
         net.gradients(X, y, out=np.zeros(3, dtype))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for pages as Linux does")
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rule", OPTIMIZERS)
+@pytest.mark.parametrize("options", [{}, {"l2": 0.01}, {"l1": 0.003}], ids=str)
+def test_nothing_behind_a_gradient_is_read(rule, options, dtype):
+    """Such as one in memory that processes share: behind it there may be none."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    pages = mmap.mmap(-1, 3 * mmap.PAGESIZE)
+    begin = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+    behind = ctypes.c_void_p(begin + 2 * mmap.PAGESIZE)
+    assert libc.mprotect(behind, mmap.PAGESIZE, 0) == 0
+    for sizes in [(3, 1), (4, 16, 3), (5, 6, 7)]:
+        net, X, y = problem(sizes, 5, dtype)
+        twin = net.copy()
+        _, gradient = net.gradients(X, y)
+        at_end = np.frombuffer(pages, dtype, len(gradient), 2 * mmap.PAGESIZE - gradient.nbytes)
+        net.gradients(X, y, out=at_end)
+        OPTIMIZERS[rule]().update(net, at_end, **options)
+        OPTIMIZERS[rule]().update(twin, gradient, **options)
+        assert net.parameters.tobytes() == twin.parameters.tobytes()
+    assert libc.mprotect(behind, mmap.PAGESIZE, mmap.PROT_READ | mmap.PROT_WRITE) == 0
+
+
+WAYS = {
+    "loss": lambda net, X, y, w, **out: net.gradients(X, y, w, **out)[1],
+    "own": lambda net, X, y, w, **out: net.gradients(X, y, loss=mean_squared, **out)[1],
+    "delta": lambda net, X, y, w, **out: net.gradients(X, delta=y, **out)[1],
+    "samples": lambda net, X, y, w, **out: net.sample_gradients(X, y, **out),
+}
+
+
+@pytest.mark.parametrize("sizes", [(2, 300, 1), (2, 1)], ids=str)
+@pytest.mark.parametrize("which", range(3), ids=["X", "y", "sample_weight"])
+@pytest.mark.parametrize("way", WAYS)
+def test_out_may_be_the_memory_of_the_batch(way, which, sizes):
+    """Its later blocks are read when there is something in `out` already."""
+    net, X, y = problem(sizes, 600, "float64")
+    batch = [X, y, np.random.default_rng(5).uniform(0.5, 1, 600)]
+    expected = WAYS[way](net, *batch)
+    given = batch[which]
+    memory = np.zeros(max(given.size, expected.size))
+    batch[which] = memory[: given.size].reshape(given.shape)
+    batch[which][...] = given
+    out = memory[: expected.size].reshape(expected.shape)
+    assert WAYS[way](net, *batch, out=out) is out
+    assert out.tobytes() == expected.tobytes()
+
+
 # --- A loss that is given -------------------------------------------------------------------------
 
 
@@ -216,7 +268,7 @@ def test_weights_and_other_targets_go_to_the_loss():
     net.gradients(X, loss=own)
     net.train_step(X, None, fcnn.SGD(0.1), weights, loss=own)
     assert given == [({"any": "thing"}, None), (None, None), (None, weights)]
-    X1, _ = X[0].tolist(), None
+    X1 = X[0].tolist()
     assert net.gradients(X1, loss=own)[1].shape == (net.num_parameters,)
 
 
@@ -286,6 +338,81 @@ def test_a_loss_may_call_the_network():
     assert net.gradients(X, y, loss=own)[1].tobytes() == plain.tobytes()
 
 
+def training(net, X, y):
+    """Every way to train a network, by name."""
+    _, gradient = net.gradients(X, y)
+    return {
+        "fit": lambda: net.fit(X, y, epochs=1),
+        "lbfgs": lambda: net.fit(X, y, epochs=1, optimizer="lbfgs"),
+        "step": lambda: net.train_step(X, y, fcnn.SGD(0.1)),
+        "own step": lambda: net.train_step(X, y, fcnn.SGD(0.1), loss=mean_squared),
+        "update": lambda: fcnn.SGD(0.1).update(net, gradient),
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("way", training(*problem((2, 1), 3, "float32")))
+def test_a_loss_that_trains_the_network_is_refused(way, shape):
+    """The rest of the step would be of other weights than its outputs."""
+    net, X, y = problem(*shape, "float32")
+    before, train, optimizer = net.parameters.copy(), training(net, X, y)[way], fcnn.Adam()
+
+    def own(a, y):
+        train()
+        return mean_squared(a, y)
+
+    for call in (
+        lambda: net.gradients(X, y, loss=own),
+        lambda: net.train_step(X, y, optimizer, loss=own),
+        lambda: net.fit(X, y, loss=own, optimizer=optimizer),
+    ):
+        with pytest.raises(RuntimeError, match="may call it, but not train it"):
+            call()
+    assert net.parameters.tobytes() == before.tobytes()
+    assert optimizer.steps == 0
+    train()  # behind it, it is as before
+    assert net.parameters.tobytes() != before.tobytes()
+
+
+def test_a_loss_may_train_another_network():
+    net, X, y = problem((3, 8, 2), 6, "float32")
+    plain = net.gradients(X, y, loss=mean_squared)[1]
+    critic = net.copy()
+
+    def own(a, y):
+        critic.train_step(X, y, fcnn.SGD(0.1))
+        return mean_squared(a, y)
+
+    assert net.gradients(X, y, loss=own)[1].tobytes() == plain.tobytes()
+    assert critic.parameters.tobytes() != net.parameters.tobytes()
+
+
+@pytest.mark.parametrize("rows", [6, 1200])
+def test_what_a_loss_raises_is_not_taken_for_its_answer(rows):
+    net, X, y = problem((3, 8, 2), rows, "float32")
+
+    def own(a, y):
+        raise fcnn.DivergenceError("mine")
+
+    for _ in range(3):
+        # What memory that nothing was written to may hold.
+        for spoilt in [np.full((rows, 2), np.nan, np.float32) for _ in range(4)]:
+            del spoilt
+        with pytest.raises(fcnn.DivergenceError, match="^mine$"):
+            net.gradients(X, y, loss=own)
+
+
+def test_validation_of_sparse_inputs():
+    sparse = pytest.importorskip("scipy.sparse")
+    net, X, y = problem((5, 9, 2), 40, "float32")
+    X[X < 0.3] = 0
+    twin = net.copy()
+    stored = sparse.csr_array(X)
+    mine = net.fit(stored, y, loss=mean_squared, validation=(stored, y), epochs=2, rng=1)
+    its = twin.fit(X, y, loss=mean_squared, validation=(X, y), epochs=2, rng=1)
+    assert mine.validation_loss == its.validation_loss
+
+
 def test_refusals():
     net, X, y = problem((3, 8, 2), 6, "float32")
     with pytest.raises(TypeError, match="loss: expected a function of"):
@@ -347,6 +474,11 @@ def test_reduce_changes_the_gradient():
     assert net.parameters.tobytes() == before.tobytes()
     with pytest.raises(TypeError, match="reduce: expected a function"):
         net.fit(X, y, reduce=3)
+
+    with pytest.raises(TypeError, match="reduce: .* in place, it returned another ndarray"):
+        net.fit(X, y, reduce=lambda gradient: gradient / 2)
+    assert net.parameters.tobytes() == before.tobytes()
+    net.copy().fit(X, y, epochs=1, reduce=lambda gradient: gradient.clip(-1, 1, out=gradient))
 
     def spoil(gradient):
         gradient[3] = np.nan

@@ -553,3 +553,22 @@ def test_ctrl_c_keeps_the_last_completed_iteration(kind):
         env={**os.environ}, check=False,
     )  # fmt: skip
     assert result.stdout == "interrupted\n", result.stderr[-2000:]
+
+
+@kinds
+def test_a_network_that_was_not_begun_owns_no_state(kind):
+    """What the first network could not use belongs to the second."""
+    first, second = (
+        fcnn.Network((2, 3, 1), loss="squared_error", dtype="float64", rng=rng) for rng in (1, 2)
+    )
+    X = np.random.default_rng(3).normal(size=(20, 2))
+    y = X[:, :1] * X[:, 1:]
+    optimizer = kind()
+    with pytest.raises(fcnn.DivergenceError):
+        first.fit(X, y * 1e200, optimizer=optimizer, epochs=1)
+    for _ in range(2):
+        second.fit(X, y, optimizer=optimizer, epochs=2)
+    before = first.parameters.copy()
+    with pytest.raises(ValueError, match="state of another network"):
+        first.fit(X, y, optimizer=optimizer, epochs=2)
+    assert first.parameters.tobytes() == before.tobytes()

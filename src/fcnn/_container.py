@@ -51,6 +51,11 @@ _DTYPES = {
 _CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 
 
+def holds(dtype: np.dtype[Any]) -> bool:
+    """Whether a file can have numbers of a type."""
+    return dtype.newbyteorder("<") in _CODES
+
+
 class Entry(NamedTuple):
     """A tensor of a file, and where its numbers begin and end."""
 
@@ -107,7 +112,9 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
     for key, text in metadata.items():
         texts[key] = text
         if len(text) > LONG_TEXT:
-            arrays[_TEXT + key] = np.frombuffer(text.encode(), np.uint8)
+            arrays[_TEXT + key] = content = np.frombuffer(text.encode(), np.uint8)
+            if len(content) > MOST_TEXT:  # which nobody could read again
+                raise ValueError(f"{path}: {key} takes {len(content)} bytes, at most {MOST_TEXT}")
             texts[key] = json.dumps({"tensor": _TEXT + key})
     # Wide numbers first, so that a reader that maps the file finds all of them aligned.
     arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
@@ -123,12 +130,13 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
         raise ValueError(f"{path}: its names would take {len(head)} bytes, at most {MOST_HEADER}")
     head = struct.pack("<Q", len(head)) + head
     with replaced(path) as file:
-        # The numbers first: what is written is what was counted, whoever changes it meanwhile.
+        # The numbers first, each piece a copy: what is written is what was counted, whoever
+        # changes it meanwhile.
         file.seek(len(head))
         checksum = 0
         for array in arrays.values():
             for piece in pieces(array):
-                numbers = np.ascontiguousarray(piece, piece.dtype.newbyteorder("<"))
+                numbers = np.array(piece, piece.dtype.newbyteorder("<"), order="C")
                 content = numbers.reshape(-1).view(np.uint8).data
                 checksum = zlib.crc32(content, checksum)
                 file.write(content)

@@ -143,6 +143,7 @@ def given_gradient(
     n_threads: int | None = None,
     gradient: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
+def refuse_while_asked(network: Network) -> None: ...
 def own_step(
     network: Network,
     X: Any,

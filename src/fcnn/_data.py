@@ -196,7 +196,7 @@ class Arrays:
                 weight = None if large.weight is None else large.weight[part]
                 targets.append(y)
                 if loss is not None:
-                    outputs.append(network.predict(X, n_threads=n_threads))
+                    outputs.append(network.outputs(X, n_threads))
                     continue
                 mean, a = network.loss_and_outputs(X, y, weight, n_threads)
                 losses.append(mean)

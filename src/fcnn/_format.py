@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._architecture import as_architecture, as_sizes
-from fcnn._container import Container, Entry, as_path, brief, opened, parsed, write
+from fcnn._container import Container, Entry, as_path, brief, holds, opened, parsed, write
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
 from fcnn.tables import Preparation, Target
@@ -33,6 +33,8 @@ FORMATS = (1, 2, 3)
 # Key of the metadata and beginning of the tensors' names that hold the state of a training.
 _METADATA = "fcnn_training"
 _TRAINING = "training."
+# Entries of a list that becomes a tensor: a curve of 200,000 epochs is 4 MB as JSON.
+_LONG = 1000
 _STATE: dict[str, Any] = {
     "epoch": int, "stopped": bool, "samples": int | None, "history": dict, "optimizer": dict,
     "generator": dict, "schedules": list, "callbacks": list,
@@ -84,8 +86,9 @@ def save_model(
 def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike[str]) -> None:
     """Write a network and the state of its training: see `fcnn.history.Progress.save`.
 
-    The state is a dict of numbers, texts, lists, dicts and arrays. Its arrays become tensors named
-    training.0, training.1, ...; the rest is JSON in the metadata, {"tensor": name} for each array.
+    The state is a dict of numbers, texts, lists, dicts and arrays. Its arrays, and long lists of
+    floats, become tensors named training.0, training.1, ...; the rest is JSON in the metadata,
+    {"tensor": name} for each array and {"list": name} for each of these lists.
     """
     path = as_path(path)
     tensors, metadata = _described(network)
@@ -95,13 +98,17 @@ def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike
 
 def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
     """Return a state with names in the place of its arrays, which are added to the tensors."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+    if isinstance(value, np.ndarray) and holds(value.dtype):
         name = f"{_TRAINING}{len(tensors)}"
         tensors[name] = np.require(value, value.dtype.newbyteorder("="), ["C", "A"])
         return {"tensor": name}
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and not isinstance(value.item(), np.generic):
         return _packed(value.item(), tensors, what)
+    if isinstance(value, list) and len(value) >= _LONG and all(type(v) is float for v in value):
+        return {"list": _packed(np.array(value), tensors, what)["tensor"]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        if list(value) in (["tensor"], ["list"]):
+            raise TypeError(f"{what}: this key, alone in a dict, is for arrays, got {value!r}")
         return {key: _packed(v, tensors, f"{what}[{key!r}]") for key, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [_packed(v, tensors, f"{what}[{i}]") for i, v in enumerate(value)]
@@ -132,10 +139,12 @@ def _described(
         for name, given in (("features", network.features), ("classes", network.classes)):
             if given is not None:
                 description[name] = _names(given)
+        _read_names(description, network.sizes)  # which refuses what could not be read again
     if preparation is not None and target is not None:
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
         if training is not None:
-            description["model"]["training"] = training.to_json()
+            description["model"]["training"] = record = training.to_json()
+            TrainingRecord.from_json(record)  # as above
         tensors["mean"], tensors["scale"] = preparation.mean, preparation.scale
         if target.mean is not None and target.scale is not None:
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
@@ -154,11 +163,11 @@ def _read_names(
     """Return the names of inputs and classes of a network alone, checked."""
     features, classes = description.get("features"), description.get("classes")
     if features is not None and len(json_list(features, "features", str)) != sizes[0]:
-        raise ValueError(f"expected {sizes[0]} names of features, found {len(features)}")
+        raise ValueError(f"features: expected {sizes[0]} names, found {len(features)}")
     if classes is not None:
         known = len(json_list(classes, "classes", str, bool, int, float))
         if known != sizes[-1] and (known, sizes[-1]) != (2, 1):
-            raise ValueError(f"names {known} classes for {sizes[-1]} outputs")
+            raise ValueError(f"classes: names {known} for {sizes[-1]} outputs")
     return features, classes
 
 
@@ -241,10 +250,11 @@ def _unpacked(value: Any, tensors: dict[str, Any]) -> Any:
         return [_unpacked(v, tensors) for v in value]
     if not isinstance(value, dict):
         return value
-    if list(value) == ["tensor"]:
-        if value["tensor"] not in tensors:
-            raise ValueError(f"it has no tensor {value['tensor']!r}")
-        return tensors[value["tensor"]]
+    if list(value) in (["tensor"], ["list"]):
+        ((kind, name),) = value.items()
+        if name not in tensors:
+            raise ValueError(f"it has no tensor {name!r}")
+        return tensors[name] if kind == "tensor" else tensors[name].tolist()
     return {key: _unpacked(v, tensors) for key, v in value.items()}
 
 

@@ -186,9 +186,9 @@ class Network(core.DifferentiatedNetwork):
     def _as_output(self, output: Any) -> int:
         """Return which output is meant."""
         n_L = self.sizes[-1]
-        if output is None and n_L == 1:
-            return 0
         if output is None:
+            if n_L == 1:
+                return 0
             raise ValueError(f"output: expected one of 0 to {n_L - 1}, got None")
         index = check.as_count("output", output, least=0)
         if index >= n_L:
@@ -201,6 +201,8 @@ class Network(core.DifferentiatedNetwork):
 
     def _refuse_out(self, out: object, shape: tuple[int, ...], name: str = "out") -> None:
         """Raise what is wrong with an array that the core cannot write to."""
+        if type(out) is np.ndarray and np.may_share_memory(out, self.parameters):
+            raise ValueError(f"{name}: expected an array apart from the network's parameters")
         wanted = f"{name}: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
         if type(out) is not np.ndarray:
             raise TypeError(f"{wanted}, got {type(out).__name__}")
@@ -235,8 +237,6 @@ class Network(core.DifferentiatedNetwork):
 
     def _refuse_vector(self, name: str, vector: Any) -> None:
         """Raise what is wrong with a gradient, or a place for one."""
-        if type(vector) is np.ndarray and np.shares_memory(vector, self.parameters):
-            raise ValueError(f"{name}: expected an array apart from the network's parameters")
         self._refuse_out(vector, (self.num_parameters,), name)
 
     def _refuse_loss(self, loss: Any, of: Any) -> None:
@@ -295,13 +295,13 @@ class Network(core.DifferentiatedNetwork):
         y : array-like
             Targets, shape (s, n_L), (s,) for labels or a single output.
         out : numpy.ndarray, shape (s, num_parameters), optional
-            Where to write: contiguous, of the network's dtype.
+            Where to write: contiguous, of the network's dtype. It may be the memory of X or y.
 
         Returns
         -------
         numpy.ndarray, shape (s, num_parameters)
-            Row i is ``gradients(X[i], y[i])[1]``, to the same bits; their mean is the gradient of
-            the batch. Beside it a few hundred samples are in memory at a time.
+            Row i is ``gradients(X[i], y[i])[1]``, to the same bits but signs of zeros; their mean
+            is the gradient of the batch. Beside it a few hundred samples are in memory at a time.
         """
         inputs, targets, _ = self._as_batch(X, y, None)
         shape = (len(inputs), self.num_parameters)
@@ -312,6 +312,11 @@ class Network(core.DifferentiatedNetwork):
             and out.flags.carray
         ):  # fmt: skip
             self._refuse_out(out, shape)
+        elif np.may_share_memory(out, self.parameters):
+            self._refuse_out(out, shape)
+        values = inputs.values if isinstance(inputs, SparseRows) else inputs
+        if np.may_share_memory(out, values) or np.may_share_memory(out, targets):
+            inputs, targets = copy.deepcopy((inputs, targets))
         for begin in range(0, len(inputs), 256):
             rows = slice(begin, begin + 256)
             some = inputs[rows]
@@ -461,11 +466,11 @@ class Network(core.DifferentiatedNetwork):
             Train with a loss of your own instead of the network's. For every batch, ``loss(a, y)``,
             or ``loss(a, y, sample_weight)`` if there are weights, is called with the outputs a,
             shape (s, n_L), and the batch's part of y as it was given. It returns the loss, a
-            number, and dC/da, its derivative with respect to a (1/s included, if it is a mean).
+            number, and dC/da (with its 1/s, if it is a mean). It may call the network, not train.
         reduce : callable, optional
             Called for every batch with its gradient, shape (num_parameters,), in the order of
             `parameters`, which it may change in place (averages over processes, noise,
-            projections), before the penalty and `clip_norm`; what it returns is not looked at.
+            projections), before the penalty and `clip_norm`; to return another one is refused.
         resume : str or path-like, optional
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file

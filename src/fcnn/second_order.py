@@ -70,7 +70,8 @@ class SecondOrder(Optimizer):
 
     def state(self, network: Any) -> tuple[NDArray[Any], ...]:
         """Return the state vectors; refuse those of another network."""
-        if self.steps and self._owner is not None and self._owner() is not network:
+        begun = self.steps > 0 or len(self._state) > 0
+        if begun and self._owner is not None and self._owner() is not network:
             raise ValueError(
                 "optimizer: it holds the state of another network; make a new one for each "
                 "network, or call optimizer.reset()"
@@ -80,7 +81,7 @@ class SecondOrder(Optimizer):
                 f"optimizer: it holds state vectors of {self._state[0].size} numbers, the network "
                 f"has {network.num_parameters} parameters; call optimizer.reset()"
             )
-        if self._owner is None:
+        if not begun or self._owner is None:
             self._owner = weakref.ref(network)
         return self._state
 

@@ -239,6 +239,7 @@ def run(
             network, training.optimizer, history, training.epoch, epochs, curves, training
         )
 
+    core.refuse_while_asked(network)
     new_bar = _bar(training.epoch, epochs, progress)
     training.begin(state_now)
     with new_bar() as bar:
@@ -393,7 +394,8 @@ class EpochRunner:
                 share = len(X) if weight is None else weight.sum(dtype=np.float64)
                 totals += value * share, share, penalty, 1
         finally:
-            optimizer.lr = lr
+            # Not by assignment: a pending Ctrl-C would be raised in the optimizer's __setattr__.
+            object.__setattr__(optimizer, "lr", lr)
         return float(totals[0] / (totals[1] or 1) + totals[2] / totals[3])
 
     def _step(self, X: Any, y: Array, weight: Array | None) -> tuple[float, float]:
@@ -418,7 +420,15 @@ class EpochRunner:
             raise DivergenceError(
                 f"the loss became {value} in step 1; the weights are those before that step"
             )
-        self.reduce(gradient)
+        answer = self.reduce(gradient)
+        if (
+            isinstance(answer, np.ndarray) and answer.shape == gradient.shape
+            and not np.may_share_memory(answer, gradient)
+        ):  # fmt: skip
+            raise TypeError(
+                "reduce: expected a function that changes the gradient in place, it returned "
+                f"another {type(answer).__name__}"
+            )
         penalty = core.penalty_of(network, options)
         core.update(network, optimizer, gradient, options)
         return value, penalty

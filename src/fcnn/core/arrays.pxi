@@ -35,3 +35,10 @@ cdef bint are_indices(const int64_t* numbers, Py_ssize_t n, Py_ssize_t end) noex
     for i in range(n):
         fine &= <uint64_t> numbers[i] < <uint64_t> end  # a negative number is a large one
     return fine
+
+
+cdef inline bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
+    """Whether two contiguous arrays share memory."""
+    cdef char* a = <char*> cnp.PyArray_DATA(one)
+    cdef char* b = <char*> cnp.PyArray_DATA(other)
+    return a < b + cnp.PyArray_NBYTES(other) and b < a + cnp.PyArray_NBYTES(one)

@@ -52,6 +52,26 @@ cdef inline bint is_0(number) noexcept:
     return PyFloat_CheckExact(number) and PyFloat_AsDouble(number) == 0
 
 
+cdef object place_apart(out, X, y, weight):
+    """`out`, or None where a batch is read that shares its memory: its gradient is added up while
+    later blocks are still to be read."""
+    if out is None:
+        return None
+    for given in (X if cnp.PyArray_Check(X) else X.values, y, weight):
+        if given is not None and overlap(out, given):
+            return None
+    return out
+
+
+cdef object moved_to(out, gradient):
+    """A gradient, where the caller wants it."""
+    if out is None or gradient is out:
+        return gradient
+    memcpy(cnp.PyArray_DATA(<cnp.ndarray> out), cnp.PyArray_DATA(<cnp.ndarray> gradient),
+           cnp.PyArray_NBYTES(<cnp.ndarray> out))
+    return out
+
+
 cdef class CheckedNetwork(Network):
     """A network whose calls take what users have; the base of fcnn.Network.
 
@@ -120,14 +140,17 @@ cdef class CheckedNetwork(Network):
         loss : callable, optional
             A loss of your own instead of the network's: ``loss(a, y)``, or ``loss(a, y,
             sample_weight)`` if there are weights, is given the outputs a, shape (s, n_L), and
-            returns its value, a number, and its derivative dC/da, of the same shape.
+            returns its value, a number, and its derivative dC/da, of the same shape. It may call
+            the network, and must change neither X nor the parameters; to train the network in it
+            is refused.
         of : {"a", "z"}, default "a"
             What `loss` is a function of: the activations a^L, or the input sums z^L (logits), and
             its derivative then dC/dz.
         delta : array-like, shape (s, n_L), optional
             delta^L = dC/dz^L of a loss of your own, instead of `y` and `loss`.
         out : numpy.ndarray, shape (num_parameters,), optional
-            Where to write the gradient: contiguous, of the network's dtype.
+            Where to write the gradient: contiguous, of the network's dtype. It may be the memory
+            of the other arguments.
 
         Returns
         -------
@@ -149,13 +172,17 @@ cdef class CheckedNetwork(Network):
             if y is not None or sample_weight is not None or loss is not None:
                 raise TypeError("delta: it stands for y, sample_weight and loss, give it alone")
             X, delta = self._as_given(X, delta)
-            return None, given_gradient(self, X, delta, n_threads, out)
+            gradient = given_gradient(
+                self, X, delta, n_threads, place_apart(out, X, delta, None))
+            return None, moved_to(out, gradient)
         if loss is not None:
             return self.own(X, y, sample_weight, n_threads, loss, of, None, None, out, 0)
         if of != "a":
             raise ValueError(f"of: it says what a loss of your own is of, got {of!r} without one")
         X, y, sample_weight = self.batch(X, y, sample_weight)
-        return self.loss_and_gradient(X, y, sample_weight, n_threads, out)
+        value, gradient = self.loss_and_gradient(
+            X, y, sample_weight, n_threads, place_apart(out, X, y, sample_weight))
+        return value, moved_to(out, gradient)
 
     cdef bint is_vector(self, vector) noexcept:
         """Whether it can be a gradient: as long as the parameters, and apart from them."""
@@ -180,8 +207,10 @@ cdef class CheckedNetwork(Network):
         if not self.is_direct(X) or cnp.PyArray_NDIM(<cnp.ndarray> X) != 2:
             X, _ = self._as_given(X, None)
         try:
-            return own_step(self, X, y, sample_weight, loss, of_z, optimizer, n_threads, options,
-                            gradient, seed)
+            value, other = own_step(
+                self, X, y, sample_weight, loss, of_z, optimizer, n_threads, options,
+                place_apart(gradient, X, None, None), seed)
+            return value, moved_to(gradient, other)
         except DivergenceError:
             self._refuse_nonfinite(X)
             raise
@@ -227,7 +256,7 @@ cdef class CheckedNetwork(Network):
         n_threads, l1, l2, clip_norm, dropout, label_smoothing
             As for `fit`. What is dropped is drawn from ``net.rng``.
         loss, of
-            A loss of your own: see `gradients`. It may call the network, and must not train it.
+            A loss of your own: see `gradients`.
 
         Returns
         -------

@@ -174,9 +174,11 @@ cdef void rows_product(
         for i in range(rows):
             row_product(A + i * A_stride, W, bias if biased else none, C + i * C_stride,
                         <real*> t.before, columns, depth)
+            should_stop(w, columns * depth)
     elif rows <= ROWS_ALONE:
         for i in range(rows):
             transposed_row_product(A + i * A_stride, W, C + i * C_stride, columns, depth)
+            should_stop(w, columns * depth)
     else:
         tiles = shared_by_tiles(rows)
         while first < columns:
@@ -194,7 +196,8 @@ cdef void rows_product(
                            bias + first if biased else <const real*> NULL, STORE, 0, 0)
                 i += height
             first += lanes
-    should_stop(w, rows * columns * depth)
+            if should_stop(w, rows * lanes * depth):
+                return
 
 
 cdef inline void multiply_rows(
@@ -225,6 +228,8 @@ cdef void forward_slopes(
         whole = (n + FLOATS - 1) // FLOATS * FLOATS
         width = row_width(model, n)
         rows_product(w, layer, False, True, x, stride, rows, <real*> t.z[l], width, t)
+        if w.stop:
+            return
         for i in range(rows):
             z = <real*> t.z[l] + i * width
             a = <real*> t.a[l] + i * width
@@ -411,6 +416,8 @@ cdef void differentiate(Worker* w, const real* tag) noexcept nogil:
             return
         rows = min(d.samples, call.data.rows - first)
         forward_slopes(w, &t, <const real*> call.data.x + first * n_0, rows)
+        if w.stop:
+            return
         if d.a != NULL:
             for i in range(rows):
                 memcpy(<real*> d.a + (first + i) * n_L,

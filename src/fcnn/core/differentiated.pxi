@@ -1,11 +1,5 @@
 # What users call for derivatives with respect to the inputs.
 
-cdef inline bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
-    cdef char* a = <char*> cnp.PyArray_DATA(one)
-    cdef char* b = <char*> cnp.PyArray_DATA(other)
-    return a < b + cnp.PyArray_NBYTES(other) and b < a + cnp.PyArray_NBYTES(one)
-
-
 cdef class DifferentiatedNetwork(CheckedNetwork):
     """A network with derivatives with respect to its inputs: the base of fcnn.Network.
 

@@ -22,6 +22,7 @@ cdef class Network:
     cdef Model model
     cdef int kind               # NumPy's number of the dtype
     cdef cnp.ndarray vector     # the flat parameter vector
+    cdef Py_ssize_t asking      # losses of the caller's own that are being asked: core/own.pxi
     cdef readonly tuple sizes
     cdef readonly tuple activations
     cdef readonly str loss
@@ -191,13 +192,14 @@ cdef class Network:
         return outputs
 
     cdef bint takes(self, out, int ndim, const cnp.npy_intp* shape) noexcept:
-        """Whether predict can write outputs of this shape to out."""
+        """Whether predict can write outputs of this shape to out, apart from the parameters."""
         return (cnp.PyArray_Check(out)
                 and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
                 and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
                 and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
                 and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
-                and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1])
+                and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]
+                and not overlap(<cnp.ndarray> out, self.vector))
 
     cdef predict_stored(self, X, out, n_threads):
         """Return a^L for rows of CSR: predict's answer by the passes of a training."""
@@ -496,6 +498,8 @@ cdef class Network:
     ):
         cdef Rule rule
         cdef Py_ssize_t first_step, batches
+        if self.asking:
+            refuse_while_asked(self)
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         if n_threads is not None and not is_1(n_threads):

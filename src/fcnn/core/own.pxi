@@ -4,6 +4,20 @@
 # two. Where the batch has several blocks, or is worth several threads, the outputs are computed
 # first, and once more in the pass: a smaller part of it there.
 
+cdef extern from *:
+    Py_ssize_t add_to "__atomic_add_fetch"(Py_ssize_t* place, Py_ssize_t n, int order) nogil
+
+
+def refuse_while_asked(Network network not None):
+    """Raise RuntimeError in a loss of the caller's own that a pass of the network waits for.
+
+    The rest of that pass, and its update, would be of other weights than its outputs.
+    """
+    if network.asking:
+        raise RuntimeError(
+            "the network is in the middle of a step, whose loss may call it, but not train it")
+
+
 cdef class Asked:
     """A loss of the caller's own, and the arrays of the call that it stands in."""
 
@@ -14,15 +28,20 @@ cdef class Asked:
     cdef cnp.ndarray outputs    # (s, n_L), a^L or z^L
     cdef cnp.ndarray derivative  # of the loss with respect to these
     cdef double value
+    cdef bint answered          # whether these two are the loss's
 
     cdef int ask(self) except -1:
         cdef Py_ssize_t rows = cnp.PyArray_DIM(self.outputs, 0)
         cdef Py_ssize_t n = cnp.PyArray_DIM(self.outputs, 1)
         cdef cnp.ndarray given
-        if self.weight is None:
-            answer = self.loss(self.outputs, self.y)
-        else:
-            answer = self.loss(self.outputs, self.y, self.weight)
+        add_to(&self.network.asking, 1, ACQUIRE_RELEASE)
+        try:
+            if self.weight is None:
+                answer = self.loss(self.outputs, self.y)
+            else:
+                answer = self.loss(self.outputs, self.y, self.weight)
+        finally:
+            add_to(&self.network.asking, -1, ACQUIRE_RELEASE)
         if not (PyTuple_CheckExact(answer) and len(<tuple> answer) == 2
                 and PyFloat_Check((<tuple> answer)[0])
                 and is_array((<tuple> answer)[1], self.network.kind, 2, rows, n)):
@@ -30,10 +49,12 @@ cdef class Asked:
         self.value, given = <tuple> answer
         memcpy(cnp.PyArray_DATA(self.derivative), cnp.PyArray_DATA(given),
                cnp.PyArray_NBYTES(self.derivative))
+        self.answered = True
         return 0
 
     cdef bint is_finite(self) except -1:
-        return isfinite(self.value) and all_finite(self.derivative)
+        """Whether it is not the loss's answer that made a step diverge."""
+        return not self.answered or (isfinite(self.value) and all_finite(self.derivative))
 
     cdef str why(self):
         return (f"the loss became {self.value}, or its derivative is not finite, in step 1; the "
@@ -200,6 +221,7 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     cdef cnp.ndarray own
     memset(&given, 0, sizeof(Options))
     network.read_options(&given, options, 0)
+    refuse_while_asked(network)
     if not network.is_vector(gradient):
         network._refuse_vector("gradient", gradient)
     own = gradient.copy() if given.l1 != 0 or given.clip_norm != 0 else gradient

@@ -41,6 +41,21 @@ cdef Outcome update_with(
     return update_all(model, rule, gradient, 0, checked, memory)
 
 
+cdef void update_vector_of(
+    const RuleConstants* constants, real* parameters, Py_ssize_t at, Py_ssize_t n,
+    const real* gradient,       # IN (n,), as `at` entries behind the beginning of the vectors
+) noexcept nogil:
+    """Update n parameters. The last ones of a gradient that is the caller's own are read from a
+    copy: kernels read whole registers, and what follows it may be no memory at all."""
+    cdef real rest[FLOATS]
+    cdef Py_ssize_t whole = n // FLOATS * FLOATS
+    apply_or_accumulate(at, 0, gradient, 1, whole, 0, parameters, constants, <real*> NULL, False)
+    memset(rest, 0, sizeof(rest))
+    memcpy(rest, gradient + whole, (n - whole) * sizeof(real))
+    apply_or_accumulate(at + whole, 0, &rest[0], 1, n - whole, 0, parameters, constants,
+                        <real*> NULL, False)
+
+
 cdef Outcome update_all(
     const Model* model, Rule* rule, const real* gradient,
     double l2,                  # joins the gradient as in the update of a fused step: same bits
@@ -71,16 +86,15 @@ cdef Outcome update_all(
                 memcpy(copies + i * n, changed[i], n * sizeof(real))
     constants[0], constants[1] = rule_constants(rule, l2), rule_constants(rule, 0)
     if l2 == 0:
-        apply_or_accumulate(0, 0, gradient, 1, n, 0, <real*> model.parameters, &constants[0],
-                            <real*> NULL, False)
+        update_vector_of(&constants[0], <real*> model.parameters, 0, n, gradient)
     else:
         for l in range(1, model.L + 1):
             layer = &model.layers[l]
             end = model.layers[l + 1].W if l < model.L else n
-            apply_or_accumulate(layer.W, 0, gradient + layer.W, 1, layer.b - layer.W, 0,
-                                <real*> model.parameters, &constants[0], <real*> NULL, False)
-            apply_or_accumulate(layer.b, 0, gradient + layer.b, 1, end - layer.b, 0,
-                                <real*> model.parameters, &constants[1], <real*> NULL, False)
+            update_vector_of(&constants[0], <real*> model.parameters, layer.W,
+                             layer.b - layer.W, gradient + layer.W)
+            update_vector_of(&constants[1], <real*> model.parameters, layer.b, end - layer.b,
+                             gradient + layer.b)
     if checked:
         for i in range(3):
             fine = fine and (changed[i] == NULL or finite(<const real*> changed[i], n))
