@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -238,6 +238,7 @@ class CheckedNetwork(Network):
         label_smoothing: float = 0.0,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         of: Literal["a", "z"] = "a",
+        trainable: Mapping[Any, float] | None = None,
     ) -> float: ...
 
 class DifferentiatedNetwork(CheckedNetwork):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -299,6 +299,7 @@ class Network(ConvertingNetwork):
         class_weight: dict[int, float] | str | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         reduce: Callable[[Array], object] | None = None,
+        trainable: Mapping[Any, float] | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> fcnn.history.History:
         """Train on mini-batches.
@@ -327,7 +328,8 @@ class Network(ConvertingNetwork):
             name, "adam", "adamw", "lm" or "lbfgs", is a new one with its defaults. An epoch of the
             last two is one iteration over all samples, whatever `batch_size` and `shuffle` are, and
             the training ends where no step lowers the loss. They take l2 and weights, but no
-            schedule, l1, clip_norm, dropout, label_smoothing, own loss or iterable of batches.
+            schedule, l1, clip_norm, dropout, label_smoothing, trainable, own loss or iterable of
+            batches.
         sample_weight : array-like, shape (s,), optional
         validation : (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a
@@ -375,12 +377,21 @@ class Network(ConvertingNetwork):
             Called for every batch with its gradient, shape (num_parameters,), in the order of
             `parameters`, which it may change in place (averages over processes, noise,
             projections), before the penalty and `clip_norm`; what it returns is not looked at.
+        trainable : dict, optional
+            Which layers move, and how fast: ``{1: False, 2: 0.1, (3, "b"): False}`` keeps the first
+            layer as it is, trains the second with a tenth of the learning rate and of the third
+            the weights alone. Keys are layers l = 1..L, or (l, "W") and (l, "b"), which go before
+            their layer; values True, False or factors of at least 0; what is left out has True. At
+            least one has to move. What has False or 0 keeps its bits, under every penalty and
+            decay, and so does its state in the optimizer; `clip_norm` does not count it, the
+            penalty in the loss does. Below the lowest layer that moves nothing is propagated back.
+            Not with optimizers of all samples at once.
         resume : str or path-like, optional
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
-            of schedules and callbacks; `epochs` counts from the beginning. A training that a
-            callback has ended stays ended.
+            of schedules and callbacks; `trainable` must be that of the file; `epochs` counts from
+            the beginning. A training that a callback has ended stays ended.
 
         Returns
         -------
@@ -408,7 +419,7 @@ class Network(ConvertingNetwork):
             raise TypeError(f"reduce: expected a function of a gradient, got {reduce!r}")
         options = check.as_step_options(
             len(self.sizes) - 1, self.loss if loss is None else None, l1, l2, clip_norm, dropout,
-            label_smoothing,
+            label_smoothing, trainable,
         )  # fmt: skip
         size = None if batch_size is None else check.as_count("batch_size", batch_size)
         samples = data.as_samples(
@@ -419,7 +430,7 @@ class Network(ConvertingNetwork):
             samples.weigh_classes(class_weight)
         held_out = data.as_validation(self, validation, own_loss=loss is not None)
         training = loop.TrainingState(
-            self, optimizer, schedule, callbacks, rng, samples.samples, resume
+            self, optimizer, schedule, callbacks, rng, samples.samples, resume, options.trainable
         )
         runner = loop.runner_of(training, samples, size, shuffle, options, loss, reduce, n_threads)
         return loop.run(training, runner, held_out, epochs, progress)

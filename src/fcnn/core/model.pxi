@@ -202,6 +202,9 @@ cdef struct Options:            # of a training call; see train_epoch
     bint summed                 # costs are added up instead of averaged
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
+    const double* rates         # (2 L,) of W^1, b^1, W^2, ..., or NULL: see core/trainable.pxi;
+    double highest              # the largest of them,
+    Py_ssize_t lowest           # and the lowest layer of which something moves
 
 cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
     Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded

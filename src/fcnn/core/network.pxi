@@ -433,6 +433,7 @@ cdef class Network:
         self.pass_once(X, derivative, sample_weight, n_threads, call, True)
         if call.outcome == OVERFLOW:
             raise DivergenceError(f"the loss is {call.loss}, or its derivative is not finite")
+        clear_frozen_of(&self.model, &call.options, cnp.PyArray_DATA(<cnp.ndarray> gradient))
         return gradient
 
     def train_step(
@@ -545,7 +546,8 @@ cdef class Network:
         if (into.label_smoothing > 0 and self.model.targets != losses.CLASSES
                 and self.model.targets != losses.PROBABILITIES):
             raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
-        return self.read_dropout(into, options.dropout)
+        return (self.read_dropout(into, options.dropout),
+                read_rates(into, &self.model, options.trainable))
 
     cdef object read_dropout(self, Options* into, dropout):
         if dropout is None or not any(dropout):

@@ -191,7 +191,7 @@ def penalty_of(Network network not None, options):
 
 def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     """Make an update with a gradient, (num_parameters,), as train_step makes it with its own."""
-    cdef Rule rule
+    cdef Rule rule, of_bound
     cdef Options given
     cdef Outcome outcome
     cdef Model* model = &network.model
@@ -199,10 +199,12 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     cdef bint checked
     cdef cnp.ndarray own
     memset(&given, 0, sizeof(Options))
-    network.read_options(&given, options, 0)
+    _alive = network.read_options(&given, options, 0)
     if not network.is_vector(gradient):
         network._refuse_vector("gradient", gradient)
-    own = gradient.copy() if given.l1 != 0 or given.clip_norm != 0 else gradient
+    own = gradient
+    if given.l1 != 0 or given.clip_norm != 0 or given.rates != NULL:
+        own = gradient.copy()
     _state = network.read_rule(optimizer, &rule)    # alive
     with nogil:
         # By the whole gradient's norm: |g_i| <= ||g||.
@@ -210,13 +212,14 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
             length = norm(model, <const float*> cnp.PyArray_DATA(own), 1, model.L, True, False)
         else:
             length = norm(model, <const double*> cnp.PyArray_DATA(own), 1, model.L, True, False)
-        checked = not cannot_overflow(&rule, given.l1, given.l2, length, 1)
+        of_bound = fastest(&rule, &given)
+        checked = not cannot_overflow(&of_bound, given.l1, given.l2, length, 1)
         if model.itemsize == 4:
             outcome = update_with(model, &rule, <float*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  given.clip_norm, checked, NULL)
+                                  &given, checked, NULL)
         else:
             outcome = update_with(model, &rule, <double*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  given.clip_norm, checked, NULL)
+                                  &given, checked, NULL)
     PyObject_GenericSetAttr(optimizer, "steps", rule.step)
     if outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")
