@@ -145,7 +145,7 @@ def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, forced, make,
             for way, threads in (((0, 0), 1), ((0, 0), 3), ((0, 1), 2), ((1, 0), 1)):
                 forced(*way)
                 network, optimizer = core_twin(core, twin), OPTIMIZERS[make]()
-                network.train_epoch(X, y, optimizer, size, None, None, threads, some)
+                network._train_epoch(X, y, optimizer, size, None, None, threads, some)
                 assert same(ends(network, optimizer), expected), (sizes, size, given, rates, way)
 
 
@@ -159,7 +159,7 @@ def test_sparse_matrices(core, batch, dtype):
         options, found = StepOptions(trainable=rates), []
         for inputs in (X, stored):
             network, optimizer = core_twin(core, twin), fcnn.Adam(0.01)
-            network.train_epoch(inputs, y, optimizer, batch, None, None, 2, options)
+            network._train_epoch(inputs, y, optimizer, batch, None, None, 2, options)
             found.append(ends(network, optimizer))
         assert same(*found)
         mask = moving(network, rates)

@@ -31,7 +31,7 @@ Who calls whom, from the outside in:
     DifferentiatedNetwork.jacobian, ...     core/differentiated.pxi
       run > differentiate                   core/derivatives.pxi, second_derivatives.pxi
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
-    Network.train_epoch, gradients, ...     core/network.pxi
+    Network._train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
           tiny_block                        core/tiny.pxi       all that follows, of a tiny network

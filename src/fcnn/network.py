@@ -189,7 +189,7 @@ class Network(ConvertingNetwork):
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         if isinstance(inputs, SparseRows):
             inputs = inputs.toarray()
-        z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
+        z, a, delta, loss, gradient = self._backpropagate(inputs, targets, weight)
         a[0] = inputs.copy()  # it may be the caller's own array
         delta[0] = delta[1] @ self.weights[0]
         dW, db = layer_views(gradient, self.sizes)
@@ -226,7 +226,7 @@ class Network(ConvertingNetwork):
             some = inputs[rows]
             if isinstance(some, SparseRows):
                 some = some.toarray()
-            _, a, delta, _, _ = self.backpropagate(some, targets[rows], None, summed=True)
+            _, a, delta, _, _ = self._backpropagate(some, targets[rows], None, summed=True)
             end = 0
             for l in range(1, len(self.sizes)):
                 n_in, n_out = self.sizes[l - 1], self.sizes[l]

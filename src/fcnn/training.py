@@ -369,7 +369,7 @@ class EpochRunner:
         if self.loss is not None or self.reduce is not None:
             return self._make_steps(block, count, rates, totals)
         training = self.training
-        return training.network.train_epoch(
+        return training.network._train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
             self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
         )  # fmt: skip

@@ -204,7 +204,7 @@ cdef class CheckedNetwork(Network):
             or "r2" (coefficient of determination, averaged over outputs) for the other losses.
         """
         X, y, sample_weight = self.batch(X, y, sample_weight)
-        loss, outputs = self.loss_and_outputs(X, y, sample_weight, n_threads)
+        loss, outputs = self._loss_and_outputs(X, y, sample_weight, n_threads)
         name, value = self._score(outputs, y, sample_weight)
         return {"loss": loss, name: value}
 

@@ -190,7 +190,7 @@ cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 
     const int64_t* order        # or NULL
     Py_ssize_t rows
 
-cdef struct Options:            # of a training call; see train_epoch
+cdef struct Options:            # of a training call; see _train_epoch
     const double* lr_curve      # (batches,), or NULL
     double* batch_losses        # (batches, 2), or NULL
     double* totals              # costs, weights, penalties, batches before and after, or NULL

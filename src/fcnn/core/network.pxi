@@ -112,6 +112,10 @@ cdef class Network:
                 cnp.PyArray_TYPE(<cnp.ndarray> y), cnp.NPY_INT64):
             samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
         else:
+            if cnp.PyArray_Check(y) and n_out > 1 and not (
+                    cnp.PyArray_NDIM(<cnp.ndarray> y) == 2
+                    and cnp.PyArray_DIM(<cnp.ndarray> y, 1) == n_out):
+                raise ValueError(f"y: expected shape {samples.rows, n_out}, got {y.shape}")
             samples.y = data_of(y, self.kind, samples.rows * n_out, "y")
         if sample_weight is not None:
             samples.weight = data_of(sample_weight, self.kind, samples.rows, "sample_weight")
@@ -205,10 +209,10 @@ cdef class Network:
         shape[0] = len(X)
         shape[1] = self.model.layers[self.model.L].n_out
         if out is None:
-            return self.outputs(X, n_threads)
+            return self._outputs(X, n_threads)
         if not self.takes(out, 2, shape):
             self._refuse_out(out, (shape[0], shape[1]))
-        out[...] = self.outputs(X, n_threads)
+        out[...] = self._outputs(X, n_threads)
         return out
 
     cdef void predict_few(
@@ -350,7 +354,7 @@ cdef class Network:
             keep(self.kept, ws.memory)
         return 0
 
-    def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
+    def _loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
         cdef Call call
         cdef cnp.ndarray out = self.new_outputs(X)
@@ -381,7 +385,7 @@ cdef class Network:
         self.pass_once(X, y, sample_weight, n_threads, &call, True)
         return call.loss, gradient
 
-    def backpropagate(self, X, y, sample_weight=None, *, bint summed=False):
+    def _backpropagate(self, X, y, sample_weight=None, *, bint summed=False):
         """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
         cdef Call call
         cdef Py_ssize_t l, what
@@ -406,7 +410,7 @@ cdef class Network:
             free(places)
         return (*arrays, call.loss, gradient)
 
-    def outputs(self, X, n_threads=None, dropout=None, seed=0):
+    def _outputs(self, X, n_threads=None, dropout=None, seed=0):
         """Return a^L, shape (s, n_L), with the dropout of the first batch of a call with `seed`."""
         cdef Call call
         cdef cnp.ndarray out = self.new_outputs(X)
@@ -446,7 +450,7 @@ cdef class Network:
         return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call, options,
                           None, batch_losses, seed)
 
-    def train_epoch(
+    def _train_epoch(
         self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
         options=None, *, lr_curve=None, batch_losses=None, totals=None, seed=0,
     ):

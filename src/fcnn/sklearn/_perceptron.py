@@ -296,7 +296,7 @@ class Perceptron(BaseEstimator):
 
     def _mean_loss(self, X: Any, y: Array, weight: Array | None) -> float:
         """Return the loss without its penalty, as scikit-learn defines it."""
-        mean, outputs = self.network_.loss_and_outputs(X, y, weight, self._threads())
+        mean, outputs = self.network_._loss_and_outputs(X, y, weight, self._threads())
         if (own := self._own_loss()) is not None:
             mean, _ = own(outputs, y, weight)
         return float(mean * self._scale() + self._mean_constant(y, weight))

@@ -208,7 +208,7 @@ def _epoch(
             _step_of_own_loss(estimator, own, X, y, weight, rows, losses[i], seed + i, options)
         return
     options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
-    network.train_epoch(
+    network._train_epoch(
         X, y, rule, size, order, weight, threads, options, batch_losses=losses, seed=seed
     )
 
