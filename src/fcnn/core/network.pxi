@@ -417,7 +417,7 @@ cdef class Network:
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(out)
         call.options.seed = seed
-        _alive = self.read_dropout(&call.options, dropout)
+        _alive = read_dropout(&call.options, &self.model, dropout)
         self.pass_once(X, None, None, n_threads, &call, False)
         return out
 
@@ -550,17 +550,8 @@ cdef class Network:
         if (into.label_smoothing > 0 and self.model.targets != losses.CLASSES
                 and self.model.targets != losses.PROBABILITIES):
             raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
-        return (self.read_dropout(into, options.dropout),
+        return (read_dropout(into, &self.model, options.dropout),
                 read_rates(into, &self.model, options.trainable))
-
-    cdef object read_dropout(self, Options* into, dropout):
-        if dropout is None or not any(dropout):
-            return None
-        rates = np.array(dropout, np.float64)
-        if not (rates.min() >= 0 and rates.max() < 1):
-            raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
-        into.dropout = <const double*> data_of(rates, cnp.NPY_FLOAT64, self.model.L, "dropout")
-        return rates
 
     cdef object read_rule(self, optimizer, Rule* rule):
         """Fill in the optimizer's hyperparameters and state; return what must stay alive with it.

@@ -151,7 +151,8 @@ cdef compute_outputs(
     call.out = cnp.PyArray_DATA(outputs)
     call.out_is_z = model.loss == GIVEN_DELTA
     call.options.seed = seed
-    _alive = network.read_dropout(&call.options, None if options is None else options.dropout)
+    _alive = read_dropout(
+        &call.options, model, None if options is None else options.dropout)
     network.pass_once(X, None, None, n_threads, &call, False)
 
 
