@@ -192,35 +192,28 @@ def penalty_of(Network network not None, options):
 
 def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     """Make an update with a gradient, (num_parameters,), as train_step makes it with its own."""
-    cdef Rule rule, of_bound
+    cdef Rule rule
     cdef Options given
     cdef Outcome outcome
     cdef Model* model = &network.model
-    cdef double length
-    cdef bint checked
     cdef cnp.ndarray own
+    cdef void* g
+    cdef void* copy
     memset(&given, 0, sizeof(Options))
     _alive = network.read_options(&given, options, 0)
     if not network.is_vector(gradient):
         network._refuse_vector("gradient", gradient)
-    own = gradient
-    if given.l1 != 0 or given.clip_norm != 0 or given.rates != NULL:
-        own = gradient.copy()
+    own = np.empty(model.n_parameters + SLACK, network.dtype)
     _state = network.read_rule(optimizer, &rule)    # alive
+    g = cnp.PyArray_DATA(<cnp.ndarray> gradient)
+    copy = cnp.PyArray_DATA(own)
     with nogil:
-        # By the whole gradient's norm: |g_i| <= ||g||.
         if model.itemsize == 4:
-            length = norm(model, <const float*> cnp.PyArray_DATA(own), 1, model.L, True, False)
+            outcome = update_given(
+                model, &rule, <const float*> g, &given, <float*> copy, NULL)
         else:
-            length = norm(model, <const double*> cnp.PyArray_DATA(own), 1, model.L, True, False)
-        of_bound = fastest(&rule, &given)
-        checked = not cannot_overflow(&of_bound, given.l1, given.l2, length, 1)
-        if model.itemsize == 4:
-            outcome = update_with(model, &rule, <float*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  &given, checked, NULL)
-        else:
-            outcome = update_with(model, &rule, <double*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  &given, checked, NULL)
+            outcome = update_given(
+                model, &rule, <const double*> g, &given, <double*> copy, NULL)
     PyObject_GenericSetAttr(optimizer, "steps", rule.step)
     if outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")

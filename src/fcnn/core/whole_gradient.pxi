@@ -103,3 +103,18 @@ cdef Outcome update_all(
         return OVERFLOW
     rule.step += 1
     return FINE
+
+
+cdef Outcome update_given(
+    const Model* model, Rule* rule, const real* gradient, const Options* options,
+    real* own,                  # as long as the parameters, followed by readable entries
+    void* memory,               # as in update_all
+) noexcept nogil:
+    """Update with a gradient that comes from elsewhere: it stays what it is, and may end anywhere,
+    where the kernels read a register full."""
+    cdef Rule of_bound = fastest(rule, options)
+    # By the whole gradient's norm: |g_i| <= ||g||.
+    cdef double length = norm(model, gradient, 1, model.L, True, False)
+    cdef bint checked = not cannot_overflow(&of_bound, options.l1, options.l2, length, 1)
+    memcpy(own, gradient, model.n_parameters * sizeof(real))
+    return update_with(model, rule, own, options.l1, options.l2, options, checked, memory)
