@@ -22,6 +22,8 @@ Array = NDArray[Any]
 class ConvertingNetwork(core.DifferentiatedNetwork):
     """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
 
+    rng: np.random.Generator
+
     def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""
         return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
@@ -87,7 +89,7 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         """Raise what is wrong with a gradient, or a place for one."""
         if type(vector) is np.ndarray and np.shares_memory(vector, self.parameters):
             raise ValueError(f"{name}: expected an array apart from the network's parameters")
-        self._refuse_out(vector, (self.num_parameters,), name)
+        self._refuse_out(vector, self.parameters.shape, name)
 
     def _refuse_loss(self, loss: Any, of: Any) -> None:
         """Raise what is wrong with a loss of the user's own."""

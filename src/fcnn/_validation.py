@@ -514,12 +514,13 @@ def as_trainable(trainable: Any, L: int) -> tuple[float, ...] | None:
     rates = [1.0] * (2 * L)
     # A layer's W or b says more than the layer.
     for key, value in sorted(trainable.items(), key=lambda item: isinstance(item[0], tuple)):
-        l, name = key if isinstance(key, tuple) and len(key) == 2 else (key, None)
+        of_part = isinstance(key, tuple) and len(key) == 2
+        l, name = key if of_part else (key, None)
         try:
             layer = 0 if isinstance(l, (bool, np.bool_)) else operator.index(l)
         except TypeError:
             layer = 0
-        if not 1 <= layer <= L or name not in (None, "W", "b"):
+        if not 1 <= layer <= L or of_part and name not in ("W", "b"):
             raise ValueError(
                 f"trainable: expected layers 1 to {L}, (layer, 'W') or (layer, 'b'), got {key!r}"
             )

@@ -96,7 +96,6 @@ class Network(ConvertingNetwork):
     (1,)
     """
 
-    rng: np.random.Generator
     features: list[str] | None = None
     classes: list[Any] | None = None
 

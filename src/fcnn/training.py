@@ -146,6 +146,8 @@ class TrainingState:
                 f"X has {_samples(self.samples)}"
             )
         rates = state.get("trainable")  # of earlier files, whose trainings moved all
+        if rates is not None and len(rates) != 2 * len(self.network.activations):
+            raise TypeError(f"rates of {rates!r}")
         if rates != (None if self.rates is None else list(self.rates)):
             saved, mine = map(check.named_rates, (rates, self.rates))
             raise ValueError(
