@@ -339,13 +339,16 @@ def test_groups_of_pytorch(make, trainable, clip_norm):
         theirs = torch.optim.SGD(groups, lr=1.0, **names)
     inputs, targets = torch.tensor(X), torch.tensor(y)
     for _ in range(10):
-        net.train_step(X, y, optimizer, clip_norm=clip_norm, trainable=trainable)
+        net.train_step(X, y, optimizer, l1=1e-3, l2=1e-2, clip_norm=clip_norm, trainable=trainable)
         a = inputs
         for l in range(3):
             a = a @ tensors[2 * l].T + tensors[2 * l + 1]
             a = torch.tanh(a) if l < 2 else a
         theirs.zero_grad()
-        (0.5 * ((a - targets) ** 2).sum(dim=1).mean()).backward()
+        loss = 0.5 * ((a - targets) ** 2).sum(dim=1).mean()
+        for W in tensors[::2]:
+            loss = loss + 1e-3 * W.abs().sum() + 0.5e-2 * (W**2).sum()
+        loss.backward()
         if clip_norm is not None:
             # Not by clip_grad_norm_, which adds 1e-6 to the norm.
             gradients = [tensor.grad for tensor in tensors if tensor.requires_grad]

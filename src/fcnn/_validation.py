@@ -418,7 +418,9 @@ def as_sample_weight(
 
 def as_dropout(dropout: Any, L: int) -> tuple[float, ...] | None:
     """Return the probabilities of the layers 0..L-1; None if nothing is dropped."""
-    if np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict)):
+    if type(dropout) is float or (
+        np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict))
+    ):
         rates = (0.0, *[as_number("dropout", dropout, least=0, below=1)] * (L - 1))
     else:
         try:
@@ -520,7 +522,7 @@ def as_trainable(trainable: Any, L: int) -> tuple[float, ...] | None:
             layer = 0 if isinstance(l, (bool, np.bool_)) else operator.index(l)
         except TypeError:
             layer = 0
-        if not 1 <= layer <= L or of_part and name not in ("W", "b"):
+        if not 1 <= layer <= L or (of_part and name not in ("W", "b")):
             raise ValueError(
                 f"trainable: expected layers 1 to {L}, (layer, 'W') or (layer, 'b'), got {key!r}"
             )

@@ -71,14 +71,17 @@ cdef void bias_gradients(
 cdef object read_rates(Options* into, const Model* model, trainable):
     """Fill in the rates of W^1, b^1, W^2, ..., if there are any; return what must stay alive."""
     cdef Py_ssize_t i
+    cdef bint sound = True
     if trainable is None:
         return None
     rates = np.array(trainable, np.float64)
     into.rates = <const double*> data_of(rates, cnp.NPY_FLOAT64, 2 * model.L, "trainable")
-    into.highest = rates.max()
-    if not (rates.min() >= 0 and 0 < into.highest < np.inf):
-        raise ValueError("trainable: expected rates, at least 0, finite and not all 0")
+    into.highest = 0
     for i in range(2 * model.L - 1, -1, -1):
+        sound = sound and 0 <= into.rates[i] < INFINITY
+        into.highest = max(into.highest, into.rates[i])
         if into.rates[i] > 0:
             into.lowest = i // 2 + 1
+    if not sound or into.highest == 0:
+        raise ValueError("trainable: expected rates, at least 0, finite and not all 0")
     return rates
