@@ -36,7 +36,7 @@ STEPS = 8  # of an epoch
 
 
 def steps(how, sizes, rows, make, trainable):
-    """Return a call, once it has been seen to keep what is frozen, and that alone; and its steps."""
+    """Return a call that has been seen to keep what is frozen, and that alone; and its steps."""
     rng = np.random.default_rng(0)
     net = fcnn.Network(sizes, rng=0)
     count = STEPS if how == "fit" else 1
