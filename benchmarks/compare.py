@@ -74,7 +74,7 @@ def rows_of(dtype: str) -> dict[str, Callable[[], tuple[Callable[[], object], in
     def core(workload: Any) -> tuple[Callable[[], object], int]:
         task = workloads.make_task(workload, dtype, stand_in)
         optimizer = workloads.make_optimizer(workload.optimizer, bench.TIMING_LR)
-        epoch = task.network.train_epoch
+        epoch = getattr(task.network, "_train_epoch", None) or task.network.train_epoch
         call = partial(epoch, task.X, task.y, optimizer, workload.batch, n_threads=1)
         return call, workload.steps
 

@@ -1,7 +1,8 @@
 /* What a test of the C interface needs C for; tests/test_embedding.py and .ci/check_races.py build
    and run it.
 
-       c_driver allocations NETWORK     counts what forward, backward and train_step allocate
+       c_driver allocations NETWORK     counts what forward, backward, train_step and update
+                                        allocate
        c_driver threads NETWORK N       N threads at once on one network: the same bits as alone
        c_driver race NETWORK N          the same while another trains it, which is forbidden:
                                         a race detector must see it
@@ -54,8 +55,8 @@ static const ptrdiff_t row_counts[] = {1, 2, 3, 4, 7, 33, 250, 600};
 enum { COUNTS = sizeof row_counts / sizeof row_counts[0] };
 
 typedef struct {
-    void *x, *out, *y, *gradient, *workspace[3];
-    size_t bytes[3];
+    void *x, *out, *y, *gradient, *workspace[6];
+    size_t bytes[6];
     fcnn_optimizer optimizer;
     double loss;
 } buffers;
@@ -91,7 +92,7 @@ static void prepare(buffers *b, int rule)
         if (is_float) ((float *) b->x)[i] = (float) value;
         else ((double *) b->x)[i] = value;
     }
-    for (int purpose = 0; purpose < 3; purpose++) {
+    for (int purpose = 0; purpose < 6; purpose++) {
         b->bytes[purpose] = fcnn->workspace_bytes(net, purpose, MOST_ROWS);
         b->workspace[purpose] = zeros(b->bytes[purpose]);
     }
@@ -134,6 +135,15 @@ static int train(buffers *b, ptrdiff_t rows)
                                 b->workspace[FCNN_TRAIN], b->bytes[FCNN_TRAIN]);
 }
 
+static int update(buffers *b)
+{
+    if (is_float)
+        return fcnn->update_f32(net, b->gradient, &b->optimizer, 1e-5, 1e-4, 1.0,
+                                b->workspace[FCNN_UPDATE], b->bytes[FCNN_UPDATE]);
+    return fcnn->update_f64(net, b->gradient, &b->optimizer, 1e-5, 1e-4, 1.0,
+                            b->workspace[FCNN_UPDATE], b->bytes[FCNN_UPDATE]);
+}
+
 /* --- allocations ------------------------------------------------------------------------------ */
 
 static void count_allocations(void)
@@ -159,15 +169,18 @@ static void count_allocations(void)
             forward(&b, row_counts[i]);
             backward(&b, row_counts[i]);
             check(train(&b, row_counts[i]));
+            check(update(&b));
             counting = 0;
-            calls += 3;
+            calls += 4;
         }
         /* The path that keeps copies; in float32 it also takes the step back. */
         b.optimizer.lr = 1e200;
         counting = 1;
         if (train(&b, 33) != (is_float ? FCNN_DIVERGED : FCNN_OK)) fail("not that code");
+        memcpy(parameters, before, bytes);
+        if (update(&b) != (is_float ? FCNN_DIVERGED : FCNN_OK)) fail("not that code");
         counting = 0;
-        calls++;
+        calls += 2;
         memcpy(parameters, before, bytes);
     }
     printf("%ld calls, %ld allocations\n", calls, allocations);

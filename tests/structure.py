@@ -25,7 +25,7 @@ LAYERS = {
     "parts of a training": ("callbacks", "schedules", "_format", "_container"),
     "data": ("_memmap", "_data", "_objective"),
     "training": ("training",),
-    "network": ("network",),
+    "network": ("network", "_conversion"),
     "public names": ("fcnn",),  # __init__.py
     "around the network": (
         "files", "model", "datasets", "convert", "plot", "report", "sklearn", "bench",

@@ -197,7 +197,7 @@ def test_all_ways_have_the_same_bits(core, name, dtype):
                         twin = core_twin(core, network)
                         out = twin.predict(X, None, threads)
                         rows = np.stack([twin.predict(x) for x in X])
-                        loss = twin.train_epoch(X, y, fcnn.Adam(0.01), 32, None, None, threads)
+                        loss = twin._train_epoch(X, y, fcnn.Adam(0.01), 32, None, None, threads)
                     finally:
                         core.force_lists(-1)
                         core.force_tiny(-1)
@@ -223,7 +223,7 @@ def test_the_default_written_out_is_the_default(core, dtype):
     network.activations = ("leaky_relu(0.01)", "elu(1)", "identity")
     written = core_twin(core, network)
     for twin in (plain, written):
-        twin.train_epoch(X, y, fcnn.SGD(0.1), 8)
+        twin._train_epoch(X, y, fcnn.SGD(0.1), 8)
     np.testing.assert_array_equal(plain.parameters, written.parameters)
 
 

@@ -1,6 +1,7 @@
 """The C interface: its table is frozen, and each build's does what the Python methods do."""
 
 import ctypes
+import mmap
 import os
 import re
 import sys
@@ -12,9 +13,10 @@ import pytest
 from conftest import HIDDEN, PAIRS, core_twin, random_problem
 
 import fcnn
+from fcnn._validation import StepOptions
 
 OK, BAD_ARGUMENT, WRONG_DTYPE, SMALL_WORKSPACE, BAD_LABEL, DIVERGED = range(6)
-FORWARD, BACKWARD, TRAIN, JACOBIAN, VJP = range(5)
+FORWARD, BACKWARD, TRAIN, JACOBIAN, VJP, UPDATE = range(6)
 SGD, ADAM, ADAMW = range(3)
 
 HEADER = Path(fcnn.get_include(), "fcnn.h")
@@ -80,6 +82,14 @@ STRUCTURES = {
             "ptrdiff_t rows, double *out, double *product, void *workspace, "
             "size_t workspace_bytes)",
         ],
+        3: [
+            "int (*update_f32)(fcnn_network *network, const float *gradient, "
+            "fcnn_optimizer *optimizer, double l1, double l2, double clip_norm, void *workspace, "
+            "size_t workspace_bytes)",
+            "int (*update_f64)(fcnn_network *network, const double *gradient, "
+            "fcnn_optimizer *optimizer, double l1, double l2, double clip_norm, void *workspace, "
+            "size_t workspace_bytes)",
+        ],
     },
 }
 CONSTANTS = {
@@ -87,9 +97,10 @@ CONSTANTS = {
     "FCNN_BAD_LABEL": 4, "FCNN_DIVERGED": 5,
     "FCNN_FLOAT32": 4, "FCNN_FLOAT64": 8,
     "FCNN_FORWARD": 0, "FCNN_BACKWARD": 1, "FCNN_TRAIN": 2, "FCNN_JACOBIAN": 3, "FCNN_VJP": 4,
+    "FCNN_UPDATE": 5,
     "FCNN_SGD": 0, "FCNN_ADAM": 1, "FCNN_ADAMW": 2,
 }  # fmt: skip
-SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176}}  # bytes where pointers have 8
+SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176, 3: 192}}  # bytes where pointers have 8
 
 
 class Optimizer(ctypes.Structure):
@@ -116,6 +127,10 @@ BACKWARD_TYPE = function(
 )
 TRAIN_TYPE = function(
     c_int, *[c_void_p] * 5, c_ssize_t, POINTER(Optimizer), POINTER(c_double), c_void_p, c_size_t
+)
+
+UPDATE_TYPE = function(
+    c_int, c_void_p, c_void_p, POINTER(Optimizer), *[c_double] * 3, c_void_p, c_size_t
 )
 
 
@@ -146,6 +161,8 @@ class Api(ctypes.Structure):
         ("jacobian_f64", FORWARD_TYPE),
         ("vjp_f32", VJP_TYPE),
         ("vjp_f64", VJP_TYPE),
+        ("update_f32", UPDATE_TYPE),
+        ("update_f64", UPDATE_TYPE),
     ]
 
 
@@ -234,6 +251,11 @@ class Caller:
             byref(optimizer), byref(loss),
         )  # fmt: skip
         return code, loss.value
+
+    def update(self, gradient, optimizer, l1=0.0, l2=0.0, clip_norm=0.0):
+        return self.call(
+            "update", UPDATE, 1, address(gradient), byref(optimizer), l1, l2, clip_norm
+        )
 
 
 def optimizer_for(api, net, **settings):
@@ -523,6 +545,107 @@ def test_train_step_is_train_step(api, core, dtype, rows, kind):
         assert our_vector[: ours.parameters.size].tobytes() == their_vector.tobytes()
 
 
+def in_a_last_page(values):
+    """A copy behind which no byte may be read."""
+    pages = -(-values.nbytes // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect.argtypes = (c_void_p, c_size_t, c_int)
+    assert protect(whole.ctypes.data + pages * mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
+    end = pages * mmap.PAGESIZE
+    copy = whole[end - values.nbytes : end].view(values.dtype)
+    copy[:] = values
+    return copy
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "options", [{}, {"l2": 0.1}, {"l1": 0.01, "l2": 0.1, "clip_norm": 0.01}], ids=str
+)
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_update_is_update(api, core, dtype, options, kind):
+    rng = np.random.default_rng(5)
+    for sizes in ((6, 21, 4), (70, 33, 2), (1, 1)):
+        hidden = ["tanh"] * (len(sizes) - 2)
+        network = core.CheckedNetwork(sizes, (*hidden, "identity"), "squared_error", dtype)
+        network.parameters[:] = rng.normal(size=network.parameters.size)
+        theirs = core.CheckedNetwork(sizes, (*hidden, "identity"), "squared_error", dtype)
+        theirs.parameters[:] = network.parameters
+        settings, make = OPTIMIZERS[kind]
+        caller, their_optimizer = Caller(api, network), make()
+        optimizer, state = optimizer_for(api, caller.net, **settings)
+        for step in range(3):
+            gradient = in_a_last_page(rng.normal(size=network.parameters.size).astype(dtype))
+            kept = gradient.copy()
+            assert caller.update(gradient, optimizer, **options) == OK
+            core.update(theirs, their_optimizer, gradient, StepOptions(**options))
+            assert gradient.tobytes() == kept.tobytes()
+            assert optimizer.steps == their_optimizer.steps == step + 1
+            assert network.parameters.tobytes() == theirs.parameters.tobytes()
+        their_state = their_optimizer._state
+        ours = np.split(np.frombuffer(state, dtype), len(their_state)) if their_state else []
+        for our_vector, their_vector in zip(ours, their_state, strict=True):
+            assert our_vector[: network.parameters.size].tobytes() == their_vector.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_backward_and_update_are_a_train_step(api, core, dtype, kind):
+    rng = np.random.default_rng(6)
+    network, (X, y, weight) = random_problem(
+        rng, (6, 40, 21, 4), ("silu", "relu", "softmax"), "cross_entropy", dtype, 30, True
+    )
+    one, other = core_twin(core, network), core_twin(core, network)
+    by_step, by_gradient = Caller(api, one), Caller(api, other)
+    optimizers = [optimizer_for(api, c.net, **OPTIMIZERS[kind][0]) for c in (by_step, by_gradient)]
+    for _ in range(3):
+        assert by_step.train_step(X, y, optimizers[0][0], weight)[0] == OK
+        _, gradient = by_gradient.backward(X, y, weight)
+        assert by_gradient.update(gradient, optimizers[1][0]) == OK
+        assert one.parameters.tobytes() == other.parameters.tobytes()
+
+
+def test_update_refuses(api, core):
+    network = core.Network((3, 5, 2), ("tanh", "softmax"), "cross_entropy", "float32")
+    net, before = api.borrow(network), network.parameters.copy()
+    gradient, memory = np.ones(32, "f"), np.zeros(100_000, np.uint8)
+    size = api.workspace_bytes(net, UPDATE, 1)
+    assert size == api.workspace_bytes(net, UPDATE, 1000)
+
+    def update(optimizer=None, net=net, gradient=gradient, end="f32", l1=0.0, l2=0.0, clip_norm=0.0,
+               memory=memory, size=size, **settings):  # fmt: skip
+        made, _state = optimizer_for(api, net, **{"rule": ADAM, **settings})
+        return getattr(api, f"update_{end}")(
+            net, address(gradient), byref(made) if optimizer is None else optimizer, l1, l2,
+            clip_norm, address(memory), size,
+        )  # fmt: skip
+
+    for wrong in (
+        {"net": None}, {"gradient": None}, {"memory": None}, {"optimizer": POINTER(Optimizer)()},
+        {"rule": 3}, {"lr": 0}, {"steps": -1}, {"rule": SGD, "nesterov": 1},
+        *({name: value} for name in ("l1", "l2", "clip_norm") for value in (-1, np.nan, np.inf)),
+    ):  # fmt: skip
+        assert update(**wrong) == BAD_ARGUMENT, wrong
+    assert update(end="f64") == WRONG_DTYPE
+    assert update(size=size - 1) == SMALL_WORKSPACE
+    optimizer, state = optimizer_for(api, net, rule=ADAM)
+    optimizer.state_bytes -= 1
+    assert update(optimizer=byref(optimizer)) == SMALL_WORKSPACE
+    optimizer.state_bytes += 1
+    for bad in (np.nan, np.inf):
+        for clip_norm in (0.0, 1.0):
+            spoiled = gradient.copy()
+            spoiled[-1] = bad
+            assert update(byref(optimizer), gradient=spoiled, clip_norm=clip_norm) == DIVERGED
+    optimizer.lr = 1e300
+    assert update(byref(optimizer)) == DIVERGED
+    assert optimizer.steps == 0
+    assert not state.any()
+    assert network.parameters.tobytes() == before.tobytes()
+    assert update() == OK
+
+
 @pytest.mark.parametrize("kind", OPTIMIZERS)
 @pytest.mark.parametrize("rows", [3, 20, 300])
 def test_a_step_that_diverges_is_not_made(api, core, rows, kind):
@@ -625,12 +748,12 @@ def test_sizes_of_wrong_arguments_are_zero(api, core):
     net = api.borrow(network)
     assert api.workspace_bytes(None, FORWARD, 1) == 0
     assert api.workspace_bytes(net, FORWARD, 0) == 0
-    assert api.workspace_bytes(net, 5, 1) == 0
+    assert api.workspace_bytes(net, 6, 1) == 0
     assert api.state_bytes(net, byref(Optimizer(rule=SGD, lr=0.1))) == 0
     assert api.state_bytes(net, None) == 0
 
 
-@pytest.mark.parametrize("purpose", [FORWARD, BACKWARD, TRAIN])
+@pytest.mark.parametrize("purpose", [FORWARD, BACKWARD, TRAIN, UPDATE])
 def test_a_workspace_for_many_rows_serves_fewer(api, core, purpose):
     for sizes in ((3, 2), (64, 100, 10), (2, 3000, 1)):
         activations = (*["relu"] * (len(sizes) - 2), "identity")

@@ -125,7 +125,7 @@ def test_threads_on_one_network_with_every_build(core, dtype):
 
     def answers(_):
         loss, gradient = twin.gradients(X, y, weight)
-        evaluated, outputs = twin.loss_and_outputs(X, y, weight)
+        evaluated, outputs = twin._loss_and_outputs(X, y, weight)
         predicted = [twin.predict(X[:rows]) for rows in (1, 3, 1000)]
         return loss, evaluated, [a.tobytes() for a in (gradient, outputs, *predicted)]
 

@@ -45,7 +45,7 @@ def test_core_equals_reference(core, hidden, loss, output):
             assert gradient.dtype == dtype
             assert distance(gradient, expected) < tolerance
             assert value == pytest.approx(expected_value, rel=tolerance)
-            loss_alone, outputs = network.loss_and_outputs(*batch)
+            loss_alone, outputs = network._loss_and_outputs(*batch)
             assert loss_alone == pytest.approx(value, rel=tolerance / 10)
             assert distance(outputs, expected_outputs) < tolerance
             np.testing.assert_array_equal(outputs, network.predict(batch[0]))
@@ -109,12 +109,12 @@ def test_every_tile_remainder(core, sizes, rows, dtype):
     expected_value, expected = twin.gradients(*batch)
     assert distance(gradient, expected) < TOLERANCE[dtype]
     assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
-    alone, outputs = network.loss_and_outputs(*batch)
+    alone, outputs = network._loss_and_outputs(*batch)
     assert alone == pytest.approx(expected_value, rel=TOLERANCE[dtype])
     assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
     np.testing.assert_array_equal(network.predict(batch[0]), outputs)
     for ours, theirs in zip(
-        network.backpropagate(*batch)[:3], twin.backpropagate(*batch)[:3], strict=True
+        network._backpropagate(*batch)[:3], twin.backpropagate(*batch)[:3], strict=True
     ):
         for l in range(1, len(sizes)):
             assert distance(ours[l], theirs[l]) < 10 * TOLERANCE[dtype]
@@ -289,6 +289,24 @@ def test_definitions_at_known_points(core, activation, z, a, slope):
     network = core.Network((1, 1), (activation,), "squared_error", "float64")
     network.parameters[:] = [1, 0]
     X = np.array([[z]])
-    _, outputs, delta, _, _ = network.backpropagate(X, np.array([[a - 1]]))
+    _, outputs, delta, _, _ = network._backpropagate(X, np.array([[a - 1]]))
     np.testing.assert_allclose(outputs[1], [[a]], rtol=1e-15)
     np.testing.assert_allclose(delta[1], [[slope]], rtol=1e-8 if z == 20 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_targets_of_another_shape_are_refused_by_the_core_too(core, dtype):
+    """As many numbers in other rows would be read, and train something else."""
+    network = core.Network((3, 4, 2), ("tanh", "identity"), "squared_error", dtype)
+    X, y = np.ones((6, 3), dtype), np.ones((6, 2), dtype)
+    for wrong in (y.ravel(), np.ones((2, 6), dtype), y[np.newaxis], np.ones((4, 3), dtype)):
+        for call in (
+            network.gradients, network._loss_and_outputs, network._backpropagate,
+            lambda X, y: network.train_step(X, y, fcnn.SGD(0.1)),
+            lambda X, y: network._train_epoch(X, y, fcnn.SGD(0.1), 2),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=r"^y: expected shape \(6, 2\), got"):
+                call(X, wrong)
+    assert not network.parameters.any()
+    single = core.Network((3, 1), ("identity",), "squared_error", dtype)
+    assert single.gradients(X, y[:, 0].copy())[0] == single.gradients(X, y[:, :1].copy())[0]

@@ -52,7 +52,7 @@ def test_no_large_input_escapes_the_bound_of_a_step(core, dtype, n_in):
             twin = core.Network((n_in, 3), ("identity",), "absolute_error", dtype)
             y = np.ones((20, 3), dtype)
             with pytest.raises(fcnn.DivergenceError):
-                twin.train_epoch(X, y, fcnn.SGD(1e6), 20)
+                twin._train_epoch(X, y, fcnn.SGD(1e6), 20)
             assert not twin.parameters.any()
 
 
@@ -67,8 +67,8 @@ def test_rows_asked_for_ahead_change_no_bit(core, dtype, batch_size):
     by_batch, optimizer = core_twin(core, network), fcnn.SGD(0.1)
     for first in range(0, len(X), batch_size):
         rows = order[first : first + batch_size]
-        by_batch.train_epoch(X[rows], y[rows], optimizer, batch_size)
+        by_batch._train_epoch(X[rows], y[rows], optimizer, batch_size)
     for threads in (1, 2, 3):
         twin = core_twin(core, network)
-        twin.train_epoch(X, y, fcnn.SGD(0.1), batch_size, order, None, threads)
+        twin._train_epoch(X, y, fcnn.SGD(0.1), batch_size, order, None, threads)
         np.testing.assert_array_equal(twin.parameters, by_batch.parameters)

@@ -15,6 +15,21 @@ import fcnn
 from fcnn.initializers import INITIALIZERS
 
 
+def test_public_names():
+    """Each is documented; what the core's class has beside them is for the package alone."""
+    names = {name for name in dir(fcnn.Network) if not name.startswith("_")}
+    assert names == {
+        "sizes", "activations", "loss", "dtype", "features", "classes",
+        "parameters", "weights", "biases", "num_parameters", "summary", "copy", "save",
+        "predict", "trace", "evaluate", "fit", "train_step", "gradients", "sample_gradients",
+        "check_gradients", "jacobian", "vjp", "jvp", "hvp", "hessian", "free_workspace",
+    }  # fmt: skip
+    described = fcnn.Network.__doc__
+    for name in names:
+        attribute = getattr(fcnn.Network, name)
+        assert f"\n    {name} :" in described or getattr(attribute, "__doc__", None), name
+
+
 def test_views_share_memory_with_the_flat_vector():
     net = fcnn.Network((3, 5, 2))
     x = np.ones(3, np.float32)

@@ -53,7 +53,7 @@ def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, make, options
             network, optimizer = core_twin(core, twin), OPTIMIZERS[make]()
             losses = np.empty((-(-total // size), 2))
             order = np.arange(total)[::-1].copy()
-            network.train_epoch(
+            network._train_epoch(
                 X, y, optimizer, size, order, weight, threads, given, batch_losses=losses
             )
             ends.append((*state_of(network, optimizer), losses.tobytes()))
@@ -82,7 +82,7 @@ def test_copies_of_weights_have_the_bits_of_the_weights(core, sizes, rows, dtype
         by_steps.train_step(X[i : i + rows], y[i : i + rows], optimizer)
     for threads in (1, 2):
         network = core_twin(core, twin)
-        network.train_epoch(X, y, fcnn.SGD(0.05), rows, n_threads=threads)
+        network._train_epoch(X, y, fcnn.SGD(0.05), rows, n_threads=threads)
         np.testing.assert_array_equal(network.parameters, by_steps.parameters)
 
 
@@ -95,7 +95,7 @@ def test_a_call_that_diverges_puts_back_the_steps_before(core, make, dtype):
     y[150] = np.inf
     network, optimizer = core_twin(core, twin), OPTIMIZERS[make]()
     with pytest.raises(fcnn.DivergenceError, match="in step 16;"):
-        network.train_epoch(X, y, optimizer, 10)
+        network._train_epoch(X, y, optimizer, 10)
     other, another = core_twin(core, twin), OPTIMIZERS[make]()
     for i in range(0, 150, 10):
         other.train_step(X[i : i + 10], y[i : i + 10], another)
@@ -113,12 +113,12 @@ def test_a_risky_step_is_made_or_taken_back_in_panels_too(core, make, dtype):
     network, optimizer = core_twin(core, twin), OPTIMIZERS[make]()
     other, another = core_twin(core, twin), OPTIMIZERS[make]()
     with pytest.raises(fcnn.DivergenceError) as in_panels:
-        network.train_epoch(X, y, optimizer, 10, lr_curve=rates)
+        network._train_epoch(X, y, optimizer, 10, lr_curve=rates)
     assert f"in step {optimizer.steps + 1};" in str(in_panels.value)
     assert optimizer.steps > 6
     for i in range(optimizer.steps):
         part = slice(10 * i, 10 * i + 10)
-        other.train_epoch(X[part], y[part], another, 10, lr_curve=rates[i : i + 1].copy())
+        other._train_epoch(X[part], y[part], another, 10, lr_curve=rates[i : i + 1].copy())
     assert state_of(network, optimizer) == state_of(other, another)
 
 
@@ -166,14 +166,14 @@ def test_long_sums_have_the_same_bits_alone_and_in_a_batch(core, n_in, n_out, dt
         np.testing.assert_array_equal(network.predict(X[:rows]), together[:rows])
     # One sample at a time multiplies new weights with the next inputs as they appear.
     one, optimizer = core_twin(core, twin), fcnn.Adam(0.01)
-    one.train_epoch(X, y, optimizer, 1)
+    one._train_epoch(X, y, optimizer, 1)
     other, another = core_twin(core, twin), fcnn.Adam(0.01)
     for i in range(40):
         other.train_step(X[i : i + 1], y[i : i + 1], another)
     assert state_of(one, optimizer) == state_of(other, another)
     # The recursion's sums are of few samples and of many.
-    delta = network.backpropagate(X[:32], y[:32])[2]
-    few = network.backpropagate(X[:2], y[:2])[2]
+    delta = network._backpropagate(X[:32], y[:32])[2]
+    few = network._backpropagate(X[:2], y[:2])[2]
     for l in range(1, 4):
         np.testing.assert_array_equal(few[l], delta[l][:2] * 16)
 

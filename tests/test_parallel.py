@@ -44,7 +44,7 @@ def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_
     for threads in (1, *THREADS):
         twin, optimizer = core_twin(core, network), make()
         losses = [
-            twin.train_epoch(X, y, optimizer, batch_size, order, weight, threads) for _ in range(2)
+            twin._train_epoch(X, y, optimizer, batch_size, order, weight, threads) for _ in range(2)
         ]
         results.append((losses, twin.parameters.tobytes(), [v.tobytes() for v in optimizer._state]))
     assert all(result == results[0] for result in results[1:])
@@ -61,7 +61,7 @@ def test_a_thread_with_nodes_of_its_own(core, dtype, dropout, batch_size):
     results = []
     for threads in (1, 2, 3, 4):
         twin, optimizer = core_twin(core, network), fcnn.Adam(0.01)
-        loss = twin.train_epoch(X, y, optimizer, batch_size, None, weight, threads, options)
+        loss = twin._train_epoch(X, y, optimizer, batch_size, None, weight, threads, options)
         results.append((loss, twin.parameters.tobytes()))
     assert all(result == results[0] for result in results[1:])
 
@@ -83,7 +83,7 @@ def test_one_sample_at_a_time_is_the_same_in_an_epoch_and_alone(core, dtype, mak
     order = np.random.default_rng(1).permutation(len(X))
     epoch, steps = core_twin(core, network), core_twin(core, network)
     epoch_optimizer, step_optimizer = make(), make()
-    epoch.train_epoch(X, y, epoch_optimizer, 1, order, weight, 1)
+    epoch._train_epoch(X, y, epoch_optimizer, 1, order, weight, 1)
     for i in order:
         one = slice(i, i + 1)
         steps.train_step(X[one], y[one], step_optimizer, weight[one], 1)
@@ -98,7 +98,7 @@ def test_other_calls_have_the_same_bits_on_any_number_of_threads(core, dtype, ro
 
     def answers(threads):
         loss, gradient = twin.gradients(X, y, weight, threads)
-        evaluated, outputs = twin.loss_and_outputs(X, y, weight, threads)
+        evaluated, outputs = twin._loss_and_outputs(X, y, weight, threads)
         predicted = twin.predict(X, None, threads)
         assert outputs.tobytes() == predicted.tobytes()
         return loss, evaluated, gradient.tobytes(), predicted.tobytes()

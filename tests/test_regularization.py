@@ -107,7 +107,7 @@ def train_both(core, network, batch, truth, options, make, batch_size=40):
     twin = core_twin(core, network)
     batches = -(-len(X) // batch_size)
     losses = np.full((batches, 2), np.nan)
-    mean = twin.train_epoch(X, y, make(), batch_size, None, weight, 1, batch_losses=losses,
+    mean = twin._train_epoch(X, y, make(), batch_size, None, weight, 1, batch_losses=losses,
                             **given(options))  # fmt: skip
     costs = []
     optimizer, expected = make(), Regularized.train_step
@@ -164,7 +164,7 @@ def test_smoothed_targets(core, dtype, loss):
         results = []
         for targets in (y, labels):
             twin = core_twin(core, network)
-            twin.train_epoch(
+            twin._train_epoch(
                 X, targets, fcnn.SGD(0.5), 40, options=StepOptions(label_smoothing=0.2)
             )
             results.append(twin.parameters.tobytes())
@@ -248,7 +248,7 @@ def test_a_learning_rate_for_every_update(core, dtype, make):
     rates = np.array([0.1, 0.5, 0.0, 0.2])
     twin, steps = core_twin(core, network), core_twin(core, network)
     optimizer, other = make(), make()
-    twin.train_epoch(X, y, optimizer, 40, None, weight, lr_curve=rates)
+    twin._train_epoch(X, y, optimizer, 40, None, weight, lr_curve=rates)
     assert optimizer.lr == 9.0
     for i, rate in enumerate(rates):
         part = slice(40 * i, 40 * i + 40)
@@ -256,7 +256,9 @@ def test_a_learning_rate_for_every_update(core, dtype, make):
             other.lr = rate
             steps.train_step(X[part], y[part], other, weight[part])
         else:
-            steps.train_epoch(X[part], y[part], other, 40, None, weight[part], lr_curve=np.zeros(1))
+            steps._train_epoch(
+                X[part], y[part], other, 40, None, weight[part], lr_curve=np.zeros(1)
+            )
     assert twin.parameters.tobytes() == steps.parameters.tobytes()
 
 
@@ -274,7 +276,7 @@ def masks_of(core, dtype, rows, dropout, seed):
         net.parameters[begin - n : begin] = 1  # b^l: a^l = 1
         net.parameters[begin : begin + n * n] = np.eye(n).ravel()
         alone = [0.0] * l + [dropout[l]]
-        masks.append(net.outputs(np.ones((rows, SIZES[0]), dtype), 1, alone, seed))
+        masks.append(net._outputs(np.ones((rows, SIZES[0]), dtype), 1, alone, seed))
     return masks
 
 
@@ -329,13 +331,13 @@ def test_masks_do_not_depend_on_threads_or_on_batches_before(core, dtype):
     for threads in (1, 2, 3):
         twin = core_twin(core, network)
         for rows, batch_size in ((700, 64), (700, 700), (40, 1)):
-            twin.train_epoch(X[:rows], y[:rows], fcnn.Adam(0.01), batch_size, None, weight[:rows],
+            twin._train_epoch(X[:rows], y[:rows], fcnn.Adam(0.01), batch_size, None, weight[:rows],
                              threads, options, seed=5)  # fmt: skip
         results.append(twin.parameters.tobytes())
     assert results[0] == results[1] == results[2]
     # Batches of one call have masks of their own.
     one = core_twin(core, network)
-    one.train_epoch(np.vstack([X[:64]] * 2), np.vstack([y[:64]] * 2), fcnn.SGD(1e-12), 64,
+    one._train_epoch(np.vstack([X[:64]] * 2), np.vstack([y[:64]] * 2), fcnn.SGD(1e-12), 64,
                     options=StepOptions(dropout=(0.5, 0.5, 0.5)), seed=5,
                     batch_losses=(losses := np.empty((2, 2))))  # fmt: skip
     assert losses[0, 0] != losses[1, 0]
@@ -346,7 +348,7 @@ def test_no_dropout_is_no_dropout(core):
     results = []
     for options in ({}, {"dropout": (0.0, 0.0, 0.0), "seed": 3}, {"dropout": None}):
         twin = core_twin(core, network)
-        twin.train_epoch(X, y, fcnn.Adam(0.01), 32, None, weight, **given(options))
+        twin._train_epoch(X, y, fcnn.Adam(0.01), 32, None, weight, **given(options))
         results.append(twin.parameters.tobytes())
     assert results[0] == results[1] == results[2]
 
@@ -379,9 +381,9 @@ def test_outputs_are_those_of_the_update_with_the_same_seed(core, dtype):
     network, (X, y, _) = problem(dtype, "squared_error")
     dropout = (0.1, 0.4, 0.4)
     twin = core_twin(core, network)
-    a = twin.outputs(X, None, dropout, 11)
+    a = twin._outputs(X, None, dropout, 11)
     assert distance(a, twin.predict(X)) > 0.01
-    assert (twin.outputs(X) == twin.predict(X)).all()
+    assert (twin._outputs(X) == twin.predict(X)).all()
     losses = np.empty((1, 2))
     twin.train_step(X, y, fcnn.SGD(1e-12), options=StepOptions(dropout=dropout), seed=11,
                     batch_losses=losses)  # fmt: skip
@@ -399,7 +401,7 @@ def test_parts_of_an_epoch_have_the_loss_of_the_whole(core, dtype, weighted):
     for parts in ([slice(None)], [slice(14), slice(14, 42), slice(42, None)]):
         twin, optimizer, totals = core_twin(core, network), fcnn.Adam(0.01), np.zeros(4)
         for part in parts:
-            loss = twin.train_epoch(
+            loss = twin._train_epoch(
                 X[part], y[part], optimizer, 7, None, None if weight is None else weight[part],
                 options=options, totals=totals,
             )  # fmt: skip
@@ -410,7 +412,7 @@ def test_parts_of_an_epoch_have_the_loss_of_the_whole(core, dtype, weighted):
     assert totals[1] == pytest.approx(len(X) if weight is None else weight.sum(), rel=1e-6)
     assert totals[3] == -(-len(X) // 7)
     alone = core_twin(core, network)
-    assert alone.train_epoch(X, y, fcnn.Adam(0.01), 7, None, weight, options=options) == losses[0]
+    assert alone._train_epoch(X, y, fcnn.Adam(0.01), 7, None, weight, options=options) == losses[0]
 
 
 # --- Refusals --------------------------------------------------------------------------------
@@ -440,7 +442,7 @@ def test_options_out_of_range(core, options, error):
     network, (X, y, weight) = problem("float32")
     twin, optimizer = core_twin(core, network), fcnn.Adam(0.01)
     with pytest.raises(error):
-        twin.train_epoch(X, y, optimizer, 40, None, weight, **given(options))
+        twin._train_epoch(X, y, optimizer, 40, None, weight, **given(options))
     assert optimizer.steps == 0
     assert (twin.parameters == network.parameters).all()
 

@@ -480,7 +480,7 @@ def test_other_samples_and_steps_are_refused(kind):
     for call in (
         lambda: net.train_step(X, y, optimizer),
         lambda: net.train_step(X, y, optimizer, l2=0.1),
-        lambda: net.train_epoch(X, y, optimizer, 8),
+        lambda: net._train_epoch(X, y, optimizer, 8),
     ):
         with pytest.raises(TypeError, match=f"optimizer: {kind.__name__}.*for fit"):
             call()

@@ -73,7 +73,7 @@ def trained(sizes, X, y, dtype, loss, optimizer, batch, *, threads=1, order=None
     net = fcnn.Network(sizes, loss=loss, dtype=dtype, rng=0, activation="tanh")
     rule = OPTIMIZERS[optimizer]()
     curves = [
-        net.train_epoch(X, y, rule, batch, order, weight, threads, options, seed=7)
+        net._train_epoch(X, y, rule, batch, order, weight, threads, options, seed=7)
         for _ in range(epochs)
     ]
     return [np.array(curves), net.parameters.copy(), *(v.copy() for v in rule.state(net))]
@@ -148,7 +148,7 @@ def test_outputs_and_gradients(rows, sizes, dtype):
     net = fcnn.Network(sizes, loss="cross_entropy", dtype=dtype, rng=0)
     assert_equal(*by_both(lambda: [
         net.predict(X, n_threads=2), net.predict(X[0]), *net.gradients(X, y),
-        *net.loss_and_outputs(X, y),
+        *net._loss_and_outputs(X, y),
     ]))  # fmt: skip
 
 
@@ -179,7 +179,7 @@ def test_a_step_that_overflows_is_not_made(batch):
         net = fcnn.Network((50, 8, 3), activation="identity", loss="squared_error", rng=0)
         before = net.parameters.copy()
         with pytest.raises(fcnn.DivergenceError):
-            net.train_epoch(X, y, fcnn.SGD(0.1), batch)
+            net._train_epoch(X, y, fcnn.SGD(0.1), batch)
         return [before, net.parameters.copy()]
 
     assert_equal(*by_both(diverge))
@@ -334,7 +334,7 @@ def test_the_core_refuses_columns_that_are_not_there(sparse):
                             ([0, 1], [0, 3]), ([0, 1], [-1, 2]), ([0, 1], [0, 2, 1])):  # fmt: skip
         rows = SparseRows(ones, np.array(columns, np.int32), np.array(begins), 6)
         with pytest.raises(ValueError, match="ascending columns"):
-            net.outputs(rows)
+            net._outputs(rows)
 
 
 @pytest.mark.parametrize("index", [slice(2, 7), slice(5, 5), slice(None), np.array([3, 0, 3, 9])])

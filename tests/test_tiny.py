@@ -101,7 +101,7 @@ def outcome(core, c, dtype):
             part = np.ascontiguousarray(losses[i * batches : (i + 1) * batches])
             try:
                 values.append(
-                    network.train_epoch(
+                    network._train_epoch(
                         X, y, optimizer, c["batch"], order, weight, c["threads"], c["options"],
                         lr_curve=curve, batch_losses=part,
                     )
@@ -153,7 +153,7 @@ def test_against_the_reference(core, dtype, sizes):
         )  # fmt: skip
         network = core_twin(core, twin)
         with the_way(core, tiny=True, calls=1):
-            loss = network.train_epoch(X, y, fcnn.SGD(0.05, momentum=0.5), batch, None, weight)
+            loss = network._train_epoch(X, y, fcnn.SGD(0.05, momentum=0.5), batch, None, weight)
         expected = twin.train_epoch(X, y, fcnn.SGD(0.05, momentum=0.5), batch, None, weight)
         assert loss == pytest.approx(expected, rel=10 * TOLERANCE[dtype])
         assert distance(network.parameters, twin.parameters) < TOLERANCE[dtype]
@@ -169,7 +169,7 @@ def test_which_calls_take_it(core):
         X = rng.normal(size=(rows, sizes[0])).astype(dtype)
         y = targets(rng, "squared_error", rows, sizes[-1], dtype)
         core.count_ways(True)
-        network.train_epoch(X, y, fcnn.SGD(0.01), batch, None, None, threads,
+        network._train_epoch(X, y, fcnn.SGD(0.01), batch, None, None, threads,
                             StepOptions(**options))  # fmt: skip
         return core.count_ways(False)["tiny"]
 
@@ -210,7 +210,7 @@ def test_a_step_that_overflows_is_not_made(core, dtype, optimizer):
             message = None
             with the_way(core, tiny=tiny, calls=1):
                 try:
-                    network.train_epoch(X, y, sgd, 4)
+                    network._train_epoch(X, y, sgd, 4)
                 except fcnn.DivergenceError as error:
                     message = str(error)
             state = [v.copy() for v in sgd.state(network)]
@@ -241,7 +241,7 @@ def test_whoever_handles_a_signal_sees_the_weights_and_may_change_them():
             network.parameters = np.zeros(2)
             seen.clear()
             signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
-            network.train_epoch(X, y, sgd, 1)
+            network._train_epoch(X, y, sgd, 1)
             signal.setitimer(signal.ITIMER_REAL, 0)
             made = [*seen, network.biases[0][0]]
             assert sum(made) * 2**10 == sgd.steps
@@ -267,7 +267,7 @@ def test_a_large_batch_is_interrupted_before_its_update():
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.005)
         with pytest.raises(KeyboardInterrupt):
-            network.train_epoch(X, y, adam, len(X), n_threads=1)
+            network._train_epoch(X, y, adam, len(X), n_threads=1)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -35,7 +35,7 @@ def test_an_epoch_equals_the_reference(core, loss, weighted, dtype):
     ours, theirs = fcnn.SGD(0.05, momentum=0.9), fcnn.SGD(0.05, momentum=0.9)
     for _ in range(3):
         order = rng.permutation(53)
-        mean = network.train_epoch(X, y, ours, 10, order, weight)
+        mean = network._train_epoch(X, y, ours, 10, order, weight)
         assert mean == pytest.approx(
             twin.train_epoch(X, y, theirs, 10, order, weight), rel=TOLERANCE[dtype]
         )
@@ -157,7 +157,7 @@ def test_a_shuffled_full_batch_needs_no_copy_of_the_data(core):
         rng, (6, 9, 4), ("tanh", "identity"), "squared_error", "float64", 1300, True
     )
     network, order = core_twin(core, twin), rng.permutation(1300)
-    network.train_epoch(X, y, fcnn.SGD(0.1), 1300, order, weight)
+    network._train_epoch(X, y, fcnn.SGD(0.1), 1300, order, weight)
     twin.train_epoch(X, y, fcnn.SGD(0.1), 1300, order, weight)
     assert distance(network.parameters, twin.parameters) < 1e-12
 
@@ -710,7 +710,7 @@ def test_ctrl_c_at_any_moment_leaves_as_many_steps_as_updates():
         try:
             timer.start()
             for _ in range(100):
-                net.train_epoch(X, y, sgd, 1)
+                net._train_epoch(X, y, sgd, 1)
             timer.join()  # a busy machine's timer may be later than that
         except KeyboardInterrupt:
             interrupted += 1

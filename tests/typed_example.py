@@ -66,6 +66,8 @@ def program(file: str) -> None:
     assert_type(history, History)
     assert_type(history.validation_loss, list[float])
     fcnn.Network((4, 3), loss="squared_error").fit([(X, out)], epochs=1, loss=squared)
+    net.fit(X, y, epochs=1, trainable={1: False, (2, "b"): 0.1})
+    net.train_step(X, y, fcnn.SGD(lr=0.1), trainable={1: False})
 
     assert_type(net.weights, list[NDArray[Any]])
     net.weights[0][:] = 0

@@ -29,6 +29,7 @@ cdef extern from "fcnn.h":
         FCNN_TRAIN
         FCNN_JACOBIAN
         FCNN_VJP
+        FCNN_UPDATE
 
     enum:
         FCNN_SGD
@@ -102,5 +103,11 @@ cdef extern from "fcnn.h":
         int (*vjp_f64)(
             const fcnn_network* network, const double* x, const double* v, ptrdiff_t rows,
             double* out, double* product, void* workspace, size_t workspace_bytes) noexcept nogil
+        int (*update_f32)(
+            fcnn_network* network, const float* gradient, fcnn_optimizer* optimizer, double l1,
+            double l2, double clip_norm, void* workspace, size_t workspace_bytes) noexcept nogil
+        int (*update_f64)(
+            fcnn_network* network, const double* gradient, fcnn_optimizer* optimizer, double l1,
+            double l2, double clip_norm, void* workspace, size_t workspace_bytes) noexcept nogil
 
     const fcnn_api* fcnn_import() except NULL

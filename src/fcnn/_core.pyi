@@ -1,4 +1,4 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -76,7 +76,7 @@ class Network:
     def predict(
         self, X: ArrayLike, out: NDArray[Any] | None = None, n_threads: int | None = None
     ) -> NDArray[Any]: ...
-    def loss_and_outputs(
+    def _loss_and_outputs(
         self,
         X: NDArray[Any],
         y: NDArray[Any],
@@ -90,7 +90,7 @@ class Network:
         sample_weight: NDArray[Any] | None = None,
         n_threads: int | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
-    def backpropagate(
+    def _backpropagate(
         self,
         X: NDArray[Any],
         y: NDArray[Any],
@@ -98,7 +98,7 @@ class Network:
         *,
         summed: bool = False,
     ) -> tuple[list[Any], list[Any], list[Any], float, NDArray[Any]]: ...
-    def outputs(
+    def _outputs(
         self,
         X: NDArray[Any],
         n_threads: int | None = None,
@@ -117,7 +117,7 @@ class Network:
         batch_losses: NDArray[Any] | None = None,
         seed: int = 0,
     ) -> float: ...
-    def train_epoch(
+    def _train_epoch(
         self,
         X: NDArray[Any],
         y: NDArray[Any],
@@ -239,6 +239,7 @@ class CheckedNetwork(Network):
         label_smoothing: float = 0.0,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         of: Literal["a", "z"] = "a",
+        trainable: Mapping[Any, float] | None = None,
     ) -> float: ...
 
 class DifferentiatedNetwork(CheckedNetwork):

@@ -31,7 +31,7 @@ Who calls whom, from the outside in:
     DifferentiatedNetwork.jacobian, ...     core/differentiated.pxi
       run > differentiate                   core/derivatives.pxi, second_derivatives.pxi
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
-    Network.train_epoch, gradients, ...     core/network.pxi
+    Network._train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
         run_batches                         core/run.pxi        a batch, its blocks, its update
           tiny_block                        core/tiny.pxi       all that follows, of a tiny network
@@ -98,7 +98,7 @@ from fcnn.kernels.threads cimport (
     stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    DECAY, DESCENT, PLAIN, Rule, RuleConstants, cannot_overflow, form_of, rule_constants,
+    DECAY, DESCENT, PLAIN, Rule, RuleConstants, at_rate, cannot_overflow, form_of, rule_constants,
     state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, prefetch_later, transpose
@@ -113,6 +113,7 @@ cnp.import_array()
 
 include "core/model.pxi"
 include "core/signals.pxi"
+include "core/trainable.pxi"
 include "core/panels.pxi"
 include "core/workspace.pxi"
 include "core/weights.pxi"
@@ -387,7 +388,8 @@ cdef void apply_or_accumulate(
     """Update parameters with some sums of the gradient, or keep these where constants is NULL."""
     cdef Py_ssize_t _i, c
     if constants != NULL:
-        update_rows(constants, parameters, at, stride, sums, lanes, rows, columns)
+        if constants.rate != 0:
+            update_rows(constants, parameters, at, stride, sums, lanes, rows, columns)
         return
     for _i in range(rows):
         if add:
@@ -400,21 +402,6 @@ cdef void apply_or_accumulate(
 
 
 # --- The two phases of a step ----------------------------------------------------------------
-
-cdef bint first_layer_by_nodes(const Worker* w, Py_ssize_t rows) noexcept nogil:
-    """Whether each thread has nodes of layer 1 of its own, instead of samples."""
-    cdef const Model* model = w.call.model
-    cdef Py_ssize_t panels = (model.layers[1].n_out + NR - 1) // NR
-    return (w.team.size > 1 and model.L > 1 and model.in_panels and rows > FEW_ROWS
-            and w.call.workspace.inputs == PANELS
-            and (panels % w.team.size == 0 or panels >= 4 * w.team.size))
-
-
-cdef Py_ssize_t nodes_from(const Worker* w, int index) noexcept nogil:
-    """The first node of layer 1 that a thread has."""
-    cdef const Layer* layer = &w.call.model.layers[1]
-    return min((layer.n_out + NR - 1) // NR * index // w.team.size * NR, layer.n_out)
-
 
 cdef void sample_phase(
     Worker* w, const Samples* block, double scale,
@@ -480,7 +467,7 @@ cdef void sample_phase(
             <const real*> ws.normalizer + i * lanes,
             <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
     if w.call.backward:
-        for l in range(L, 1, -1):
+        for l in range(L, lowest_trainable(&w.call.options), -1):
             layer = &model.layers[l]
             delta_layer(
                 layer, &model.layers[l - 1], parameters,
@@ -511,17 +498,22 @@ cdef void weight_phase(
 ) noexcept nogil:
     """Gradients of all layers over a block of samples, updates unless constants is NULL."""
     cdef const Model* model = w.call.model
+    cdef const Options* options = &w.call.options
     cdef Workspace* ws = w.call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = next_item(w.team), count
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
-    cdef bint by_nodes = first_layer_by_nodes(w, rows)
-    if row_by_row(w, rows):
+    cdef RuleConstants own[2]
+    cdef const RuleConstants* of_layer
+    cdef bint by_nodes = first_layer_by_nodes(w, rows) and rate_of(options, 1, False) > 0
+    cdef bint by_row = row_by_row(w, rows), by_lists, of_biases
+    if by_row:
         prefetch_rows(ahead)
     if ws.inputs != PANELS:
         memset(scratch.begun, 0, rows * sizeof(int64_t))
     if by_nodes:
         layer = &model.layers[1]
+        of_layer = constants_of(options, 1, constants, own)
         j = 0
         while j < layer.n_in:
             count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
@@ -530,46 +522,47 @@ cdef void weight_phase(
                 gradient_tiles(
                     layer, <const real*> ws.a[0], <const real*> ws.delta_rows[1], rows,
                     ws.rows, lanes, j, count, k, <real*> model.parameters,
-                    constants, <real*> ws.gradient, add, ahead)
+                    of_layer, <real*> ws.gradient, add, ahead)
                 if constants == NULL and should_stop(w, rows * count * lanes):
                     return
                 k += lanes
             j += count
-    for l in range(model.L, 1 if by_nodes else 0, -1):
+    for l in range(model.L, max(lowest_trainable(options), 1 + by_nodes) - 1, -1):
         layer = &model.layers[l]
+        of_layer = constants_of(options, l, constants, own)
+        of_biases = rate_of(options, l, False) == 0
+        by_lists = l == 1 and ws.inputs != PANELS
         j = 0
         while j < layer.n_in:
-            count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
             k = 0
-            if l == 1 and ws.inputs != PANELS:
-                count = min(ws.nodes_per_item, layer.n_in - j)
+            count = (layer.n_in if of_biases else
+                     min(ws.nodes_per_item if by_lists else NODES_PER_ITEM, layer.n_in - j))
+            if of_biases or by_lists or by_row:
                 if index == mine:
-                    list_gradient(w, &scratch, rows, j, count, constants, add, ahead, tag)
+                    if of_biases:
+                        bias_gradients(layer, ws, rows, <const real*> ws.delta_rows[l],
+                                       <real*> model.parameters, of_layer, add)
+                    elif by_lists:
+                        list_gradient(w, &scratch, rows, j, count, of_layer, add, ahead, tag)
+                    else:
+                        outer_products(
+                            layer, <const real*> ws.a[l - 1], lanes if l > 1 else 1,
+                            1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows,
+                            ws.rows, lanes, j, count, <real*> model.parameters, of_layer,
+                            <real*> ws.gradient, next if l == 1 else <const real*> NULL,
+                            <real*> scratch.ahead[0], <real*> scratch.ahead[1],
+                            <real*> scratch.row[0])
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return
                 index += 1
-                j += count
-                continue
-            if row_by_row(w, rows):
-                if index == mine:
-                    outer_products(
-                        layer, <const real*> ws.a[l - 1], lanes if l > 1 else 1,
-                        1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows, ws.rows,
-                        lanes, j, count, <real*> model.parameters, constants,
-                        <real*> ws.gradient, next if l == 1 else <const real*> NULL,
-                        <real*> scratch.ahead[0], <real*> scratch.ahead[1],
-                        <real*> scratch.row[0])
-                    mine = next_item(w.team)
-                index += 1
-                j += count
-                continue
+                k = layer.n_out
             while k < layer.n_out:
                 if index == mine:
                     gradient_tiles(
                         layer, <const real*> ws.a[l - 1], <const real*> ws.delta_rows[l], rows,
                         ws.rows, lanes, j, count, k, <real*> model.parameters,
-                        constants, <real*> ws.gradient, add, ahead)
+                        of_layer, <real*> ws.gradient, add, ahead)
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return

@@ -198,7 +198,7 @@ class Arrays:
                 if loss is not None:
                     outputs.append(network.outputs(X, n_threads))
                     continue
-                mean, a = network.loss_and_outputs(X, y, weight, n_threads)
+                mean, a = network._loss_and_outputs(X, y, weight, n_threads)
                 losses.append(mean)
                 shares.append(len(X) if weight is None else float(weight.sum(dtype=np.float64)))
                 outputs.append(a)

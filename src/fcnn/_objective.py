@@ -82,7 +82,7 @@ class Objective:
     def loss(self) -> float:
         self._outputs, total = [], 0.0
         for X, y, weight in self._blocks():
-            mean, a = self._twin.loss_and_outputs(X, y, weight, self._n_threads)
+            mean, a = self._twin._loss_and_outputs(X, y, weight, self._n_threads)
             self._outputs.append(a)
             total += mean * _share(X, weight)
         self._value = total / self._total + self.penalty()
@@ -117,7 +117,7 @@ class Objective:
     def change(self, step: NDArray[np.float64]) -> NDArray[np.float64]:
         point = self.point()
         self.move_to(self.parameters + step)
-        moved = [self._twin.outputs(X, self._n_threads) for X, _, _ in self._blocks()]
+        moved = [self._twin._outputs(X, self._n_threads) for X, _, _ in self._blocks()]
         self.return_to(point)
         total = np.zeros(step.size)
         for (X, y, weight), here, there in zip(self._blocks(), self._outputs, moved, strict=True):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -418,7 +418,9 @@ def as_sample_weight(
 
 def as_dropout(dropout: Any, L: int) -> tuple[float, ...] | None:
     """Return the probabilities of the layers 0..L-1; None if nothing is dropped."""
-    if np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict)):
+    if type(dropout) is float or (
+        np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict))
+    ):
         rates = (0.0, *[as_number("dropout", dropout, least=0, below=1)] * (L - 1))
     else:
         try:
@@ -451,6 +453,8 @@ class StepOptions(NamedTuple):
         e in y <- (1 - e) y + e / n_L for the cross entropy, + e / 2 for the binary one.
     penalty_per_sample : bool
         Divide the penalty by the samples of the batch (their weights), as scikit-learn does.
+    trainable : tuple of float, length 2 L, or None
+        Factors of the learning rate of W^1, b^1, W^2, ...; what has 0 stays as it is.
     """
 
     l1: float = 0.0
@@ -459,6 +463,7 @@ class StepOptions(NamedTuple):
     dropout: tuple[float, ...] | None = None
     label_smoothing: float = 0.0
     penalty_per_sample: bool = False
+    trainable: tuple[float, ...] | None = None
 
 
 _NO_OPTIONS = StepOptions()
@@ -472,6 +477,7 @@ def as_step_options(
     clip_norm: Any,
     dropout: Any,
     label_smoothing: Any,
+    trainable: Any,
 ) -> StepOptions:
     """Return the options of an update.
 
@@ -479,7 +485,7 @@ def as_step_options(
     """
     if (
         type(l1) is type(l2) is type(dropout) is type(label_smoothing) is float
-        and clip_norm is None
+        and clip_norm is trainable is None
         and not (l1 or l2 or dropout or label_smoothing)
     ):
         return _NO_OPTIONS  # at once: the checks below take as long as a small training step
@@ -494,7 +500,53 @@ def as_step_options(
             "label_smoothing: it goes with the loss cross_entropy or binary_cross_entropy, "
             f"got {smoothing:g} with {given}"
         )
-    return StepOptions(l1, l2, clip_norm, rates, smoothing)
+    moving = as_trainable(trainable, L)
+    return StepOptions(l1, l2, clip_norm, rates, smoothing, trainable=moving)
+
+
+def as_trainable(trainable: Any, L: int) -> tuple[float, ...] | None:
+    """Return the rates of W^1, b^1, W^2, ...; None if all of them are 1."""
+    if trainable is None:
+        return None
+    if not isinstance(trainable, Mapping):
+        raise TypeError(
+            "trainable: expected a dict such as {1: False, 2: 0.1, (3, 'W'): False} from layers to "
+            f"True, False or factors of the learning rate, got {trainable!r}"
+        )
+    rates = [1.0] * (2 * L)
+    # A layer's W or b says more than the layer.
+    for key, value in sorted(trainable.items(), key=lambda item: isinstance(item[0], tuple)):
+        of_part = isinstance(key, tuple) and len(key) == 2
+        l, name = key if of_part else (key, None)
+        try:
+            layer = 0 if isinstance(l, (bool, np.bool_)) else operator.index(l)
+        except TypeError:
+            layer = 0
+        if not 1 <= layer <= L or (of_part and name not in ("W", "b")):
+            raise ValueError(
+                f"trainable: expected layers 1 to {L}, (layer, 'W') or (layer, 'b'), got {key!r}"
+            )
+        if isinstance(value, (bool, np.bool_)):
+            value = float(value)
+        rate = as_number(f"trainable[{key!r}]", value, least=0)
+        if name != "b":
+            rates[2 * layer - 2] = rate
+        if name != "W":
+            rates[2 * layer - 1] = rate
+    if not any(rates):
+        raise ValueError(f"trainable: nothing would be trained, got {trainable!r}")
+    return None if all(rate == 1 for rate in rates) else tuple(rates)
+
+
+def named_rates(rates: Sequence[float] | None) -> dict[Any, Any] | None:
+    """Return rates as users give them: see `as_trainable`."""
+    if rates is None:
+        return None
+    shown: dict[Any, Any] = {}
+    for layer, (of_W, of_b) in enumerate(zip(rates[::2], rates[1::2], strict=True), start=1):
+        pairs = {layer: of_W} if of_W == of_b else {(layer, "W"): of_W, (layer, "b"): of_b}
+        shown.update((key, rate or False) for key, rate in pairs.items() if rate != 1)
+    return shown
 
 
 def as_class_weight(class_weight: Any, K: int) -> Array | None:

@@ -96,16 +96,16 @@ def compare_gradients(
         return np.sort(generator.choice(n, max_parameters, replace=False))
 
     chosen = np.concatenate((some(p.size), p.size + some(n_0)))
-    here = network.loss_and_outputs(X, y, sample_weight)[0]
+    here = network._loss_and_outputs(X, y, sample_weight)[0]
 
     def differences(i: int, h: float) -> tuple[float, float, float]:
         """Return the central difference and the two one-sided ones."""
         at, place = (p, i) if i < p.size else (X, np.s_[:, i - p.size])
         kept = at[place].copy()
         at[place] = kept + h
-        above, upper = at[place].copy(), network.loss_and_outputs(X, y, sample_weight)[0]
+        above, upper = at[place].copy(), network._loss_and_outputs(X, y, sample_weight)[0]
         at[place] = kept - h
-        below, lower = at[place].copy(), network.loss_and_outputs(X, y, sample_weight)[0]
+        below, lower = at[place].copy(), network._loss_and_outputs(X, y, sample_weight)[0]
         at[place] = kept
         up, down = float(np.mean(above - kept)), float(np.mean(kept - below))
         return (upper - lower) / (up + down), (upper - here) / up, (here - lower) / down

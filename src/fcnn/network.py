@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,13 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn._architecture import as_architecture
+from fcnn._conversion import ConvertingNetwork
 from fcnn._dispatch import core
-from fcnn._own_loss import as_answer, as_exactly, as_own_loss
+from fcnn._own_loss import as_own_loss
 from fcnn._sparse import SparseRows
 from fcnn._views import Views, layer_views
 from fcnn.initializers import INITIALIZERS, initial_weights
-from fcnn.metrics import score
-from fcnn.optimizers import Optimizer, as_optimizer
-from fcnn.threads import resolve
+from fcnn.optimizers import Optimizer
 from fcnn.trace import Trace
 
 # Imported where they are used, for a quick start: dataclasses take milliseconds to make. `fcnn` is
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 
-class Network(core.DifferentiatedNetwork):
+class Network(ConvertingNetwork):
     """A fully connected neural network.
 
     z^l = W^l a^(l-1) + b^l and a^l = sigma(z^l) for layers l = 1..L, a^0 the input.
@@ -97,7 +96,6 @@ class Network(core.DifferentiatedNetwork):
     (1,)
     """
 
-    rng: np.random.Generator
     features: list[str] | None = None
     classes: list[Any] | None = None
 
@@ -172,96 +170,6 @@ class Network(core.DifferentiatedNetwork):
 
     # --- Passes ----------------------------------------------------------------------------------
 
-    def _as_inputs(self, X: Any) -> Array | SparseRows:
-        """Return the core's input for what is not a plain array of the right type already."""
-        return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
-
-    def _as_vectors(self, name: str, values: Any, shape: tuple[int, ...]) -> Array:
-        """Return the v or u of derivatives, one vector for each row of inputs."""
-        array = check.as_numeric(name, values)
-        if array.shape != shape:
-            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
-        return check.cast(name, array, self.dtype)
-
-    def _as_output(self, output: Any) -> int:
-        """Return which output is meant."""
-        n_L = self.sizes[-1]
-        if output is None:
-            if n_L == 1:
-                return 0
-            raise ValueError(f"output: expected one of 0 to {n_L - 1}, got None")
-        index = check.as_count("output", output, least=0)
-        if index >= n_L:
-            raise ValueError(f"output: expected 0 to {n_L - 1}, got {index}")
-        return index
-
-    def _threads(self, n_threads: int | None) -> int:
-        """Return how many threads the core may take."""
-        return resolve(n_threads)
-
-    def _refuse_out(self, out: object, shape: tuple[int, ...], name: str = "out") -> None:
-        """Raise what is wrong with an array that the core cannot write to."""
-        if type(out) is np.ndarray and np.may_share_memory(out, self.parameters):
-            raise ValueError(f"{name}: expected an array apart from the network's parameters")
-        wanted = f"{name}: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
-        if type(out) is not np.ndarray:
-            raise TypeError(f"{wanted}, got {type(out).__name__}")
-        if out.dtype != self.dtype or out.shape != shape:
-            raise ValueError(f"{wanted}, got {out.dtype} of shape {out.shape}")
-        state = "one that is not contiguous"
-        if not out.flags.writeable:
-            state = "a read-only one"
-        elif not out.flags.aligned:
-            state = "one that is not aligned"
-        raise ValueError(f"{wanted}, got {state}")
-
-    def _as_batch(
-        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
-    ) -> tuple[Any, Array, Array | None]:
-        """Return samples that are not plain arrays of the right types already."""
-        return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
-
-    _optimizer_type = Optimizer
-
-    def _as_given(self, X: Any, delta: Any) -> tuple[Any, Array | None]:
-        """Return samples, and what of delta^L is given with them."""
-        inputs = self._as_inputs(X)
-        if isinstance(inputs, np.ndarray) and inputs.ndim == 1:
-            inputs = inputs[np.newaxis]
-        if delta is None:
-            return inputs, None
-        return inputs, as_exactly("delta", delta, (len(inputs), self.sizes[-1]), self.dtype)
-
-    def _as_answer(self, answer: Any, outputs: Array) -> tuple[float, Array]:
-        return as_answer(answer, outputs)
-
-    def _refuse_vector(self, name: str, vector: Any) -> None:
-        """Raise what is wrong with a gradient, or a place for one."""
-        self._refuse_out(vector, (self.num_parameters,), name)
-
-    def _refuse_loss(self, loss: Any, of: Any) -> None:
-        """Raise what is wrong with a loss of the user's own."""
-        as_own_loss(loss)
-        check.as_choice("of", of, ("a", "z"))
-
-    def _as_update(
-        self, optimizer: Any, n_threads: int | None, own_loss: bool, *options: Any
-    ) -> tuple[check.StepOptions, int]:
-        """Return the options of an update that is not a plain one, and the seed of its dropout."""
-        as_optimizer(optimizer)
-        loss = None if own_loss else self.loss
-        checked = check.as_step_options(len(self.sizes) - 1, loss, *options)
-        resolve(n_threads)  # refused, if at all, before a seed is drawn
-        return checked, int(self.rng.integers(2**63 - 1)) if checked.dropout else 0
-
-    def _refuse_nonfinite(self, X: Array) -> None:
-        check.refuse_nonfinite("X", X)
-
-    def _score(self, outputs: Array, y: Array, sample_weight: Array | None) -> tuple[str, float]:
-        if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
-            y = y[:, np.newaxis]
-        return score(self.loss, outputs, y, sample_weight)
-
     def trace(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Trace:
         """Return every z, a and delta of one pass, and the gradients layer by layer.
 
@@ -280,7 +188,7 @@ class Network(core.DifferentiatedNetwork):
         inputs, targets, weight = self._as_batch(X, y, sample_weight)
         if isinstance(inputs, SparseRows):
             inputs = inputs.toarray()
-        z, a, delta, loss, gradient = self.backpropagate(inputs, targets, weight)
+        z, a, delta, loss, gradient = self._backpropagate(inputs, targets, weight)
         a[0] = inputs.copy()  # it may be the caller's own array
         delta[0] = delta[1] @ self.weights[0]
         dW, db = layer_views(gradient, self.sizes)
@@ -322,7 +230,7 @@ class Network(core.DifferentiatedNetwork):
             some = inputs[rows]
             if isinstance(some, SparseRows):
                 some = some.toarray()
-            _, a, delta, _, _ = self.backpropagate(some, targets[rows], None, summed=True)
+            _, a, delta, _, _ = self._backpropagate(some, targets[rows], None, summed=True)
             end = 0
             for l in range(1, len(self.sizes)):
                 n_in, n_out = self.sizes[l - 1], self.sizes[l]
@@ -395,6 +303,7 @@ class Network(core.DifferentiatedNetwork):
         class_weight: dict[int, float] | str | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         reduce: Callable[[Array], object] | None = None,
+        trainable: Mapping[Any, float] | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> fcnn.history.History:
         """Train on mini-batches.
@@ -423,7 +332,8 @@ class Network(core.DifferentiatedNetwork):
             name, "adam", "adamw", "lm" or "lbfgs", is a new one with its defaults. An epoch of the
             last two is one iteration over all samples, whatever `batch_size` and `shuffle` are, and
             the training ends where no step lowers the loss. They take l2 and weights, but no
-            schedule, l1, clip_norm, dropout, label_smoothing, own loss or iterable of batches.
+            schedule, l1, clip_norm, dropout, label_smoothing, trainable, own loss or iterable of
+            batches.
         sample_weight : array-like, shape (s,), optional
         validation : (X, y) or (X, y, sample_weight), optional
             Evaluated after each epoch, without penalty, dropout and label smoothing. X may be a
@@ -471,12 +381,21 @@ class Network(core.DifferentiatedNetwork):
             Called for every batch with its gradient, shape (num_parameters,), in the order of
             `parameters`, which it may change in place (averages over processes, noise,
             projections), before the penalty and `clip_norm`; to return another one is refused.
+        trainable : dict, optional
+            Which layers move, and how fast: ``{1: False, 2: 0.1, (3, "b"): False}`` keeps the first
+            layer as it is, trains the second with a tenth of the learning rate and of the third
+            the weights alone. Keys are layers l = 1..L, or (l, "W") and (l, "b"), which go before
+            their layer; values True, False or factors of at least 0; what is left out has True. At
+            least one has to move. What has False or 0 keeps its bits, under every penalty and
+            decay, and so does its state in the optimizer; `clip_norm` does not count it, the
+            penalty in the loss does. Below the lowest layer that moves nothing is propagated back.
+            Not with optimizers of all samples at once.
         resume : str or path-like, optional
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
-            of schedules and callbacks; `epochs` counts from the beginning. A training that a
-            callback has ended stays ended.
+            of schedules and callbacks; `trainable` must be that of the file; `epochs` counts from
+            the beginning. A training that a callback has ended stays ended.
 
         Returns
         -------
@@ -504,7 +423,7 @@ class Network(core.DifferentiatedNetwork):
             raise TypeError(f"reduce: expected a function of a gradient, got {reduce!r}")
         options = check.as_step_options(
             len(self.sizes) - 1, self.loss if loss is None else None, l1, l2, clip_norm, dropout,
-            label_smoothing,
+            label_smoothing, trainable,
         )  # fmt: skip
         size = None if batch_size is None else check.as_count("batch_size", batch_size)
         samples = data.as_samples(
@@ -515,7 +434,7 @@ class Network(core.DifferentiatedNetwork):
             samples.weigh_classes(class_weight)
         held_out = data.as_validation(self, validation, own_loss=loss is not None)
         training = loop.TrainingState(
-            self, optimizer, schedule, callbacks, rng, samples.samples, resume
+            self, optimizer, schedule, callbacks, rng, samples.samples, resume, options.trainable
         )
         runner = loop.runner_of(training, samples, size, shuffle, options, loss, reduce, n_threads)
         return loop.run(training, runner, held_out, epochs, progress)

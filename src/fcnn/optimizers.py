@@ -1,6 +1,7 @@
 """Optimizers: hyperparameters and state. Their arithmetic is the core's (`kernels/updates.pxd`)."""
 
 import weakref
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
@@ -108,6 +109,7 @@ class Optimizer:
         l1: float = 0.0,
         l2: float = 0.0,
         clip_norm: float | None = None,
+        trainable: Mapping[Any, float] | None = None,
     ) -> None:
         """Update a network's parameters with a gradient that is given.
 
@@ -123,6 +125,8 @@ class Optimizer:
         l1, l2, clip_norm
             As for `fcnn.Network.fit`: the derivative of the penalty joins the gradient, which is
             then shortened.
+        trainable
+            As for `fcnn.Network.fit`. What the gradient has where nothing moves is not looked at.
 
         Raises
         ------
@@ -134,7 +138,9 @@ class Optimizer:
         as_optimizer(self)
         if not isinstance(network, core.CheckedNetwork):
             raise TypeError(f"network: expected an fcnn.Network, got {type(network).__name__}")
-        options = as_step_options(len(network.sizes) - 1, None, l1, l2, clip_norm, 0.0, 0.0)
+        options = as_step_options(
+            len(network.sizes) - 1, None, l1, l2, clip_norm, 0.0, 0.0, trainable
+        )
         core.update(network, self, gradient, options)
 
     def _hyperparameters(self) -> dict[str, Any]:

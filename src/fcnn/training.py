@@ -52,6 +52,8 @@ class TrainingState:
         As for `Network.fit`.
     samples : int or None
         How many the training has; None for batches of an iterable.
+    rates : tuple of float or None
+        Of the parameters: `StepOptions.trainable`.
     """
 
     def __init__(
@@ -63,9 +65,11 @@ class TrainingState:
         rng: int | np.random.Generator | None,
         samples: int | None,
         resume: str | os.PathLike[str] | None,
+        rates: tuple[float, ...] | None = None,
     ) -> None:
         self.network = network
         self.samples = samples
+        self.rates = rates
         self._path = resume
         self._saved: tuple[dict[str, Any], NDArray[Any]] | None = None
         if resume is not None:
@@ -126,6 +130,7 @@ class TrainingState:
             "epoch": self.epoch,
             "stopped": self.stopped,
             "samples": self.samples,
+            "trainable": self.rates,
             "history": asdict(self.history),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
@@ -139,6 +144,14 @@ class TrainingState:
             raise ValueError(
                 f"resume: the checkpoint is of a training on {_samples(state['samples'])}, "
                 f"X has {_samples(self.samples)}"
+            )
+        rates = state.get("trainable")  # of earlier files, whose trainings moved all
+        if rates is not None and len(rates) != 2 * len(self.network.activations):
+            raise TypeError(f"rates of {rates!r}")
+        if rates != (None if self.rates is None else list(self.rates)):
+            saved, mine = map(check.named_rates, (rates, self.rates))
+            raise ValueError(
+                f"resume: the checkpoint is of a training with trainable={saved}, got {mine}"
             )
         if state["optimizer"]["rule"] != self.optimizer.rule:
             raise ValueError(
@@ -359,7 +372,7 @@ class EpochRunner:
         if self.loss is not None or self.reduce is not None:
             return self._make_steps(block, count, rates, totals)
         training = self.training
-        return training.network.train_epoch(
+        return training.network._train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
             self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
         )  # fmt: skip
@@ -494,7 +507,7 @@ def runner_of(
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
         "dropout": options.dropout, "label_smoothing": options.label_smoothing,
-        "loss": loss is not None, "reduce": reduce is not None,
+        "loss": loss is not None, "reduce": reduce is not None, "trainable": options.trainable,
     }  # fmt: skip
     for name, given in refused.items():
         if given:

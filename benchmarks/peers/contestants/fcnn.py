@@ -88,7 +88,7 @@ class FcnnCoreTrainer:
         self.network = task.network.copy()
         optimizer = make_optimizer(task.workload.optimizer, lr)
         self.epoch = partial(
-            core.Network.train_epoch,
+            core.Network._train_epoch,
             self.network,
             task.X,
             task.y,

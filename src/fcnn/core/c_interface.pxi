@@ -2,8 +2,8 @@
 
 from fcnn cimport (
     FCNN_ABI, FCNN_BACKWARD, FCNN_BAD_ARGUMENT, FCNN_BAD_LABEL, FCNN_CAPSULE, FCNN_DIVERGED,
-    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_VERSION, FCNN_VJP,
-    FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
+    FCNN_FORWARD, FCNN_JACOBIAN, FCNN_OK, FCNN_SMALL_WORKSPACE, FCNN_TRAIN, FCNN_UPDATE,
+    FCNN_VERSION, FCNN_VJP, FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
 )
 
 cdef Py_ssize_t lay_out_for(
@@ -35,6 +35,8 @@ cdef size_t workspace_bytes(
     if purpose == FCNN_JACOBIAN or purpose == FCNN_VJP:
         begin_derivation(&derivation, model, JACOBIAN if purpose == FCNN_JACOBIAN else VJP, rows)
         return lay_out_tangents(model, &derivation, NULL, &tangents) + 64
+    if purpose == FCNN_UPDATE:
+        return 4 * vector_bytes(model) + 64     # the gradient, and copies of three
     return 0
 
 
@@ -171,26 +173,35 @@ cdef size_t state_bytes(
     return state_vectors(&rule) * vector_bytes(model)
 
 
-cdef int train_step(
-    fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
-    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, fcnn_optimizer* optimizer,
-    double* loss, void* workspace, size_t size,
+cdef int read_state(
+    const fcnn_network* network, const fcnn_optimizer* optimizer, Rule* rule,
 ) noexcept nogil:
+    """Fill in an optimizer's rule and its state, or say what is wrong with them."""
     cdef const Model* model = <const Model*> network
-    cdef Rule rule
     cdef size_t state
-    cdef int code
-    if network == NULL or not read_optimizer(optimizer, &rule):
+    if network == NULL or not read_optimizer(optimizer, rule):
         return FCNN_BAD_ARGUMENT
     state = state_bytes(network, optimizer)
     if state > 0 and optimizer.state == NULL:
         return FCNN_BAD_ARGUMENT
     if optimizer.state_bytes < state:
         return FCNN_SMALL_WORKSPACE
-    if state_vectors(&rule) > 0:
+    if state_vectors(rule) > 0:
         rule.first = optimizer.state
-    if state_vectors(&rule) > 1:
+    if state_vectors(rule) > 1:
         rule.second = <char*> optimizer.state + vector_bytes(model)
+    return FCNN_OK
+
+
+cdef int train_step(
+    fcnn_network* network, Py_ssize_t itemsize, const void* x, const void* y,
+    const int64_t* labels, const void* sample_weight, Py_ssize_t rows, fcnn_optimizer* optimizer,
+    double* loss, void* workspace, size_t size,
+) noexcept nogil:
+    cdef Rule rule
+    cdef int code = read_state(network, optimizer, &rule)
+    if code != FCNN_OK:
+        return code
     code = run_step(network, itemsize, x, y, labels, sample_weight, rows, &rule, NULL, loss,
                     workspace, size)
     optimizer.steps = rule.step
@@ -213,6 +224,49 @@ cdef int train_step_f64(
 ) noexcept nogil:
     return train_step(network, sizeof(double), x, y, labels, sample_weight, rows, optimizer, loss,
                       workspace, size)
+
+
+cdef inline int update_by(
+    fcnn_network* network, const real* gradient, fcnn_optimizer* optimizer,
+    double l1, double l2, double clip_norm, void* workspace, size_t size,
+) noexcept nogil:
+    """One update with a gradient that is given."""
+    cdef const Model* model = <const Model*> network
+    cdef Rule rule
+    cdef Options options
+    cdef Outcome outcome
+    cdef real* own
+    cdef int code = read_state(network, optimizer, &rule)
+    if code != FCNN_OK:
+        return code
+    if (gradient == NULL or workspace == NULL or not (l1 >= 0 and l2 >= 0 and clip_norm >= 0)
+            or not (isfinite(l1) and isfinite(l2) and isfinite(clip_norm))):
+        return FCNN_BAD_ARGUMENT
+    if model.itemsize != sizeof(real):
+        return FCNN_WRONG_DTYPE
+    if size < workspace_bytes(network, FCNN_UPDATE, 1):
+        return FCNN_SMALL_WORKSPACE
+    memset(&options, 0, sizeof(Options))
+    options.l1, options.l2, options.clip_norm = l1, l2, clip_norm
+    own = <real*> aligned(workspace)
+    outcome = update_given(model, &rule, gradient, &options, own,
+                           <char*> own + vector_bytes(model))
+    optimizer.steps = rule.step
+    return FCNN_OK if outcome == FINE else FCNN_DIVERGED
+
+
+cdef int update_f32(
+    fcnn_network* network, const float* gradient, fcnn_optimizer* optimizer,
+    double l1, double l2, double clip_norm, void* workspace, size_t size,
+) noexcept nogil:
+    return update_by(network, gradient, optimizer, l1, l2, clip_norm, workspace, size)
+
+
+cdef int update_f64(
+    fcnn_network* network, const double* gradient, fcnn_optimizer* optimizer,
+    double l1, double l2, double clip_norm, void* workspace, size_t size,
+) noexcept nogil:
+    return update_by(network, gradient, optimizer, l1, l2, clip_norm, workspace, size)
 
 
 cdef int derive(
@@ -371,6 +425,8 @@ table.jacobian_f32 = jacobian_f32
 table.jacobian_f64 = jacobian_f64
 table.vjp_f32 = vjp_f32
 table.vjp_f64 = vjp_f64
+table.update_f32 = update_f32
+table.update_f64 = update_f64
 
 
 def c_api(load):

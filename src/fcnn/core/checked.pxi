@@ -233,7 +233,7 @@ cdef class CheckedNetwork(Network):
             or "r2" (coefficient of determination, averaged over outputs) for the other losses.
         """
         X, y, sample_weight = self.batch(X, y, sample_weight)
-        loss, outputs = self.loss_and_outputs(X, y, sample_weight, n_threads)
+        loss, outputs = self._loss_and_outputs(X, y, sample_weight, n_threads)
         name, value = self._score(outputs, y, sample_weight)
         return {"loss": loss, name: value}
 
@@ -243,6 +243,7 @@ cdef class CheckedNetwork(Network):
     def train_step(
         self, X, y, optimizer, sample_weight=None, n_threads=None, *,
         l1=0.0, l2=0.0, clip_norm=None, dropout=0.0, label_smoothing=0.0, loss=None, of="a",
+        trainable=None,
     ):
         """Make one update with the gradient of a batch; return the loss before it.
 
@@ -257,6 +258,8 @@ cdef class CheckedNetwork(Network):
             As for `fit`. What is dropped is drawn from ``net.rng``.
         loss, of
             A loss of your own: see `gradients`.
+        trainable
+            Which layers move, and how fast: see `fit`.
 
         Returns
         -------
@@ -277,10 +280,11 @@ cdef class CheckedNetwork(Network):
                     f"of: it says what a loss of your own is of, got {of!r} without one")
             X, y, sample_weight = self.batch(X, y, sample_weight)
         options, seed = None, 0
-        if not (clip_norm is None and is_0(l1) and is_0(l2) and is_0(dropout)
+        if not (clip_norm is None and trainable is None and is_0(l1) and is_0(l2) and is_0(dropout)
                 and is_0(label_smoothing) and isinstance(optimizer, self._optimizer_type)):
             options, seed = self._as_update(
-                optimizer, n_threads, loss is not None, l1, l2, clip_norm, dropout, label_smoothing)
+                optimizer, n_threads, loss is not None, l1, l2, clip_norm, dropout, label_smoothing,
+                trainable)
         if loss is not None:
             value, penalty = self.own(
                 X, y, sample_weight, n_threads, loss, of, optimizer, options, None, seed)

@@ -24,3 +24,14 @@ cdef void multiply(const real* factors, real* x, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         x[i] *= factors[i]
+
+
+cdef object read_dropout(Options* into, const Model* model, dropout):
+    """Fill in the probabilities of layers 0..L-1, if there are any; return what must stay alive."""
+    if dropout is None or not any(dropout):
+        return None
+    rates = np.array(dropout, np.float64)
+    if not (rates.min() >= 0 and rates.max() < 1):
+        raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
+    into.dropout = <const double*> data_of(rates, cnp.NPY_FLOAT64, model.L, "dropout")
+    return rates

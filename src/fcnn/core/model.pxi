@@ -190,7 +190,7 @@ cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 
     const int64_t* order        # or NULL
     Py_ssize_t rows
 
-cdef struct Options:            # of a training call; see train_epoch
+cdef struct Options:            # of a training call; see _train_epoch
     const double* lr_curve      # (batches,), or NULL
     double* batch_losses        # (batches, 2), or NULL
     double* totals              # costs, weights, penalties, batches before and after, or NULL
@@ -202,6 +202,9 @@ cdef struct Options:            # of a training call; see train_epoch
     bint summed                 # costs are added up instead of averaged
     const double* dropout       # (L,) of layers 0..L-1, or NULL
     uint64_t seed
+    const double* rates         # (2 L,) of W^1, b^1, W^2, ..., or NULL: see core/trainable.pxi;
+    double highest              # the largest of them,
+    Py_ssize_t lowest           # and the lowest layer of which something moves
 
 cdef struct Tiny:               # what a tiny network's steps write: see core/tiny.pxi
     Py_ssize_t width[TINY_LAYERS + 1]       # entries of a row of layer l, padded

@@ -113,6 +113,10 @@ cdef class Network:
                 cnp.PyArray_TYPE(<cnp.ndarray> y), cnp.NPY_INT64):
             samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
         else:
+            if cnp.PyArray_Check(y) and n_out > 1 and not (
+                    cnp.PyArray_NDIM(<cnp.ndarray> y) == 2
+                    and cnp.PyArray_DIM(<cnp.ndarray> y, 1) == n_out):
+                raise ValueError(f"y: expected shape {samples.rows, n_out}, got {y.shape}")
             samples.y = data_of(y, self.kind, samples.rows * n_out, "y")
         if sample_weight is not None:
             samples.weight = data_of(sample_weight, self.kind, samples.rows, "sample_weight")
@@ -207,10 +211,10 @@ cdef class Network:
         shape[0] = len(X)
         shape[1] = self.model.layers[self.model.L].n_out
         if out is None:
-            return self.outputs(X, n_threads)
+            return self._outputs(X, n_threads)
         if not self.takes(out, 2, shape):
             self._refuse_out(out, (shape[0], shape[1]))
-        out[...] = self.outputs(X, n_threads)
+        out[...] = self._outputs(X, n_threads)
         return out
 
     cdef void predict_few(
@@ -352,7 +356,7 @@ cdef class Network:
             keep(self.kept, ws.memory)
         return 0
 
-    def loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
+    def _loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
         """Return (loss, a^L): the weighted mean of the costs, and the outputs they belong to."""
         cdef Call call
         cdef cnp.ndarray out = self.new_outputs(X)
@@ -383,7 +387,7 @@ cdef class Network:
         self.pass_once(X, y, sample_weight, n_threads, &call, True)
         return call.loss, gradient
 
-    def backpropagate(self, X, y, sample_weight=None, *, bint summed=False):
+    def _backpropagate(self, X, y, sample_weight=None, *, bint summed=False):
         """Return (z, a, delta, loss, gradient): lists indexed by l = 0..L, None where undefined."""
         cdef Call call
         cdef Py_ssize_t l, what
@@ -408,14 +412,14 @@ cdef class Network:
             free(places)
         return (*arrays, call.loss, gradient)
 
-    def outputs(self, X, n_threads=None, dropout=None, seed=0):
+    def _outputs(self, X, n_threads=None, dropout=None, seed=0):
         """Return a^L, shape (s, n_L), with the dropout of the first batch of a call with `seed`."""
         cdef Call call
         cdef cnp.ndarray out = self.new_outputs(X)
         memset(&call, 0, sizeof(Call))
         call.out = cnp.PyArray_DATA(out)
         call.options.seed = seed
-        _alive = self.read_dropout(&call.options, dropout)
+        _alive = read_dropout(&call.options, &self.model, dropout)
         self.pass_once(X, None, None, n_threads, &call, False)
         return out
 
@@ -435,6 +439,7 @@ cdef class Network:
         self.pass_once(X, derivative, sample_weight, n_threads, call, True)
         if call.outcome == OVERFLOW:
             raise DivergenceError(f"the loss is {call.loss}, or its derivative is not finite")
+        clear_frozen_of(&self.model, &call.options, cnp.PyArray_DATA(<cnp.ndarray> gradient))
         return gradient
 
     def train_step(
@@ -447,7 +452,7 @@ cdef class Network:
         return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call, options,
                           None, batch_losses, seed)
 
-    def train_epoch(
+    def _train_epoch(
         self, X, y, optimizer, batch_size, order=None, sample_weight=None, n_threads=None,
         options=None, *, lr_curve=None, batch_losses=None, totals=None, seed=0,
     ):
@@ -549,16 +554,8 @@ cdef class Network:
         if (into.label_smoothing > 0 and self.model.targets != losses.CLASSES
                 and self.model.targets != losses.PROBABILITIES):
             raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
-        return self.read_dropout(into, options.dropout)
-
-    cdef object read_dropout(self, Options* into, dropout):
-        if dropout is None or not any(dropout):
-            return None
-        rates = np.array(dropout, np.float64)
-        if not (rates.min() >= 0 and rates.max() < 1):
-            raise ValueError("dropout: expected probabilities, at least 0 and less than 1")
-        into.dropout = <const double*> data_of(rates, cnp.NPY_FLOAT64, self.model.L, "dropout")
-        return rates
+        return (read_dropout(into, &self.model, options.dropout),
+                read_rates(into, &self.model, options.trainable))
 
     cdef object read_rule(self, optimizer, Rule* rule):
         """Fill in the optimizer's hyperparameters and state; return what must stay alive with it.

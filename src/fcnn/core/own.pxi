@@ -172,7 +172,8 @@ cdef compute_outputs(
     call.out = cnp.PyArray_DATA(outputs)
     call.out_is_z = model.loss == GIVEN_DELTA
     call.options.seed = seed
-    _alive = network.read_dropout(&call.options, None if options is None else options.dropout)
+    _alive = read_dropout(
+        &call.options, model, None if options is None else options.dropout)
     network.pass_once(X, None, None, n_threads, &call, False)
 
 
@@ -216,29 +217,25 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     cdef Options given
     cdef Outcome outcome
     cdef Model* model = &network.model
-    cdef double length
-    cdef bint checked
     cdef cnp.ndarray own
+    cdef void* g
+    cdef void* copy
     memset(&given, 0, sizeof(Options))
-    network.read_options(&given, options, 0)
     refuse_while_asked(network)
+    _alive = network.read_options(&given, options, 0)
     if not network.is_vector(gradient):
         network._refuse_vector("gradient", gradient)
-    own = gradient.copy() if given.l1 != 0 or given.clip_norm != 0 else gradient
+    own = np.empty(model.n_parameters + SLACK, network.dtype)
     _state = network.read_rule(optimizer, &rule)    # alive
+    g = cnp.PyArray_DATA(<cnp.ndarray> gradient)
+    copy = cnp.PyArray_DATA(own)
     with nogil:
-        # By the whole gradient's norm: |g_i| <= ||g||.
         if model.itemsize == 4:
-            length = norm(model, <const float*> cnp.PyArray_DATA(own), 1, model.L, True, False)
+            outcome = update_given(
+                model, &rule, <const float*> g, &given, <float*> copy, NULL)
         else:
-            length = norm(model, <const double*> cnp.PyArray_DATA(own), 1, model.L, True, False)
-        checked = not cannot_overflow(&rule, given.l1, given.l2, length, 1)
-        if model.itemsize == 4:
-            outcome = update_with(model, &rule, <float*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  given.clip_norm, checked, NULL)
-        else:
-            outcome = update_with(model, &rule, <double*> cnp.PyArray_DATA(own), given.l1, given.l2,
-                                  given.clip_norm, checked, NULL)
+            outcome = update_given(
+                model, &rule, <const double*> g, &given, <double*> copy, NULL)
     PyObject_GenericSetAttr(optimizer, "steps", rule.step)
     if outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")

@@ -106,6 +106,7 @@ cdef void deltas_to_rows(
     cdef Workspace* ws = w.call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, k, n, n_in, c
     cdef Py_ssize_t rows = min(lanes, block_rows - i * lanes)
+    cdef Py_ssize_t lowest = lowest_trainable(&w.call.options)
     cdef const real* nodes[NR]
     cdef const real* delta
     cdef bint known = (not row_by_row(w, block_rows) and ws.inputs == PANELS
@@ -114,7 +115,7 @@ cdef void deltas_to_rows(
     cdef double a_squares = ws.squares[2 * i] if known else 0, delta_squares = 0
     cdef real zeros[NR]         # of nodes that are not there: their weights in panels stay 0
     memset(zeros, 0, sizeof(zeros))
-    for l in range(1, model.L + 1):
+    for l in range(lowest, model.L + 1):
         n = model.layers[l].n_out
         delta = <const real*> ws.delta[l] + i * n * lanes
         k = 0
@@ -154,6 +155,7 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
     """Find the rows of the block from row `first` on that this thread will gather."""
     cdef const Model* model = w.call.model
     cdef Py_ssize_t lanes = model.lanes, rows, panels, tiles = 0, l
+    cdef Py_ssize_t first_layer = lowest_trainable(&w.call.options)
     ahead.data = &w.call.data
     ahead.row = ahead.end = ahead.lines = 0
     ahead.x = ahead.x_end = NULL
@@ -169,8 +171,10 @@ cdef void look_ahead(Worker* w, Py_ssize_t first, Ahead* ahead) noexcept nogil:
         tiles = 1
     else:
         # Of inputs that are mostly zero half of the nodes may have no entry.
-        tiles = 0 if w.call.workspace.inputs == PANELS else model.layers[1].n_in // 2
-        for l in range(1 if tiles == 0 else 2, model.L + 1):
+        if first_layer == 1 and w.call.workspace.inputs != PANELS:
+            tiles = model.layers[1].n_in // 2
+            first_layer = 2
+        for l in range(first_layer, model.L + 1):
             tiles += ((model.layers[l].n_in + MR - 1) // MR
                       * ((model.layers[l].n_out + lanes - 1) // lanes))
     ahead.lines = (rows * ((ahead.row_bytes + 63) // 64) + tiles - 1) // tiles

@@ -46,7 +46,8 @@ cdef void choose_update(
     """Whether the gradient of a block may update the weights as it appears."""
     cdef Call* call = w.call
     cdef const Model* model = call.model
-    b.cannot_overflow = cannot_overflow(call.rule, b.l1, b.l2, b.a_squares, b.delta_squares)
+    cdef Rule of_bound = fastest(call.rule, &call.options)
+    b.cannot_overflow = cannot_overflow(&of_bound, b.l1, b.l2, b.a_squares, b.delta_squares)
     b.fused = (b.cannot_overflow and isfinite(b.costs) and block_rows == b.samples.rows
                and b.l1 == 0 and call.options.clip_norm == 0
                and gradient_work(call, b.samples.rows) // (BYTES // model.itemsize)
@@ -56,7 +57,8 @@ cdef void choose_update(
         b.constants[1] = rule_constants(call.rule, 0) if b.l2 != 0 else b.constants[0]
     b.next = NULL
     if (b.fused and call.batch_size == 1 and row_by_row(w, 1) and w.team.size == 1
-            and call.workspace.inputs == PANELS and first + 1 < call.data.rows):
+            and call.workspace.inputs == PANELS and first + 1 < call.data.rows
+            and call.options.rates == NULL):
         b.next = (<const real*> call.data.x
                   + row_of(&call.data, first + 1) * model.layers[1].n_in)
 
@@ -107,7 +109,7 @@ cdef bint finish_update(Worker* w, BatchState* b, const real* tag) noexcept nogi
         call.outcome = OVERFLOW
         if isfinite(b.costs * b.scale):
             call.outcome = update_with(
-                model, call.rule, <real*> ws.gradient, b.l1, b.l2, call.options.clip_norm,
+                model, call.rule, <real*> ws.gradient, b.l1, b.l2, &call.options,
                 not b.cannot_overflow, ws.copies)
     return stop_at_barrier(w)
 

@@ -338,12 +338,14 @@ cdef double tiny_loss(
 
 
 cdef void tiny_deltas(
-    const Model* model, Tiny* t, Py_ssize_t rows, const real* tag,
+    const Model* model, Tiny* t, Py_ssize_t rows,
+    Py_ssize_t lowest,          # the last one
+    const real* tag,
 ) noexcept nogil:
     """delta^l of the hidden layers."""
     cdef Py_ssize_t l
     cdef Activation activation
-    for l in range(model.L, 1, -1):
+    for l in range(model.L, lowest, -1):
         activation = model.layers[l - 1].activation
         tiny_deltas_of_layer(
             <const real*> t.delta[l], t.width[l], <const real*> t.vectors[0] + t.W[l],
@@ -368,13 +370,13 @@ cdef void tiny_deltas_of_layer(
 
 
 cdef void tiny_gradient(
-    const Model* model, Tiny* t, const real* x, Py_ssize_t rows,
+    const Model* model, Tiny* t, const real* x, Py_ssize_t rows, Py_ssize_t lowest,
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
     cdef real* gradient = <real*> t.gradient
-    cdef Py_ssize_t l, first = 1
+    cdef Py_ssize_t l, first = lowest
     # In the order of their places: each writes over the beginning of the next.
-    if model.L > 1:
+    if model.L > 1 and lowest == 1:
         tiny_first_gradient(x, t.width[0], model.layers[1].n_in, <const real*> t.delta[1],
                             gradient + t.W[1], <real*> t.bias_sums, t.width[1], rows)
         first = 2
@@ -382,7 +384,7 @@ cdef void tiny_gradient(
         tiny_other_gradient(
             <const real*> t.delta[l], t.width[l], model.layers[l].n_out,
             <const real*> t.a[l - 1] if l > 1 else x, gradient + t.W[l], t.width[l - 1], rows)
-    if model.L > 1:
+    if model.L > 1 and lowest == 1:
         memcpy(gradient + t.b[1], t.bias_sums, t.width[1] * sizeof(real))
     for l in range(first, model.L + 1):
         tiny.bias_sums(<const real*> t.delta[l], gradient + t.b[l], t.width[l], rows)
@@ -404,16 +406,28 @@ cdef void tiny_other_gradient(
 
 
 cdef void tiny_update(
-    const Model* model, Tiny* t, BatchState* b, const real* tag,
+    const Model* model, Tiny* t, BatchState* b, const Options* options, const real* tag,
 ) noexcept nogil:
     cdef real* gradient = <real*> t.gradient
-    cdef Py_ssize_t all_alike = t.entries if b.l2 == 0 else t.weights
+    cdef real* parameters = <real*> t.vectors[0]
+    cdef Py_ssize_t all_alike = t.entries if b.l2 == 0 else t.weights, l, end
+    cdef RuleConstants own[2]
+    cdef const RuleConstants* of_layer
     b.constants[0].rule = b.constants[1].rule = &t.rule
-    apply_or_accumulate(0, 0, gradient, 1, all_alike, 0, <real*> t.vectors[0],
-                        &b.constants[0], <real*> NULL, False)
-    if all_alike < t.entries:
-        apply_or_accumulate(t.weights, 0, gradient + t.weights, 1, t.entries - t.weights, 0,
-                            <real*> t.vectors[0], &b.constants[1], <real*> NULL, False)
+    if options.rates == NULL:
+        apply_or_accumulate(0, 0, gradient, 1, all_alike, 0, parameters, &b.constants[0],
+                            <real*> NULL, False)
+        if all_alike < t.entries:
+            apply_or_accumulate(all_alike, 0, gradient + all_alike, 1, t.entries - all_alike, 0,
+                                parameters, &b.constants[1], <real*> NULL, False)
+    else:
+        for l in range(1, model.L + 1):
+            of_layer = constants_of(options, l, b.constants, own)
+            end = t.W[l + 1] if l < model.L else t.weights
+            apply_or_accumulate(t.W[l], 0, gradient + t.W[l], 1, end - t.W[l], 0, parameters,
+                                of_layer, <real*> NULL, False)
+            apply_or_accumulate(t.b[l], 0, gradient + t.b[l], 1, t.width[l], 0, parameters,
+                                of_layer + 1, <real*> NULL, False)
     transpose_weights(model, t, tag)
     t.changed = True
 
@@ -427,6 +441,7 @@ cdef bint tiny_block(
     cdef Workspace* ws = call.workspace
     cdef Samples block = subset(
         model, &b.samples, w.begun, min(ws.rows, b.samples.rows - w.begun), tag)
+    cdef Py_ssize_t lowest = lowest_trainable(&call.options)
     cdef const real* x
     cdef real* a_previous
     if not t.loaded:
@@ -441,16 +456,16 @@ cdef bint tiny_block(
         return True
     b.costs = tiny_loss(
         call, t, &block, <const real*> a_previous, 1 if is_given(model.loss) else b.scale, b.costs)
-    tiny_deltas(model, t, block.rows, tag)
+    tiny_deltas(model, t, block.rows, lowest, tag)
     tiny.add_squares(x, block.rows * t.width[0], <real*> t.a_squares)
     b.a_squares += tiny.total_of(<const real*> t.a_squares)
     b.delta_squares += tiny.total_of(<const real*> t.delta_squares)
     ask_for_inputs(call, first + w.begun + block.rows, block.rows)
-    tiny_gradient(model, t, x, block.rows)
+    tiny_gradient(model, t, x, block.rows, lowest)
     if call.rule != NULL:
         choose_update(w, first, block.rows, b, tag)
     if b.fused:
-        tiny_update(model, t, b, tag)
+        tiny_update(model, t, b, &call.options, tag)
     else:
         put_back(call, t, tag)
         move_vector(model, t, ADD_TO_FLAT if w.begun > 0 else TO_FLAT, <real*> ws.gradient,

@@ -235,3 +235,18 @@ cdef Model seen_in_panels(const Model* model) noexcept nogil:
     seen.layers = model.layers + model.L + 1    # both are made with the network
     seen.n_parameters = model.n_in_panels
     return seen
+
+
+cdef bint first_layer_by_nodes(const Worker* w, Py_ssize_t rows) noexcept nogil:
+    """Whether each thread has nodes of layer 1 of its own, instead of samples."""
+    cdef const Model* model = w.call.model
+    cdef Py_ssize_t panels = (model.layers[1].n_out + NR - 1) // NR
+    return (w.team.size > 1 and model.L > 1 and model.in_panels and rows > FEW_ROWS
+            and w.call.workspace.inputs == PANELS
+            and (panels % w.team.size == 0 or panels >= 4 * w.team.size))
+
+
+cdef Py_ssize_t nodes_from(const Worker* w, int index) noexcept nogil:
+    """The first node of layer 1 that a thread has."""
+    cdef const Layer* layer = &w.call.model.layers[1]
+    return min((layer.n_out + NR - 1) // NR * index // w.team.size * NR, layer.n_out)

@@ -14,8 +14,8 @@
 
    Locking. Functions take no lock. forward, backward, jacobian and vjp only read the network: any
    number of threads may run them on one network at the same time, each with a workspace of its own.
-   What writes its parameters (train_step, a write through `parameters`, fit in Python) needs the
-   network for itself.
+   What writes its parameters (train_step, update, a write through `parameters`, fit in Python)
+   needs the network for itself.
 
    Values. Shapes and labels are checked, values are not: NaN flows through. y must be a target that
    the loss is defined for, sample weights at least 0. Arrays are C-contiguous and aligned as their
@@ -34,7 +34,7 @@ extern "C" {
 /* Another ABI has another table. A newer version has more functions at its end, and nothing else
    that is different: what was compiled for an older one runs. */
 #define FCNN_ABI 1
-#define FCNN_VERSION 2
+#define FCNN_VERSION 3
 
 #define FCNN_CAPSULE "fcnn._C_API"
 
@@ -55,7 +55,8 @@ enum {
     FCNN_BACKWARD = 1,
     FCNN_TRAIN = 2,
     FCNN_JACOBIAN = 3, /* this and the next since version 2 */
-    FCNN_VJP = 4
+    FCNN_VJP = 4,
+    FCNN_UPDATE = 5 /* since version 3; for any number of rows */
 };
 enum { FCNN_SGD = 0, FCNN_ADAM = 1, FCNN_ADAMW = 2 }; /* rules of an optimizer */
 
@@ -73,7 +74,7 @@ typedef struct fcnn_optimizer {
     double beta1;
     double beta2;
     double epsilon;
-    int64_t steps; /* updates made so far; train_step counts */
+    int64_t steps; /* updates made so far; train_step and update count */
     void *state;   /* of one network, state_bytes long, zeros at first */
     size_t state_bytes;
 } fcnn_optimizer;
@@ -147,6 +148,17 @@ typedef struct fcnn_api {
                    float *out, float *product, void *workspace, size_t workspace_bytes);
     int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, ptrdiff_t rows,
                    double *out, double *product, void *workspace, size_t workspace_bytes);
+
+    /* Since version 3. One update with a gradient, (n_parameters,), from wherever: what
+       optimizer.update makes of it in Python, bit for bit, and of that of backward what train_step
+       makes. l1 and l2 are those of fit; a gradient longer than clip_norm is shortened, 0 leaves
+       any. The gradient is not changed. */
+    int (*update_f32)(fcnn_network *network, const float *gradient, fcnn_optimizer *optimizer,
+                      double l1, double l2, double clip_norm, void *workspace,
+                      size_t workspace_bytes);
+    int (*update_f64)(fcnn_network *network, const double *gradient, fcnn_optimizer *optimizer,
+                      double l1, double l2, double clip_norm, void *workspace,
+                      size_t workspace_bytes);
 } fcnn_api;
 
 #ifdef Py_PYTHON_H

@@ -96,6 +96,7 @@ cdef enum:                      # constants of an update, each in every lane of 
 
 cdef struct RuleConstants:      # of one update of weights, or of biases
     const Rule* rule
+    double rate                 # a factor of lr; of 0 nothing is updated
     double c[NUM_CONSTANTS]
 
 
@@ -106,6 +107,7 @@ cdef inline RuleConstants rule_constants(
     cdef double t = <double> (rule.step + 1)
     cdef double* c = constants.c
     constants.rule = rule
+    constants.rate = 1
     c[DESCENT] = -rule.lr
     c[DECAY] = l2
     c[DECAY_FACTOR] = 1
@@ -132,6 +134,20 @@ cdef inline RuleConstants rule_constants(
             c[STEP_SIZE] /= c[FACTOR]
             c[FACTOR] = 1
     return constants
+
+
+cdef inline RuleConstants at_rate(const RuleConstants* constants, double rate) noexcept nogil:
+    """Those of parameters whose learning rate is another one."""
+    cdef RuleConstants own = constants[0]
+    cdef const Rule* rule = constants.rule
+    own.rate = rate
+    own.c[DESCENT] *= rate
+    own.c[STEP_SIZE] *= rate
+    if rule.name == ADAMW:
+        own.c[DECAY_FACTOR] = 1 - rate * rule.lr * rule.weight_decay
+    elif not (rule.name == SGD or rule.name == ADAM):
+        trap()                  # lr may be in other constants of another rule
+    return own
 
 
 cdef inline void read_constants(

@@ -60,6 +60,10 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         Of the solver "adamw", for weights and biases.
     clip_norm : float or None, default=None
         A gradient longer than this, over all parameters, is scaled down to it. Not with "lbfgs".
+    trainable : dict or None, default=None
+        Which layers move, and how fast: ``{1: False, 2: 0.1}`` keeps the first as it is and trains
+        the second with a tenth of the learning rate; see `fcnn.Network.fit`. With ``warm_start`` or
+        `partial_fit` it fine-tunes a network. Not with "lbfgs".
     callbacks : list of callable or None, default=None
         Each is called after each iteration with a `fcnn.history.Progress`; one that returns True
         ends the training.
@@ -115,6 +119,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         class_weight: Any = None,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
+        trainable: dict[Any, float] | None = None,
         callbacks: Sequence[Any] | None = None,
         max_time: float | None = None,
         n_threads: int | None = None,
@@ -159,7 +164,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         solver; ``alpha=0`` leaves the decay alone.
     quantile : float, default=0.5
         Of the loss "quantile", between 0 and 1.
-    dropout, weight_decay, clip_norm, callbacks, max_time, n_threads
+    dropout, weight_decay, clip_norm, trainable, callbacks, max_time, n_threads
         As for `MLPClassifier`.
 
     Attributes
@@ -206,6 +211,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         dropout: float | Sequence[float] = 0.0,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
+        trainable: dict[Any, float] | None = None,
         callbacks: Sequence[Any] | None = None,
         max_time: float | None = None,
         n_threads: int | None = None,

@@ -71,6 +71,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
     "weight_decay": [Interval(Real, 0, None, closed="left")],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "trainable": [dict, None],
     "callbacks": [list, tuple, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
@@ -143,9 +144,18 @@ class Perceptron(BaseEstimator):
         except (TypeError, ValueError) as error:
             raise InvalidParameterError(str(error)) from None
 
+    def _rates(self, n_hidden: int) -> tuple[float, ...] | None:
+        """Return the rates of each layer's weights and biases, or None."""
+        try:
+            return check.as_trainable(self.trainable, n_hidden + 1)
+        except (TypeError, ValueError) as error:
+            raise InvalidParameterError(str(error)) from None
+
     def _check_additions(self, n_hidden: int, incremental: bool) -> None:
         self._hidden_activations(n_hidden)
         dropout = self._dropout(n_hidden)
+        if self._rates(n_hidden) is not None and self.solver == "lbfgs":
+            self._refuse("trainable", "None with solver='lbfgs'", self.trainable)
         if self.solver == "lbfgs" and dropout is not None:
             self._refuse("dropout", "0 with solver='lbfgs', whose loss may not vary", self.dropout)
         if self.solver == "lbfgs" and self.clip_norm is not None:
@@ -286,7 +296,7 @@ class Perceptron(BaseEstimator):
 
     def _mean_loss(self, X: Any, y: Array, weight: Array | None) -> float:
         """Return the loss without its penalty, as scikit-learn defines it."""
-        mean, outputs = self.network_.loss_and_outputs(X, y, weight, self._threads())
+        mean, outputs = self.network_._loss_and_outputs(X, y, weight, self._threads())
         if (own := self._own_loss()) is not None:
             mean, _ = own(outputs, y, weight)
         return float(mean * self._scale() + self._mean_constant(y, weight))

@@ -199,7 +199,8 @@ def _epoch(
     network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
     dropout = estimator._dropout(len(network.sizes) - 2)
     seed = 0 if dropout is None else int(estimator._random_state.randint(2**31))
-    options = StepOptions(clip_norm=estimator.clip_norm, dropout=dropout)
+    rates = estimator._rates(len(network.sizes) - 2)
+    options = StepOptions(clip_norm=estimator.clip_norm, dropout=dropout, trainable=rates)
     own = estimator._own_loss()
     if own is not None:
         for i, begin in enumerate(range(0, len(order), size)):
@@ -207,7 +208,7 @@ def _epoch(
             _step_of_own_loss(estimator, own, X, y, weight, rows, losses[i], seed + i, options)
         return
     options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
-    network.train_epoch(
+    network._train_epoch(
         X, y, rule, size, order, weight, threads, options, batch_losses=losses, seed=seed
     )
 

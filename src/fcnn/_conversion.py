@@ -1,0 +1,115 @@
+"""What the core asks of its subclass: arguments that it cannot take as they are."""
+
+# Annotations stay text, or help() shows ArrayLike as the union of all its types.
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fcnn import _validation as check
+from fcnn._dispatch import core
+from fcnn._own_loss import as_answer, as_exactly, as_own_loss
+from fcnn._sparse import SparseRows
+from fcnn.metrics import score
+from fcnn.optimizers import Optimizer, as_optimizer
+from fcnn.threads import resolve
+
+Array = NDArray[Any]
+
+
+class ConvertingNetwork(core.DifferentiatedNetwork):
+    """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
+
+    rng: np.random.Generator
+
+    def _as_inputs(self, X: Any) -> Array | SparseRows:
+        """Return the core's input for what is not a plain array of the right type already."""
+        return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
+
+    def _as_vectors(self, name: str, values: Any, shape: tuple[int, ...]) -> Array:
+        """Return the v or u of derivatives, one vector for each row of inputs."""
+        array = check.as_numeric(name, values)
+        if array.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {array.shape}")
+        return check.cast(name, array, self.dtype)
+
+    def _as_output(self, output: Any) -> int:
+        """Return which output is meant."""
+        n_L = self.sizes[-1]
+        if output is None:
+            if n_L == 1:
+                return 0
+            raise ValueError(f"output: expected one of 0 to {n_L - 1}, got None")
+        index = check.as_count("output", output, least=0)
+        if index >= n_L:
+            raise ValueError(f"output: expected 0 to {n_L - 1}, got {index}")
+        return index
+
+    def _threads(self, n_threads: int | None) -> int:
+        """Return how many threads the core may take."""
+        return resolve(n_threads)
+
+    def _refuse_out(self, out: object, shape: tuple[int, ...], name: str = "out") -> None:
+        """Raise what is wrong with an array that the core cannot write to."""
+        if type(out) is np.ndarray and np.may_share_memory(out, self.parameters):
+            raise ValueError(f"{name}: expected an array apart from the network's parameters")
+        wanted = f"{name}: expected a writable, C-contiguous {self.dtype} array of shape {shape}"
+        if type(out) is not np.ndarray:
+            raise TypeError(f"{wanted}, got {type(out).__name__}")
+        if out.dtype != self.dtype or out.shape != shape:
+            raise ValueError(f"{wanted}, got {out.dtype} of shape {out.shape}")
+        state = "one that is not contiguous"
+        if not out.flags.writeable:
+            state = "a read-only one"
+        elif not out.flags.aligned:
+            state = "one that is not aligned"
+        raise ValueError(f"{wanted}, got {state}")
+
+    def _as_batch(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> tuple[Any, Array, Array | None]:
+        """Return samples that are not plain arrays of the right types already."""
+        return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
+
+    _optimizer_type = Optimizer
+
+    def _as_given(self, X: Any, delta: Any) -> tuple[Any, Array | None]:
+        """Return samples, and what of delta^L is given with them."""
+        inputs = self._as_inputs(X)
+        if isinstance(inputs, np.ndarray) and inputs.ndim == 1:
+            inputs = inputs[np.newaxis]
+        if delta is None:
+            return inputs, None
+        return inputs, as_exactly("delta", delta, (len(inputs), self.sizes[-1]), self.dtype)
+
+    def _as_answer(self, answer: Any, outputs: Array) -> tuple[float, Array]:
+        return as_answer(answer, outputs)
+
+    def _refuse_vector(self, name: str, vector: Any) -> None:
+        """Raise what is wrong with a gradient, or a place for one."""
+        self._refuse_out(vector, self.parameters.shape, name)
+
+    def _refuse_loss(self, loss: Any, of: Any) -> None:
+        """Raise what is wrong with a loss of the user's own."""
+        as_own_loss(loss)
+        check.as_choice("of", of, ("a", "z"))
+
+    def _as_update(
+        self, optimizer: Any, n_threads: int | None, own_loss: bool, *options: Any
+    ) -> tuple[check.StepOptions, int]:
+        """Return the options of an update that is not a plain one, and the seed of its dropout."""
+        as_optimizer(optimizer)
+        loss = None if own_loss else self.loss
+        checked = check.as_step_options(len(self.sizes) - 1, loss, *options)
+        resolve(n_threads)  # refused, if at all, before a seed is drawn
+        return checked, int(self.rng.integers(2**63 - 1)) if checked.dropout else 0
+
+    def _refuse_nonfinite(self, X: Array) -> None:
+        check.refuse_nonfinite("X", X)
+
+    def _score(self, outputs: Array, y: Array, sample_weight: Array | None) -> tuple[str, float]:
+        if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
+            y = y[:, np.newaxis]
+        return score(self.loss, outputs, y, sample_weight)
