@@ -79,6 +79,7 @@ STRUCTURES = {
             "int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, "
             "ptrdiff_t rows, double *out, double *product, void *workspace, "
             "size_t workspace_bytes)",
+            "ptrdiff_t (*n_targets)(const fcnn_network *network)",
         ],
     },
 }
@@ -89,7 +90,7 @@ CONSTANTS = {
     "FCNN_FORWARD": 0, "FCNN_BACKWARD": 1, "FCNN_TRAIN": 2, "FCNN_JACOBIAN": 3, "FCNN_VJP": 4,
     "FCNN_SGD": 0, "FCNN_ADAM": 1, "FCNN_ADAMW": 2,
 }  # fmt: skip
-SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176}}  # bytes where pointers have 8
+SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 184}}  # bytes where pointers have 8
 
 
 class Optimizer(ctypes.Structure):

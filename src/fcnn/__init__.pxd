@@ -102,5 +102,6 @@ cdef extern from "fcnn.h":
         int (*vjp_f64)(
             const fcnn_network* network, const double* x, const double* v, ptrdiff_t rows,
             double* out, double* product, void* workspace, size_t workspace_bytes) noexcept nogil
+        ptrdiff_t (*n_targets)(const fcnn_network* network) noexcept nogil
 
     const fcnn_api* fcnn_import() except NULL

@@ -111,4 +111,10 @@ def as_architecture(
             "loss: cross_entropy needs an output for each class, got 1 output; one output for "
             "two classes goes with binary_cross_entropy"
         )
+    outputs = core.outputs_per_target(loss)
+    if sizes[-1] % outputs:
+        raise ValueError(
+            f"sizes: the loss {loss} has {outputs} outputs for each target, expected a multiple of "
+            f"{outputs} at the end, got {sizes[-1]}"
+        )
     return sizes, activations, loss

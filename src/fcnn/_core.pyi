@@ -18,6 +18,7 @@ RULES: tuple[str, ...]
 ELEMENTARY: list[str]
 
 def split_activation(name: str) -> tuple[str, float | None]: ...
+def outputs_per_target(loss: str) -> int: ...
 def all_finite(array: NDArray[Any]) -> bool: ...
 def chosen_threads(
     network: Network,
@@ -177,6 +178,8 @@ def update(
 ) -> None: ...
 
 class CheckedNetwork(Network):
+    @property
+    def num_targets(self) -> int: ...
     @overload
     def gradients(
         self,

@@ -223,7 +223,7 @@ cdef double output_panel(
                 labels[s] = <int32_t> min(
                     max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
     elif block.y != NULL:
-        panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
+        panel_of(<const real*> block.y, columns_of_y(model), block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
         return 0
     if smoothing > 0:

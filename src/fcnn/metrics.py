@@ -62,7 +62,8 @@ def score(
     if targets == "probabilities":
         return "accuracy", accuracy(outputs, y, sample_weight)
     assert targets in ("numbers", "counts"), targets
-    return "r2", r2(outputs, y, sample_weight)
+    # Of several outputs for each target the first are the means.
+    return "r2", r2(outputs[:, : y.shape[1]], y, sample_weight)
 
 
 # --- Classes -------------------------------------------------------------------------------------

@@ -62,6 +62,8 @@ class Network(core.DifferentiatedNetwork):
         - absolute_error: |a - y| (identity; all)
         - huber: (a - y)^2 / 2 up to an error of 1, |a - y| - 1/2 beyond (identity; all)
         - poisson: a - y log a (exp; softplus). Targets of at least 0.
+        - gaussian_nll: (s + (a - y)^2 e^-s) / 2, two outputs for each target: n_L/2 means a, then
+          n_L/2 logarithms s of variances (identity).
     dtype : str or numpy.dtype, default "float32"
         float32 or float64: parameters, arithmetic and outputs.
     init : str, default "auto"
@@ -269,7 +271,7 @@ class Network(core.DifferentiatedNetwork):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         sample_weight : array-like, shape (s,), optional
 
         Returns
@@ -293,7 +295,7 @@ class Network(core.DifferentiatedNetwork):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         out : numpy.ndarray, shape (s, num_parameters), optional
             Where to write: contiguous, of the network's dtype.
 
@@ -408,7 +410,7 @@ class Network(core.DifferentiatedNetwork):
             gone through anew in each epoch; or a function without arguments that returns an
             iterator. `batch_size` and `shuffle` do not count then.
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         epochs : int, default 10
             Passes over the samples.
         batch_size : int or None, default 32

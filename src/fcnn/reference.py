@@ -174,7 +174,7 @@ def _entropy(y: Array, log_a: Array) -> Array:
 
 
 class Loss(NamedTuple):
-    """A loss: one cost for each output, and its derivative with respect to a."""
+    """A loss: one cost for each output, or each target, and its derivative with respect to a."""
 
     cost: Callable[[Array, Array, Array], Array]  # given z, a and y
     derivative: Callable[[Array, Array], Array] | None  # dC/da, given a and y
@@ -195,6 +195,17 @@ def _huber(z: Array, a: Array, y: Array) -> Array:
     return np.where(error > 1, error - 0.5, 0.5 * error**2)
 
 
+def _gaussian_nll(z: Array, a: Array, y: Array) -> Array:
+    mean, log_variance = np.split(a, 2, axis=1)
+    return (log_variance + (mean - y) ** 2 * np.exp(-log_variance)) / 2
+
+
+def _gaussian_nll_derivative(a: Array, y: Array) -> Array:
+    mean, log_variance = np.split(a, 2, axis=1)
+    error, precision = mean - y, np.exp(-log_variance)
+    return np.hstack([error * precision, (1 - error**2 * precision) / 2])
+
+
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(lambda z, a, y: 0.5 * (a - y) ** 2, lambda a, y: a - y),
     "absolute_error": Loss(lambda z, a, y: np.abs(a - y), lambda a, y: np.sign(a - y)),
@@ -206,6 +217,8 @@ LOSSES: dict[str, Loss] = {
     ),
     # -y log a for a = softmax(z), from z
     "cross_entropy": Loss(lambda z, a, y: _entropy(y, _log_softmax(z)), None),
+    # The outputs are all means, then all logarithms of variances.
+    "gaussian_nll": Loss(_gaussian_nll, _gaussian_nll_derivative),
 }
 
 # Pairs for which dC/da sigma'(z) = a - y. The derivation, for the sigmoid: dC/da = (a - y) /
@@ -332,10 +345,10 @@ class Network:
         return W, b
 
     def _targets(self, y: Array) -> Array:
-        """Return labels as rows with a 1 for the label, and other targets as they are."""
+        """Return labels as rows with a 1 for the label, and other targets as rows."""
         if y.dtype == np.int64:
             return np.eye(self.sizes[-1], dtype=self.dtype)[y]
-        return y.reshape(len(y), self.sizes[-1])
+        return y.reshape(len(y), -1)
 
     def forward(self, X: Array) -> tuple[list[Any], list[Any]]:
         """Return all z[l] and a[l], l = 0..L."""

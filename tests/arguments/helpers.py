@@ -18,6 +18,7 @@ VALID = {
     "poisson": ("exp", "softplus"),
     "binary_cross_entropy": ("sigmoid",),
     "cross_entropy": ("softmax",),
+    "gaussian_nll": ("identity",),
 }
 ISSUED = (ValueError, TypeError)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -26,14 +26,18 @@ ACTIVATION_CONSTANTS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
 
 # Name: code; the output activations that it is defined for, its natural one first (the Poisson loss
-# takes the logarithm of a, the entropies take a for a probability); and its targets.
+# takes the logarithm of a, the entropies take a for a probability); its targets; and how many
+# outputs each of them has: all first ones, then all second ones.
 cdef dict loss_table = {
-    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS, losses.NUMBERS),
-    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS, losses.NUMBERS),
-    "huber": (losses.HUBER, ACTIVATIONS, losses.NUMBERS),
-    "poisson": (losses.POISSON, ("exp", "softplus"), losses.COUNTS),
-    "binary_cross_entropy": (losses.BINARY_CROSS_ENTROPY, ("sigmoid",), losses.PROBABILITIES),
-    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",), losses.CLASSES),
+    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS, losses.NUMBERS, 1),
+    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS, losses.NUMBERS, 1),
+    "huber": (losses.HUBER, ACTIVATIONS, losses.NUMBERS, 1),
+    "poisson": (losses.POISSON, ("exp", "softplus"), losses.COUNTS, 1),
+    "binary_cross_entropy": (
+        losses.BINARY_CROSS_ENTROPY, ("sigmoid",), losses.PROBABILITIES, 1),
+    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",), losses.CLASSES, 1),
+    # The mean, and the logarithm of the variance.
+    "gaussian_nll": (losses.GAUSSIAN_NLL, ("identity",), losses.NUMBERS, 2),
 }
 OUTPUT_ACTIVATIONS = {name: loss_table[name][1] for name in loss_table}
 cdef dict target_names = {
@@ -52,6 +56,11 @@ RULES = tuple(rule_table)
 if (len(activation_table), len(loss_table), len(rule_table)) != (
         activations.NUM_ACTIVATIONS, losses.NUM_LOSSES, updates.NUM_RULES):
     raise ImportError("core/model.pxi: an activation, loss or rule has no name")
+
+
+def outputs_per_target(loss):
+    """Return how many outputs of a network belong to each column of y."""
+    return loss_table[loss][3]
 
 
 def split_activation(name):
@@ -172,6 +181,7 @@ cdef struct Model:
     bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets
+    Py_ssize_t n_targets        # columns of y: n_L, but of a loss of several outputs for each
     Py_ssize_t n_parameters
     Py_ssize_t n_in_panels      # entries of a vector in panels
     Py_ssize_t widest           # the largest of n_1..n_L
@@ -180,11 +190,16 @@ cdef struct Model:
     void* parameters
     PyObject* owner             # the Network that holds all this
 
+cdef inline Py_ssize_t columns_of_y(const Model* model) noexcept nogil:
+    """Entries of a row of y: targets, or the derivatives that stand in their place."""
+    return model.layers[model.L].n_out if is_given(model.loss) else model.n_targets
+
+
 cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 1, ...
     const void* x               # (., n_0); or, of CSR, the entries that are stored:
     const int64_t* begins       # those of row i are begins[i] to begins[i + 1] - 1,
     const int32_t* nodes        # of these columns, ascending in a row; or NULL
-    const void* y               # (., n_L), or NULL where labels are given
+    const void* y               # (., columns_of_y), or NULL where labels are given
     const int64_t* labels       # (.,), or NULL
     const void* weight          # (.,), or NULL for 1
     const int64_t* order        # or NULL

@@ -40,7 +40,8 @@ cdef class Network:
         self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
-        self.model.loss, _, self.model.targets = loss_table[loss]
+        self.model.loss, _, self.model.targets, _ = loss_table[loss]
+        self.model.n_targets = self.sizes[self.model.L] // outputs_per_target(loss)
         layers = <Layer*> calloc(2 * (self.model.L + 1), sizeof(Layer))
         if layers == NULL:
             raise MemoryError
@@ -88,13 +89,14 @@ cdef class Network:
         """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
         return self.vector[:]   # a view: reshaping it must not reshape the network's own array
 
-    cdef int describe(self, X, y, sample_weight, Samples* samples) except -1:
+    cdef int describe(
+        self, const Model* model, X, y, sample_weight, Samples* samples,
+    ) except -1:
         """Point samples at arrays that stay alive as long as the caller holds them."""
-        cdef Py_ssize_t n_in, n_out
-        if self.model.layers == NULL:
+        cdef Py_ssize_t n_in
+        if model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
-        n_in = self.model.layers[1].n_in
-        n_out = self.model.layers[self.model.L].n_out
+        n_in = model.layers[1].n_in
         samples.rows = len(X)
         if cnp.PyArray_Check(X):
             samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
@@ -112,7 +114,7 @@ cdef class Network:
                 cnp.PyArray_TYPE(<cnp.ndarray> y), cnp.NPY_INT64):
             samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
         else:
-            samples.y = data_of(y, self.kind, samples.rows * n_out, "y")
+            samples.y = data_of(y, self.kind, samples.rows * columns_of_y(model), "y")
         if sample_weight is not None:
             samples.weight = data_of(sample_weight, self.kind, samples.rows, "sample_weight")
         return 0
@@ -305,15 +307,15 @@ cdef class Network:
         cdef Workspace ws
         cdef Needs needs
         cdef Moved moved
-        self.describe(X, y, sample_weight, &call.data)
+        if call.model == NULL:
+            call.model = &self.model
+        self.describe(call.model, X, y, sample_weight, &call.data)
         call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
         if order is not None:
             call.data.order = <const int64_t*> data_of(
                 order, cnp.NPY_INT64, call.data.rows, "order")
             if not are_indices(call.data.order, call.data.rows, call.data.rows):
                 raise ValueError("order: expected indices of samples")
-        if call.model == NULL:
-            call.model = &self.model
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
         moved.count = vectors_in_panels(call)
@@ -454,7 +456,7 @@ cdef class Network:
         Parameters
         ----------
         X : numpy.ndarray, shape (s, n_0)
-        y : numpy.ndarray, shape (s, n_L), or int64 labels (s,)
+        y : numpy.ndarray, shape (s, num_targets), or int64 labels (s,)
         optimizer : fcnn.optimizers.Optimizer
         batch_size : int
             The last batch takes the samples that are left.

@@ -114,7 +114,7 @@ typedef struct fcnn_api {
                        void *workspace, size_t workspace_bytes);
 
     /* The mean loss and its gradient, (n_parameters,), as net.gradients returns them. Of y (rows,
-       n_L) and labels (rows,) one is NULL; sample_weight (rows,) may be. */
+       n_targets) and labels (rows,) one is NULL; sample_weight (rows,) may be. */
     int (*backward_f32)(const fcnn_network *network, const float *x, const float *y,
                         const int64_t *labels, const float *sample_weight, ptrdiff_t rows,
                         double *loss, float *gradient, void *workspace, size_t workspace_bytes);
@@ -147,6 +147,9 @@ typedef struct fcnn_api {
                    float *out, float *product, void *workspace, size_t workspace_bytes);
     int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, ptrdiff_t rows,
                    double *out, double *product, void *workspace, size_t workspace_bytes);
+
+    /* Since version 2. Columns of y: n_L, or a part of it of a loss with several outputs for each. */
+    ptrdiff_t (*n_targets)(const fcnn_network *network);
 } fcnn_api;
 
 #ifdef Py_PYTHON_H

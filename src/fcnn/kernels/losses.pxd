@@ -22,6 +22,7 @@ cdef enum Loss:                 # their names: core/model.pxi
     POISSON
     BINARY_CROSS_ENTROPY
     CROSS_ENTROPY
+    GAUSSIAN_NLL                # of two outputs for each target: not in the ladders of one output
     NUM_LOSSES
     GIVEN                       # dC/da is given in place of y; C is the caller's
     GIVEN_DELTA                 # and likewise dC/dz
@@ -72,7 +73,8 @@ cdef inline bint gives_dC_dz(Loss loss) noexcept nogil:
     if (loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON
             or loss == GIVEN_DELTA):
         return True
-    if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GIVEN):
+    if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GAUSSIAN_NLL
+            or loss == GIVEN):
         return False
     trap()
     return False
@@ -120,11 +122,33 @@ cdef inline void one_loss(
                 loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s])
 
 
+cdef inline void gaussian_loss(
+    const real* a,              # IN (n, lanes) means, and behind them logarithms of variances
+    const real* y,              # IN (n / 2, lanes)
+    const real* factor, real* costs, real* delta,   # as in any_loss
+    Py_ssize_t n, Py_ssize_t lanes,
+) noexcept nogil:
+    """C = (s + (a - y)^2 e^-s) / 2, of a normal distribution of mean a and variance e^s."""
+    cdef Py_ssize_t m = n // 2 * lanes, i, s
+    cdef real error, precision, deviation
+    for s in range(lanes):
+        costs[s] = 0
+    for i in range(0, m, lanes):
+        for s in range(lanes):
+            error = a[i + s] - y[i + s]
+            precision = exponential(-a[m + i + s])
+            deviation = error * precision * error
+            costs[s] += <real> 0.5 * (a[m + i + s] + deviation)
+            if delta != NULL:
+                delta[i + s] = factor[s] * (error * precision)
+                delta[m + i + s] = factor[s] * (<real> 0.5 * (<real> 1 - deviation))
+
+
 cdef inline void any_loss(
     Loss loss, Activation output,
     const real* z,              # IN (n, lanes) input sums of the output layer, a panel
     const real* a,              # IN (n, lanes) its activations
-    const real* y,              # IN (n, lanes) targets
+    const real* y,              # IN (n_targets, lanes)
     const real* normalizer,     # IN (lanes,) of the softmax
     const real* factor,         # IN (lanes,) what each sample's cost counts in the loss
     real* costs,                # OUT (lanes,) C of each sample
@@ -132,7 +156,9 @@ cdef inline void any_loss(
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """Name the loss, which makes it a constant."""
-    if not SPECIALIZED:
+    if loss == GAUSSIAN_NLL:
+        gaussian_loss(a, y, factor, costs, delta, n, lanes)
+    elif not SPECIALIZED:
         one_loss(loss, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
     elif loss == SQUARED_ERROR:
         one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)

@@ -40,6 +40,7 @@ SHOWS_ZERO_TARGETS = {
     "poisson": True,
     "binary_cross_entropy": True,
     "cross_entropy": False,
+    "gaussian_nll": True,
 }
 
 
@@ -159,7 +160,9 @@ def _most_active(a: Array, most: int) -> Array:
 def _targets(network: Network, inputs: Array, y: Any) -> Array:
     """Return the target of each output."""
     _, rows, _ = check.as_batch(inputs, y, None, network.sizes, network.loss, network.dtype)
-    return np.eye(network.sizes[-1])[rows[0]] if rows.ndim == 1 else rows[0]
+    if rows.ndim == 1:
+        return np.eye(network.sizes[-1])[rows[0]]
+    return np.tile(rows[0], network.sizes[-1] // network.num_targets)
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
