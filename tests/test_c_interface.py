@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, core_twin, random_problem
+from conftest import HIDDEN, PAIRS, core_twin, fitting, random_problem
 
 import fcnn
 
@@ -147,6 +147,7 @@ class Api(ctypes.Structure):
         ("jacobian_f64", FORWARD_TYPE),
         ("vjp_f32", VJP_TYPE),
         ("vjp_f64", VJP_TYPE),
+        ("n_targets", function(c_ssize_t, c_void_p)),
     ]
 
 
@@ -473,10 +474,11 @@ def test_backward_is_gradients(api, core, dtype, loss, output):
     for rows in (1, 3, 4, 20, 300):
         activations = (*rng.choice(HIDDEN, 2), output)
         network, (X, y, weight) = random_problem(
-            rng, (5, 18, 33, 4), activations, loss, dtype, rows, weighted=True
+            rng, (5, 18, 33, fitting(4, loss)), activations, loss, dtype, rows, weighted=True
         )
         network = core_twin(core, network)
         caller = Caller(api, network)
+        assert api.n_targets(caller.net) == y.shape[1]
         choices = [(y, None), (y, weight)]
         if loss == "cross_entropy":
             choices.append((y.argmax(axis=1), weight))

@@ -298,9 +298,7 @@ class Batches:
         if X.ndim == 1:
             raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")
         check.refuse_nonfinite(name, X)
-        y = check.as_targets(
-            f"y{which}", y, len(X), network.num_targets, self._loss, network.dtype
-        )
+        y = check.as_targets(f"y{which}", y, len(X), network.num_targets, self._loss, network.dtype)
         weight = check.as_sample_weight(weight, len(X), network.dtype, f"sample_weight{which}")
         if self._class_weight is not None:
             weight = _product(_class_factors(y, self._class_weight), weight, network.dtype)

@@ -46,6 +46,7 @@ SYNONYMS = {
     "ce": "cross_entropy",
     "poissonnll": "poisson",
     "smoothl1": "huber",
+    "pinball": "quantile",
     "linear": "identity",
     "logistic": "sigmoid",
     "exponential": "exp",

@@ -51,7 +51,8 @@ class Network(core.DifferentiatedNetwork):
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
         are numbers from 0 to 1e30.
     output_activation : str, optional
-        sigma of the output layer: those, softmax or exp. None takes the loss's natural one.
+        sigma of the output layer: those, softmax, exp or, of the loss quantile alone, ascending.
+        None takes the loss's natural one.
     loss : str, default "cross_entropy"
         Summed over outputs, averaged over samples. In parentheses the natural output activation,
         then the others that are valid.
@@ -64,6 +65,9 @@ class Network(core.DifferentiatedNetwork):
         - poisson: a - y log a (exp; softplus). Targets of at least 0.
         - gaussian_nll: (s + (a - y)^2 e^-s) / 2, two outputs for each target: n_L/2 means a, then
           n_L/2 logarithms s of variances (identity).
+        - quantile: q (y - a) if a < y, (1 - q) (a - y) otherwise, summed over levels q behind the
+          name, quantile(0.05, 0.5, 0.95) by default: all outputs of the first level, then of the
+          second, ... (ascending: never below the one before; of one level identity).
     dtype : str or numpy.dtype, default "float32"
         float32 or float64: parameters, arithmetic and outputs.
     init : str, default "auto"

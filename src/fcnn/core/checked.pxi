@@ -116,8 +116,8 @@ cdef class CheckedNetwork(Network):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, num_targets), (s,) for labels or a single one. With a loss of your own
-            anything that it takes, and without need.
+            Targets, shape (s, num_targets), (s,) for labels or a single one. With a loss of your
+            own anything that it takes, and without need.
         sample_weight : array-like, shape (s,), optional
             The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
         n_threads : int, optional

@@ -22,6 +22,7 @@ cdef class Network:
     cdef Model model
     cdef int kind               # NumPy's number of the dtype
     cdef cnp.ndarray vector     # the flat parameter vector
+    cdef cnp.ndarray levels     # of quantiles
     cdef readonly tuple sizes
     cdef readonly tuple activations
     cdef readonly str loss
@@ -40,8 +41,7 @@ cdef class Network:
         self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
-        self.model.loss, _, self.model.targets, _ = loss_table[loss]
-        self.model.n_targets = self.sizes[self.model.L] // outputs_per_target(loss)
+        self.levels = describe_loss(&self.model, loss, self.sizes[self.model.L])
         layers = <Layer*> calloc(2 * (self.model.L + 1), sizeof(Layer))
         if layers == NULL:
             raise MemoryError
@@ -52,7 +52,7 @@ cdef class Network:
                 layer.n_out = self.sizes[l]
                 name, alpha = split_activation(self.activations[l - 1])
                 layer.activation, _, layer.derivative_reads_z = activation_table[name]
-                layer.alpha = 0 if alpha is None else alpha
+                layer.alpha = self.model.n_targets if layer.activation == ASCENDING else alpha or 0
                 self.model.widest = max(self.model.widest, layer.n_out)
             self.model.layers = layers
             self.model.n_parameters = place_layers(&self.model, layers, False)

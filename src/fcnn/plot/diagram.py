@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn.network import Network
 from fcnn.plot._figure import (
     MINUS,
@@ -41,6 +42,7 @@ SHOWS_ZERO_TARGETS = {
     "binary_cross_entropy": True,
     "cross_entropy": False,
     "gaussian_nll": True,
+    "quantile": True,
 }
 
 
@@ -167,7 +169,7 @@ def _targets(network: Network, inputs: Array, y: Any) -> Array:
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
     """Return the texts of the outputs with their targets, where these say something."""
-    shows_zero = SHOWS_ZERO_TARGETS[loss]
+    shows_zero = SHOWS_ZERO_TARGETS[core.split_loss(loss)[0]]
     return [
         ", ".join(filter(None, (text, f"y {short(v)}" if v or shows_zero else "")))
         for text, v in zip(texts, targets, strict=True)
