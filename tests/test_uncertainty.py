@@ -2,14 +2,16 @@
 
 import copy
 import pickle
+import re
 from importlib import util
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import TOLERANCE, core_twin, distance, random_problem
 
 import fcnn
-from fcnn import metrics, reference
+from fcnn import convert, metrics, reference
 from fcnn.tables import Preparation, Target
 
 needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")
@@ -484,3 +486,94 @@ def test_intervals_of_known_noise(loss):
         found = (high - low) / (2 * 1.645)
     assert np.median(np.abs(np.log(found / spread))) < 0.1
     assert 0.87 < metrics.coverage(low, high, y[:, 0]) < 0.93
+
+
+# --- What is said of them ------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "uncertainty.md").read_text("utf-8")
+EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.slow(reason="three trainings and a picture")
+@pytest.mark.parametrize("number", [0, 1])
+def test_an_example_of_the_page_runs(number, tmp_path, monkeypatch, capsys):
+    for package in ("matplotlib", "sklearn"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(EXAMPLES[number], "uncertainty.md", "exec"), names)
+    printed = capsys.readouterr().out
+    if number == 0:
+        assert 0.87 < float(printed) < 0.93
+        assert (tmp_path / "bands.png").exists()
+        middle = np.abs(names["x"][:, 0]) < 0.3
+        assert names["std"][middle].mean() < names["std"][~middle].mean()
+    else:
+        assert (names["low"] <= names["high"]).all()
+    assert len(EXAMPLES) == 2
+
+
+@pytest.mark.parametrize("loss", ["gaussian_nll", "quantile"])
+def test_the_command_refuses_them_by_name_and_looks_at_networks(loss, tmp_path, capsys):
+    from fcnn.cli.main import main
+
+    (tmp_path / "t.csv").write_text("a,y\n" + "\n".join(f"{i},{i / 3}" for i in range(20)))
+    assert main(["train", str(tmp_path / "t.csv"), "--target", "y", "--loss", loss]) == 2
+    assert f"got {loss!r}" in capsys.readouterr().err
+    network(loss).save(tmp_path / "net.safetensors")
+    assert main(["inspect", str(tmp_path / "net.safetensors")]) == 0
+    assert f"loss {loss}" in capsys.readouterr().out
+    np.savetxt(tmp_path / "x.csv", np.ones((4, 3)), delimiter=",")
+    assert main(["predict", str(tmp_path / "net.safetensors"), str(tmp_path / "x.csv")]) == 2
+    assert f"the loss {loss}, which has several" in capsys.readouterr().err
+
+
+# --- Other makers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@each_loss
+def test_onnx_has_the_quantiles_themselves(loss, dtype):
+    pytest.importorskip("onnx")
+    net = network(loss, dtype=dtype, rng=3)
+    for b in net.biases:
+        b[...] = np.random.default_rng(1).normal(size=b.shape)
+    net.biases[-1][-1] = 30
+    X = data(50, dtype=dtype)[0]
+    if dtype == "float32":
+        runtime = pytest.importorskip("onnxruntime")
+        session = runtime.InferenceSession(convert.to_onnx(net).SerializeToString())
+    else:  # for which ONNX Runtime has no Softplus
+        from onnx.reference import ReferenceEvaluator
+
+        session = ReferenceEvaluator(convert.to_onnx(net))
+    for rows in (X, X[:1]):
+        (a,) = session.run(None, {"x": rows})
+        assert distance(a, net.predict(rows)) < 10 * TOLERANCE[dtype]
+        several = a.reshape(len(rows), -1, 2)
+        assert loss == "gaussian_nll" or (np.diff(several, axis=1) >= 0).all()
+    if loss in ("gaussian_nll", "quantile(0.8)"):
+        again = convert.from_onnx(convert.to_onnx(net))
+        assert again.predict(X).tobytes() == net.predict(X).tobytes()
+    else:
+        with pytest.raises(ValueError, match=r"node 'ascending\.\w+"):
+            convert.from_onnx(convert.to_onnx(net))
+
+
+def test_what_others_do_not_have_is_refused_by_name():
+    net = network("quantile")
+    pytest.importorskip("torch")
+    with pytest.raises(ValueError, match=r"net: .* output activation ascending"):
+        convert.to_torch(net)
+    pytest.importorskip("sklearn")
+    for loss in LOSSES:
+        with pytest.raises(ValueError, match=r"net: scikit-learn has no .* outputs with loss"):
+            convert.to_sklearn(network(loss))
+    state = {"weight": np.ones((4, 3)), "bias": np.ones(4)}
+    for loss, message in (("gaussian_nll", None), ("quantile(0.1, 0.9)", None),
+                          ("quantile", "sizes: the loss quantile has 3 outputs")):  # fmt: skip
+        if message is None:
+            assert convert.from_torch(state, loss=loss).loss == loss
+        else:
+            with pytest.raises(ValueError, match=message):
+                convert.from_torch(state, loss=loss)

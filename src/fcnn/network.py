@@ -17,7 +17,7 @@ from fcnn._architecture import as_architecture
 from fcnn._dispatch import core
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
-from fcnn._views import Views, layer_views
+from fcnn._views import Views, layer_views, write_sample_gradients
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.metrics import score
 from fcnn.optimizers import Optimizer, as_optimizer
@@ -51,8 +51,7 @@ class Network(core.DifferentiatedNetwork):
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
         are numbers from 0 to 1e30.
     output_activation : str, optional
-        sigma of the output layer: those, softmax, exp or, of the loss quantile alone, ascending.
-        None takes the loss's natural one.
+        sigma of the output layer: those, softmax, exp or ascending. None: the loss's natural one.
     loss : str, default "cross_entropy"
         Summed over outputs, averaged over samples. In parentheses the natural output activation,
         then the others that are valid.
@@ -324,14 +323,7 @@ class Network(core.DifferentiatedNetwork):
             if isinstance(some, SparseRows):
                 some = some.toarray()
             _, a, delta, _, _ = self.backpropagate(some, targets[rows], None, summed=True)
-            end = 0
-            for l in range(1, len(self.sizes)):
-                n_in, n_out = self.sizes[l - 1], self.sizes[l]
-                begin_W, end_W = end, end + n_in * n_out
-                end = end_W + n_out
-                place = out[rows, begin_W:end_W].reshape(-1, n_in, n_out)  # a view
-                np.multiply(a[l - 1][:, :, np.newaxis], delta[l][:, np.newaxis, :], out=place)
-                out[rows, end_W:end] = delta[l]
+            write_sample_gradients(a, delta, out[rows])
         return out
 
     def check_gradients(

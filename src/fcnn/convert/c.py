@@ -247,7 +247,7 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
         given += ", int m" if activation == "ascending" else ""
         parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
     lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
-    if not all(function.of_layer for function in functions.values()):
+    if any(function.body and not function.of_layer for function in used.values()):
         lines.append("    int k;")
     lines += [""] if lines else []
     source = "x"
