@@ -126,6 +126,7 @@ def test_warm_starts_and_batches():
     before = estimator.network_.parameters.copy()
     estimator.set_params(quantiles=[0.1, 0.5, 0.9], max_iter=1).fit(X, Y)
     assert estimator.network_.loss == "quantile(0.1, 0.5, 0.9)"
+    assert estimator.quantiles_ == (0.1, 0.5, 0.9)
     moved = np.abs(estimator.network_.parameters - before).max()
     assert 0 < moved < 0.1
     with pytest.raises(ValueError, match="loss: the fitted network cannot go on with another"):

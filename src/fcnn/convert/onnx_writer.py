@@ -57,8 +57,8 @@ def to_onnx(
     OSError
         If the file cannot be written.
     """
-    model = net if isinstance(net, Model) else None
-    layers = layers_of(net if model is None else model.network)
+    model, network = (net, net.network) if isinstance(net, Model) else (None, net)
+    layers = layers_of(network)
     onnx = imported("onnx", "onnx")
     newest = onnx.defs.onnx_opset_version()
     if check.as_count("opset", opset) not in range(13, newest + 1):
@@ -68,12 +68,12 @@ def to_onnx(
     if model is None:
         graph = Graph(onnx)
         x = graph.input("x", dtype, ["samples", layers[0].W.shape[1]])
-        write_layers(graph, layers, x, "a", opset, net.num_targets)
+        write_layers(graph, layers, x, "a", opset, network.num_targets)
         graph.output("a", dtype, ["samples", len(layers[-1].W)])
     else:
         graph = Graph(onnx, [column.name for column in model.preparation.columns])
         x = graph.node("Cast", [write_columns(graph, model.preparation)], "x", to=dtype)
-        a = write_layers(graph, layers, x, graph.name("a"), opset, model.network.num_targets)
+        a = write_layers(graph, layers, x, graph.name("a"), opset, network.num_targets)
         write_answers(graph, model, x, a)
     proto = graph.proto(opset)
     if file is not None:

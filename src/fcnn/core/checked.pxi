@@ -205,8 +205,9 @@ cdef class CheckedNetwork(Network):
         Returns
         -------
         dict
-            "loss", and "accuracy" (share of samples whose every output is right) for the entropies
-            or "r2" (coefficient of determination, averaged over outputs) for the other losses.
+            "loss", and "accuracy" (share of samples whose every output is right) for the entropies,
+            "d2" (`fcnn.metrics.d2_quantile`) for quantiles or "r2" (coefficient of determination,
+            averaged over targets) for the other losses.
         """
         X, y, sample_weight = self.batch(X, y, sample_weight)
         loss, outputs = self.loss_and_outputs(X, y, sample_weight, n_threads)

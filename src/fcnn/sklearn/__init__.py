@@ -252,6 +252,13 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
 
     def _initialize(self, y: Array, layer_units: list[int], dtype: Any) -> None:
         super()._initialize(y, layer_units, dtype)
+        self._keep_quantiles()
+
+    def _adopt_loss(self) -> None:
+        super()._adopt_loss()
+        self._keep_quantiles()
+
+    def _keep_quantiles(self) -> None:
         self.quantiles_ = None if self.quantiles is None else tuple(map(float, self.quantiles))
 
     @property
