@@ -81,6 +81,8 @@ class Network(core.DifferentiatedNetwork):
     activations : tuple of str
         One name for each layer 1..L, with a number where it is not the default.
     loss : str
+    num_targets : int
+        Columns of y: n_L, or a part of it with the losses gaussian_nll and quantile.
     dtype : numpy.dtype
     rng : numpy.random.Generator
     features : list of str or None

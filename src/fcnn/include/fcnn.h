@@ -148,7 +148,8 @@ typedef struct fcnn_api {
     int (*vjp_f64)(const fcnn_network *network, const double *x, const double *v, ptrdiff_t rows,
                    double *out, double *product, void *workspace, size_t workspace_bytes);
 
-    /* Since version 2. Columns of y: n_L, or a part of it of a loss with several outputs for each. */
+    /* Since version 2. Columns of y: n_L, or a part of it of a loss with several outputs for each.
+     */
     ptrdiff_t (*n_targets)(const fcnn_network *network);
 } fcnn_api;
 
