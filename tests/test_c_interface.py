@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, core_twin, random_problem
+from conftest import HIDDEN, PAIRS, core_twin, fitting, random_problem
 
 import fcnn
 from fcnn._validation import StepOptions
@@ -89,6 +89,7 @@ STRUCTURES = {
             "int (*update_f64)(fcnn_network *network, const double *gradient, "
             "fcnn_optimizer *optimizer, double l1, double l2, double clip_norm, void *workspace, "
             "size_t workspace_bytes)",
+            "ptrdiff_t (*n_targets)(const fcnn_network *network)",
         ],
     },
 }
@@ -100,7 +101,7 @@ CONSTANTS = {
     "FCNN_UPDATE": 5,
     "FCNN_SGD": 0, "FCNN_ADAM": 1, "FCNN_ADAMW": 2,
 }  # fmt: skip
-SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176, 3: 192}}  # bytes where pointers have 8
+SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176, 3: 200}}  # bytes where pointers have 8
 
 
 class Optimizer(ctypes.Structure):
@@ -163,6 +164,7 @@ class Api(ctypes.Structure):
         ("vjp_f64", VJP_TYPE),
         ("update_f32", UPDATE_TYPE),
         ("update_f64", UPDATE_TYPE),
+        ("n_targets", function(c_ssize_t, c_void_p)),
     ]
 
 
@@ -494,10 +496,11 @@ def test_backward_is_gradients(api, core, dtype, loss, output):
     for rows in (1, 3, 4, 20, 300):
         activations = (*rng.choice(HIDDEN, 2), output)
         network, (X, y, weight) = random_problem(
-            rng, (5, 18, 33, 4), activations, loss, dtype, rows, weighted=True
+            rng, (5, 18, 33, fitting(4, loss)), activations, loss, dtype, rows, weighted=True
         )
         network = core_twin(core, network)
         caller = Caller(api, network)
+        assert api.n_targets(caller.net) == y.shape[1]
         choices = [(y, None), (y, weight)]
         if loss == "cross_entropy":
             choices.append((y.argmax(axis=1), weight))

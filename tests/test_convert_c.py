@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS
+from conftest import HIDDEN, PAIRS, fitting
 
 import fcnn
 from fcnn import convert, reference
@@ -77,8 +77,7 @@ def random_network(rng, dtype, activations=None, pair=None, spread=1.0):
     if activations is None:
         activations = [HIDDEN[i] for i in rng.integers(len(HIDDEN), size=L - 1)]
     loss, output = PAIRS[rng.integers(len(PAIRS))] if pair is None else pair
-    if loss == "cross_entropy":
-        sizes[-1] += 1
+    sizes[-1] = fitting(sizes[-1], loss) + (loss == "cross_entropy")
     net = fcnn.Network(sizes, activations, output, loss, dtype)
     for W, b in zip(net.weights, net.biases, strict=True):
         W[...] = rng.normal(0, spread / np.sqrt(W.shape[1]), W.shape)
@@ -102,6 +101,10 @@ def amplified(net, X):
         error = (error + np.abs(a[l - 1])) @ np.abs(twin.W[l]).T + np.abs(twin.b[l])
         if name == "softmax":
             error = size * (error + (size * error).sum(axis=1, keepdims=True)) + size
+        elif name == "ascending":
+            # Of softplus and of every sum, of which the largest is at an end.
+            largest = np.maximum(size, np.abs(z[l])).max(axis=1, keepdims=True)
+            error = (error + size.shape[1] * largest).cumsum(axis=1)
         else:
             derivative = np.abs(reference.activation_of(name).derivative(z[l], a[l]))
             error = derivative * error + (np.abs(z[l]) if name == "gelu" else size)

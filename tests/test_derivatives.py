@@ -44,10 +44,18 @@ def near(got, expected, tolerance):
     return distance(got, expected) < tolerance
 
 
+def loss_of(output, n_out):
+    """A loss that goes with an output; of quantiles the fewest levels that divide the outputs."""
+    if output == "ascending":
+        count = next((n for n in range(2, n_out + 1) if n_out % n == 0), 1)
+        return f"quantile({', '.join(str((i + 1) / (count + 1)) for i in range(count))})"
+    return "cross_entropy" if output == "softmax" else "squared_error"
+
+
 def problem(sizes, hidden, output, dtype="float64", rows=5, seed=0):
     """A reference network, inputs, and v and u for them."""
     rng = np.random.default_rng(seed)
-    loss = "cross_entropy" if output == "softmax" else "squared_error"
+    loss = loss_of(output, sizes[-1])
     names = (*[hidden] * (len(sizes) - 2), output)
     network, (X, _, _) = random_problem(rng, sizes, names, loss, dtype, rows)
     v = rng.normal(size=(rows, sizes[-1])).astype(dtype)
@@ -102,7 +110,7 @@ def test_second_derivatives_equal_reference(core, hidden, output):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("output", ["tanh", "softmax"])
+@pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
 def test_sizes(core, direction, sizes, output):
     """Odd sizes, more rows than a block has, and sums of several blocks of terms."""
     if output == "softmax" and sizes[-1] == 1:
@@ -129,7 +137,7 @@ def test_long_sums(core, direction):
     assert distance(twin.hessian(X, 7)[:, :, 5], network.hvp(X, v, np.eye(300)[[5, 5]])) < 1e-12
 
 
-@pytest.mark.parametrize("output", ["identity", "softmax"])
+@pytest.mark.parametrize("output", ["identity", "softmax", "ascending"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
     """Alone, in a batch of any size, on any number of threads."""
@@ -220,6 +228,10 @@ def torch_function(network):
                 a = torch.exp(z)
             elif name == "softmax":
                 a = torch.softmax(z, 0)
+            elif name == "ascending":
+                m = network.num_targets
+                rises = torch.cat([z[:m], torch.nn.functional.softplus(z[m:])])
+                a = rises.reshape(-1, m).cumsum(0).reshape(-1)
             elif "(" in name:
                 kind, number = name.removesuffix(")").split("(")
                 a = getattr(torch.nn, TORCH[kind])(float(number))(z)
@@ -232,7 +244,7 @@ def torch_function(network):
 
 def public_network(sizes, hidden, output, rng, dtype="float64"):
     """An fcnn.Network with random biases, too."""
-    loss = "cross_entropy" if output == "softmax" else "squared_error"
+    loss = loss_of(output, sizes[-1])
     net = fcnn.Network(sizes, hidden, output, loss=loss, dtype=dtype, rng=rng)
     for b in net.biases:
         b[...] = rng.normal(0, 0.5, b.shape)
@@ -295,7 +307,7 @@ def test_cheaper_direction():
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_nan_flows_through(core, direction, hidden):
     """Where a^L is NaN, so are its derivatives; other rows keep their bits."""
-    for output in ("identity", "relu", "softmax"):
+    for output in ("identity", "relu", "softmax", "ascending"):
         network, X, v, u = problem((3, 6, 4), hidden, output, rows=6)
         twin = differentiated(core, network)
         spoilt = X.copy()

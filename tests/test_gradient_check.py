@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, random_problem
+from conftest import HIDDEN, PAIRS, fitting, random_problem
 
 import fcnn
 from fcnn.gradient_check import compare_gradients
@@ -14,7 +14,7 @@ from fcnn.gradient_check import compare_gradients
 )
 def test_every_parameter_is_compared(hidden, loss, output):
     twin, batch = random_problem(
-        np.random.default_rng(2), (4, 5, 3, 4), (hidden, hidden, output), loss,
+        np.random.default_rng(2), (4, 5, 3, fitting(4, loss)), (hidden, hidden, output), loss,
         "float64", rows=3, weighted=True,
     )  # fmt: skip
     twin._loss_and_outputs = twin.loss_and_outputs

@@ -5,7 +5,7 @@ from importlib import util
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, random_problem
+from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, fitting, random_problem
 
 import fcnn
 from fcnn import reference
@@ -18,7 +18,7 @@ needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no tor
 
 
 def outputs_for(loss):
-    return 3 if loss == "cross_entropy" else SIZES[-1]
+    return 3 if loss == "cross_entropy" else fitting(SIZES[-1], loss)
 
 
 @functools.cache
@@ -220,7 +220,11 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
         "softmax": lambda z: torch.softmax(z, 1), "exp": torch.exp, "relu": torch.relu,
         "sigmoid": torch.sigmoid, "tanh": torch.tanh,
         "leaky_relu(0.3)": torch.nn.LeakyReLU(0.3), "elu(0.7)": torch.nn.ELU(0.7),
+        "ascending": lambda z: torch.cat(
+            [z[:, :2], torch.nn.functional.softplus(z[:, 2:])], 1
+        ).reshape(len(z), 3, 2).cumsum(1).reshape(z.shape),
     }  # fmt: skip
+    q = torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64).repeat_interleave(2)
     cost = {
         "squared_error": lambda z, a, y: (a - y) ** 2 / 2,
         "absolute_error": lambda z, a, y: (a - y).abs(),
@@ -230,6 +234,12 @@ def test_gradients_equal_pytorch_autograd(loss, output, hidden):
             torch.nn.functional.binary_cross_entropy_with_logits(z, y, reduction="none")
         ),
         "cross_entropy": lambda z, a, y: -y * torch.log_softmax(z, 1),
+        "gaussian_nll": lambda z, a, y: torch.nn.functional.gaussian_nll_loss(
+            a[:, :2], y, torch.exp(a[:, 2:]), eps=1e-30, reduction="none"
+        ),
+        "quantile": lambda z, a, y: torch.maximum(
+            q * (y.repeat(1, 3) - a), (q - 1) * (y.repeat(1, 3) - a)
+        ),
     }
     rng = np.random.default_rng(7)
     sizes = (5, 6, 4, outputs_for(loss))

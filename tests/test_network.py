@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS
+from conftest import HIDDEN, PAIRS, fitting
 
 import fcnn
 from fcnn.initializers import INITIALIZERS
@@ -148,7 +148,7 @@ def test_rng_takes_a_seed_or_a_generator():
 
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 def test_every_valid_pair_can_be_made(loss, output):
-    net = fcnn.Network((3, 4, 2), output_activation=output, loss=loss)
+    net = fcnn.Network((3, 4, fitting(2, loss)), output_activation=output, loss=loss)
     assert net.activations == ("relu", output)
 
 

@@ -18,6 +18,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fcnn import _validation, plot
+from fcnn._dispatch import core
 from fcnn.plot._figure import short
 
 
@@ -557,11 +558,12 @@ def test_large_layers_show_the_most_active_nodes():
 @pytest.mark.slow(reason="draws pictures")
 @pytest.mark.parametrize("loss", _validation.OUTPUT_ACTIVATIONS)
 def test_zero_targets(loss):
-    net = fcnn.Network((2, 3, 3), loss=loss)
+    each = core.outputs_per_target(loss)
+    net = fcnn.Network((2, 3, 3 * each), loss=loss)
     shown = texts(plot.plot_network(net, [1, 2], [[0, 1, 0]]).axes[0])
-    zeros = 0 if loss == "cross_entropy" else 2
-    assert [text for text in shown if text.startswith("y ")].count("y 0") == zeros
-    assert shown.count("y 1") == 1
+    zeros = 0 if loss == "cross_entropy" else 2 * each
+    assert sum(text.endswith("y 0") for text in shown) == zeros
+    assert sum(text.endswith("y 1") for text in shown) == each
 
 
 def test_names_of_outputs():
@@ -708,6 +710,47 @@ def test_refused_predictions_and_importance(draw, error, message):
         draw()
 
 
+def test_bands():
+    x, y = np.array([3.0, 1.0, 2.0]), np.array([0.5, 2.5, 1.5])
+    quantiles = np.array([[1, 2, 3, 4, 5], [0, 0, 1, 1, 1], [2, 3, 3, 4, 4]])
+    figure = plot.plot_bands(x, quantiles, y, levels=[0.05, 0.25, 0.5, 0.75, 0.95], name="price")
+    (panel,) = figure.axes
+    points, middle = panel.get_lines()
+    assert sorted(zip(*points.get_data(), strict=True)) == [(1, 2.5), (2, 1.5), (3, 0.5)]
+    assert [*zip(*middle.get_data(), strict=True)] == [(1, 1), (2, 3), (3, 3)]
+    for band, low, high in zip(panel.collections, ([0, 2, 1], [0, 3, 2]), ([1, 4, 5], [1, 4, 4]),
+                               strict=True):  # fmt: skip
+        corners = {tuple(point) for point in band.get_paths()[0].vertices}
+        assert corners == {*zip((1, 2, 3), low, strict=True), *zip((1, 2, 3), high, strict=True)}
+    shown = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert shown == ["5 % to 95 %", "25 % to 75 %", "50 %"]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("x", "price")
+    (panel,) = plot.plot_bands(x, quantiles[:, :2]).axes  # without a middle, targets, legend
+    assert (len(panel.collections), len(panel.get_lines()), panel.get_legend()) == (1, 0, None)
+    many = np.arange(5000.0)
+    both = np.column_stack([many, many + 1])
+    (panel,) = plot.plot_bands(many, both, many, max_points=100).axes
+    assert len(panel.get_lines()[0].get_xdata()) == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (([[1]], [[1, 2]]), {}, r"x: expected shape \(samples,\)"),
+        (([1, 2], [[1, 2]]), {}, "quantiles: expected two or more for each of the 2"),
+        (([1], [[1]]), {}, "quantiles: expected two or more"),
+        (([1, 2], [[1, 2], [2, 1]]), {}, r"quantiles: expected ascending .* in row 1"),
+        (([1], [[1, np.nan]]), {}, "quantiles: expected finite"),
+        (([1], [[1, 2]], [1, 2]), {}, r"y: expected shape \(1,\), got \(2,\)"),
+        (([1], [[1, 2]]), {"levels": [0.5]}, "levels: expected 2"),
+        (([1], [[1, 2]]), {"levels": [0.9, 0.1]}, "levels: expected 2 .* ascending"),
+    ],
+)
+def test_refused_bands(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        plot.plot_bands(*arguments, **options)
+
+
 # --- All of them ----------------------------------------------------------------------------------
 
 PICTURES = {
@@ -719,6 +762,7 @@ PICTURES = {
     ),
     "importance": lambda **options: plot.plot_importance(["a", "b"], [0.1, 0.4], **options),
     "predictions": lambda **options: plot.plot_predictions([1, 2, 4], [1, 3, 3], **options),
+    "bands": lambda **options: plot.plot_bands([1, 2], [[1, 2, 3], [2, 2, 4]], **options),
 }  # fmt: skip
 
 

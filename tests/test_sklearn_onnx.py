@@ -115,6 +115,25 @@ def test_losses():
         np.testing.assert_allclose(got[:, 0], model.predict(X), rtol=1e-11)
 
 
+@pytest.mark.parametrize("n_targets", [1, 2])
+def test_losses_of_several_outputs_for_each_target(n_targets):
+    X, rng = samples("float32")
+    y = rng.normal(size=(len(X), n_targets)).astype("float32")
+    y = y[:, 0] if n_targets == 1 else y
+    model = fit(MLPRegressor("gaussian_nll", hidden_layer_sizes=(5,)), X, y)
+    (got,) = run(skl2onnx.to_onnx(model, X[:1]), X)
+    assert got.shape == (len(X), n_targets)  # the means
+    np.testing.assert_allclose(got.reshape(y.shape), model.predict(X), rtol=1e-5, atol=1e-6)
+    model = MLPRegressor("quantile", hidden_layer_sizes=(5,), quantiles=[0.1, 0.5, 0.9])
+    model = fit(model, X, y)
+    if n_targets == 2:
+        with pytest.raises(ValueError, match="quantiles of MLPRegressor: of 2 targets"):
+            skl2onnx.to_onnx(model, X[:1])
+        return
+    (got,) = run(skl2onnx.to_onnx(model, X[:1]), X)
+    np.testing.assert_allclose(got, model.predict(X), rtol=1e-5, atol=1e-6)
+
+
 def test_several_labels_at_once():
     X, rng = samples("float64")
     y = rng.integers(2, size=(len(X), 3))

@@ -33,8 +33,8 @@ def rules_of_the_header():
 
 # What has an entry for each name, and the names; of converters: test_convert_complete.py.
 TABLES = {
-    # The softmax has no sigma of one node alone: reference.softmax.
-    "reference.ACTIVATIONS": (reference.ACTIVATIONS, ACTIVATIONS - {"softmax"}),
+    # They have no sigma of one node alone: reference.softmax, reference.ascending.
+    "reference.ACTIVATIONS": (reference.ACTIVATIONS, ACTIVATIONS - {"softmax", "ascending"}),
     "reference.LOSSES": (reference.LOSSES, LOSSES),
     "reference.UPDATES": (reference.UPDATES, RULES),
     "initializers._AUTO": (initializers._AUTO, ACTIVATIONS),
@@ -173,23 +173,22 @@ from fcnn import optimizers
 from fcnn._dispatch import core
 
 def network(hidden, output, loss):
-    net = core.DifferentiatedNetwork((4, 5, 3), (hidden, output), loss, dtype)
+    net = core.DifferentiatedNetwork((4, 5, 6), (hidden, output), loss, dtype)
     net.parameters[:] = np.linspace(-0.5, 0.5, net.parameters.size)
     return net
 
 def forward_and_backward(hidden, output, loss):
     for rows in (1, 40):
         X = np.linspace(-1, 1, 4 * rows).reshape(rows, 4).astype(dtype)
-        y = np.full((rows, 3), 1 / 3, dtype)
         net = network(hidden, output, loss)
         net.predict(X)
-        net.gradients(X, y)
-        net.hvp(X, y, X)
+        net.gradients(X, np.full((rows, net.num_targets), 1 / 6, dtype))
+        net.hvp(X, np.ones((rows, net.sizes[-1]), dtype), X)
 
 def update(make):
     for batch_size in (1, 2, 40):
         X = np.linspace(-1, 1, 160).reshape(40, 4).astype(dtype)
-        y = np.full((40, 3), 1 / 3, dtype)
+        y = np.full((40, 6), 1 / 6, dtype)
         optimizer = make()
         network("relu", "identity", "squared_error").train_epoch(X, y, optimizer, batch_size)
 
@@ -205,7 +204,7 @@ for loss, outputs in core.OUTPUT_ACTIVATIONS.items():
 for of_z in (False, True):
     cases[f"loss of one's own, of z: {of_z}"] = lambda of_z=of_z: core.own_step(
         network("relu", "identity", "squared_error"), np.ones((40, 4), dtype), None, None,
-        lambda *_: (0.0, np.ones((40, 3), dtype)), of_z, optimizers.SGD(0.1))
+        lambda *_: (0.0, np.ones((40, 6), dtype)), of_z, optimizers.SGD(0.1))
 for rule in core.RULES:
     cases[f"rule {rule}"] = lambda r=rule: update(lambda: optimizers.OPTIMIZERS[r](lr=0.01))
 cases["rule sgd with momentum"] = lambda: update(lambda: optimizers.SGD(0.01, 0.9))
@@ -242,6 +241,6 @@ def test_every_case_of_the_compiled_ladders_is_computed(isa):
 
 
 def test_every_build_has_the_same_tables(core):
-    tables = "ACTIVATIONS ACTIVATION_CONSTANTS OUTPUT_ONLY OUTPUT_ACTIVATIONS RULES"
+    tables = "ACTIVATIONS ACTIVATION_CONSTANTS OUTPUT_ONLY OUTPUT_ACTIVATIONS LOSS_LEVELS RULES"
     for table in tables.split():
         assert getattr(core, table) == getattr(CORE, table)

@@ -7,7 +7,7 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, random_problem, targets
+from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, fitting, random_problem, targets
 
 import fcnn
 from fcnn._validation import StepOptions
@@ -54,7 +54,7 @@ def configurations(seed, count):
     for number in range(count):
         loss, output = next(pair)
         sizes = [next(inputs), *(next(nodes) for _ in range(next(layers))), next(outputs)]
-        sizes[-1] += output == "softmax"
+        sizes[-1] = fitting(sizes[-1] + (output == "softmax"), loss)
         rows = next(batch)
         yield {
             "sizes": tuple(sizes),

@@ -109,5 +109,6 @@ cdef extern from "fcnn.h":
         int (*update_f64)(
             fcnn_network* network, const double* gradient, fcnn_optimizer* optimizer, double l1,
             double l2, double clip_norm, void* workspace, size_t workspace_bytes) noexcept nogil
+        ptrdiff_t (*n_targets)(const fcnn_network* network) noexcept nogil
 
     const fcnn_api* fcnn_import() except NULL

@@ -67,6 +67,39 @@ def as_activation(name: str, value: Any, choices: Sequence[str]) -> str:
     return named(activation, check.as_number(what, constant, least=0, most=MOST_CONSTANT))
 
 
+def as_loss(value: Any) -> str:
+    """Return a loss by its name, with its levels if they are not the default."""
+    choices = list(check.OUTPUT_ACTIVATIONS)
+    if not isinstance(value, str) or "(" not in value:
+        return check.as_choice("loss", value, choices)
+    given, _, numbers = value.partition("(")
+    name = check.as_choice("loss", given.strip(), choices)
+    if name not in core.LOSS_LEVELS:
+        raise ValueError(
+            f"loss: levels go with {check.listed([*core.LOSS_LEVELS])} alone, got {value!r}"
+        )
+    try:
+        levels = [float(number) for number in numbers.rstrip().removesuffix(")").split(",")]
+        if not numbers.rstrip().endswith(")"):
+            raise ValueError
+    except ValueError:
+        levels = []
+    return with_levels("loss", name, levels, value)
+
+
+def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -> str:
+    """Return a loss with its levels, as networks spell it; the default is not written."""
+    bounds = [0.0, *levels, 1.0]
+    if not levels or not all(low < high for low, high in itertools.pairwise(bounds)):
+        raise ValueError(
+            f"{argument}: expected levels between 0 and 1 in ascending order, like "
+            f"{name}(0.1, 0.5, 0.9), got {given!r}"
+        )
+    if tuple(levels) == core.LOSS_LEVELS[name]:
+        return name
+    return f"{name}({', '.join(map(repr, levels))})"
+
+
 def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
     """Return one name for each layer 1..L."""
     if isinstance(activation, str):
@@ -87,7 +120,7 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
             as_activation(f"activation[{i}]", name, check.HIDDEN_ACTIVATIONS)
             for i, name in enumerate(given)
         ]
-    valid = check.OUTPUT_ACTIVATIONS[loss]
+    valid = core.output_activations(loss)
     if output_activation is None:
         return (*hidden, valid[0])
     output_activation = as_activation("output_activation", output_activation, check.ACTIVATIONS)
@@ -104,11 +137,17 @@ def as_architecture(
 ) -> tuple[tuple[int, ...], tuple[str, ...], str]:
     """Return sizes, activations and loss of a network, by their own names."""
     sizes = as_sizes(sizes)
-    loss = check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
+    loss = as_loss(loss)
     activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
     if check.TARGETS[loss] == "classes" and sizes[-1] == 1:
         raise ValueError(
             "loss: cross_entropy needs an output for each class, got 1 output; one output for "
             "two classes goes with binary_cross_entropy"
+        )
+    outputs = core.outputs_per_target(loss)
+    if sizes[-1] % outputs:
+        raise ValueError(
+            f"sizes: the loss {loss} has {outputs} outputs for each target, expected a multiple of "
+            f"{outputs} at the end, got {sizes[-1]}"
         )
     return sizes, activations, loss

@@ -14,10 +14,14 @@ OUTPUT_ONLY: tuple[str, ...]
 ACTIVATION_CONSTANTS: dict[str, tuple[str, float]]
 OUTPUT_ACTIVATIONS: dict[str, tuple[str, ...]]
 TARGETS: dict[str, str]
+LOSS_LEVELS: dict[str, tuple[float, ...]]
 RULES: tuple[str, ...]
 ELEMENTARY: list[str]
 
 def split_activation(name: str) -> tuple[str, float | None]: ...
+def split_loss(loss: str) -> tuple[str, tuple[float, ...]]: ...
+def outputs_per_target(loss: str) -> int: ...
+def output_activations(loss: str) -> tuple[str, ...]: ...
 def all_finite(array: NDArray[Any]) -> bool: ...
 def chosen_threads(
     network: Network,
@@ -178,6 +182,8 @@ def update(
 ) -> None: ...
 
 class CheckedNetwork(Network):
+    @property
+    def num_targets(self) -> int: ...
     @overload
     def gradients(
         self,

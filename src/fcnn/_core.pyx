@@ -72,7 +72,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 
 from fcnn.kernels cimport activations, losses, tiny, updates
-from fcnn.kernels.activations cimport SOFTMAX, Activation, any_activation, softmax, softmax_row
+from fcnn.kernels.activations cimport Activation, any_activation
 from fcnn.kernels.dropout cimport drop, layer_key
 from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
@@ -81,7 +81,7 @@ from fcnn.kernels.elementary cimport (
 from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_turn
 from fcnn.kernels.losses cimport (
-    GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss, softmax_delta,
+    GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss,
 )
 from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
@@ -119,6 +119,7 @@ include "core/workspace.pxi"
 include "core/weights.pxi"
 include "core/norms.pxi"
 include "core/arrays.pxi"
+include "core/together.pxi"
 
 # --- Activations: a = sigma(z) ---------------------------------------------------------------
 #
@@ -127,14 +128,14 @@ include "core/arrays.pxi"
 cdef void activate(
     const Layer* layer, const real* z, real* a, Py_ssize_t count,
 ) noexcept nogil:
-    """a = sigma(z) for all but the softmax; a may be z itself."""
+    """a = sigma(z) of each node alone: see core/together.pxi; a may be z itself."""
     any_activation(layer.activation, False, <real> layer.alpha, z, a, <real*> NULL, count)
 
 
 cdef void multiply_by_derivative(
     const Layer* layer, const real* z, const real* a, real* delta, Py_ssize_t count,
 ) noexcept nogil:
-    """delta <- delta sigma'(z), for all but the softmax."""
+    """delta <- delta sigma'(z), likewise."""
     any_activation(layer.activation, True, <real> layer.alpha, z, <real*> a, delta, count)
 
 
@@ -146,7 +147,7 @@ cdef void forward_layer(
     real* z, real* a,           # OUT panels (n_l, lanes); may be the same
     real* normalizer,           # OUT (rows,) of the softmax, or NULL
     Py_ssize_t rows, Py_ssize_t lanes,
-    Py_ssize_t first, Py_ssize_t end,   # nodes of l; all of them for a softmax
+    Py_ssize_t first, Py_ssize_t end,   # nodes of l; all of them if they go together
     real* packed, Worker* w,
 ) noexcept nogil:
     """z^l = W^l a^(l-1) + b^l;  a^l = sigma(z^l)."""
@@ -176,15 +177,15 @@ cdef void forward_layer(
                            z + at + i * lanes, lanes, n_in, parameters + layer.b + first + i,
                            STORE, 0, 0)
                 i += height
-            if layer.activation != SOFTMAX:
+            if not is_together(layer):
                 activate(layer, <const real*> z + at, a + at, size * lanes)
         first += size
         if should_stop(w, rows * size * (n_in + WORK_PER_ACTIVATION)):
             return
-    if layer.activation == SOFTMAX:
+    if is_together(layer):
         for p in range(panels):
-            softmax(<const real*> z + p * n_out * lanes, a + p * n_out * lanes,
-                    normalizer + p * lanes if normalizer != NULL else NULL, n_out, lanes)
+            activate_together(layer, <const real*> z + p * n_out * lanes, a + p * n_out * lanes,
+                              normalizer + p * lanes if normalizer != NULL else NULL)
 
 
 # --- Output delta ----------------------------------------------------------------------------
@@ -224,7 +225,7 @@ cdef double output_panel(
                 labels[s] = <int32_t> min(
                     max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
     elif block.y != NULL:
-        panel_of(<const real*> block.y, n, block, i * lanes, targets, lanes)
+        panel_of(<const real*> block.y, columns_of_y(model), block, i * lanes, targets, lanes)
     else:                       # outputs alone are wanted
         return 0
     if smoothing > 0:
@@ -237,10 +238,11 @@ cdef double output_panel(
     if is_label:
         label_loss(z, a, labels, normalizer, factor, costs, delta, n, lanes)
     else:
-        any_loss(model.loss, output, z, a, targets, normalizer, factor, costs, delta, n, lanes)
+        any_loss(model.loss, output, z, a, targets, model.levels, normalizer, factor, costs, delta,
+                 n, model.n_targets, lanes)
         if delta != NULL and not gives_dC_dz(model.loss):
-            if output == SOFTMAX:
-                softmax_delta(a, delta, n, lanes)
+            if is_together(&model.layers[model.L]):
+                delta_together(&model.layers[model.L], z, a, delta)
             else:
                 multiply_by_derivative(&model.layers[model.L], z, a, delta, n * lanes)
     for s in range(min(lanes, block.rows - i * lanes)):

@@ -118,7 +118,7 @@ class Arrays:
         return inputs
 
     def _targets(self, rows: int, y: Any, numbers: Array | None = None) -> Array:
-        n_out, dtype = self._network.sizes[-1], self._network.dtype
+        n_out, dtype = self._network.num_targets, self._network.dtype
         return check.as_targets(self._names[1], y, rows, n_out, self._loss, dtype, numbers)
 
     def weigh_classes(self, class_weight: Any) -> None:
@@ -196,7 +196,7 @@ class Arrays:
                 weight = None if large.weight is None else large.weight[part]
                 targets.append(y)
                 if loss is not None:
-                    outputs.append(network.outputs(X, n_threads))
+                    outputs.append(network._outputs(X, n_threads))
                     continue
                 mean, a = network._loss_and_outputs(X, y, weight, n_threads)
                 losses.append(mean)
@@ -298,7 +298,7 @@ class Batches:
         if X.ndim == 1:
             raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")
         check.refuse_nonfinite(name, X)
-        y = check.as_targets(f"y{which}", y, len(X), network.sizes[-1], self._loss, network.dtype)
+        y = check.as_targets(f"y{which}", y, len(X), network.num_targets, self._loss, network.dtype)
         weight = check.as_sample_weight(weight, len(X), network.dtype, f"sample_weight{which}")
         if self._class_weight is not None:
             weight = _product(_class_factors(y, self._class_weight), weight, network.dtype)

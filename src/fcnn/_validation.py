@@ -46,6 +46,7 @@ SYNONYMS = {
     "ce": "cross_entropy",
     "poissonnll": "poisson",
     "smoothl1": "huber",
+    "pinball": "quantile",
     "linear": "identity",
     "logistic": "sigmoid",
     "exponential": "exp",
@@ -273,7 +274,8 @@ def as_batch(
 
     A single sample, X of shape (n_0,), may have a y without its dimension of samples, too.
     """
-    inputs, n_out = as_any_inputs("X", X, sizes[0], dtype), sizes[-1]
+    inputs = as_any_inputs("X", X, sizes[0], dtype)
+    n_out = sizes[-1] // core.outputs_per_target(loss)
     targets = _numeric_targets("y", y, loss)
     if not isinstance(inputs, SparseRows) and inputs.ndim == 1:
         inputs = inputs[np.newaxis]
@@ -297,6 +299,8 @@ def as_targets(
     rows_of_user: Array | None = None,
 ) -> Array:
     """Return targets of `rows` samples as int64 labels (rows,) or as rows (rows, n_out).
+
+    n_out: the outputs, but of a loss that has several for each target the targets.
 
     Those of a loss of the user's own, None here, are left as they are but for being numbers.
     `rows_of_user`: see `refuse_nonfinite`.

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
@@ -63,3 +64,15 @@ class Views(list[Array]):
 
     __delitem__ = __iadd__ = append = clear = extend = insert = _refuse
     __imul__ = pop = remove = reverse = sort = _refuse  # type: ignore[assignment]
+
+
+def write_sample_gradients(a: Sequence[Array], delta: Sequence[Array], out: Array) -> None:
+    """Write dC/dW and dC/db of each sample, (s, num_parameters), from all a^l and delta^l."""
+    end = 0
+    for l in range(1, len(delta)):
+        n_in, n_out = a[l - 1].shape[1], delta[l].shape[1]
+        begin_W, end_W = end, end + n_in * n_out
+        end = end_W + n_out
+        place = out[:, begin_W:end_W].reshape(-1, n_in, n_out)  # a view
+        np.multiply(a[l - 1][:, :, np.newaxis], delta[l][:, np.newaxis, :], out=place)
+        out[:, end_W:end] = delta[l]

@@ -32,9 +32,9 @@ class History:
     validation_loss : list of float
         Loss on the validation data after the epoch, without penalty; empty without such data.
     validation_score : list of float
-        Accuracy or r2 on the validation data; empty without them or with a loss of your own.
+        Accuracy, r2 or d2 on the validation data; empty without them or with a loss of your own.
     score_name : str
-        "accuracy" or "r2"; empty without scores.
+        "accuracy", "r2" or "d2"; empty without scores.
     seconds : list of float
         Duration of each epoch, without validation.
     learning_rate : list of float

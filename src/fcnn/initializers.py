@@ -53,6 +53,7 @@ _AUTO = {
     "softmax": "glorot_normal",
     "identity": "lecun_normal",
     "exp": "lecun_normal",
+    "ascending": "lecun_normal",
 }
 
 

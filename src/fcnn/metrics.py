@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._dispatch import core
 from fcnn._validation import TARGETS, listed
 
 Array = NDArray[Any]
@@ -52,6 +53,60 @@ def r2(outputs: Array, y: Array, sample_weight: Array | None = None) -> float:
     return float(np.mean(1 - ratio))
 
 
+def pinball(outputs: Array, y: Array, levels: Sequence[float]) -> Array:
+    """Return q (y - a) where a < y, (1 - q) (a - y) elsewhere, for each output a of level q.
+
+    Parameters
+    ----------
+    outputs : numpy.ndarray, shape (s, q m)
+        As networks of the loss quantile have them: all m first ones, then all second ones.
+    y : numpy.ndarray, shape (s, m)
+    levels : sequence of float, length q
+    """
+    error = outputs.reshape(len(y), len(levels), -1) - y[:, np.newaxis, :]
+    q = np.asarray(levels)[:, np.newaxis]
+    costs: Array = error * np.where(error < 0, -q, 1 - q)
+    return costs.reshape(outputs.shape)
+
+
+def d2_quantile(
+    outputs: Array, y: Array, levels: Sequence[float], sample_weight: Array | None = None
+) -> float:
+    """Return 1 - (quantile loss / that of the best constant), averaged over levels and targets.
+
+    The constants are quantiles of y itself. A target that is always alike scores 1 where it is
+    exact and 0 where not. R. Koenker, J. Machado: Goodness of fit and related inference processes
+    for quantile regression, Journal of the American Statistical Association 94, 1999.
+    """
+    y = y.astype(np.float64)
+    order, rows = np.argsort(y, axis=0, kind="stable"), len(y)
+    weight = np.ones(rows) if sample_weight is None else sample_weight.astype(np.float64)
+    below = np.cumsum(weight[order], axis=0)  # (s, m): the weight up to each of the sorted y
+    constants = []
+    for level in levels:
+        first = (below >= level * below[-1]).argmax(axis=0)
+        constants.append(np.take_along_axis(np.sort(y, axis=0), first[np.newaxis], axis=0))
+    trivial = np.broadcast_to(np.hstack(constants), outputs.shape)
+    loss, least = (
+        np.average(pinball(a, y, levels), axis=0, weights=weight) for a in (outputs, trivial)
+    )
+    constant = least == 0
+    ratio = np.where(constant, loss != 0, loss / np.where(constant, 1, least))
+    return float(np.mean(1 - ratio))
+
+
+def coverage(low: Array, high: Array, y: Array, sample_weight: Array | None = None) -> float:
+    """Return the share of targets that lie in their interval, ends included.
+
+    Parameters
+    ----------
+    low, high, y : numpy.ndarray, of the same shape (s,) or (s, m)
+    sample_weight : numpy.ndarray, shape (s,), optional
+    """
+    inside = (low <= y) & (y <= high)
+    return float(np.mean(np.average(inside, axis=0, weights=sample_weight)))
+
+
 def score(
     loss: str, outputs: Array, y: Array, sample_weight: Array | None = None
 ) -> tuple[str, float]:
@@ -62,7 +117,11 @@ def score(
     if targets == "probabilities":
         return "accuracy", accuracy(outputs, y, sample_weight)
     assert targets in ("numbers", "counts"), targets
-    return "r2", r2(outputs, y, sample_weight)
+    name, levels = core.split_loss(loss)
+    if name == "quantile":
+        return "d2", d2_quantile(outputs, y, levels, sample_weight)
+    # Of several outputs for each target the first are the means.
+    return "r2", r2(outputs[:, : y.shape[1]], y, sample_weight)
 
 
 # --- Classes -------------------------------------------------------------------------------------

@@ -78,6 +78,11 @@ class Model:
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
         if training is not None and not isinstance(training, TrainingRecord):
             raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
+        if network.num_targets != network.sizes[-1]:
+            raise ValueError(
+                "network: a Model has an output for each target, got the loss "
+                f"{network.loss}, which has several: train and ask the network itself"
+            )
         _format.check_model(network.sizes, preparation, target)
         if training is not None:
             training.check(len(target.classes), network.sizes[-1])

@@ -18,7 +18,7 @@ from fcnn._conversion import ConvertingNetwork
 from fcnn._dispatch import core
 from fcnn._own_loss import as_own_loss
 from fcnn._sparse import SparseRows
-from fcnn._views import Views, layer_views
+from fcnn._views import Views, layer_views, write_sample_gradients
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.optimizers import Optimizer
 from fcnn.trace import Trace
@@ -50,7 +50,7 @@ class Network(ConvertingNetwork):
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
         are numbers from 0 to 1e30.
     output_activation : str, optional
-        sigma of the output layer: those, softmax or exp. None takes the loss's natural one.
+        sigma of the output layer: those, softmax, exp or ascending. None: the loss's natural one.
     loss : str, default "cross_entropy"
         Summed over outputs, averaged over samples. In parentheses the natural output activation,
         then the others that are valid.
@@ -61,6 +61,11 @@ class Network(ConvertingNetwork):
         - absolute_error: |a - y| (identity; all)
         - huber: (a - y)^2 / 2 up to an error of 1, |a - y| - 1/2 beyond (identity; all)
         - poisson: a - y log a (exp; softplus). Targets of at least 0.
+        - gaussian_nll: (s + (a - y)^2 e^-s) / 2, two outputs for each target: n_L/2 means a, then
+          n_L/2 logarithms s of variances (identity).
+        - quantile: q (y - a) if a < y, (1 - q) (a - y) otherwise, summed over levels q behind the
+          name, quantile(0.05, 0.5, 0.95) by default: all outputs of the first level, then of the
+          second, ... (ascending: never below the one before; of one level identity).
     dtype : str or numpy.dtype, default "float32"
         float32 or float64: parameters, arithmetic and outputs.
     init : str, default "auto"
@@ -75,6 +80,8 @@ class Network(ConvertingNetwork):
     activations : tuple of str
         One name for each layer 1..L, with a number where it is not the default.
     loss : str
+    num_targets : int
+        Columns of y: n_L, or a part of it with the losses gaussian_nll and quantile.
     dtype : numpy.dtype
     rng : numpy.random.Generator
     features : list of str or None
@@ -177,7 +184,7 @@ class Network(ConvertingNetwork):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         sample_weight : array-like, shape (s,), optional
 
         Returns
@@ -201,7 +208,7 @@ class Network(ConvertingNetwork):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         out : numpy.ndarray, shape (s, num_parameters), optional
             Where to write: contiguous, of the network's dtype. It may be the memory of X or y.
 
@@ -231,14 +238,7 @@ class Network(ConvertingNetwork):
             if isinstance(some, SparseRows):
                 some = some.toarray()
             _, a, delta, _, _ = self._backpropagate(some, targets[rows], None, summed=True)
-            end = 0
-            for l in range(1, len(self.sizes)):
-                n_in, n_out = self.sizes[l - 1], self.sizes[l]
-                begin_W, end_W = end, end + n_in * n_out
-                end = end_W + n_out
-                place = out[rows, begin_W:end_W].reshape(-1, n_in, n_out)  # a view
-                np.multiply(a[l - 1][:, :, np.newaxis], delta[l][:, np.newaxis, :], out=place)
-                out[rows, end_W:end] = delta[l]
+            write_sample_gradients(a, delta, out[rows])
         return out
 
     def check_gradients(
@@ -322,7 +322,7 @@ class Network(ConvertingNetwork):
             gone through anew in each epoch; or a function without arguments that returns an
             iterator. `batch_size` and `shuffle` do not count then.
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         epochs : int, default 10
             Passes over the samples.
         batch_size : int or None, default 32

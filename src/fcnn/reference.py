@@ -95,6 +95,25 @@ def softmax(z: Array) -> Array:
     return e / e.sum(axis=1, keepdims=True)
 
 
+def ascending(z: Array, m: int) -> Array:
+    """Return z of the first m nodes; of each further one the node m before it + softplus(z)."""
+    rises = np.hstack([z[:, :m], softplus(z[:, m:])])
+    return rises.reshape(len(z), -1, m).cumsum(axis=1).reshape(z.shape)
+
+
+def _rise(z: Array, m: int) -> Array:
+    """Return what each z moves its own node of ascending outputs by: 1, or softplus'(z)."""
+    slope = activation_of("softplus").derivative(z, z)
+    slope[:, :m] = 1
+    return slope
+
+
+def _from_above(dC_da: Array, m: int) -> Array:
+    """Return the sums of dC/da over each node and those m, 2m, ... behind it."""
+    of_targets = dC_da.reshape(len(dC_da), -1, m)
+    return of_targets[:, ::-1].cumsum(axis=1)[:, ::-1].reshape(dC_da.shape)
+
+
 class Activation(NamedTuple):
     """An activation and its derivatives; all take its number, if it has one, as last argument."""
 
@@ -174,10 +193,10 @@ def _entropy(y: Array, log_a: Array) -> Array:
 
 
 class Loss(NamedTuple):
-    """A loss: one cost for each output, and its derivative with respect to a."""
+    """A loss: one cost for each output, or each target, and its derivative with respect to a."""
 
-    cost: Callable[[Array, Array, Array], Array]  # given z, a and y
-    derivative: Callable[[Array, Array], Array] | None  # dC/da, given a and y
+    cost: Callable[..., Array]  # given z, a and y; and levels, if it has some
+    derivative: Callable[..., Array] | None  # dC/da, given a and y, and likewise
 
 
 def _log_softmax(z: Array) -> Array:
@@ -195,6 +214,30 @@ def _huber(z: Array, a: Array, y: Array) -> Array:
     return np.where(error > 1, error - 0.5, 0.5 * error**2)
 
 
+def _gaussian_nll(z: Array, a: Array, y: Array) -> Array:
+    mean, log_variance = np.split(a, 2, axis=1)
+    return (log_variance + (mean - y) ** 2 * np.exp(-log_variance)) / 2
+
+
+def _gaussian_nll_derivative(a: Array, y: Array) -> Array:
+    mean, log_variance = np.split(a, 2, axis=1)
+    error, precision = mean - y, np.exp(-log_variance)
+    return np.hstack([error * precision, (1 - error**2 * precision) / 2])
+
+
+def _pinball(a: Array, y: Array, levels: Array) -> Array:
+    """Return q (y - a) where a < y, (1 - q) (a - y) elsewhere: all targets for each level q."""
+    error, q = a - np.tile(y, len(levels)), np.repeat(levels, y.shape[1]).astype(a.dtype)
+    return error * np.where(error < 0, -q, 1 - q)
+
+
+def _pinball_derivative(a: Array, y: Array, levels: Array) -> Array:
+    error, q = a - np.tile(y, len(levels)), np.repeat(levels, y.shape[1]).astype(a.dtype)
+    return np.where(error < 0, -q, np.where(error > 0, 1 - q, (1 - q - q) / 2)).astype(a.dtype)
+
+
+DEFAULT_LEVELS = np.array([0.05, 0.5, 0.95])
+
 LOSSES: dict[str, Loss] = {
     "squared_error": Loss(lambda z, a, y: 0.5 * (a - y) ** 2, lambda a, y: a - y),
     "absolute_error": Loss(lambda z, a, y: np.abs(a - y), lambda a, y: np.sign(a - y)),
@@ -206,7 +249,26 @@ LOSSES: dict[str, Loss] = {
     ),
     # -y log a for a = softmax(z), from z
     "cross_entropy": Loss(lambda z, a, y: _entropy(y, _log_softmax(z)), None),
+    # The outputs are all means, then all logarithms of variances.
+    "gaussian_nll": Loss(_gaussian_nll, _gaussian_nll_derivative),
+    # And likewise the quantiles of each level.
+    "quantile": Loss(
+        lambda z, a, y, levels=DEFAULT_LEVELS: _pinball(a, y, levels),
+        lambda a, y, levels=DEFAULT_LEVELS: _pinball_derivative(a, y, levels),
+    ),
 }
+
+
+def loss_of(name: str) -> Loss:
+    """Return the loss of a name, with its levels: quantile(0.1, 0.9)."""
+    base, _, numbers = name.partition("(")
+    cost, derivative = LOSSES[base]
+    if not numbers:
+        return LOSSES[base]
+    assert derivative is not None
+    levels = np.array(numbers.removesuffix(")").split(","), np.float64)
+    return Loss(lambda z, a, y: cost(z, a, y, levels), lambda a, y: derivative(a, y, levels))
+
 
 # Pairs for which dC/da sigma'(z) = a - y. The derivation, for the sigmoid: dC/da = (a - y) /
 # (a (1 - a)) and sigma' = a (1 - a); for the others alike. Divided and multiplied in floating
@@ -223,15 +285,17 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
     """Return delta^L = dC/da^L sigma'(z^L) of every sample, shape (s, n_L).
 
     The softmax's activations all depend on every z: there sigma' is a matrix, da_j/dz_k =
-    a_j ([j = k] - a_k).
+    a_j ([j = k] - a_k). Of ascending outputs each depends on those below.
     """
     if (activation, loss) in _DELTA_IS_ERROR:
         return a - y
-    derivative = LOSSES[loss].derivative
+    derivative = loss_of(loss).derivative
     assert derivative is not None
     dC_da = derivative(a, y)
     if activation == "softmax":
         return a * (dC_da - (dC_da * a).sum(axis=1, keepdims=True))
+    if activation == "ascending":
+        return _from_above(dC_da, y.shape[1]) * _rise(z, y.shape[1])
     return dC_da * activation_of(activation).derivative(z, a)
 
 
@@ -315,6 +379,13 @@ class Network:
         return twin
 
     @property
+    def num_targets(self) -> int:
+        """Columns of y: n_L, or a part of it where the loss has several outputs for each."""
+        name, _, levels = self.loss.partition("(")
+        outputs = {"gaussian_nll": 2, "quantile": len(levels.split(",")) if levels else 3}
+        return int(self.sizes[-1] // outputs.get(name, 1))
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of parameters, inputs and outputs."""
         return self.parameters.dtype
@@ -332,10 +403,10 @@ class Network:
         return W, b
 
     def _targets(self, y: Array) -> Array:
-        """Return labels as rows with a 1 for the label, and other targets as they are."""
+        """Return labels as rows with a 1 for the label, and other targets as rows."""
         if y.dtype == np.int64:
             return np.eye(self.sizes[-1], dtype=self.dtype)[y]
-        return y.reshape(len(y), self.sizes[-1])
+        return y.reshape(len(y), -1)
 
     def forward(self, X: Array) -> tuple[list[Any], list[Any]]:
         """Return all z[l] and a[l], l = 0..L."""
@@ -343,9 +414,15 @@ class Network:
         a: list[Any] = [X]
         for l in range(1, self.L + 1):
             z.append(a[l - 1] @ self.W[l].T + self.b[l])
-            name = self.activations[l - 1]
-            a.append(softmax(z[l]) if name == "softmax" else activation_of(name).sigma(z[l]))
+            a.append(self._sigma(self.activations[l - 1], z[l]))
         return z, a
+
+    def _sigma(self, name: str, z: Array) -> Array:
+        if name == "softmax":
+            return softmax(z)
+        return (
+            ascending(z, self.num_targets) if name == "ascending" else activation_of(name).sigma(z)
+        )
 
     def backward(
         self, z: list[Any], a: list[Any], y: Array, sample_weight: Array | None = None
@@ -359,7 +436,7 @@ class Network:
         total = float(weight.sum(dtype=np.float64))
         share = (weight / total if total > 0 else 0 * weight).astype(self.dtype)[:, np.newaxis]
         y = self._targets(y)
-        costs = LOSSES[self.loss].cost(z[L], a[L], y).sum(axis=1, keepdims=True)
+        costs = loss_of(self.loss).cost(z[L], a[L], y).sum(axis=1, keepdims=True)
         delta: list[Any] = [None] * (L + 1)
         delta[L] = share * output_delta(self.activations[-1], self.loss, z[L], a[L], y)
         for l in range(L - 1, 0, -1):
@@ -398,11 +475,19 @@ class Network:
 
     __call__ = predict
 
-    def _derivative(self, l: int, z: list[Any], a: list[Any], dz: Array) -> Array:
-        """Return da^l for dz^l, or dC/dz^l for dC/da^l: da_k/dz_m is symmetric."""
+    def _derivative(
+        self, l: int, z: list[Any], a: list[Any], dz: Array, back: bool = False
+    ) -> Array:
+        """Return da^l for dz^l, or `back` dC/dz^l for dC/da^l: of most da_k/dz_m is symmetric."""
         name = self.activations[l - 1]
         if name == "softmax":
             return a[l] * (dz - (dz * a[l]).sum(axis=1, keepdims=True))
+        if name == "ascending":
+            m = self.num_targets
+            if back:
+                return _from_above(dz, m) * _rise(z[l], m)
+            rises = (dz * _rise(z[l], m)).reshape(len(dz), -1, m)
+            return rises.cumsum(axis=1).reshape(dz.shape)
         return dz * activation_of(name).derivative(z[l], a[l])
 
     def jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
@@ -418,7 +503,7 @@ class Network:
         z, a = self.forward(X)
         dC_da = v
         for l in range(self.L, 0, -1):
-            dC_da = self._derivative(l, z, a, dC_da) @ self.W[l]
+            dC_da = self._derivative(l, z, a, dC_da, back=True) @ self.W[l]
         return a[-1], dC_da
 
     def jacobian(self, X: Array) -> Array:
@@ -440,13 +525,16 @@ class Network:
         g, dg = v, np.zeros_like(v)  # of v . a^L with respect to a^l
         for l in range(self.L, 0, -1):
             name = self.activations[l - 1]
-            ddelta = self._derivative(l, z, a, dg)
+            ddelta = self._derivative(l, z, a, dg, back=True)
             if name == "softmax":
                 mean, dmean = ((g * b).sum(axis=1, keepdims=True) for b in (a[l], da[l]))
                 ddelta = ddelta + da[l] * (g - mean) - a[l] * dmean
+            elif name == "ascending":
+                rise = _rise(z[l], self.num_targets)
+                ddelta = ddelta + _from_above(g, self.num_targets) * rise * (1 - rise) * dz[l]
             else:
                 ddelta = ddelta + g * activation_of(name).second(z[l], a[l]) * dz[l]
-            g, dg = self._derivative(l, z, a, g) @ self.W[l], ddelta @ self.W[l]
+            g, dg = self._derivative(l, z, a, g, back=True) @ self.W[l], ddelta @ self.W[l]
         return dg
 
     def hessian(self, X: Array, output: int = 0) -> Array:
@@ -464,7 +552,7 @@ class Network:
     ) -> tuple[float, Array]:
         """Return (loss, a^L)."""
         z, a = self.forward(X)
-        costs = LOSSES[self.loss].cost(z[-1], a[-1], self._targets(y)).sum(axis=1)
+        costs = loss_of(self.loss).cost(z[-1], a[-1], self._targets(y)).sum(axis=1)
         return float(np.average(costs, weights=sample_weight)), a[-1]
 
     def train_step(

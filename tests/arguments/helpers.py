@@ -10,7 +10,8 @@ import pytest
 import fcnn
 
 HIDDEN = ("identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus")
-OUTPUT = (*HIDDEN, "softmax", "exp")
+OUTPUT = (*HIDDEN, "softmax", "exp")  # and ascending, of quantile alone
+EACH = {"gaussian_nll": 2, "quantile": 3}  # outputs for each target
 VALID = {
     "squared_error": OUTPUT,
     "absolute_error": OUTPUT,
@@ -18,6 +19,8 @@ VALID = {
     "poisson": ("exp", "softplus"),
     "binary_cross_entropy": ("sigmoid",),
     "cross_entropy": ("softmax",),
+    "gaussian_nll": ("identity",),
+    "quantile": ("ascending",),
 }
 ISSUED = (ValueError, TypeError)
 dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -25,6 +28,7 @@ dtypes = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 def network(loss="cross_entropy", n_out=3, dtype="float32", activation="tanh", seed=0):
     """Return a network with 4 inputs, its biases not 0."""
+    n_out *= EACH.get(loss, 1)
     net = fcnn.Network((4, 6, n_out), activation, loss=loss, dtype=dtype, rng=seed)
     for b in net.biases:
         b[:] = np.linspace(-0.3, 0.4, len(b))

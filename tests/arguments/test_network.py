@@ -13,7 +13,7 @@ import fcnn
 from fcnn import _validation
 from fcnn.initializers import INITIALIZERS, initial_weights
 
-from .helpers import HIDDEN, ISSUED, OUTPUT, VALID, inputs, labels, network, unchanged
+from .helpers import EACH, HIDDEN, ISSUED, OUTPUT, VALID, inputs, labels, network, unchanged
 
 
 def read_once(values):
@@ -172,18 +172,19 @@ def test_too_large_networks_do_not_draw():
 
 
 @pytest.mark.parametrize(
-    ("loss", "output"), list(itertools.product(VALID, OUTPUT)), ids=lambda v: v
+    ("loss", "output"), list(itertools.product(VALID, (*OUTPUT, "ascending"))), ids=lambda v: v
 )
 def test_loss_and_output_pairs(loss, output):
+    n_out = 3 * EACH.get(loss, 1)
     if output in VALID[loss]:
-        net = fcnn.Network((4, 6, 3), output_activation=output, loss=loss)
+        net = fcnn.Network((4, 6, n_out), output_activation=output, loss=loss)
         assert net.activations == ("relu", output)
         loss_value, gradient = net.gradients(inputs(), np.eye(3)[labels()])
         assert np.isfinite(loss_value)
         assert np.isfinite(gradient).all()
         return
     with pytest.raises(ValueError, match=f"^output_activation: '{output}'") as caught:
-        fcnn.Network((4, 6, 3), output_activation=output, loss=loss)
+        fcnn.Network((4, 6, n_out), output_activation=output, loss=loss)
     message = str(caught.value)
     assert repr(loss) in message
     named = message.split("valid: ")[1]
@@ -194,6 +195,7 @@ def test_the_natural_output_activations():
     natural = {
         "squared_error": "identity", "absolute_error": "identity", "huber": "identity",
         "poisson": "exp", "binary_cross_entropy": "sigmoid", "cross_entropy": "softmax",
+        "gaussian_nll": "identity", "quantile": "ascending",
     }  # fmt: skip
     assert {loss: network(loss).activations[-1] for loss in VALID} == natural
 
@@ -267,5 +269,5 @@ def test_the_table_of_pairs_is_the_documented_one():
     }
     for loss in VALID:
         assert loss in fcnn.Network.__doc__
-    for name in OUTPUT:
+    for name in (*OUTPUT, "ascending"):
         assert name in fcnn.Network.__doc__

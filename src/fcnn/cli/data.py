@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn import datasets
+from fcnn._dispatch import core
 from fcnn.cli.terminal import visible
 from fcnn.tables import (
     ColumnKind,
@@ -42,6 +43,9 @@ BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 # The tasks, and the loss of each unless --loss names another.
 DEFAULT_LOSSES = {"classification": "cross_entropy", "regression": "squared_error"}
+
+# Those that a table's model can have: of an output for each target.
+LOSSES = tuple(loss for loss in check.OUTPUT_ACTIVATIONS if core.outputs_per_target(loss) == 1)
 
 # Errors that grow with the unit of the target: networks are trained on the standardized one. The
 # unit of an error of huber's is that of its bend, so there the mean alone is taken out.

@@ -21,6 +21,7 @@ from fcnn.cli.data import (
     FAILED,
     INTERRUPTED,
     KINDS,
+    LOSSES,
     REFUSED,
     SCALABLE_LOSSES,
     STANDARDIZATIONS,
@@ -311,8 +312,8 @@ def _add_train(commands: Any) -> None:
         help=f"those, {' or '.join(check.OUTPUT_ONLY)} (default: the loss's natural one)",
     )  # fmt: skip
     add(
-        "--loss", type=_choice(*check.OUTPUT_ACTIVATIONS), metavar="NAME",
-        help=f"{', '.join(check.OUTPUT_ACTIVATIONS)} (default: "
+        "--loss", type=_choice(*LOSSES), metavar="NAME",
+        help=f"{', '.join(LOSSES)} (default: "
         f"{', '.join(f'{loss} for {task}' for task, loss in DEFAULT_LOSSES.items())}). With "
         f"{check.listed(SCALABLE_LOSSES)} and identity output, targets are standardized for "
         "training; the saved model predicts in the original units",

@@ -44,6 +44,10 @@ def load(path: str, data: str = "") -> tuple[fcnn.Model, bool]:
         if data.endswith(ENDING) and not path.endswith(ENDING):
             error.args = (f"{path}: not a model file; did you mean {data} {path}?",)
         raise
+    return _as_model(loaded)
+
+
+def _as_model(loaded: fcnn.Model | fcnn.Network) -> tuple[fcnn.Model, bool]:
     if isinstance(loaded, fcnn.Model):
         return loaded, True
     n_in, n_out = loaded.sizes[0], loaded.sizes[-1]
@@ -154,17 +158,21 @@ def _report_score(
 
 def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
-    model, is_whole = load(options.model)
-    net = model.network
+    with refusals():
+        loaded = fcnn.load(options.model)
+    net = loaded if isinstance(loaded, fcnn.Network) else loaded.network
+    # Of several outputs for each target there is no model.
+    one_each = net.num_targets == net.sizes[-1]
+    model, is_whole = _as_model(loaded) if one_each else (None, False)
     with opened(Path(options.model)) as file:
         found = f"{file.checksum} is right" if file.checksum else "none: the file is not verified"
         print(f"{options.model}: {file.size:,} bytes\nchecksum   {found}\n")
     print(net.summary())
-    if model.classes:
+    if model is not None and model.classes:
         print(visible(f"\nclasses    {some(model.target.class_texts)}"))
-    if model.targets:
+    if model is not None and model.targets:
         print(visible(f"target     {', '.join(model.targets)}"))
-    if not is_whole:
+    if model is None or not is_whole:
         print("inputs     as they are: the file holds no scaling")
     else:
         _inspect_inputs(model)

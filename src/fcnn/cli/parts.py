@@ -14,6 +14,7 @@ from fcnn import _validation as check
 from fcnn._split import HeldOut, generator, split
 from fcnn.cli.data import (
     DEFAULT_LOSSES,
+    LOSSES,
     SCALABLE_LOSSES,
     SHIFTABLE_LOSSES,
     CommandError,
@@ -104,7 +105,7 @@ def network_for(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Netw
     else:
         n_out = targets.y.shape[1]
         if check.TARGETS[loss] == "classes":
-            others = [name for name, kind in check.TARGETS.items() if kind != "classes"]
+            others = [name for name in LOSSES if check.TARGETS[name] != "classes"]
             raise CommandError(
                 f"--loss: {loss} is for classes, but {data.whose} is for regression "
                 f"({targets.reason}); expected {check.listed(others)}, or --task classification"

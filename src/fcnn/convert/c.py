@@ -60,6 +60,11 @@ FUNCTIONS: dict[str, _Function | None] = {
         a[k] *= total;
 """, of_layer=True),
     "exp": _Function("    return expF(z);\n"),
+    "ascending": _Function("""\
+    int k;
+    for (k = m; k < n; k++)
+        a[k] = a[k - m] + NAME_softplus(a[k]);
+""", of_layer=True, calls=("softplus",)),
 }  # fmt: skip
 
 # The sums are those of fcnn, in its order, and the loop over k is one that compilers vectorize.
@@ -169,7 +174,7 @@ def to_c(
         written = _written(network, layers, words, "NAME_predict")
         head, parts = _head(network, written), written.parts
         if derivatives:
-            more, scratch = write_jacobian(network.sizes, layers, words)
+            more, scratch = write_jacobian(network, layers, words)
             head.append(
                 f"#define MACRO_JACOBIAN_SCRATCH_BYTES {scratch}\n\n"
                 "/* da_k / dx_j, jacobian[MACRO_OUTPUTS][MACRO_INPUTS] */\n"
@@ -240,9 +245,10 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
         body = re.sub(r"\{([\d.]+)\}", lambda m: words.rounded(m[1]), function.body)
         kind, given = ("void", "REAL *a, int n") if function.of_layer else ("REAL", "REAL z")
         given += ", REAL alpha" if activation in core.ACTIVATION_CONSTANTS else ""
+        given += ", int m" if activation == "ascending" else ""
         parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
     lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
-    if not all(function.of_layer for function in functions.values()):
+    if any(function.body and not function.of_layer for function in used.values()):
         lines.append("    int k;")
     lines += [""] if lines else []
     source = "x"
@@ -253,7 +259,8 @@ def _written(net: Network, layers: Sequence[Layer], words: Words, function_name:
             f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, {target}, {sizes[l - 1]}, {b.size});"
         )
         if used[activation].of_layer:
-            lines.append(f"    NAME_{activation}({target}, {b.size});")
+            m = f", {net.num_targets}" if activation == "ascending" else ""
+            lines.append(f"    NAME_{activation}({target}, {b.size}{m});")
         elif used[activation].body:
             value = call_of(name, f"{target}[k]", words)
             lines.append(f"    for (k = 0; k < {b.size}; k++)")

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from fcnn._dispatch import core
 from fcnn.convert.c_table import Words
 from fcnn.convert.steps import Layer, entry_of
+from fcnn.network import Network
 
 # sigma'(z) as an expression of z and a = sigma(z), in the words of convert.c's FUNCTIONS, whose
-# functions it may call; "" is 1. That of a softmax is a matrix: see `write_jacobian`.
+# functions it may call; "" is 1. That of a softmax is a matrix, and that of ascending outputs one
+# times what each z moves: see `write_jacobian`.
 DERIVATIVES: dict[str, str | None] = {
     "identity": "",
     "sigmoid": "a * (1 - a)",
@@ -26,6 +28,7 @@ DERIVATIVES: dict[str, str | None] = {
     "softplus": "a > 20 ? 1 : -expm1F(-a)",
     "softmax": "",
     "exp": "a",
+    "ascending": "-expm1F(-NAME_softplus(z))",
 }
 
 # The sums are those of fcnn, in its order.
@@ -54,16 +57,22 @@ _SOFTMAX = """\
 """
 
 
+_ASCENDING = """\
+    for (k = {m}; k < {n_L}; k++)
+        for (j = 0; j < {n_0}; j++)
+            jacobian[k * {n_0} + j] += jacobian[(k - {m}) * {n_0} + j];
+"""
+
+
 def call_of(activation: str, z: str, words: Words) -> str:
     """Return a call of an activation's function of one z."""
     name, alpha = core.split_activation(activation)
     return f"NAME_{name}({z})" if alpha is None else f"NAME_{name}({z}, {words.rounded(alpha)})"
 
 
-def write_jacobian(
-    sizes: Sequence[int], layers: Sequence[Layer], words: Words
-) -> tuple[list[str], int]:
+def write_jacobian(net: Network, layers: Sequence[Layer], words: Words) -> tuple[list[str], int]:
     """Return the templates of NAME_jacobian, and the bytes of the stack that it takes."""
+    sizes, m = net.sizes, net.num_targets
     L, n_0, n_L = len(layers), sizes[0], sizes[-1]
     slopes = {layer.activation: _slope(layer.activation, words) for layer in layers}
     parts = [_BACK] if L > 1 else []
@@ -75,7 +84,7 @@ def write_jacobian(
             )
             slopes[name] = f"NAME_slope{number}"
     widest, deltas = max(sizes[1:]), max(sizes[1:-1], default=0)
-    is_softmax = layers[-1].activation == "softmax"
+    is_softmax, is_ascending = (layers[-1].activation == name for name in ("softmax", "ascending"))
     kept = [f"s{l}[{sizes[l]}]" for l in range(1, L if is_softmax else L + 1)]
     arrays = [f"z[{widest}]", f"a[{widest}]", *kept]
     arrays += [f"{array}[{deltas}]" for array in ("d", "e")[: L - 1]]
@@ -85,16 +94,21 @@ def write_jacobian(
         source = "x" if l == 1 else "a"
         lines.append(f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, z, {sizes[l - 1]}, {n});")
         lines.append(f"    for (k = 0; k < {n}; k++) {{")
-        is_z = name in ("identity", "softmax")
+        is_z = name in ("identity", "softmax", "ascending")
         lines.append(f"        a[k] = {'z[k]' if is_z else call_of(name, 'z[k]', words)};")
         slope = f"{slopes[name]}(z[k], a[k])" if slopes[name] else "1"
         if l == L:  # some derivatives of a NaN are numbers; those of an output that is one are not
             slope = f"a[k] != a[k] ? a[k] : {slope}"
-        if l < L or not is_softmax:
+        if l < L or not (is_softmax or is_ascending):
             lines.append(f"        s{l}[k] = {slope};")
         lines.append("    }")
     if is_softmax:
         lines.append(f"    NAME_softmax(a, {n_L});")
+    if is_ascending:
+        lines.append(f"    NAME_ascending(a, {n_L}, {m});")
+        lines.append(f"    for (k = 0; k < {n_L}; k++)")
+        slope = f"a[k] != a[k] ? a[k] : k < {m} ? 1 : {slopes['ascending']}(z[k], a[k])"
+        lines.append(f"        s{L}[k] = {slope};")
     lines.append(f"    for (i = 0; i < {n_L}; i++) {{")
     if L == 1:
         lines.append(f"        for (j = 0; j < {n_0}; j++)")
@@ -117,6 +131,8 @@ def write_jacobian(
     body = "\n".join(lines) + "\n"
     if is_softmax:
         body += _SOFTMAX.format(n_0=n_0, n_L=n_L)
+    if is_ascending:
+        body += _ASCENDING.format(n_0=n_0, n_L=n_L, m=m)
     parts.append(f"void NAME_jacobian(const REAL *x, REAL *jacobian)\n{{\n{body}}}\n")
     entries = 2 * widest + min(L - 1, 2) * deltas + sum(sizes[1 : L if is_softmax else L + 1])
     return parts, entries * words.itemsize

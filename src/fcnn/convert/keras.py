@@ -27,6 +27,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "identity": ("linear",), "sigmoid": ("sigmoid",), "tanh": ("tanh",), "relu": ("relu",),
     "leaky_relu": ("leaky_relu",), "elu": ("elu",), "gelu": ("gelu",), "silu": ("silu", "swish"),
     "softplus": ("softplus",), "softmax": ("softmax",), "exp": ("exponential",),
+    "ascending": (),
 }  # fmt: skip
 # The layers that are an activation, and the constants that make them fcnn's; or what Keras calls
 # the number that fcnn's has, too (alpha was the slope's name in Keras 2).

@@ -25,7 +25,7 @@ class Operator(NamedTuple):
     instead: Nodes | None = None
 
 
-# None would be an activation that cannot be written.
+# None is an activation that is no node, nor nodes of z alone: ascending, see onnx_writer.
 OPERATORS: dict[str, Operator | None] = {
     "identity": Operator("Identity", {}, Nodes((), {})),
     "sigmoid": Operator("Sigmoid", {}),
@@ -59,4 +59,5 @@ OPERATORS: dict[str, Operator | None] = {
     ), {"limit": 20.0}, dtypes=("float64",))),
     "softmax": Operator("Softmax", {"axis": (-1, 1)}),
     "exp": Operator("Exp", {}),
+    "ascending": None,
 }  # fmt: skip

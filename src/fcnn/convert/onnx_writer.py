@@ -57,8 +57,8 @@ def to_onnx(
     OSError
         If the file cannot be written.
     """
-    model = net if isinstance(net, Model) else None
-    layers = layers_of(net if model is None else model.network)
+    model, network = (net, net.network) if isinstance(net, Model) else (None, net)
+    layers = layers_of(network)
     onnx = imported("onnx", "onnx")
     newest = onnx.defs.onnx_opset_version()
     if check.as_count("opset", opset) not in range(13, newest + 1):
@@ -68,13 +68,13 @@ def to_onnx(
     if model is None:
         graph = Graph(onnx)
         x = graph.input("x", dtype, ["samples", layers[0].W.shape[1]])
-        write_layers(graph, layers, x, "a", opset)
+        write_layers(graph, layers, x, "a", opset, network.num_targets)
         graph.output("a", dtype, ["samples", len(layers[-1].W)])
     else:
         refuse_surrogates(model)
         graph = Graph(onnx, [column.name for column in model.preparation.columns])
         x = graph.node("Cast", [write_columns(graph, model.preparation)], "x", to=dtype)
-        a = write_layers(graph, layers, x, graph.name("a"), opset)
+        a = write_layers(graph, layers, x, graph.name("a"), opset, network.num_targets)
         write_answers(graph, model, x, a)
     proto = graph.proto(opset)
     if file is not None:
@@ -82,10 +82,17 @@ def to_onnx(
     return proto
 
 
-def write_layers(graph: Any, layers: Sequence[Layer], a: str, last: str, opset: int) -> str:
+def write_layers(
+    graph: Any, layers: Sequence[Layer], a: str, last: str, opset: int, num_targets: int
+) -> str:
     """Write the layers, from the tensor of inputs to that of outputs; return its name."""
     for l, (W, b, activation) in enumerate(layers, start=1):
         output = last if l == len(layers) else graph.name(f"a{l}")
+        ascends = (
+            activation == "ascending"
+        )  # of whose nodes all but the lowest are sums of softplus
+        if ascends:
+            activation, whole, output = "softplus", output, graph.name(f"softplus{l}")
         written, attributes = _written(activation, W.dtype.name, opset)
         z = graph.name(f"z{l}") if written.nodes else output
         parameters = [graph.constant(f"W{l}", W), graph.constant(f"b{l}", b)]
@@ -97,8 +104,22 @@ def write_layers(graph: Any, layers: Sequence[Layer], a: str, last: str, opset: 
             given = [names.get(name, graph.name(f"{activation}{l}.{name}")) for name in inputs]
             made = names.get(result, graph.name(f"{activation}{l}.{result}"))
             graph.add(op, given, made, f"{made}.{op}", **attributes)
+        if ascends:
+            _write_sums(graph, z, output, whole, len(W), num_targets)
         a = output
     return last
+
+
+def _write_sums(graph: Any, z: str, rises: str, a: str, n: int, m: int) -> None:
+    """Write ascending outputs: z of the first m nodes, of the others that before it + softplus."""
+    lowest = graph.constant("ascending.lowest", np.arange(n) < m)
+    shape = graph.constant("ascending.shape", np.array([-1, n // m, m]))
+    axis = graph.constant("ascending.axis", np.array(1))
+    flat = graph.constant("ascending.flat", np.array([-1, n]))
+    terms = graph.node("Where", [lowest, z, rises], "ascending.terms")
+    by_level = graph.node("Reshape", [terms, shape], "ascending.by_level")
+    sums = graph.node("CumSum", [by_level, axis], "ascending.sums")
+    graph.add("Reshape", [sums, flat], a, "ascending.Reshape")
 
 
 def _written(activation: str, dtype: str, opset: int) -> tuple[Nodes, dict[str, Any]]:

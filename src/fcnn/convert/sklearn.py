@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn.convert.pipeline import is_pipeline, model_from
 from fcnn.convert.steps import (
     OTHER_WRITERS,
@@ -27,7 +28,7 @@ from fcnn.network import Network
 HIDDEN: dict[str, str | None] = {
     "identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "relu": "relu",
     "leaky_relu": None, "elu": None, "gelu": None, "silu": None, "softplus": None,
-    "softmax": None, "exp": None,
+    "softmax": None, "exp": None, "ascending": None,
 }  # fmt: skip
 # And of an output.
 OUTPUT = {"identity": "identity", "sigmoid": "logistic", "softmax": "softmax", "exp": "exp"}
@@ -58,7 +59,8 @@ def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network | Mo
     fcnn.Network
         With a copy of its parameters. `predict` returns an array of shape (s, n_L): for a
         regressor what `predict` returns, for a classifier what `predict_proba` returns. For two
-        classes it has one column, the probability of ``classes_[1]``.
+        classes it has one column, the probability of ``classes_[1]``. With the losses gaussian_nll
+        and quantile there are several columns for each target: see `fcnn.Network`.
     fcnn.Model
         For a pipeline: it takes the raw data that the pipeline takes, and predicts what that
         predicts. What the pipeline refuses, it refuses: a missing cell that nothing fills in, an
@@ -137,7 +139,7 @@ def to_sklearn(net: Network) -> Any:
             "net: scikit-learn has one activation for all hidden layers, "
             f"{check.listed(its_own)}; got {check.listed(sorted(hidden))}{OTHER_WRITERS}"
         )
-    natural = check.OUTPUT_ACTIVATIONS[net.loss][0]
+    natural = core.output_activations(net.loss)[0]
     if net.loss not in LOSSES or output != natural:
         raise ValueError(
             f"net: scikit-learn has no {output} outputs with loss {net.loss}{OTHER_WRITERS}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fcnn import _validation as check
-from fcnn._architecture import MOST_CONSTANT, as_activation, named
+from fcnn._architecture import MOST_CONSTANT, as_activation, as_loss, named
 from fcnn._dispatch import core
 from fcnn.model import Model
 from fcnn.network import Network
@@ -289,8 +289,8 @@ def layers_from(steps: Iterable[Step], loss: str | None) -> list[Layer]:
             "probabilities, not their logarithms",
         )
     if loss is not None:
-        check.as_choice("loss", loss, list(check.OUTPUT_ACTIVATIONS))
-        valid = check.OUTPUT_ACTIVATIONS[loss]
+        loss = as_loss(loss)
+        valid = core.output_activations(loss)
         if layers[-1].activation == "log_softmax" or (
             layers[-1].activation == "identity" and "identity" not in valid
         ):
@@ -315,6 +315,8 @@ def layers_of(net: Any) -> list[Layer]:
 
 def _natural_loss(layers: Sequence[Layer]) -> str:
     output, n_out = layers[-1].activation, len(layers[-1].W)
+    if output == "ascending":
+        raise ValueError("loss: ascending outputs need one with levels, like quantile(0.1, 0.9)")
     # Of several losses with the same natural output the first.
     losses = {valid[0]: loss for loss, valid in reversed(check.OUTPUT_ACTIVATIONS.items())}
     loss = losses.get(output, "squared_error")

@@ -46,6 +46,7 @@ MODULES: dict[str, tuple[str, dict[str, tuple[Any, ...]] | str] | None] = {
     "softplus": ("Softplus", {"beta": (1,), "threshold": (20,)}),
     "softmax": ("Softmax", {"dim": (-1, 1, None)}),
     "exp": None,
+    "ascending": None,
 }
 # After so many beginnings of orders of layers, theirs is one that is not determined.
 _MOST_ORDERS = 500

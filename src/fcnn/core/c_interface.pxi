@@ -343,6 +343,10 @@ cdef ptrdiff_t n_outputs(const fcnn_network* network) noexcept nogil:
     return (<const Model*> network).layers[(<const Model*> network).L].n_out
 
 
+cdef ptrdiff_t n_targets(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).n_targets
+
+
 cdef ptrdiff_t n_parameters(const fcnn_network* network) noexcept nogil:
     return (<const Model*> network).n_parameters
 
@@ -427,6 +431,7 @@ table.vjp_f32 = vjp_f32
 table.vjp_f64 = vjp_f64
 table.update_f32 = update_f32
 table.update_f64 = update_f64
+table.n_targets = n_targets
 
 
 def c_api(load):

@@ -32,7 +32,7 @@ cdef bint add_up_to_1(const real* y, Py_ssize_t rows, Py_ssize_t n) noexcept nog
 
 cdef bint are_targets(const Model* model, const real* y, Py_ssize_t rows) noexcept nogil:
     """Whether rows of targets are what the loss is defined for."""
-    cdef Py_ssize_t n = model.layers[model.L].n_out
+    cdef Py_ssize_t n = model.n_targets
     cdef double most = FLT_MAX if real is float else DBL_MAX
     if model.targets == losses.CLASSES:
         return all_within(y, rows * n, 0, most) and add_up_to_1(y, rows, n)
@@ -81,9 +81,14 @@ cdef class CheckedNetwork(Network):
     what made a step diverge.
     """
 
+    @property
+    def num_targets(self):
+        """Columns of y: n_L, or a part of it where the loss has several outputs for each."""
+        return self.model.n_targets
+
     cdef bint is_batch(self, X, y, sample_weight) noexcept:
         """Whether the core can read these samples as they are."""
-        cdef Py_ssize_t rows, n = self.model.layers[self.model.L].n_out
+        cdef Py_ssize_t rows, n = self.model.n_targets
         cdef void* data
         if not self.is_direct(X) or cnp.PyArray_NDIM(<cnp.ndarray> X) != 2:
             return False
@@ -131,8 +136,8 @@ cdef class CheckedNetwork(Network):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output. With a loss of your own
-            anything that it takes, and without need.
+            Targets, shape (s, num_targets), (s,) for labels or a single one. With a loss of your
+            own anything that it takes, and without need.
         sample_weight : array-like, shape (s,), optional
             The loss is the weighted mean, sum_i w_i C_i / sum_i w_i.
         n_threads : int, optional
@@ -229,8 +234,9 @@ cdef class CheckedNetwork(Network):
         Returns
         -------
         dict
-            "loss", and "accuracy" (share of samples whose every output is right) for the entropies
-            or "r2" (coefficient of determination, averaged over outputs) for the other losses.
+            "loss", and "accuracy" (share of samples whose every output is right) for the entropies,
+            "d2" (`fcnn.metrics.d2_quantile`) for quantiles or "r2" (coefficient of determination,
+            averaged over targets) for the other losses.
         """
         X, y, sample_weight = self.batch(X, y, sample_weight)
         loss, outputs = self._loss_and_outputs(X, y, sample_weight, n_threads)
@@ -251,7 +257,7 @@ cdef class CheckedNetwork(Network):
         ----------
         X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
         y : array-like
-            Targets, shape (s, n_L), (s,) for labels or a single output.
+            Targets, shape (s, num_targets), (s,) for labels or a single one.
         optimizer : fcnn.SGD, fcnn.Adam or fcnn.AdamW
         sample_weight : array-like, shape (s,), optional
         n_threads, l1, l2, clip_norm, dropout, label_smoothing

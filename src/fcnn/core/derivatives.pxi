@@ -238,10 +238,14 @@ cdef void forward_slopes(
                 memcpy(a, z, whole * sizeof(real))
                 softmax_row(a, n, whole)
                 continue
-            activate(layer, <const real*> z, a, whole)
-            for k in range(whole):
-                slope[k] = 1
-            multiply_by_derivative(layer, <const real*> z, <const real*> a, slope, whole)
+            if layer.activation == ASCENDING:
+                ascending(<const real*> z, a, n, <Py_ssize_t> layer.alpha, 1)
+                ascending_slopes(<const real*> z, slope, n, <Py_ssize_t> layer.alpha)
+            else:
+                activate(layer, <const real*> z, a, whole)
+                for k in range(whole):
+                    slope[k] = 1
+                multiply_by_derivative(layer, <const real*> z, <const real*> a, slope, whole)
             if l == model.L:
                 # Some derivatives of a NaN are numbers; those of an output that is one are not.
                 for k in range(n):
@@ -253,16 +257,24 @@ cdef void forward_slopes(
 cdef void multiply_by_output_derivative(
     const Model* model,
     const real* a, const real* slope,   # IN (n_L,) of a sample
-    real* dz,                   # IN dz^L, OUT da^L: (n_L, columns); or of deltas, which are alike
+    real* dz,                   # IN dz^L, OUT da^L: (n_L, columns); or,
+    bint back,                  # IN dC/da^L, OUT delta^L, which of most activations is alike
     Py_ssize_t columns,
     real* mean,                 # scratch (columns,)
 ) noexcept nogil:
     """da_k = sigma'(z_k) dz_k, or of a softmax a_k (dz_k - sum_m a_m dz_m)."""
-    cdef Py_ssize_t n = model.layers[model.L].n_out, k, j
-    if model.layers[model.L].activation != SOFTMAX:
+    cdef const Layer* layer = &model.layers[model.L]
+    cdef Py_ssize_t n = layer.n_out, k, j
+    if layer.activation != SOFTMAX:
+        if layer.activation == ASCENDING and back:
+            sum_from_above(dz, n, <Py_ssize_t> layer.alpha, columns)
         for k in range(n):
             for j in range(columns):
                 dz[k * columns + j] *= slope[k]
+        if layer.activation == ASCENDING and not back:
+            for k in range(<Py_ssize_t> layer.alpha, n):
+                for j in range(columns):
+                    dz[k * columns + j] += dz[(k - <Py_ssize_t> layer.alpha) * columns + j]
         return
     for j in range(columns):
         mean[j] = 0
@@ -337,8 +349,8 @@ cdef void jacobian_block(
     for i in range(samples):
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
-            <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, n_0,
-            <real*> t.before)
+            <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, False,
+            n_0, <real*> t.before)
 
 
 cdef void vjp_block(
@@ -355,8 +367,8 @@ cdef void vjp_block(
         memcpy(delta + i * width, v + i * n_L, n_L * sizeof(real))
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
-            <const real*> t.slope[L] + i * row_width(model, n_L), delta + i * width, 1,
-            <real*> t.before)
+            <const real*> t.slope[L] + i * row_width(model, n_L), delta + i * width, True,
+            1, <real*> t.before)
     for l in range(L, 0, -1):
         n = model.layers[l].n_in
         rows_product(w, &model.layers[l], True, False, <const real*> delta, width, samples, other,
@@ -396,8 +408,8 @@ cdef void jvp_block(
     for i in range(samples):
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
-            <const real*> t.slope[L] + i * row_width(model, n_L), tangent + i * width, 1,
-            <real*> t.before)
+            <const real*> t.slope[L] + i * row_width(model, n_L), tangent + i * width,
+            False, 1, <real*> t.before)
         memcpy(out + i * n_L, tangent + i * width, n_L * sizeof(real))
 
 

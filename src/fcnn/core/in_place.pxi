@@ -90,8 +90,8 @@ cdef void predict_rows(
             k += lanes
         whole = (n_out + FLOATS - 1) // FLOATS * FLOATS
         for i in range(rows):
-            if layer.activation == SOFTMAX:
-                softmax_row(receiving + i * width, n_out, whole)
+            if is_together(layer):
+                activate_row(layer, receiving + i * width, whole)
             else:
                 activate(layer, <const real*> receiving + i * width,
                          receiving + i * width, n_out)

@@ -19,28 +19,52 @@ cdef dict activation_table = {
     "softplus": (activations.SOFTPLUS, "anywhere", False),
     "softmax": (activations.SOFTMAX, "output", False),
     "exp": (activations.EXP, "output", False),
+    # All lowest quantiles, then what each next one is above: of the loss quantile alone.
+    "ascending": (activations.ASCENDING, "output", True),
 }
 ACTIVATIONS = tuple(activation_table)
 # What that number is, and what it is where none is given. At least 0: see kernels/activations.pxd.
 ACTIVATION_CONSTANTS = {"leaky_relu": ("slope", 0.01), "elu": ("alpha", 1.0)}
 OUTPUT_ONLY = tuple(name for name in activation_table if activation_table[name][1] == "output")
 
+cdef tuple of_numbers = tuple(name for name in ACTIVATIONS if name != "ascending")
+
 # Name: code; the output activations that it is defined for, its natural one first (the Poisson loss
-# takes the logarithm of a, the entropies take a for a probability); and its targets.
+# takes the logarithm of a, the entropies take a for a probability); its targets; and how many
+# outputs each of them has: all first ones, then all second ones.
 cdef dict loss_table = {
-    "squared_error": (losses.SQUARED_ERROR, ACTIVATIONS, losses.NUMBERS),
-    "absolute_error": (losses.ABSOLUTE_ERROR, ACTIVATIONS, losses.NUMBERS),
-    "huber": (losses.HUBER, ACTIVATIONS, losses.NUMBERS),
-    "poisson": (losses.POISSON, ("exp", "softplus"), losses.COUNTS),
-    "binary_cross_entropy": (losses.BINARY_CROSS_ENTROPY, ("sigmoid",), losses.PROBABILITIES),
-    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",), losses.CLASSES),
+    "squared_error": (losses.SQUARED_ERROR, of_numbers, losses.NUMBERS, 1),
+    "absolute_error": (losses.ABSOLUTE_ERROR, of_numbers, losses.NUMBERS, 1),
+    "huber": (losses.HUBER, of_numbers, losses.NUMBERS, 1),
+    "poisson": (losses.POISSON, ("exp", "softplus"), losses.COUNTS, 1),
+    "binary_cross_entropy": (
+        losses.BINARY_CROSS_ENTROPY, ("sigmoid",), losses.PROBABILITIES, 1),
+    "cross_entropy": (losses.CROSS_ENTROPY, ("softmax",), losses.CLASSES, 1),
+    # The mean, and the logarithm of the variance.
+    "gaussian_nll": (losses.GAUSSIAN_NLL, ("identity",), losses.NUMBERS, 2),
+    "quantile": (losses.QUANTILE, ("ascending",), losses.NUMBERS, 3),
 }
+# Numbers behind a name, quantile(0.1, 0.9), and what they are where none are given; then the loss
+# has as many outputs for each target.
+LOSS_LEVELS = {"quantile": (0.05, 0.5, 0.95)}
 OUTPUT_ACTIVATIONS = {name: loss_table[name][1] for name in loss_table}
 cdef dict target_names = {
     losses.NUMBERS: "numbers", losses.COUNTS: "counts", losses.PROBABILITIES: "probabilities",
     losses.CLASSES: "classes",
 }
-TARGETS = {name: target_names[loss_table[name][2]] for name in loss_table}
+
+
+class _OfLosses(dict):
+    """Of each loss by its name, with numbers behind it or without."""
+
+    def __missing__(self, loss):
+        name, levels = split_loss(loss)
+        if name == loss:
+            raise KeyError(loss)
+        return self[name]
+
+
+TARGETS = _OfLosses({name: target_names[loss_table[name][2]] for name in loss_table})
 
 cdef dict rule_table = {
     "sgd": updates.SGD,
@@ -52,6 +76,29 @@ RULES = tuple(rule_table)
 if (len(activation_table), len(loss_table), len(rule_table)) != (
         activations.NUM_ACTIVATIONS, losses.NUM_LOSSES, updates.NUM_RULES):
     raise ImportError("core/model.pxi: an activation, loss or rule has no name")
+
+
+def split_loss(loss):
+    """Return a loss without its numbers, and these: "quantile(0.1, 0.9)" has (0.1, 0.9).
+
+    Those of a name alone are the default; a loss that has none has (). Names are not checked.
+    """
+    name, bracket, numbers = loss.partition("(")
+    if bracket:
+        return name, tuple(float(number) for number in numbers.removesuffix(")").split(","))
+    return name, LOSS_LEVELS.get(name, ())
+
+
+def outputs_per_target(loss):
+    """Return how many outputs of a network belong to each column of y."""
+    name, levels = split_loss(loss)
+    return len(levels) or loss_table[name][3]
+
+
+def output_activations(loss):
+    """Return the output activations that a loss is defined for, its natural one first."""
+    name, levels = split_loss(loss)
+    return ("identity",) if len(levels) == 1 else OUTPUT_ACTIVATIONS[name]
 
 
 def split_activation(name):
@@ -161,7 +208,7 @@ cdef struct Layer:
     Py_ssize_t row_stride
     Py_ssize_t panel_stride
     Activation activation
-    double alpha                # its constant, if it has one
+    double alpha                # its constant, if it has one; of ascending outputs the targets
     bint derivative_reads_z
 
 cdef struct Model:
@@ -172,6 +219,8 @@ cdef struct Model:
     bint in_panels              # the weights of this call: see core/weights.pxi
     Loss loss
     losses.Targets targets
+    Py_ssize_t n_targets        # columns of y: n_L, but of a loss of several outputs for each
+    const double* levels        # (n_L / n_targets,) of quantiles, or NULL
     Py_ssize_t n_parameters
     Py_ssize_t n_in_panels      # entries of a vector in panels
     Py_ssize_t widest           # the largest of n_1..n_L
@@ -180,11 +229,26 @@ cdef struct Model:
     void* parameters
     PyObject* owner             # the Network that holds all this
 
+cdef inline Py_ssize_t columns_of_y(const Model* model) noexcept nogil:
+    """Entries of a row of y: targets, or the derivatives that stand in their place."""
+    return model.layers[model.L].n_out if is_given(model.loss) else model.n_targets
+
+
+cdef cnp.ndarray describe_loss(Model* model, loss, Py_ssize_t n_L):
+    """Fill in what a loss is; return the array that model.levels points into."""
+    name, levels = split_loss(loss)
+    cdef cnp.ndarray array = np.array(levels, np.float64)
+    model.loss, _, model.targets, _ = loss_table[name]
+    model.n_targets = n_L // outputs_per_target(loss)
+    model.levels = <const double*> cnp.PyArray_DATA(array)
+    return array
+
+
 cdef struct Samples:            # rows order[0..rows-1] of the data, or rows 0, 1, ...
     const void* x               # (., n_0); or, of CSR, the entries that are stored:
     const int64_t* begins       # those of row i are begins[i] to begins[i + 1] - 1,
     const int32_t* nodes        # of these columns, ascending in a row; or NULL
-    const void* y               # (., n_L), or NULL where labels are given
+    const void* y               # (., columns_of_y), or NULL where labels are given
     const int64_t* labels       # (.,), or NULL
     const void* weight          # (.,), or NULL for 1
     const int64_t* order        # or NULL

@@ -23,6 +23,7 @@ cdef class Network:
     cdef int kind               # NumPy's number of the dtype
     cdef cnp.ndarray vector     # the flat parameter vector
     cdef Py_ssize_t asking      # losses of the caller's own that are being asked: core/own.pxi
+    cdef cnp.ndarray levels     # of quantiles
     cdef readonly tuple sizes
     cdef readonly tuple activations
     cdef readonly str loss
@@ -41,7 +42,7 @@ cdef class Network:
         self.model.itemsize = 4 if self.kind == cnp.NPY_FLOAT32 else 8
         self.model.owner = <PyObject*> self
         self.model.L = len(self.sizes) - 1
-        self.model.loss, _, self.model.targets = loss_table[loss]
+        self.levels = describe_loss(&self.model, loss, self.sizes[self.model.L])
         layers = <Layer*> calloc(2 * (self.model.L + 1), sizeof(Layer))
         if layers == NULL:
             raise MemoryError
@@ -52,7 +53,7 @@ cdef class Network:
                 layer.n_out = self.sizes[l]
                 name, alpha = split_activation(self.activations[l - 1])
                 layer.activation, _, layer.derivative_reads_z = activation_table[name]
-                layer.alpha = 0 if alpha is None else alpha
+                layer.alpha = self.model.n_targets if layer.activation == ASCENDING else alpha or 0
                 self.model.widest = max(self.model.widest, layer.n_out)
             self.model.layers = layers
             self.model.n_parameters = place_layers(&self.model, layers, False)
@@ -89,13 +90,14 @@ cdef class Network:
         """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
         return self.vector[:]   # a view: reshaping it must not reshape the network's own array
 
-    cdef int describe(self, X, y, sample_weight, Samples* samples) except -1:
+    cdef int describe(
+        self, const Model* model, X, y, sample_weight, Samples* samples,
+    ) except -1:
         """Point samples at arrays that stay alive as long as the caller holds them."""
-        cdef Py_ssize_t n_in, n_out
-        if self.model.layers == NULL:
+        cdef Py_ssize_t n_in
+        if model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
-        n_in = self.model.layers[1].n_in
-        n_out = self.model.layers[self.model.L].n_out
+        n_in = model.layers[1].n_in
         samples.rows = len(X)
         if cnp.PyArray_Check(X):
             samples.x = data_of(X, self.kind, samples.rows * n_in, "X")
@@ -113,6 +115,7 @@ cdef class Network:
                 cnp.PyArray_TYPE(<cnp.ndarray> y), cnp.NPY_INT64):
             samples.labels = <const int64_t*> data_of(y, cnp.NPY_INT64, samples.rows, "y")
         else:
+            n_out = columns_of_y(model)
             if cnp.PyArray_Check(y) and n_out > 1 and not (
                     cnp.PyArray_NDIM(<cnp.ndarray> y) == 2
                     and cnp.PyArray_DIM(<cnp.ndarray> y, 1) == n_out):
@@ -311,15 +314,15 @@ cdef class Network:
         cdef Workspace ws
         cdef Needs needs
         cdef Moved moved
-        self.describe(X, y, sample_weight, &call.data)
+        if call.model == NULL:
+            call.model = &self.model
+        self.describe(call.model, X, y, sample_weight, &call.data)
         call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
         if order is not None:
             call.data.order = <const int64_t*> data_of(
                 order, cnp.NPY_INT64, call.data.rows, "order")
             if not are_indices(call.data.order, call.data.rows, call.data.rows):
                 raise ValueError("order: expected indices of samples")
-        if call.model == NULL:
-            call.model = &self.model
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
         moved.count = vectors_in_panels(call)
@@ -461,7 +464,7 @@ cdef class Network:
         Parameters
         ----------
         X : numpy.ndarray, shape (s, n_0)
-        y : numpy.ndarray, shape (s, n_L), or int64 labels (s,)
+        y : numpy.ndarray, shape (s, num_targets), or int64 labels (s,)
         optimizer : fcnn.optimizers.Optimizer
         batch_size : int
             The last batch takes the samples that are left.

@@ -14,7 +14,7 @@ cdef Samples subset(
     else:
         some.x = <const real*> samples.x + first * model.layers[1].n_in
     if samples.y != NULL:
-        some.y = <const real*> samples.y + first * model.layers[model.L].n_out
+        some.y = <const real*> samples.y + first * columns_of_y(model)
     if samples.labels != NULL:
         some.labels = samples.labels + first
     if samples.weight != NULL:

@@ -33,17 +33,17 @@ cdef void forward_rows(
                 else:
                     row_product(emitting, parameters + layer.W, parameters + layer.b, receiving,
                                 <real*> scratch.before, n, layer.n_in)
-            if ws.z[l] != ws.a[l] or layer.activation == SOFTMAX:
+            if ws.z[l] != ws.a[l] or is_together(layer):
                 for k in range(n):
                     z[k * lanes] = receiving[k]
-            if layer.activation != SOFTMAX:
+            if not is_together(layer):
                 activate(layer, <const real*> receiving, receiving, n)
                 for k in range(n):
                     a[k * lanes] = receiving[k]
             emitting = receiving
-    if model.layers[model.L].activation == SOFTMAX:
-        softmax(<const real*> ws.z[model.L], <real*> ws.a[model.L], <real*> ws.normalizer,
-                model.layers[model.L].n_out, lanes)
+    if is_together(&model.layers[model.L]):
+        activate_together(&model.layers[model.L], <const real*> ws.z[model.L],
+                          <real*> ws.a[model.L], <real*> ws.normalizer)
 
 
 cdef void predict_row(
@@ -65,8 +65,8 @@ cdef void predict_row(
         else:
             row_product(x, parameters + layer.W, parameters + layer.b, receiving,
                         buffer + 2 * (model.widest + SLACK), n, layer.n_in)
-        if layer.activation == SOFTMAX:
-            softmax_row(receiving, n, whole)
+        if is_together(layer):
+            activate_row(layer, receiving, whole)
         else:
             activate(layer, <const real*> receiving, receiving, whole)
         x = receiving

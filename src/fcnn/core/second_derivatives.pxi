@@ -17,6 +17,7 @@ cdef void second_slopes(
     cdef Py_ssize_t l, i, k, n, at
     cdef const Layer* layer
     cdef const real* a
+    cdef const real* slope
     cdef real* second
     for l in range(1, model.L + 1):
         layer = &model.layers[l]
@@ -27,8 +28,14 @@ cdef void second_slopes(
             at = i * row_width(model, n)
             a = <const real*> t.a[l] + at
             second = <real*> t.second[l] + at
-            activations.any_second_derivative(
-                layer.activation, <real> layer.alpha, <const real*> t.z[l] + at, a, second, n)
+            if layer.activation == ASCENDING:
+                # Of softplus: s (1 - s) where its slope is s; 0 where that is 1.
+                slope = <const real*> t.slope[l] + at
+                for k in range(n):
+                    second[k] = slope[k] * (<real> 1 - slope[k])
+            else:
+                activations.any_second_derivative(
+                    layer.activation, <real> layer.alpha, <const real*> t.z[l] + at, a, second, n)
             if l == model.L:
                 for k in range(n):      # as in forward_slopes
                     second[k] = a[k] if a[k] != a[k] else second[k]
@@ -128,6 +135,8 @@ cdef void hessian_block(
                     second_of_softmax(<const real*> t.a[l] + at, <const real*> t.before,
                                       g + i * width, Dg + i * each * width, width, each, n)
                     continue
+                if model.layers[l].activation == ASCENDING:
+                    sum_from_above(g + i * width, n, <Py_ssize_t> model.layers[l].alpha, 1)
                 if l == L:
                     for e in range(each):
                         memset(Dg + (i * each + e) * width, 0, n * sizeof(real))

@@ -185,7 +185,7 @@ cdef void rows_to_panel(
     for s in range(lanes):
         row[s] = rows + min(s, count - 1) * stride
     transpose_panel(row, columns, z + k * lanes)
-    if layer.activation != SOFTMAX:
+    if not is_together(layer):
         activate(layer, <const real*> z + k * lanes, a + k * lanes, columns * lanes)
 
 
@@ -202,11 +202,11 @@ cdef void forward_lists(
         forward_one_by_one(w, block, scratch, first, last, tag)
     else:
         forward_together(w, block, scratch, first, last, tag)
-    if layer.activation == SOFTMAX and not w.stop:
+    if is_together(layer) and not w.stop:
         for i in range(first, last):
             at = i * layer.n_out * lanes
-            softmax(<const real*> ws.z[1] + at, <real*> ws.a[1] + at,
-                    <real*> ws.normalizer + i * lanes, layer.n_out, lanes)
+            activate_together(layer, <const real*> ws.z[1] + at, <real*> ws.a[1] + at,
+                              <real*> ws.normalizer + i * lanes)
 
 
 cdef void forward_one_by_one(
@@ -296,9 +296,9 @@ cdef bint predict_lists(
                 <const real*> model.parameters, rows + s * (n_out + SLACK))
         rows_to_panel(layer, rows, n_out + SLACK, count, 0, n_out, a + i * n_out * lanes,
                       a + i * n_out * lanes)
-        if layer.activation == SOFTMAX:
-            softmax(<const real*> a + i * n_out * lanes, a + i * n_out * lanes, <real*> NULL, n_out,
-                    lanes)
+        if is_together(layer):
+            activate_together(layer, <const real*> a + i * n_out * lanes, a + i * n_out * lanes,
+                              <real*> NULL)
         # As many as there may be, which is enough to stop in time.
         if should_stop(w, count * (n_in + WORK_PER_ACTIVATION) * n_out):
             return True

@@ -288,13 +288,12 @@ cdef void tiny_outputs(
     """z^L and a^L of a panel of samples, (n_L, lanes)."""
     cdef Py_ssize_t lanes = NR if real is float else NR // 2, L = model.L
     cdef Py_ssize_t width = t.width[L - 1], n = model.layers[L].n_out, rows = (n + 3) // 4 * 4
-    cdef Activation output = model.layers[L].activation
     tiny.to_columns(a_previous + i * lanes * width, width, <real*> t.emitting, lanes)
     tiny.product(tiny.OUTPUTS, <const real*> t.vectors[0] + t.W[L], width,
                  <const real*> t.emitting, <const real*> t.vectors[0] + t.b[L], z,
                  <const real*> NULL, lanes, rows, model.layers[L].n_in, <real> 0, <real*> NULL)
-    if output == SOFTMAX:
-        softmax(<const real*> z, a, <real*> t.normalizer, n, lanes)
+    if is_together(&model.layers[L]):
+        activate_together(&model.layers[L], <const real*> z, a, <real*> t.normalizer)
     else:
         activate(&model.layers[L], <const real*> z, a, n * lanes)
 

@@ -115,7 +115,7 @@ typedef struct fcnn_api {
                        void *workspace, size_t workspace_bytes);
 
     /* The mean loss and its gradient, (n_parameters,), as net.gradients returns them. Of y (rows,
-       n_L) and labels (rows,) one is NULL; sample_weight (rows,) may be. */
+       n_targets) and labels (rows,) one is NULL; sample_weight (rows,) may be. */
     int (*backward_f32)(const fcnn_network *network, const float *x, const float *y,
                         const int64_t *labels, const float *sample_weight, ptrdiff_t rows,
                         double *loss, float *gradient, void *workspace, size_t workspace_bytes);
@@ -159,6 +159,10 @@ typedef struct fcnn_api {
     int (*update_f64)(fcnn_network *network, const double *gradient, fcnn_optimizer *optimizer,
                       double l1, double l2, double clip_norm, void *workspace,
                       size_t workspace_bytes);
+
+    /* Since version 3. Columns of y: n_L, or a part of it of a loss with several outputs for each.
+     */
+    ptrdiff_t (*n_targets)(const fcnn_network *network);
 } fcnn_api;
 
 #ifdef Py_PYTHON_H

@@ -29,7 +29,8 @@ cdef enum Activation:           # their names: core/model.pxi
     SILU
     SOFTPLUS
     EXP
-    SOFTMAX                     # of a whole layer: not in the ladders below
+    SOFTMAX                     # of a whole layer: not in the ladders below,
+    ASCENDING                   # and likewise
     NUM_ACTIVATIONS
 
 
@@ -258,3 +259,49 @@ cdef inline void softmax_row(
     total = <real> 1 / total
     for k in range(n):
         a[k] *= total
+
+
+cdef inline void ascending(
+    const real* z,              # IN (n, lanes) a panel; or a row, of one lane
+    real* a,                    # OUT (n, lanes), may be z itself
+    Py_ssize_t n, Py_ssize_t m, Py_ssize_t lanes,
+) noexcept nogil:
+    """a_k = z_k of the first m nodes, a_k = a_(k-m) + softplus(z_k) of the others."""
+    cdef Py_ssize_t k, s
+    if a != z:
+        memcpy(a, z, n * lanes * sizeof(real))
+    one_activation(SOFTPLUS, False, <real> 0, a, a + m * lanes, <real*> NULL, (n - m) * lanes)
+    for k in range(m, n):
+        for s in range(lanes):
+            a[k * lanes + s] += a[(k - m) * lanes + s]
+
+
+cdef inline void ascending_slopes(
+    const real* z, real* slope, Py_ssize_t n, Py_ssize_t m,     # of one sample
+) noexcept nogil:
+    """What z_k moves: 1 of the first m nodes, softplus'(z_k) of the others."""
+    cdef Py_ssize_t k
+    for k in range(n):
+        slope[k] = 1 if k < m or z[k] > 20 else sigmoid(z[k])
+
+
+cdef inline void sum_from_above(
+    real* delta, Py_ssize_t n, Py_ssize_t m, Py_ssize_t lanes,
+) noexcept nogil:
+    """dC/da_k of ascending outputs becomes sum_i dC/da_(k+im): of all outputs that z_k moves."""
+    cdef Py_ssize_t k, s
+    for k in range(n - m - 1, -1, -1):
+        for s in range(lanes):
+            delta[k * lanes + s] += delta[(k + m) * lanes + s]
+
+
+cdef inline void ascending_delta(
+    const real* z,              # IN (n, lanes)
+    real* delta,                # IN dC/da, OUT dC/dz
+    Py_ssize_t n, Py_ssize_t m, Py_ssize_t lanes,
+) noexcept nogil:
+    """dC/dz_k = softplus'(z_k) sum_i dC/da_(k+im); without softplus' of the first m."""
+    cdef Py_ssize_t i
+    sum_from_above(delta, n, m, lanes)
+    for i in range(m * lanes, n * lanes):
+        delta[i] *= <real> 1 if z[i] > 20 else sigmoid(z[i])

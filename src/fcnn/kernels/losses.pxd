@@ -22,6 +22,8 @@ cdef enum Loss:                 # their names: core/model.pxi
     POISSON
     BINARY_CROSS_ENTROPY
     CROSS_ENTROPY
+    GAUSSIAN_NLL                # of several outputs for each target: not in the ladders of one,
+    QUANTILE                    # and likewise
     NUM_LOSSES
     GIVEN                       # dC/da is given in place of y; C is the caller's
     GIVEN_DELTA                 # and likewise dC/dz
@@ -72,7 +74,8 @@ cdef inline bint gives_dC_dz(Loss loss) noexcept nogil:
     if (loss == CROSS_ENTROPY or loss == BINARY_CROSS_ENTROPY or loss == POISSON
             or loss == GIVEN_DELTA):
         return True
-    if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GIVEN):
+    if (loss == SQUARED_ERROR or loss == ABSOLUTE_ERROR or loss == HUBER or loss == GAUSSIAN_NLL
+            or loss == QUANTILE or loss == GIVEN):
         return False
     trap()
     return False
@@ -120,19 +123,74 @@ cdef inline void one_loss(
                 loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s])
 
 
+cdef inline void gaussian_loss(
+    const real* a,              # IN (2 m, lanes) means, and behind them logarithms of variances
+    const real* y,              # IN (m, lanes)
+    const real* factor, real* costs, real* delta,   # as in any_loss
+    Py_ssize_t m, Py_ssize_t lanes,
+) noexcept nogil:
+    """C = (s + (a - y)^2 e^-s) / 2, of a normal distribution of mean a and variance e^s."""
+    cdef Py_ssize_t k, s
+    cdef const real* log_variance = a + m * lanes
+    cdef real error, precision, deviation
+    for s in range(lanes):
+        costs[s] = 0
+    for k in range(m):
+        for s in range(lanes):
+            error = a[k * lanes + s] - y[k * lanes + s]
+            precision = exponential(-log_variance[k * lanes + s])
+            deviation = error * precision * error
+            costs[s] += <real> 0.5 * (log_variance[k * lanes + s] + deviation)
+            if delta != NULL:
+                delta[k * lanes + s] = factor[s] * (error * precision)
+                delta[(m + k) * lanes + s] = factor[s] * (<real> 0.5 * (<real> 1 - deviation))
+
+
+cdef inline void quantile_loss(
+    const real* a,              # IN (n, lanes) quantiles: all first ones, then all second ones
+    const real* y,              # IN (m, lanes)
+    const double* levels,       # IN (n / m,)
+    const real* factor, real* costs, real* delta,   # as in any_loss
+    Py_ssize_t n, Py_ssize_t m, Py_ssize_t lanes,
+) noexcept nogil:
+    """C = q (y - a) if a < y, (1 - q) (a - y) otherwise, of a level q: its least mean is there.
+
+    R. Koenker, G. Bassett: Regression quantiles, Econometrica 46, 1978. Where a = y the derivative
+    is taken to be that between the two sides.
+    """
+    cdef Py_ssize_t k, s
+    cdef real error, level, above
+    for s in range(lanes):
+        costs[s] = 0
+    for k in range(n):
+        level = <real> levels[k // m]
+        above = <real> (1 - levels[k // m])
+        for s in range(lanes):
+            error = a[k * lanes + s] - y[k % m * lanes + s]
+            costs[s] += error * (-level if error < 0 else above)
+            if delta != NULL:
+                delta[k * lanes + s] = factor[s] * (
+                    above if error > 0 else (-level if error < 0 else error + (above - level) / 2))
+
+
 cdef inline void any_loss(
     Loss loss, Activation output,
     const real* z,              # IN (n, lanes) input sums of the output layer, a panel
     const real* a,              # IN (n, lanes) its activations
-    const real* y,              # IN (n, lanes) targets
+    const real* y,              # IN (m, lanes)
+    const double* levels,       # IN (n / m,) of quantiles
     const real* normalizer,     # IN (lanes,) of the softmax
     const real* factor,         # IN (lanes,) what each sample's cost counts in the loss
     real* costs,                # OUT (lanes,) C of each sample
     real* delta,                # OUT (n, lanes) factor dC/da, or dC/dz: see dC_da; or NULL
-    Py_ssize_t n, Py_ssize_t lanes,
+    Py_ssize_t n, Py_ssize_t m, Py_ssize_t lanes,
 ) noexcept nogil:
     """Name the loss, which makes it a constant."""
-    if not SPECIALIZED:
+    if loss == GAUSSIAN_NLL:
+        gaussian_loss(a, y, factor, costs, delta, m, lanes)
+    elif loss == QUANTILE:
+        quantile_loss(a, y, levels, factor, costs, delta, n, m, lanes)
+    elif not SPECIALIZED:
         one_loss(loss, output, z, a, y, normalizer, factor, costs, delta, n, lanes)
     elif loss == SQUARED_ERROR:
         one_loss(SQUARED_ERROR, output, z, a, y, normalizer, factor, costs, delta, n, lanes)

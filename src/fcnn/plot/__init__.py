@@ -7,6 +7,7 @@ has 150, sharp also on dense screens.
 """
 
 from fcnn.plot._figure import check_ending, picture_endings
+from fcnn.plot.bands import plot_bands
 from fcnn.plot.confusion import plot_confusion_matrix
 from fcnn.plot.curves import plot_history
 from fcnn.plot.diagram import plot_network
@@ -17,6 +18,7 @@ from fcnn.plot.weights import plot_weights
 __all__ = [
     "check_ending",
     "picture_endings",
+    "plot_bands",
     "plot_confusion_matrix",
     "plot_history",
     "plot_importance",

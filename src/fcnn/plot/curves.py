@@ -125,12 +125,12 @@ def _draw_losses(panel: Any, history: History, best: int | None) -> None:
 
 def _draw_scores(panel: Any, history: History, best: int | None) -> None:
     scores = history.validation_score
-    name = {"r2": "R²", "": "score"}.get(history.score_name, history.score_name)
+    name = {"r2": "R²", "d2": "D²", "": "score"}.get(history.score_name, history.score_name)
     _curve(panel, scores, "validation", _VALIDATION)
     panel.set_ylabel(f"validation {name}")
     # R² has no lower bound: the first epochs would flatten all that matters.
     finite = list(filter(math.isfinite, scores))
-    if history.score_name == "r2" and finite and min(finite) < -1 < max(finite):
+    if history.score_name in ("r2", "d2") and finite and min(finite) < -1 < max(finite):
         panel.set_ylim(-1, max(finite) + 0.05 * (max(finite) + 1))
     if best is not None and best <= len(scores):
         _dot(panel, scores, best, f"{{:.4g}}, epoch {best}")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn.network import Network
 from fcnn.plot._figure import (
     MINUS,
@@ -40,6 +41,8 @@ SHOWS_ZERO_TARGETS = {
     "poisson": True,
     "binary_cross_entropy": True,
     "cross_entropy": False,
+    "gaussian_nll": True,
+    "quantile": True,
 }
 
 
@@ -159,12 +162,14 @@ def _most_active(a: Array, most: int) -> Array:
 def _targets(network: Network, inputs: Array, y: Any) -> Array:
     """Return the target of each output."""
     _, rows, _ = check.as_batch(inputs, y, None, network.sizes, network.loss, network.dtype)
-    return np.eye(network.sizes[-1])[rows[0]] if rows.ndim == 1 else rows[0]
+    if rows.ndim == 1:
+        return np.eye(network.sizes[-1])[rows[0]]
+    return np.tile(rows[0], network.sizes[-1] // network.num_targets)
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
     """Return the texts of the outputs with their targets, where these say something."""
-    shows_zero = SHOWS_ZERO_TARGETS[loss]
+    shows_zero = SHOWS_ZERO_TARGETS[core.split_loss(loss)[0]]
     return [
         ", ".join(filter(None, (text, f"y {short(v)}" if v or shows_zero else "")))
         for text, v in zip(texts, targets, strict=True)

@@ -18,15 +18,22 @@ from collections.abc import Sequence
 from numbers import Real
 from typing import Any, ClassVar
 
+import numpy as np
+
 try:
     import sklearn.neural_network
 except ImportError as error:
     raise ImportError("fcnn.sklearn needs scikit-learn: pip install 'fcnn[sklearn]'") from error
 if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
     raise ImportError(f"fcnn.sklearn needs scikit-learn 1.9 or newer, got {sklearn.__version__}")
+from sklearn.utils import check_array
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
+from fcnn._architecture import with_levels
+from fcnn._dispatch import core
 from fcnn._validation import TARGETS
+from fcnn.metrics import d2_quantile
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
@@ -130,6 +137,8 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     def _loss(self) -> Loss:
         return CLASSIFICATION[self._label_binarizer.y_type_]
 
+    _score_name = "accuracy"
+
     def _targets(self, y: Array, smoothing: float) -> Array:
         targets = TARGETS[self.network_.loss]
         if targets == "classes" and not smoothing:
@@ -156,6 +165,8 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         - absolute_error: abs(a - y)
         - huber: (a - y)^2 / 2 up to an error of 1, abs(a - y) - 1/2 beyond
         - quantile: ``quantile`` (y - a) if a < y, (1 - ``quantile``) (a - y) otherwise
+        - gaussian_nll: (s + (a - y)^2 e^-s) / 2, with s the logarithm of the variance, which the
+          network has outputs for, too
     activation : str or list of str, default="relu"
         Also leaky_relu, elu, gelu, silu and softplus, and leaky_relu(0.2) and elu(0.5) with another
         slope and alpha; a list has one name for each hidden layer.
@@ -164,6 +175,9 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         solver; ``alpha=0`` leaves the decay alone.
     quantile : float, default=0.5
         Of the loss "quantile", between 0 and 1.
+    quantiles : list of float or None, default=None
+        Several of them in one network, in ascending order, in place of ``quantile``: its
+        predictions never cross.
     dropout, weight_decay, clip_norm, trainable, callbacks, max_time, n_threads
         As for `MLPClassifier`.
 
@@ -171,13 +185,18 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
     ----------
     network_, validation_loss_curve_
         As for `MLPClassifier`.
+    quantiles_ : tuple of float or None
+        The ``quantiles`` of the fit.
     """
+
+    quantiles_: tuple[float, ...] | None
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **sklearn.neural_network.MLPRegressor._parameter_constraints,
         **CONSTRAINTS,
         "loss": [StrOptions(set(REGRESSION))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "quantiles": ["array-like", None],
     }
 
     def __init__(
@@ -208,6 +227,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
         quantile: float = 0.5,
+        quantiles: Sequence[float] | None = None,
         dropout: float | Sequence[float] = 0.0,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
@@ -219,7 +239,115 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         self._store(locals())
 
     def _loss(self) -> Loss:
-        return REGRESSION[self.loss]
+        found = REGRESSION[self.loss]
+        if self.loss != "quantile":
+            return found
+        levels = (self.quantile,) if self.quantiles is None else self.quantiles
+        return found._replace(core=with_levels("", "quantile", [*map(float, levels)], levels))
+
+    def _check_additions(self, n_hidden: int, incremental: bool) -> None:
+        super()._check_additions(n_hidden, incremental)
+        if self.quantiles is None:
+            return
+        if self.loss != "quantile":
+            self._refuse("quantiles", f"None with loss={self.loss!r}", self.quantiles)
+        try:
+            self._loss()
+        except (TypeError, ValueError):
+            self._refuse("quantiles", "numbers between 0 and 1 in ascending order", self.quantiles)
+
+    def _initialize(self, y: Array, layer_units: list[int], dtype: Any) -> None:
+        super()._initialize(y, layer_units, dtype)
+        self._keep_quantiles()
+
+    def _adopt_loss(self) -> None:
+        super()._adopt_loss()
+        self._keep_quantiles()
+
+    def _keep_quantiles(self) -> None:
+        self.quantiles_ = None if self.quantiles is None else tuple(map(float, self.quantiles))
+
+    @property
+    def _score_name(self) -> str:
+        return "d2" if self._levels else "r2"
+
+    @property
+    def _levels(self) -> tuple[float, ...]:
+        """The levels of a network of quantiles."""
+        return core.split_loss(self.network_.loss)[1]
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Predict using the multi-layer perceptron model.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+        return_std : bool, default=False
+            Return the standard deviations, too: of the loss "gaussian_nll".
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The predicted values. With ``quantiles`` these are the last dimension, in their order.
+        std : ndarray of the same shape
+            With ``return_std``.
+        """
+        check_is_fitted(self)
+        if return_std and self.network_.loss != "gaussian_nll":
+            raise ValueError(
+                "return_std: only the loss 'gaussian_nll' has standard deviations, got "
+                f"{self.network_.loss!r}"
+            )
+        outputs = self._forward_pass_fast(X)
+        if not return_std:
+            return self._answers(outputs)
+        m = self.n_outputs_
+        std = np.exp(outputs[:, m:] / 2)
+        return self._answers(outputs), std[:, 0] if m == 1 else std
+
+    def _predict(self, X: Any, check_input: bool = True) -> Array:
+        return self._answers(self._forward_pass_fast(X, check_input))
+
+    def _answers(self, outputs: Array) -> Array:
+        """Return what is predicted, of the outputs of the network."""
+        m = self.network_.num_targets
+        if self.quantiles_ is None:
+            return outputs[:, 0] if m == 1 else outputs[:, :m]
+        several = outputs.reshape(len(outputs), -1, m).transpose(0, 2, 1)
+        answers: Array = several[:, 0] if m == 1 else several
+        return answers
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination on test data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        score : float
+            R^2; of the loss "quantile" D^2, 1 - (quantile loss / that of the best constants), as
+            `fcnn.metrics.d2_quantile` has it.
+        """
+        check_is_fitted(self)
+        if not self._levels:
+            return float(super().score(X, y, sample_weight))
+        return self._d2(self._forward_pass_fast(X), y, sample_weight)
+
+    def _score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        if not self._levels:
+            return float(super()._score(X, y, sample_weight))
+        return self._d2(self._forward_pass_fast(X, check_input=False), y, sample_weight)
+
+    def _d2(self, outputs: Array, y: Any, sample_weight: Any) -> float:
+        if not np.isfinite(outputs).all():
+            return float("nan")
+        y = check_array(y, ensure_2d=False).reshape(len(outputs), -1)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        return d2_quantile(outputs, y, self._levels, weight)
 
 
 def register_onnx() -> None:

@@ -35,7 +35,7 @@ def minimize(
 
     def loss_and_gradient(parameters: Array) -> tuple[float, Array]:
         network.parameters[:] = parameters
-        loss, gradient = _gradients(estimator, X, y, weight)
+        loss, gradient = core.Network.gradients(network, X, y, weight, estimator._threads())
         pull = decay * parameters
         loss = loss * estimator._scale() + offset + 0.5 * float(pull @ parameters)
         return loss, gradient + pull
@@ -64,15 +64,3 @@ def minimize(
         estimator.n_iter_ = result.nit
     else:
         estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
-
-
-def _gradients(
-    estimator: Perceptron, X: Any, y: Array, weight: Array | None
-) -> tuple[float, Array]:
-    """Return the core's mean loss and its gradient."""
-    network, threads, own = estimator.network_, estimator._threads(), estimator._own_loss()
-    if own is None:
-        return core.Network.gradients(network, X, y, weight, threads)
-    return core.own_step(
-        network, X, y, weight, lambda a, y, weight=None: own(a, y, weight), False, None, threads
-    )

@@ -20,24 +20,6 @@ def _poisson_constants(y: Array) -> Array:
     return constants
 
 
-# The mean loss and its derivative with respect to outputs, of outputs, targets and sample weights.
-OwnLoss = Callable[[Array, Array, Array | None], tuple[float, Array]]
-
-
-def pinball(outputs: Array, y: Array, weight: Array | None, quantile: float) -> tuple[float, Array]:
-    """Return the mean quantile loss, and its derivative with respect to the outputs.
-
-    C = q (y - a) if a < y, (1 - q) (a - y) otherwise; R. Koenker, G. Bassett: Regression
-    quantiles, Econometrica 46, 1978.
-    """
-    weight = np.ones(len(y), y.dtype) if weight is None else weight
-    factor = weight / (weight.sum() or 1)
-    error = outputs - y
-    slope = np.where(error > 0, 1 - quantile, np.where(error < 0, -quantile, 0))
-    dCda = np.ascontiguousarray(factor[:, np.newaxis] * slope, dtype=y.dtype)
-    return float((dCda * error).sum(dtype=np.float64)), dCda
-
-
 class Loss(NamedTuple):
     """What scikit-learn's loss is of one of the core's, whose natural output activation it has."""
 
@@ -45,10 +27,6 @@ class Loss(NamedTuple):
     averaged: bool = False  # over outputs, of which the core has the sum
     # What scikit-learn adds to the cost of each sample, and the core does not.
     constants: Callable[[Array], Array] | None = None
-    # A loss that the core does not know, in place of its: an `OwnLoss` that takes these parameters
-    # of the estimator, too.
-    own: Callable[..., tuple[float, Array]] | None = None
-    parameters: tuple[str, ...] = ()
 
 
 # By the type of target that scikit-learn's LabelBinarizer has found.
@@ -64,5 +42,6 @@ REGRESSION = {
     "poisson": Loss("poisson", constants=_poisson_constants),
     "absolute_error": Loss("absolute_error"),
     "huber": Loss("huber"),
-    "quantile": Loss("squared_error", own=pinball, parameters=("quantile",)),
+    "gaussian_nll": Loss("gaussian_nll"),
+    "quantile": Loss("quantile"),  # with the estimator's levels
 }

@@ -10,7 +10,6 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.base import is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from fcnn.history import History, Progress
@@ -74,7 +73,7 @@ class Monitor:
             if estimator.verbose:
                 print(f"Validation loss: {loss:.8f}")
         if "validation_score" in self.curves:
-            history.score_name = "accuracy" if is_classifier(estimator) else "r2"
+            history.score_name = estimator._score_name
             history.validation_score.append(estimator.validation_scores_[-1])  # type: ignore[index]
         answers = self.tell("__call__")
         self.stopped = any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fcnn._dispatch import core
 from fcnn.convert.onnx_writer import write_layers
-from fcnn.convert.steps import imported, layers_of, refuse
+from fcnn.convert.steps import Layer, imported, layers_of, refuse
 
 _OLDEST = 13  # of the operators that layers are written with
 # Of activations, those that ONNX Runtime (1.32) has for float32 alone.
@@ -66,8 +67,12 @@ def _outputs(scope: Any, operator: Any, container: Any) -> tuple[_Graph, str]:
     network = estimator.network_
     graph = _Graph(scope, container, network.dtype)
     layers = layers_of(network)
+    if core.split_loss(network.loss)[0] == "gaussian_nll":  # whose predictions are the means
+        W, b, activation = layers[-1]
+        layers[-1] = Layer(W[: network.num_targets], b[: network.num_targets], activation)
     x = graph.node("Cast", [operator.inputs[0].full_name], "x", to=network.dtype)
-    return graph, write_layers(graph, layers, x, graph.name("a"), container.target_opset)
+    a = graph.name("a")
+    return graph, write_layers(graph, layers, x, a, container.target_opset, network.num_targets)
 
 
 def _answer(graph: _Graph, value: str, variable: Any) -> None:
@@ -135,7 +140,17 @@ def _classifier_shapes(operator: Any) -> None:
 
 def _regressor_shapes(operator: Any) -> None:
     rows = operator.inputs[0].get_first_dimension()
-    operator.outputs[0].type.shape = [rows, operator.raw_operator.network_.sizes[-1]]
+    estimator = operator.raw_operator
+    if estimator.quantiles_ is None:
+        n_out = estimator.n_outputs_
+    elif estimator.n_outputs_ == 1:
+        n_out = len(estimator.quantiles_)
+    else:
+        refuse(
+            f"quantiles of {type(estimator).__name__}",
+            f"of {estimator.n_outputs_} targets they have three dimensions, ONNX's regressors two",
+        )
+    operator.outputs[0].type.shape = [rows, n_out]
 
 
 def register(classifier: type, regressor: type) -> None:

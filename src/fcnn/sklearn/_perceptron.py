@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import threading
 import time
@@ -28,7 +27,7 @@ from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
 from fcnn.network import Network
 from fcnn.sklearn._lbfgs import minimize
-from fcnn.sklearn._losses import Loss, OwnLoss
+from fcnn.sklearn._losses import Loss
 from fcnn.sklearn._monitor import Monitor
 from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, train
 
@@ -244,6 +243,22 @@ class Perceptron(BaseEstimator):
             self.best_validation_score_ = -np.inf if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
 
+    def _adopt_loss(self) -> None:
+        """Go on with the parameters there are and the loss that is asked for now."""
+        network, loss = self.network_, self._loss().core
+        if network.loss == loss:
+            return
+        hidden, output = network.activations[:-1], network.activations[-1]
+        try:
+            self.network_ = Network(
+                network.sizes, hidden, output, loss, network.dtype, init="zeros"
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"loss: the fitted network cannot go on with another: {error}"
+            ) from None
+        self.network_.parameters[:] = network.parameters
+
     def _targets(self, y: Array, smoothing: float) -> Array:
         """Return what the core compares the outputs with."""
         return check.cast("y", y, self.network_.dtype)
@@ -274,13 +289,6 @@ class Perceptron(BaseEstimator):
         """Return what the loss is of the core's."""
         raise NotImplementedError
 
-    def _own_loss(self) -> OwnLoss | None:
-        """Return what takes the place of the core's loss; None where that is the estimator's."""
-        own, parameters = self._loss().own, self._loss().parameters
-        if own is None:
-            return None
-        return functools.partial(own, **{name: getattr(self, name) for name in parameters})
-
     def _scale(self) -> float:
         """Return what scikit-learn's loss is of the core's: one is not a sum over outputs."""
         return 1 / self.network_.sizes[-1] if self._loss().averaged else 1.0
@@ -296,9 +304,7 @@ class Perceptron(BaseEstimator):
 
     def _mean_loss(self, X: Any, y: Array, weight: Array | None) -> float:
         """Return the loss without its penalty, as scikit-learn defines it."""
-        mean, outputs = self.network_._loss_and_outputs(X, y, weight, self._threads())
-        if (own := self._own_loss()) is not None:
-            mean, _ = own(outputs, y, weight)
+        mean, _ = self.network_._loss_and_outputs(X, y, weight, self._threads())
         return float(mean * self._scale() + self._mean_constant(y, weight))
 
     # --- Training --------------------------------------------------------------------------------
@@ -350,15 +356,18 @@ class Perceptron(BaseEstimator):
             sample_weight = weight if sample_weight is None else weight * sample_weight
         if y.ndim == 1:
             y = y[:, np.newaxis]
-        if not first_pass and y.shape[1] != self.network_.sizes[-1]:
-            raise ValueError(
-                f"y has {y.shape[1]} outputs, the network has {self.network_.sizes[-1]}"
-            )
+        if not first_pass:
+            self._adopt_loss()
+            if y.shape[1] != self.network_.num_targets:
+                raise ValueError(
+                    f"y has {y.shape[1]} outputs, the network has {self.network_.num_targets}"
+                )
         self.n_outputs_ = y.shape[1]
         held_out = None if eval_set is None else self._validate_eval_set(eval_set)
         self._random_state = check_random_state(self.random_state)
         if first_pass:
-            self._initialize(y, [X.shape[1], *hidden, self.n_outputs_], X.dtype)
+            n_out = self.n_outputs_ * core.outputs_per_target(self._loss().core)
+            self._initialize(y, [X.shape[1], *hidden, n_out], X.dtype)
 
         stochastic = self.solver in SOLVERS
         monitor = Monitor(self, held_out, began, scored=stochastic and self.early_stopping)

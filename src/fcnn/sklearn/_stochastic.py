@@ -15,14 +15,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer, SGDOptimizer
 
-from fcnn._dispatch import core
 from fcnn._validation import StepOptions
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import SGD, Adam, AdamW, Optimizer
 
 if TYPE_CHECKING:
     from fcnn.network import Network
-    from fcnn.sklearn._losses import OwnLoss
     from fcnn.sklearn._monitor import Monitor
     from fcnn.sklearn._perceptron import Perceptron
 
@@ -200,40 +198,13 @@ def _epoch(
     dropout = estimator._dropout(len(network.sizes) - 2)
     seed = 0 if dropout is None else int(estimator._random_state.randint(2**31))
     rates = estimator._rates(len(network.sizes) - 2)
-    options = StepOptions(clip_norm=estimator.clip_norm, dropout=dropout, trainable=rates)
-    own = estimator._own_loss()
-    if own is not None:
-        for i, begin in enumerate(range(0, len(order), size)):
-            rows = order[begin : begin + size]
-            _step_of_own_loss(estimator, own, X, y, weight, rows, losses[i], seed + i, options)
-        return
-    options = options._replace(l2=estimator.alpha, penalty_per_sample=True)
+    options = StepOptions(
+        l2=estimator.alpha, clip_norm=estimator.clip_norm, dropout=dropout,
+        penalty_per_sample=True, trainable=rates,
+    )  # fmt: skip
     network._train_epoch(
         X, y, rule, size, order, weight, threads, options, batch_losses=losses, seed=seed
     )
-
-
-def _step_of_own_loss(
-    estimator: Perceptron,
-    own: OwnLoss,
-    X: Any,
-    y: Array,
-    weight: Array | None,
-    rows: Array,
-    losses: Array,
-    seed: int,
-    options: StepOptions,
-) -> None:
-    """Make the update of one batch with a loss that the core does not know."""
-    network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
-    X = X[rows]
-    some = None if weight is None else weight[rows]
-    l2 = estimator.alpha / (len(rows) if some is None else float(some.sum()) or 1)
-    options = options._replace(l2=l2)
-    losses[:] = core.own_step(
-        network, X, y[rows], some, lambda a, y, weight=None: own(a, y, weight), False, rule,
-        threads, options, seed=seed,
-    )  # fmt: skip
 
 
 def _batch_means(values: Array, weight: Array | None, order: Array, starts: Array) -> Array:
