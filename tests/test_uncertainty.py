@@ -97,7 +97,7 @@ def test_the_core_equals_the_reference(core, loss, sizes, dtype):
         assert distance(gradient, expected) < TOLERANCE[dtype]
         outputs = net.predict(batch[0])
         assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
-        assert outputs.tobytes() == net.loss_and_outputs(*batch)[1].tobytes()
+        assert outputs.tobytes() == net._loss_and_outputs(*batch)[1].tobytes()
         for i in range(min(rows, 5)):
             assert net.predict(batch[0][i]).tobytes() == outputs[i].tobytes()
 
