@@ -39,12 +39,11 @@ def load(path: str, data: str = "") -> tuple[fcnn.Model, bool]:
     """Return the model in a file, and whether it is more than a network; `data` is beside it."""
     try:
         with refusals():
-            loaded = fcnn.load(path)
+            return _as_model(fcnn.load(path))
     except CommandError as error:
         if data.endswith(ENDING) and not path.endswith(ENDING):
             error.args = (f"{path}: not a model file; did you mean {data} {path}?",)
         raise
-    return _as_model(loaded)
 
 
 def _as_model(loaded: fcnn.Model | fcnn.Network) -> tuple[fcnn.Model, bool]:
