@@ -199,6 +199,7 @@ def _write_numbers(
         missing = graph.node("IsNaN", [V], "missing")
     if not np.isnan(fills).all():
         V = graph.node("Where", [missing, graph.constant("fills", fills), V], "filled")
+    V = _bounded(graph, V, [column for _, column in numbers])
     V = _checked(graph, V, [isinstance(column, BooleanColumn) for _, column in numbers])
     starts = preparation.starts
     plain = [i for i, (_, column) in enumerate(numbers) if not isinstance(column, DateColumn)]
@@ -218,6 +219,26 @@ def _write_numbers(
             seconds = V if len(numbers) == 1 else _columns_of(graph, V, np.array([i]), f"date{j}")
             pieces.append(_write_date(graph, column, seconds, starts[j], f"date{j}"))
     return pieces
+
+
+def _bounded(graph: Graph, V: str, columns: Sequence[Any]) -> str:
+    """Write the bounds of columns in the place of finite numbers beyond them; NaN is not beyond."""
+    for key, comparison, none in (("low", "Less", -np.inf), ("high", "Greater", np.inf)):
+        bounds = [getattr(column, key, None) for column in columns]
+        if bounds == [None] * len(bounds):
+            continue
+        limits = np.array([[none if bound is None else bound for bound in bounds]])
+        limit, infinity = (
+            graph.constant(f"{key}.limits", limits),
+            graph.constant(f"{key}.infinity", np.array(none)),
+        )
+        beyond = graph.node(comparison, [V, limit], f"{key}.beyond")
+        is_finite = graph.node(
+            "Greater" if key == "low" else "Less", [V, infinity], f"{key}.finite"
+        )
+        far = graph.node("And", [beyond, is_finite], f"{key}.far")
+        V = graph.node("Where", [far, limit, V], f"{key}.bounded")
+    return V
 
 
 def _checked(graph: Graph, V: str, is_boolean: Sequence[bool]) -> str:

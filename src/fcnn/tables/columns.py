@@ -33,6 +33,9 @@ Array = NDArray[Any]
 LEAST_FLAGGED = 5
 LEAST_FLAGGED_SHARE = 0.01
 
+# Numbers beyond training's, and so many deviations from its mean, are taken for the bound.
+MOST_DEVIATIONS = 5.0
+
 
 class Report:
     """What is told of a transformation: problems, by line and cell, notes and warnings.
@@ -230,12 +233,17 @@ class NumberColumn(_Filled):
         Texts that count as missing.
     bare : bool
         Some texts of training were numbers without the unit of the others.
+    low, high : float or None
+        Bounds, for which numbers beyond them are taken: a single one that is far from all that was
+        learned from, as a mistyped length of 58.9, has an answer that is off by more.
     """
 
     kind: ClassVar[str] = "number"
     rule: NumberRule = PLAIN
     stray: tuple[str, ...] = ()
     bare: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> NumberColumn:
@@ -246,7 +254,8 @@ class NumberColumn(_Filled):
         unit = kind.rule.unit
         texts = column.values[~missing].tolist() if unit and column.is_text else []
         bare = not all(unit in text for text in texts)
-        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray, bare)
+        bounds = _bounds(values[~missing])
+        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray, bare, *bounds)
 
     @property
     def outputs(self) -> list[str]:  # noqa: D102
@@ -259,7 +268,9 @@ class NumberColumn(_Filled):
     def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
         as_written = "" if self.rule == PLAIN else f", written like {example(self.rule)}"
         fill = "" if self.fill is None else f"{self.fill:.6g}"
-        return f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{as_written}{self._told_missing(fill)}"
+        bounds = "" if self.low is None else f", v from {self.low:.6g} to {self.high:.6g}"
+        how = f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{bounds}"
+        return f"{how}{as_written}{self._told_missing(fill)}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         stray = (*NO_NUMBERS, *self.stray)
@@ -269,7 +280,22 @@ class NumberColumn(_Filled):
             values = np.nan_to_num(values)
         told = "" if self.fill is None else f"{self.fill:.6g}"
         values, flags = self._with_flag(values, named, column, report, told)
+        values = self._bounded(values, named, report)
         return np.hstack([values[:, np.newaxis], *flags])
+
+    def _bounded(self, values: Array, named: str, report: Report) -> Array:
+        """Return numbers within the bounds; warn of those beyond."""
+        if self.low is None or self.high is None:
+            return values
+        beyond = np.flatnonzero((values < self.low) | (values > self.high))
+        if not len(beyond):
+            return values
+        shown = ", ".join(f"{value:.6g}" for value in values[beyond[:3]])
+        report.warn(
+            f"{named}: {len(beyond):,} of {len(values):,} far beyond the numbers of training "
+            f"({shown}{', ...' * (len(beyond) > 3)}), taken for {self.low:.6g} or {self.high:.6g}"
+        )
+        return np.clip(values, self.low, self.high)
 
     def _doubt(
         self, column: Column, values: Array, stray: Sequence[str], named: str, report: Report
@@ -324,6 +350,16 @@ class NumberColumn(_Filled):
             report.notes.append(f"{told}; taken for {given[at]:.15g}")
         else:
             report.warn(f"{told}; taken for {given[at]:.15g}")
+
+
+def _bounds(values: Array) -> tuple[float | None, float | None]:
+    """Return the bounds of numbers like these; None where there is nothing to go by."""
+    if not len(values):
+        return None, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, reach = values.mean(), MOST_DEVIATIONS * values.std()
+        low, high = min(values.min(), mean - reach), max(values.max(), mean + reach)
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else (None, None)
 
 
 @dataclass(frozen=True)
