@@ -592,3 +592,24 @@ def test_numbers_far_beyond_those_of_training_are_taken_for_a_bound_and_told(tmp
     assert "v from " in Preparation.fit({"a": a}).columns[0].told([0], [1])
     # Of an array of numbers, as images are, they stay as they are.
     assert fitted(a[:, np.newaxis]).transform([[1e6]])[0, 0] > 1e5
+
+
+def test_dates_far_beyond_those_of_training_count_as_a_bound_in_days_alone():
+    days = np.datetime64("2020-01-01") + np.arange(300) * np.timedelta64(37, "h")
+    preparation = Preparation.fit({"d": days})
+    seconds = days.astype("datetime64[s]").astype(float)
+    high = seconds.mean() + 5 * seconds.std()
+    assert high > seconds.max()
+    bound = np.datetime64(int(high), "s")
+    said = rf"far beyond the dates of training \(9999-12-31T00:00:00\), taken for .* or {bound}"
+    with pytest.warns(UserWarning, match=f"'d': 1 of 2 {said}"):
+        X = preparation.transform({"d": ["9999-12-31", "2021-02-03"]})
+    assert preparation.output_names[0] == "d days"
+    assert X[0, 0] == pytest.approx((high / 86400 - preparation.mean[0]) / preparation.scale[0])
+    # The last day of a year, and its day of the week, it still is.
+    other = preparation.transform({"d": ["2021-12-31", "2021-02-03"]})
+    np.testing.assert_allclose(X[0, 1:3], other[0, 1:3], atol=0.05)
+    np.testing.assert_array_equal(X[1], other[1])
+    np.testing.assert_array_equal(
+        X, again(preparation).transform({"d": ["9999-12-31", "2021-02-03"]}, notes=[])
+    )

@@ -322,9 +322,7 @@ def _numbers(columns: Sequence[Any], j: int, at: int, words: Words, parts: list[
     value = f"row[{j}]"
     if column.fill is not None:
         value = f"NAME_filled({value}, {words.literal(column.fill, '')})"
-    if (bounds := _bounds(column)) is not None:
-        low, high = (words.literal(bound, "") for bound in bounds)
-        value = f"NAME_bounded({value}, {low}, {high})"
+    value = _within(value, column, words)
     flag = [f"    v[{at + 1}] = isnan(row[{j}]) ? 1 : 0;"] if column.flag else []
     return [f"    v[{at}] = {checked.format(value)};", *flag]
 
@@ -335,6 +333,13 @@ def _bounds(column: Any) -> Any:
     return None if bounds == (None, None) else bounds
 
 
+def _within(value: str, column: Any, words: Words) -> str:
+    """Return a value within the bounds of its column, as C has it."""
+    if (bounds := _bounds(column)) is None:
+        return value
+    return f"NAME_bounded({value}, {', '.join(words.literal(bound, '') for bound in bounds)})"
+
+
 def _date(column: DateColumn, j: int, at: int, words: Words) -> list[str]:
     fill = f"NAME_filled(row[{j}], {words.literal(column.fill, '')})"
     lines = [f"    t = {f'row[{j}]' if column.fill is None else fill};"]
@@ -343,7 +348,8 @@ def _date(column: DateColumn, j: int, at: int, words: Words) -> list[str]:
             lines.append(f"    NAME_turn(t, {words.literal(period, '')}, v + {at});")
             at += 2
         else:
-            lines.append(f"    v[{at}] = t / 86400;")
+            value = _within("t", column, words)
+            lines.append(f"    v[{at}] = {value} / 86400;")
             at += 1
     return lines + ([f"    v[{at}] = isnan(row[{j}]) ? 1 : 0;"] if column.flag else [])
 

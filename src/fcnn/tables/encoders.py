@@ -46,7 +46,7 @@ def from_json(value: Any) -> Any:
         if not isinstance(value.get(key, False), bool):
             raise ValueError(f"expected {key} as true or false, found {value[key]!r}")
     encoder = cls(**value)
-    if isinstance(encoder, NumberColumn):
+    if isinstance(encoder, (NumberColumn, DateColumn)):
         bounds = [bound for bound in (encoder.low, encoder.high) if bound is not None]
         if len(bounds) == 1 or bounds != sorted(bounds):
             raise ValueError(f"expected bounds of numbers, found {value!r}")
