@@ -89,8 +89,11 @@ def lenient():
 
 
 def by_position(ignored=True):
-    columns = [NumberColumn(""), NumberColumn("", 2.0, flag=True), NumberColumn("")]
-    mean, scale = [5, 2, 0, -3], [2, 1, 1, 0.1]
+    columns = [
+        NumberColumn(""), NumberColumn("", 2.0, flag=True, low=0.0, high=4.0),
+        NumberColumn("", low=-1.0, high=5.0), NumberColumn("", low=2.0, high=9.0),
+    ]  # fmt: skip
+    mean, scale = [5, 2, 0, -3, 1], [2, 1, 1, 0.1, 3]
     if ignored:
         columns.insert(1, IgnoredColumn(""))
     return Preparation(columns, mean, scale, is_named=False)

@@ -827,7 +827,8 @@ def test_inspect(flowers_csv, run):
     rows = [line.split() for line in out.splitlines()]
     for name, mean, scale in zip("abc", scaling.mean, scaling.scale, strict=True):
         assert any(
-            row[:2] == [name, "number"] and f"(v - {mean:.6g}) / {scale:.6g};" in " ".join(row)
+            row[:2] == [name, "number"]
+            and f"(v - {mean:.6g}) / {scale:.6g}, v from" in " ".join(row)
             for row in rows
         )
     for l, W in enumerate(net.weights, start=1):

@@ -288,11 +288,14 @@ def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, point
     code, out, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "rest")
     assert code == 0, err
     assert "for 12 epochs" in out
+    assert "note: goes on behind epoch 5 of state: --epochs 12\n" in err
     whole, part, rest = (fcnn.load(name).network.parameters for name in ("whole", "part", "rest"))
     np.testing.assert_array_equal(whole, rest)
     assert not np.array_equal(whole, part)
     # The best epoch is remembered, too: nothing is left to do.
-    assert run(*words, "--epochs", 12, "--resume", "state", "--output", "again")[0] == 0
+    code, _, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "again")
+    assert code == 0
+    assert "note: goes on behind epoch 12 of state: --epochs 12, of which none is left" in err
     np.testing.assert_array_equal(fcnn.load("again").network.parameters, whole)
     before = (here / "whole").read_bytes()
     code, _, err = run(*words, "--epochs", 12, "--resume", "whole", "--output", "x")

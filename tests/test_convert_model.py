@@ -16,7 +16,7 @@ from fcnn.tables.columns import BooleanColumn, DateColumn, Encoder, NumberColumn
 
 # The tables of these tests have such cells on purpose.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:X. column .*(not seen in training|no known):UserWarning"
+    "ignore:X. column .*(not seen in training|no known|far beyond):UserWarning"
 )
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-11}
@@ -102,7 +102,7 @@ def test_onnx_answers_no_row_that_the_model_refuses(onnx, runtime, target):
 def test_onnx_takes_numbers_without_names_as_one_matrix(onnx, runtime, ignored, monkeypatch):
     monkeypatch.setitem(tabular.PREPARATIONS, "x", lambda: tabular.by_position(ignored))
     model = tabular.model("x", "texts")
-    X = np.random.default_rng(0).normal(3, 4, size=(60, 3 + ignored))
+    X = np.random.default_rng(0).normal(3, 4, size=(60, 4 + ignored))
     X[::5, 1 + ignored] = np.nan
     X[::7, 1] = np.nan
     proto = convert.to_onnx(model)
@@ -292,7 +292,7 @@ def test_codes_of_c(compiler, tmp_path):
 
 def test_c_of_columns_without_names(compiler, tmp_path):
     model = tabular.model("by position", "texts")
-    X = np.random.default_rng(0).normal(3, 4, size=(60, 4))
+    X = np.random.default_rng(0).normal(3, 4, size=(60, 5))
     X[::5, 2] = np.nan
     X[::7, 1] = np.nan
     library = compiled(compiler, tmp_path, convert.to_c(model, "m"))
@@ -393,11 +393,14 @@ def test_torch_answers_as_the_model(torch, target, dtype, monkeypatch, tmp_path)
 
 def test_torch_takes_columns_without_names(torch):
     model = tabular.model("by position", "texts")
-    X = np.random.default_rng(0).normal(3, 4, size=(60, 4))
+    X = np.random.default_rng(0).normal(3, 4, size=(60, 5))
     X[::5, 2] = np.nan
     X[::7, 1] = np.nan
     got = convert.to_torch(model)(torch.from_numpy(X)).detach().numpy()
     assert_close(got, model.predict_proba(X), "float32")
+    X[0, 4], X[1, 4] = np.inf, -np.inf  # not far beyond, but refused
+    got = convert.to_torch(model)(torch.from_numpy(X[:3])).detach().numpy()
+    assert np.isnan(got).all(axis=1).tolist() == [True, True, False]
 
 
 @pytest.mark.parametrize(

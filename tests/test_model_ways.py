@@ -17,7 +17,10 @@ from fcnn import convert
 from fcnn.tables import Preparation, Target, as_table, infer_columns, read_table
 from fcnn.tables.columns import BooleanColumn, NumberColumn
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*not seen in training:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:.*{said}:UserWarning")
+    for said in ("not seen in training", "far beyond the (numbers|dates) of training")
+]
 
 WORDS = ["red", "None", "NA", "\u00e9 \u00fc", "\u65e5\u672c", "a,b", 'q"x', "x;y", "0", "01",
          "1.0", "true", " pad ", "UPPER", "upper", "-", "?", "3.50", "1e3"]  # fmt: skip
@@ -200,6 +203,10 @@ def spoiled(model, data):
     for column in model.preparation.columns:
         if column.kind == "number":
             data[column.name][5] = np.inf
+            data[column.name][8], data[column.name][9] = 1e19, -1e19  # far beyond
+        elif column.kind == "date":
+            for row, year in ((8, 9999), (9, 3)):
+                data[column.name][row] = datetime.datetime(year, 11, 5, 13)
         elif column.kind == "boolean":
             data[column.name][6], data[column.name][7] = 2, 0.5
     return {name: data[name] for name in model.features}

@@ -81,6 +81,13 @@ def test_unseen_categories_are_told():
     assert notes == ["column 'c': 1 of 2 (50.0%) with 'tan', not seen in training"]
 
 
+def test_a_category_that_differs_in_case_alone_is_told_from_which():
+    preparation = Preparation.fit({"c": ["Red", "Blue"] * 9})
+    said = r"'red', not seen in training \('red' differs only in case from 'Red'\)"
+    with pytest.warns(UserWarning, match=said):
+        preparation.transform({"c": ["Blue", "Green", "red"]})
+
+
 def test_the_warning_points_at_the_call():
     with pytest.warns(UserWarning, match="'tan'") as caught:
         Preparation.fit(COLORS).transform({"c": ["red", "tan"]})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fcnn.tables import Preparation, TableError, Target, as_table, infer_columns, read_table
+from fcnn.tables.columns import NumberColumn
 from fcnn.tables.numbers import PLAIN
 
 RED = ["red", "blue", "red", "green", "blue", "red", "green", "red", "blue", "red"]
@@ -195,9 +196,9 @@ def test_arrays_that_are_refused(X, said):
 
 
 def test_numbers_beyond_float32_are_refused():
-    preparation = fitted({"a": [1.0, 2.0, 3.0]})
+    unbounded = Preparation([NumberColumn("a", 2.0)], [2.0], [0.8])
     with pytest.raises(ValueError, match=r"row 1, column 'a': 1e\+300; .*float32"):
-        preparation.transform({"a": [1.0, 1e300]}, np.float32)
+        unbounded.transform({"a": [1.0, 1e300]}, np.float32)
     with pytest.raises(ValueError, match=r"row 2, column 'a': -1e\+300; too large"):
         fitted({"a": [1.0, 1e200, -1e300]})
     rows = np.array([2, 0])
@@ -336,7 +337,8 @@ def test_one_column_of_quantities_together():
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "text"}, {"fill": "3"}, {"fill": math.nan}, {"flag": 1}, {"name": 3}, {"odd": 1},
+        {"kind": "text"}, {"low": 1.0}, {"low": 2.0, "high": 1.0}, {"low": "1", "high": "2"},
+        {"fill": "3"}, {"fill": math.nan}, {"flag": 1}, {"name": 3}, {"odd": 1},
         {"rule": {"decimal": "x"}}, {"rule": {"unit": "kg"}}, {"rule": 3}, {"stray": [1]},
         {"kind": "date", "parts": ["hour"]}, {"kind": "category", "categories": ["a", "a"]},
     ],
@@ -475,6 +477,10 @@ def test_numbers_written_otherwise_than_in_training_are_refused(training, new, b
         preparation.transform({"a": new, "b": beside})
 
 
+FAR = "ignore:.*far beyond the numbers of training:UserWarning"
+
+
+@pytest.mark.filterwarnings(FAR)
 def test_numbers_that_may_be_written_otherwise_are_told():
     preparation = Preparation.fit({"a": GERMAN})
     with pytest.warns(UserWarning, match=r"'1.911' is 1911 .*; taken for 1911"):
@@ -483,6 +489,7 @@ def test_numbers_that_may_be_written_otherwise_are_told():
         preparation.transform({"a": cells})
 
 
+@pytest.mark.filterwarnings(FAR)
 def test_numbers_without_the_unit_of_training():
     preparation = Preparation.fit({"a": [f"{i}%" for i in range(20)]})
     for cells in ([0.45, 0.5], ["0.45"]):
@@ -553,3 +560,56 @@ def test_numbers_whose_squares_are_0_are_refused_by_name():
     np.testing.assert_allclose(preparation.scale, [1e-155 * (2 / 3) ** 0.5], rtol=1e-9)
     same = Preparation.fit({"a": [1.0, 2.0, 4.0], "b": [1e-170] * 2 + [1e-170]})
     assert same.features == ("a",)
+
+
+def test_numbers_far_beyond_those_of_training_are_taken_for_a_bound_and_told(tmp_path):
+    """Five deviations from the mean, or as far as training's own went."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(10, 2, 1000), rng.normal(size=1000)
+    b[7] = 80.0
+    preparation = Preparation.fit({"a": a, "b": b})
+    low, high = a.mean() - 5 * a.std(), a.mean() + 5 * a.std()
+    new = {"a": [low - 1, low + 1, high + 1e6, 1e300], "b": [80.0, 81.0, b.mean() - 5 * b.std(), 0]}
+    within = {"a": [low, low + 1, high, high], "b": [80.0, 80.0, b.mean() - 5 * b.std(), 0]}
+    with pytest.warns(UserWarning, match="far beyond the numbers of training") as said:
+        X = preparation.transform(new)
+    assert [str(one.message) for one in said] == [
+        f"X: column 'a': 3 of 4 far beyond the numbers of training ({low - 1:.6g}, "
+        f"{high + 1e6:.6g}, 1e+300), taken for {low:.6g} or {high:.6g}",
+        "X: column 'b': 1 of 4 far beyond the numbers of training (81), taken for "
+        f"{b.mean() - 5 * b.std():.6g} or 80",
+    ]
+    np.testing.assert_array_equal(X, preparation.transform(within))
+    scaled = (np.array([within["a"], within["b"]]).T - preparation.mean) / preparation.scale
+    np.testing.assert_allclose(X, scaled, rtol=1e-14)
+    np.testing.assert_array_equal(again(preparation).transform(new, notes=[]), X)
+    (tmp_path / "t.csv").write_text("a,b\n9,1e9\n")
+    notes = []
+    preparation.transform(read_table(tmp_path / "t.csv"), notes=notes)
+    assert notes[0].startswith("column 'b': 1 of 1 far beyond the numbers of training (1e+09)")
+    with pytest.raises(ValueError, match="column 'a': inf"):
+        preparation.transform({"a": [np.inf], "b": [1.0]})
+    assert "v from " in Preparation.fit({"a": a}).columns[0].told([0], [1])
+    # Of an array of numbers, as images are, they stay as they are.
+    assert fitted(a[:, np.newaxis]).transform([[1e6]])[0, 0] > 1e5
+
+
+def test_dates_far_beyond_those_of_training_count_as_a_bound_in_days_alone():
+    days = np.datetime64("2020-01-01") + np.arange(300) * np.timedelta64(37, "h")
+    preparation = Preparation.fit({"d": days})
+    seconds = days.astype("datetime64[s]").astype(float)
+    high = seconds.mean() + 5 * seconds.std()
+    assert high > seconds.max()
+    bound = np.datetime64(int(high), "s")
+    said = rf"far beyond the dates of training \(9999-12-31T00:00:00\), taken for .* or {bound}"
+    with pytest.warns(UserWarning, match=f"'d': 1 of 2 {said}"):
+        X = preparation.transform({"d": ["9999-12-31", "2021-02-03"]})
+    assert preparation.output_names[0] == "d days"
+    assert X[0, 0] == pytest.approx((high / 86400 - preparation.mean[0]) / preparation.scale[0])
+    # The last day of a year, and its day of the week, it still is.
+    other = preparation.transform({"d": ["2021-12-31", "2021-02-03"]})
+    np.testing.assert_allclose(X[0, 1:3], other[0, 1:3], atol=0.05)
+    np.testing.assert_array_equal(X[1], other[1])
+    np.testing.assert_array_equal(
+        X, again(preparation).transform({"d": ["9999-12-31", "2021-02-03"]}, notes=[])
+    )

@@ -11,6 +11,7 @@ from fcnn._split import split
 from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import Kept, fit, optimizer_of
 from fcnn.cli.parts import Parts, prepared
+from fcnn.cli.terminal import tell
 from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
@@ -72,7 +73,7 @@ def cross_validate(
         for name in found[0]
         for values in [[scores[name] for scores in found]]
     )
-    print(f"folds      {told}: mean and deviation of {options.cv}", flush=True)
+    tell(f"folds      {told}: mean and deviation of {options.cv}")
 
 
 def _scores(model: fcnn.Model, X: Array, y: Array) -> dict[str, float]:

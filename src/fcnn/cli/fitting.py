@@ -149,12 +149,15 @@ class Kept:
         finds it whole.
     history : History
         Of all calls of `fit`, as are `completed` and the epoch of `best`.
+    resumed : int
+        The epoch that the last call began behind.
     """
 
     def __init__(self, score: Callable[[fcnn.Network], tuple[str, float]] | None, bar: Any) -> None:
         self.score = score
         self.bar = bar
         self.completed = 0
+        self.resumed = 0
         self.history = History()
         self._earlier = History()
         self.best: tuple[int, float, Array] | None = None
@@ -189,7 +192,7 @@ class Kept:
 
     def on_begin(self, progress: Progress) -> None:
         """Take the curves of a training that is resumed."""
-        self.completed = self._take(progress)
+        self.completed = self.resumed = self._take(progress)
         if self.bar is not None:
             self.bar.update(progress.epoch)
 

@@ -77,6 +77,10 @@ def train(options: argparse.Namespace) -> int:
                 **arguments,
             )  # fmt: skip
     seconds = time.perf_counter() - began
+    if options.resume is not None and kept.resumed:
+        left = "" if kept.completed > kept.resumed else ", of which none is left to make"
+        say(f"note: goes on behind epoch {kept.resumed} of {options.resume}: --epochs "
+            f"{options.epochs}{left}")  # fmt: skip
 
     if kept.best is None:
         say(f"{end}; no epoch was completed, nothing was saved")

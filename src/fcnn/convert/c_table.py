@@ -223,6 +223,17 @@ static double NAME_place(const char *text, const char *const *texts, int n)
 """
 
 
+_BOUNDED = """\
+/* value within its bounds; what is no finite number stays none */
+static double NAME_bounded(double value, double low, double high)
+{
+    if (value < low && isfinite(value))
+        return low;
+    return value > high && isfinite(value) ? high : value;
+}
+"""
+
+
 def write_columns(preparation: Preparation, words: Words) -> str:
     """Return the functions that make the network's inputs of a row."""
     parts: list[str] = []
@@ -255,6 +266,7 @@ def write_columns(preparation: Preparation, words: Words) -> str:
         words.doubles("mean", preparation.mean),
         words.doubles("scale", preparation.scale),
         _FILLED if "NAME_filled" in body else "",
+        _BOUNDED if "NAME_bounded" in body else "",
         _TRUTH if "NAME_truth" in body else "",
         _TURN.replace("TWO_PI", words.literal(2 * np.pi, "")) if "NAME_turn" in body else "",
         _CODED if "NAME_coded" in body else "",
@@ -277,12 +289,12 @@ def write_columns(preparation: Preparation, words: Words) -> str:
 
 
 def _end_of_run(columns: Sequence[Any], begin: int) -> int:
-    """Return the end of columns that are treated alike: with a fill or without, and no flag."""
+    """Return the end of columns that are treated alike: fill, bounds or none, and no flag."""
 
     def treatment(column: Any) -> Any:
         if not isinstance(column, (NumberColumn, BooleanColumn)) or column.flag:
             return None
-        return column.kind, column.fill is None
+        return column.kind, column.fill is None, _bounds(column) is None
 
     end = begin + 1
     wanted = treatment(columns[begin])
@@ -300,13 +312,32 @@ def _numbers(columns: Sequence[Any], j: int, at: int, words: Words, parts: list[
             fills = np.array([one.fill for one in columns], np.float64)
             parts.append(words.filled(words.doubles(f"fills{j}", fills)))
             value = f"NAME_filled({value}, NAME_fills{j}[j])"
+        if _bounds(column) is not None:
+            for k, name in enumerate(("lows", "highs")):
+                bounds = np.array([_bounds(one)[k] for one in columns], np.float64)
+                parts.append(words.filled(words.doubles(f"{name}{j}", bounds)))
+            value = f"NAME_bounded({value}, NAME_lows{j}[j], NAME_highs{j}[j])"
         value = checked.format(value)
         return [f"    for (j = 0; j < {n}; j++)", f"        v[{at} + j] = {value};"]
     value = f"row[{j}]"
     if column.fill is not None:
         value = f"NAME_filled({value}, {words.literal(column.fill, '')})"
+    value = _within(value, column, words)
     flag = [f"    v[{at + 1}] = isnan(row[{j}]) ? 1 : 0;"] if column.flag else []
     return [f"    v[{at}] = {checked.format(value)};", *flag]
+
+
+def _bounds(column: Any) -> Any:
+    """Return the bounds of a column's numbers, None if there are none."""
+    bounds = getattr(column, "low", None), getattr(column, "high", None)
+    return None if bounds == (None, None) else bounds
+
+
+def _within(value: str, column: Any, words: Words) -> str:
+    """Return a value within the bounds of its column, as C has it."""
+    if (bounds := _bounds(column)) is None:
+        return value
+    return f"NAME_bounded({value}, {', '.join(words.literal(bound, '') for bound in bounds)})"
 
 
 def _date(column: DateColumn, j: int, at: int, words: Words) -> list[str]:
@@ -317,7 +348,8 @@ def _date(column: DateColumn, j: int, at: int, words: Words) -> list[str]:
             lines.append(f"    NAME_turn(t, {words.literal(period, '')}, v + {at});")
             at += 2
         else:
-            lines.append(f"    v[{at}] = t / 86400;")
+            value = _within("t", column, words)
+            lines.append(f"    v[{at}] = {value} / 86400;")
             at += 1
     return lines + ([f"    v[{at}] = isnan(row[{j}]) ? 1 : 0;"] if column.flag else [])
 

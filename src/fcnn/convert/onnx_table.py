@@ -199,6 +199,9 @@ def _write_numbers(
         missing = graph.node("IsNaN", [V], "missing")
     if not np.isnan(fills).all():
         V = graph.node("Where", [missing, graph.constant("fills", fills), V], "filled")
+    V = _bounded(
+        graph, V, [None if isinstance(c, DateColumn) else c for _, c in numbers], "numbers"
+    )
     V = _checked(graph, V, [isinstance(column, BooleanColumn) for _, column in numbers])
     starts = preparation.starts
     plain = [i for i, (_, column) in enumerate(numbers) if not isinstance(column, DateColumn)]
@@ -218,6 +221,26 @@ def _write_numbers(
             seconds = V if len(numbers) == 1 else _columns_of(graph, V, np.array([i]), f"date{j}")
             pieces.append(_write_date(graph, column, seconds, starts[j], f"date{j}"))
     return pieces
+
+
+def _bounded(graph: Graph, V: str, columns: Sequence[Any], name: str) -> str:
+    """Write the bounds of columns in the place of finite numbers beyond them; NaN is not beyond."""
+    for key, comparison, none in (("low", "Less", -np.inf), ("high", "Greater", np.inf)):
+        bounds = [getattr(column, key, None) for column in columns]
+        if bounds == [None] * len(bounds):
+            continue
+        limits = np.array([[none if bound is None else bound for bound in bounds]])
+        limit, infinity = (
+            graph.constant(f"{name}.{key}.limits", limits),
+            graph.constant(f"{name}.{key}.infinity", np.array(none)),
+        )
+        beyond = graph.node(comparison, [V, limit], f"{name}.{key}.beyond")
+        is_finite = graph.node(
+            "Greater" if key == "low" else "Less", [V, infinity], f"{name}.{key}.finite"
+        )
+        far = graph.node("And", [beyond, is_finite], f"{name}.{key}.far")
+        V = graph.node("Where", [far, limit, V], f"{name}.{key}.bounded")
+    return V
 
 
 def _checked(graph: Graph, V: str, is_boolean: Sequence[bool]) -> str:
@@ -240,7 +263,8 @@ def _write_date(
         period = PERIODS[part]
         length = graph.constant(f"{name}.{part}.length", np.array(period or 86400.0))
         if not period:
-            parts.append(graph.node("Div", [seconds, length], f"{name}.{part}"))
+            within = _bounded(graph, seconds, [column], name)
+            parts.append(graph.node("Div", [within, length], f"{name}.{part}"))
             continue
         # Before 1970 its remainder is negative, the same phase.
         rest = graph.node("Mod", [seconds, length], f"{name}.{part}.rest", fmod=1)

@@ -49,10 +49,18 @@ class Columns(nn.Module):  # type: ignore[misc]
                 flagged.append(j)
         place += [preparation.starts[j] + 1 for j in flagged]
         fills = [getattr(column, "fill", None) for column in preparation.columns]
+        bounds = {
+            key: [
+                none if (bound := getattr(column, key, None)) is None else bound
+                for column in preparation.columns
+            ]
+            for key, none in (("low", -np.inf), ("high", np.inf))
+        }
         self.dtype = dtype
         self.width = len(preparation.columns)
         for name, numbers in (
             ("fill", [np.nan if fill is None else fill for fill in fills]),
+            ("low", bounds["low"]), ("high", bounds["high"]),
             ("mean", preparation.mean), ("scale", preparation.scale),
         ):  # fmt: skip
             self.register_buffer(name, torch.tensor(numbers, dtype=torch.float64))
@@ -69,6 +77,8 @@ class Columns(nn.Module):  # type: ignore[misc]
         x = x.to(torch.float64)
         missing = torch.isnan(x)
         x = torch.where(missing, self.fill, x)
+        x = torch.where((x < self.low) & torch.isfinite(x), self.low, x)
+        x = torch.where((x > self.high) & torch.isfinite(x), self.high, x)
         x = torch.where(self.is_boolean & (x != 0) & (x != 1), torch.nan, x)
         flags = missing[:, self.flagged].to(torch.float64)
         x = torch.cat([x[:, self.used], flags], dim=1)[:, self.order]

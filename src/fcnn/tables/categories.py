@@ -96,9 +96,10 @@ class Codes(NamedTuple):
                 return np.zeros(len(codes))
             count = np.count_nonzero(np.isin(codes, [texts.index(text) for text in unseen]))
             what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)
+            like = next(filter(None, map(self._differs_in_case, unseen)), "")
             report.warn(
                 f"{named}: {count:,} of {len(codes):,} ({count / len(codes):.1%}) with {what}, "
-                f"{'' if is_complete else 'rare or '}not seen in training"
+                f"{'' if is_complete else 'rare or '}not seen in training{like}"
             )
         if self.fill is not None:
             pairs = enumerate(zip(texts, found, strict=True))

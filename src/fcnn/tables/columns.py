@@ -33,6 +33,9 @@ Array = NDArray[Any]
 LEAST_FLAGGED = 5
 LEAST_FLAGGED_SHARE = 0.01
 
+# Numbers beyond training's, and so many deviations from its mean, are taken for the bound.
+MOST_DEVIATIONS = 5.0
+
 
 class Report:
     """What is told of a transformation: problems, by line and cell, notes and warnings.
@@ -180,10 +183,36 @@ class Encoder(abc.ABC):
 
 @dataclass(frozen=True)
 class _Filled(Encoder):
-    """A column whose missing cells take a number, and where there were enough of them a flag."""
+    """A column whose missing cells take a number, and where there were enough of them a flag.
+
+    `low` and `high` are bounds, for which numbers beyond them are taken: a network goes on linearly
+    where it has learned nothing, so that of a mistyped length of 58.9 the answer is far off.
+    """
 
     fill: float | None = None
     flag: bool = False
+    low: float | None = None
+    high: float | None = None
+
+    def _shown(self, value: float) -> str:
+        return f"{value:.6g}"
+
+    def _told_bounds(self) -> list[str]:
+        return [self._shown(bound) for bound in (self.low, self.high) if bound is not None]
+
+    def _bounded(self, values: Array, named: str, report: Report) -> Array:
+        """Return numbers within the bounds; warn of those beyond."""
+        if self.low is None or self.high is None:
+            return values
+        beyond = np.flatnonzero((values < self.low) | (values > self.high))
+        if not len(beyond):
+            return values
+        shown = ", ".join(map(self._shown, values[beyond[:3]]))
+        report.warn(
+            f"{named}: {len(beyond):,} of {len(values):,} far beyond the {self.kind}s of training "
+            f"({shown}{', ...' * (len(beyond) > 3)}), taken for {' or '.join(self._told_bounds())}"
+        )
+        return np.clip(values, self.low, self.high)
 
     def _with_flag(
         self, values: Array, named: str, column: Column, report: Report, told: str
@@ -230,6 +259,8 @@ class NumberColumn(_Filled):
         Texts that count as missing.
     bare : bool
         Some texts of training were numbers without the unit of the others.
+    low, high : float or None
+        See `_Filled`.
     """
 
     kind: ClassVar[str] = "number"
@@ -246,7 +277,8 @@ class NumberColumn(_Filled):
         unit = kind.rule.unit
         texts = column.values[~missing].tolist() if unit and column.is_text else []
         bare = not all(unit in text for text in texts)
-        return cls(kind.name, fill, _has_flag(missing), kind.rule, kind.stray, bare)
+        bounds = _bounds(values[~missing])
+        return cls(kind.name, fill, _has_flag(missing), *bounds, kind.rule, kind.stray, bare)
 
     @property
     def outputs(self) -> list[str]:  # noqa: D102
@@ -259,7 +291,9 @@ class NumberColumn(_Filled):
     def told(self, mean: Array, scale: Array) -> str:  # noqa: D102
         as_written = "" if self.rule == PLAIN else f", written like {example(self.rule)}"
         fill = "" if self.fill is None else f"{self.fill:.6g}"
-        return f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{as_written}{self._told_missing(fill)}"
+        bounds = "" if self.low is None else f", v from {' to '.join(self._told_bounds())}"
+        how = f"(v - {mean[0]:.6g}) / {scale[0]:.6g}{bounds}"
+        return f"{how}{as_written}{self._told_missing(fill)}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
         stray = (*NO_NUMBERS, *self.stray)
@@ -269,6 +303,7 @@ class NumberColumn(_Filled):
             values = np.nan_to_num(values)
         told = "" if self.fill is None else f"{self.fill:.6g}"
         values, flags = self._with_flag(values, named, column, report, told)
+        values = self._bounded(values, named, report)
         return np.hstack([values[:, np.newaxis], *flags])
 
     def _doubt(
@@ -324,6 +359,16 @@ class NumberColumn(_Filled):
             report.notes.append(f"{told}; taken for {given[at]:.15g}")
         else:
             report.warn(f"{told}; taken for {given[at]:.15g}")
+
+
+def _bounds(values: Array) -> tuple[float | None, float | None]:
+    """Return the bounds of numbers like these; None where there is nothing to go by."""
+    if not len(values):
+        return None, None
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, reach = values.mean(), MOST_DEVIATIONS * values.std()
+        low, high = min(values.min(), mean - reach), max(values.max(), mean + reach)
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else (None, None)
 
 
 @dataclass(frozen=True)
@@ -399,6 +444,8 @@ class DateColumn(_Filled):
         How texts are read: a key of `fcnn.tables.dates.FORMATS`.
     parts : tuple of str
         Keys of `fcnn.tables.dates.PERIODS`.
+    low, high : float or None
+        Of the seconds that become days: see `_Filled`.
     """
 
     kind: ClassVar[str] = "date"
@@ -413,7 +460,7 @@ class DateColumn(_Filled):
         present = seconds[~missing]
         return cls(
             kind.name, float(np.median(present)) if len(present) else 0.0, _has_flag(missing),
-            kind.form, dates.useful_parts(present, kind.form),
+            *_bounds(present), kind.form, dates.useful_parts(present, kind.form),
         )  # fmt: skip
 
     @property
@@ -435,7 +482,14 @@ class DateColumn(_Filled):
             seconds = np.nan_to_num(seconds)
         told = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
         seconds, flags = self._with_flag(seconds, named, column, report, told)
-        return np.hstack([dates.take_apart(seconds, self.parts), *flags])
+        parts = dates.take_apart(seconds, self.parts)
+        if "days" in self.parts:
+            j = dates.part_names(self.parts).index("days")
+            parts[:, j] = self._bounded(seconds, named, report) / dates.DAY
+        return np.hstack([parts, *flags])
+
+    def _shown(self, value: float) -> str:
+        return str(np.datetime64(int(value), "s"))
 
 
 def _seconds(column: Column, form: str, named: str, report: Report) -> Array:

@@ -39,6 +39,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 # Numbers that a date is taken apart into, and their periods in seconds: days since 1970 count on,
 # of the others the sine and the cosine of the phase.
+DAY = 86400.0
 PERIODS = {"days": 0.0, "year": 365.2425 * 86400, "week": 7 * 86400.0, "day": 86400.0}
 
 
@@ -171,7 +172,7 @@ def take_apart(seconds: Array, parts: Sequence[str]) -> Array:
     columns: list[Array] = []
     for part in parts:
         if not PERIODS[part]:
-            columns.append(seconds / 86400.0)
+            columns.append(seconds / DAY)
             continue
         phase = 2 * np.pi * ((seconds % PERIODS[part]) / PERIODS[part])
         columns += [np.sin(phase), np.cos(phase)]

@@ -32,7 +32,9 @@ def from_json(value: Any) -> Any:
     is_ordinal, is_category = cls is OrdinalColumn, cls is CategoryColumn
     if is_ordinal:
         value["values"] = tuple(described(value["values"], "values", int, float))
-    numbers = ("unseen", "missing") if is_ordinal else () if is_category else ("fill",)
+    numbers = ("unseen", "missing") if is_ordinal else () if is_category else (
+        "fill", "low", "high",
+    )  # fmt: skip
     found = [(key, value.get(key)) for key in numbers]
     found += [("values", number) for number in value.get("values", ())]
     for key, number in found:
@@ -44,6 +46,10 @@ def from_json(value: Any) -> Any:
         if not isinstance(value.get(key, False), bool):
             raise ValueError(f"expected {key} as true or false, found {value[key]!r}")
     encoder = cls(**value)
+    if isinstance(encoder, (NumberColumn, DateColumn)):
+        bounds = [bound for bound in (encoder.low, encoder.high) if bound is not None]
+        if len(bounds) == 1 or bounds != sorted(bounds):
+            raise ValueError(f"expected bounds of numbers, found {value!r}")
     if not isinstance(encoder.name, str):
         raise ValueError(f"expected a name as text, found {encoder.name!r}")
     if isinstance(encoder, DateColumn) and not (

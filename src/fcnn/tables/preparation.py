@@ -72,7 +72,8 @@ class Preparation:
         self.starts = np.cumsum([0, *widths]).tolist()
         # Then an array is standardized as it is, in blocks of rows.
         self._is_plain = all(
-            isinstance(c, NumberColumn) and not c.flag and c.fill is None for c in self.columns
+            isinstance(c, NumberColumn) and not c.flag and c.fill is c.low is c.high is None
+            for c in self.columns
         )
 
     @property
