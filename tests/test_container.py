@@ -484,7 +484,7 @@ def test_states_that_no_checkpoint_holds_are_refused_by_name(value, tmp_path):
 
 
 def test_long_lists_of_a_state(tmp_path):
-    """Those of numbers are tensors; what would be too long as text is refused before it is saved."""
+    """Those of numbers are tensors; what would be too long as text is refused."""
     rng = np.random.default_rng(1)
     state = {
         "curve": [*rng.normal(size=200_000).tolist(), float("nan"), -0.0],

@@ -398,7 +398,7 @@ def test_what_a_loss_raises_is_not_taken_for_its_answer(rows):
         # What memory that nothing was written to may hold.
         for spoilt in [np.full((rows, 2), np.nan, np.float32) for _ in range(4)]:
             del spoilt
-        with pytest.raises(fcnn.DivergenceError, match="^mine$"):
+        with pytest.raises(fcnn.DivergenceError, match=r"^mine$"):
             net.gradients(X, y, loss=own)
 
 
@@ -475,7 +475,7 @@ def test_reduce_changes_the_gradient():
     with pytest.raises(TypeError, match="reduce: expected a function"):
         net.fit(X, y, reduce=3)
 
-    with pytest.raises(TypeError, match="reduce: .* in place, it returned another ndarray"):
+    with pytest.raises(TypeError, match=r"reduce: .* in place, it returned another ndarray"):
         net.fit(X, y, reduce=lambda gradient: gradient / 2)
     assert net.parameters.tobytes() == before.tobytes()
     net.copy().fit(X, y, epochs=1, reduce=lambda gradient: gradient.clip(-1, 1, out=gradient))

@@ -112,9 +112,10 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
     for key, text in metadata.items():
         texts[key] = text
         if len(text) > LONG_TEXT:
-            arrays[_TEXT + key] = content = np.frombuffer(text.encode(), np.uint8)
-            if len(content) > MOST_TEXT:  # which nobody could read again
-                raise ValueError(f"{path}: {key} takes {len(content)} bytes, at most {MOST_TEXT}")
+            encoded = text.encode()
+            if len(encoded) > MOST_TEXT:  # which nobody could read again
+                raise ValueError(f"{path}: {key} takes {len(encoded)} bytes, at most {MOST_TEXT}")
+            arrays[_TEXT + key] = np.frombuffer(encoded, np.uint8)
             texts[key] = json.dumps({"tensor": _TEXT + key})
     # Wide numbers first, so that a reader that maps the file finds all of them aligned.
     arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))

@@ -224,10 +224,8 @@ class Network(ConvertingNetwork):
             out = np.empty(shape, self.dtype)
         elif not (
             type(out) is np.ndarray and out.dtype == self.dtype and out.shape == shape
-            and out.flags.carray
+            and out.flags.carray and not np.may_share_memory(out, self.parameters)
         ):  # fmt: skip
-            self._refuse_out(out, shape)
-        elif np.may_share_memory(out, self.parameters):
             self._refuse_out(out, shape)
         values = inputs.values if isinstance(inputs, SparseRows) else inputs
         if np.may_share_memory(out, values) or np.may_share_memory(out, targets):
