@@ -171,6 +171,7 @@ import sys
 import numpy as np
 from fcnn import optimizers
 from fcnn._dispatch import core
+from fcnn._validation import StepOptions
 
 def network(hidden, output, loss):
     net = core.DifferentiatedNetwork((4, 5, 6), (hidden, output), loss, dtype)
@@ -189,8 +190,9 @@ def update(make):
     for batch_size in (1, 2, 40):
         X = np.linspace(-1, 1, 160).reshape(40, 4).astype(dtype)
         y = np.full((40, 6), 1 / 6, dtype)
-        optimizer = make()
-        network("relu", "identity", "squared_error").train_epoch(X, y, optimizer, batch_size)
+        for options in (None, StepOptions(trainable=(0.5, 1.0, 2.0, 0.0))):
+            net = network("relu", "identity", "squared_error")
+            net._train_epoch(X, y, make(), batch_size, options=options)
 
 cases = {}
 for name in core.ACTIVATIONS:
