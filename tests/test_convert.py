@@ -767,7 +767,8 @@ def test_to_onnx_and_back(onnx, seed, opset, dtype):
     assert ("Gelu" in operators) == ("gelu" in net.activations and opset >= 20)
     assert ("Erf" in operators) == ("gelu" in net.activations and opset < 20)
     onnx.checker.check_model(model, full_check=True)
-    assert_same(convert.from_onnx(model, loss=net.loss), net)
+    if net.activations[-1] != "ascending":
+        assert_same(convert.from_onnx(model, loss=net.loss), net)
     if opset <= 24:
         X = inputs(rng, net)
         assert_close(net.predict(X), run_onnx(model, X), dtype)
