@@ -411,7 +411,9 @@ def test_torch_takes_columns_without_names(torch):
 def test_torch_refuses_columns_that_are_no_numbers_by_name(torch, column, kind):
     preparation = Preparation([NumberColumn("a"), column], np.zeros(2), np.ones(2))
     model = fcnn.Model(fcnn.Network((2, 2)), preparation, Target((), ["a", "b"]))
-    with pytest.raises(ValueError, match=f"^column 'when': to_torch takes .* this is {kind}; to_onnx and"):
+    with pytest.raises(
+        ValueError, match=f"^column 'when': to_torch takes .* this is {kind}; to_onnx and"
+    ):
         convert.to_torch(model)
 
 

@@ -20,8 +20,9 @@ def test_public_names():
     names = {name for name in dir(fcnn.Network) if not name.startswith("_")}
     assert names == {
         "sizes", "activations", "loss", "dtype", "features", "classes",
-        "parameters", "weights", "biases", "num_parameters", "summary", "copy", "save",
-        "predict", "trace", "evaluate", "fit", "train_step", "gradients", "sample_gradients",
+        "parameters", "weights", "biases", "num_parameters", "num_targets", "summary", "copy",
+        "save", "predict", "trace", "evaluate", "fit", "train_step", "gradients",
+        "sample_gradients",
         "check_gradients", "jacobian", "vjp", "jvp", "hvp", "hessian", "free_workspace",
     }  # fmt: skip
     described = fcnn.Network.__doc__
