@@ -238,6 +238,8 @@ cdef cnp.ndarray describe_loss(Model* model, loss, Py_ssize_t n_L):
     """Fill in what a loss is; return the array that model.levels points into."""
     name, levels = split_loss(loss)
     cdef cnp.ndarray array = np.array(levels, np.float64)
+    if n_L % outputs_per_target(loss):
+        raise ValueError(f"sizes: {n_L} outputs are no multiple of those of a target of {loss}")
     model.loss, _, model.targets, _ = loss_table[name]
     model.n_targets = n_L // outputs_per_target(loss)
     model.levels = <const double*> cnp.PyArray_DATA(array)
