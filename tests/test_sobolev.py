@@ -547,3 +547,19 @@ def test_ctrl_c(n_threads):
         timer.join()
         assert time.perf_counter() - began < 3  # a call takes longer
     assert net.parameters.tobytes() == before
+
+
+@pytest.mark.parametrize("loss", [None, twice_squared])
+def test_frozen_layers_keep_their_bits(loss):
+    """Whatever the term's gradient has for them; the others move as if it were 0 there."""
+    net, X, y, dY = samples()
+    given = {"jacobian_targets": dY, "jacobian_weight": 0.4, "trainable": {1: False}, "loss": loss}
+    kept, twin = net.weights[0].copy(), net.copy()
+    net.train_step(X, y, fcnn.SGD(0.1), **given)
+    np.testing.assert_array_equal(net.weights[0], kept)
+    _, gradient = twin.gradients(X, y, jacobian_targets=dY, jacobian_weight=0.4, loss=loss)
+    gradient[: kept.size + len(kept)] = 0
+    fcnn.SGD(0.1).update(twin, gradient)
+    np.testing.assert_array_equal(net.parameters, twin.parameters)
+    net.fit(X, y, epochs=2, **given)
+    np.testing.assert_array_equal(net.weights[0], kept)
