@@ -116,6 +116,14 @@ def core(isa):
     return importlib.import_module(f"fcnn.{VARIANTS[isa]}")
 
 
+@pytest.fixture(params=[0, 1], ids=["back", "forward"])
+def direction(request, core):
+    """Both ways of a Jacobian."""
+    core.force_direction(request.param)
+    yield request.param
+    core.force_direction(-1)
+
+
 def slow_but(quick, values):
     """Of an axis of parameters what stands for it in the quick part; the others are slow.
 

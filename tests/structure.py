@@ -21,6 +21,7 @@ LAYERS = {
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
+        "_reference_derivatives", "_sobolev",
     ),
     "parts of a training": ("callbacks", "schedules", "_format", "_container"),
     "data": ("_memmap", "_data", "_objective"),

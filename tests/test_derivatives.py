@@ -5,62 +5,23 @@ import math
 import signal
 import sys
 import tracemalloc
-from importlib import util
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, TOLERANCE, distance, random_problem
+from conftest import HIDDEN, TOLERANCE, distance
+from differentiation import (
+    SIZES,
+    differentiated,
+    near,
+    needs_torch,
+    problem,
+    public_network,
+    torch_function,
+)  # fmt: skip
 
 import fcnn
 from fcnn._dispatch import core as own_core
 from fcnn._validation import ACTIVATIONS
-
-needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")
-# Wide enough for whole tiles and what is left of them, and two layers with the same number.
-SIZES = [(5, 7, 6, 4), (3, 17, 33, 2), (2, 9), (4, 1, 3), (1, 8, 8, 1), (70, 40, 33)]
-
-
-def differentiated(core, network):
-    """A network of one build of the core, with the parameters of a reference network."""
-    twin = core.DifferentiatedNetwork(
-        network.sizes, network.activations, network.loss, network.dtype
-    )
-    twin.parameters[:] = network.parameters
-    return twin
-
-
-@pytest.fixture(params=[0, 1], ids=["back", "forward"])
-def direction(request, core):
-    """Both ways of a Jacobian."""
-    core.force_direction(request.param)
-    yield request.param
-    core.force_direction(-1)
-
-
-def near(got, expected, tolerance):
-    """Whether they agree; of what is 0 everywhere, to the bit."""
-    if not expected.any():
-        return not got.any()
-    return distance(got, expected) < tolerance
-
-
-def loss_of(output, n_out):
-    """A loss that goes with an output; of quantiles the fewest levels that divide the outputs."""
-    if output == "ascending":
-        count = next((n for n in range(2, n_out + 1) if n_out % n == 0), 1)
-        return f"quantile({', '.join(str((i + 1) / (count + 1)) for i in range(count))})"
-    return "cross_entropy" if output == "softmax" else "squared_error"
-
-
-def problem(sizes, hidden, output, dtype="float64", rows=5, seed=0):
-    """A reference network, inputs, and v and u for them."""
-    rng = np.random.default_rng(seed)
-    loss = loss_of(output, sizes[-1])
-    names = (*[hidden] * (len(sizes) - 2), output)
-    network, (X, _, _) = random_problem(rng, sizes, names, loss, dtype, rows)
-    v = rng.normal(size=(rows, sizes[-1])).astype(dtype)
-    u = rng.normal(size=X.shape).astype(dtype)
-    return network, X, v, u
 
 
 @functools.cache
@@ -205,50 +166,6 @@ def test_second_derivatives_of_the_reference_equal_central_differences(hidden, o
     last = np.broadcast_to(np.eye(SIZES[0][-1])[-1], v.shape)
     assert near(np.einsum("sij,sj->si", H, u), network.hvp(X, last, u), 1e-12)
     assert near(H, np.swapaxes(H, 1, 2), 1e-12)
-
-
-TORCH = {
-    "identity": "Identity", "sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU",
-    "leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU",
-    "softplus": "Softplus",
-}  # fmt: skip
-
-
-def torch_function(network):
-    """The network in PyTorch, of one row."""
-    import torch
-
-    W = [torch.from_numpy(np.array(w)) for w in network.weights]
-    b = [torch.from_numpy(np.array(b)) for b in network.biases]
-
-    def function(a):
-        for l, name in enumerate(network.activations):
-            z = W[l] @ a + b[l]
-            if name == "exp":
-                a = torch.exp(z)
-            elif name == "softmax":
-                a = torch.softmax(z, 0)
-            elif name == "ascending":
-                m = network.num_targets
-                rises = torch.cat([z[:m], torch.nn.functional.softplus(z[m:])])
-                a = rises.reshape(-1, m).cumsum(0).reshape(-1)
-            elif "(" in name:
-                kind, number = name.removesuffix(")").split("(")
-                a = getattr(torch.nn, TORCH[kind])(float(number))(z)
-            else:
-                a = getattr(torch.nn, TORCH[name])()(z)
-        return a
-
-    return function
-
-
-def public_network(sizes, hidden, output, rng, dtype="float64"):
-    """An fcnn.Network with random biases, too."""
-    loss = loss_of(output, sizes[-1])
-    net = fcnn.Network(sizes, hidden, output, loss=loss, dtype=dtype, rng=rng)
-    for b in net.biases:
-        b[...] = rng.normal(0, 0.5, b.shape)
-    return net
 
 
 @needs_torch

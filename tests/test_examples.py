@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "python"
@@ -31,3 +32,33 @@ def test_q_learning(capsys):
     # A pendulum that hangs has -1; pushed at random they have -0.6, at the top 1.
     assert load("q_learning").main() > 0.2
     assert "step 5000" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_optimize(capsys):
+    pytest.importorskip("scipy")
+    optimize = load("optimize")
+    x, (cost, heat) = optimize.main()
+    assert "iterations" in capsys.readouterr().out
+    # The network's optimum is the model's, as near as the network is to it.
+    assert heat < 1.005
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 81)] * 3), axis=-1).reshape(-1, 3)
+    costs = optimize.model(grid)
+    assert cost < costs[costs[:, 1] <= optimize.HOTTEST, 0].min() + 0.002
+    assert (np.abs(x) <= 1).all()
+
+
+@pytest.mark.slow
+def test_predictive_control_by_casadi(capfd):
+    pytest.importorskip("casadi")
+    # It hangs at pi, and is brought to a stop at the top.
+    assert np.abs(load("predictive_control").main()).max() < 0.01
+    assert "rad from the top" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_option_prices(capsys):
+    (price, slope), (price_with, slope_with) = load("option_prices").main()
+    assert "with derivatives" in capsys.readouterr().out
+    assert price_with < price / 2
+    assert slope_with < slope / 2

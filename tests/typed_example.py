@@ -56,6 +56,11 @@ def program(file: str) -> None:
     assert_type(net.jvp(X, np.ones((30, 4))), tuple[NDArray[Any], NDArray[Any]])
     assert_type(net.hvp(X, a, X), NDArray[Any])
     assert_type(net.hessian(X, output=2), NDArray[Any])
+    J = net.jacobian(X)
+    loss, _ = net.gradients(X, y, jacobian_targets=J, jacobian_weight=0.1)
+    assert_type(loss, float)
+    net.train_step(X, y, fcnn.Adam(), jacobian_targets=J.tolist(), jacobian_weight=1)
+    net.fit(X, y, epochs=1, jacobian_targets=J, jacobian_weight=0.1)
 
     history = net.fit(
         X, y, epochs=2, batch_size=None, optimizer=fcnn.AdamW(lr=0.01), validation=(X, y),

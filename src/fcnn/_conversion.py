@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fcnn import _sobolev
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
@@ -74,6 +75,8 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
 
     _optimizer_type = Optimizer
+    _sobolev_gradients = _sobolev.gradients
+    _sobolev_step = _sobolev.train_step
 
     def _as_given(self, X: Any, delta: Any) -> tuple[Any, Array | None]:
         """Return samples, and what of delta^L is given with them."""

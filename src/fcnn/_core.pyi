@@ -173,6 +173,15 @@ def step_gradient(
     gradient: NDArray[Any] | None = None,
     summed: bool = False,
 ) -> tuple[float, NDArray[Any]]: ...
+def add_jacobian_gradient(
+    network: Network,
+    X: NDArray[Any],
+    targets: NDArray[Any],
+    weight: float,
+    sample_weight: NDArray[Any] | None,
+    n_threads: int | None,
+    gradient: NDArray[Any],
+) -> float: ...
 def penalty_of(network: Network, options: StepOptions) -> float: ...
 def update(
     network: CheckedNetwork,
@@ -196,6 +205,8 @@ class CheckedNetwork(Network):
         of: Literal["a"] = "a",
         delta: None = None,
         out: NDArray[Any] | None = None,
+        jacobian_targets: ArrayLike | None = None,
+        jacobian_weight: float | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     @overload
     def gradients(
@@ -209,6 +220,8 @@ class CheckedNetwork(Network):
         of: Literal["a", "z"] = "a",
         delta: None = None,
         out: NDArray[Any] | None = None,
+        jacobian_targets: ArrayLike | None = None,
+        jacobian_weight: float | None = None,
     ) -> tuple[float, NDArray[Any]]: ...
     @overload
     def gradients(
@@ -222,6 +235,8 @@ class CheckedNetwork(Network):
         of: Literal["a"] = "a",
         delta: ArrayLike,
         out: NDArray[Any] | None = None,
+        jacobian_targets: None = None,
+        jacobian_weight: None = None,
     ) -> tuple[None, NDArray[Any]]: ...
     def evaluate(
         self,
@@ -246,6 +261,8 @@ class CheckedNetwork(Network):
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         of: Literal["a", "z"] = "a",
         trainable: Mapping[Any, float] | None = None,
+        jacobian_targets: ArrayLike | None = None,
+        jacobian_weight: float | None = None,
     ) -> float: ...
 
 class DifferentiatedNetwork(CheckedNetwork):

@@ -29,7 +29,7 @@ Who calls whom, from the outside in:
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
     DifferentiatedNetwork.jacobian, ...     core/differentiated.pxi
-      run > differentiate                   core/derivatives.pxi, second_derivatives.pxi
+      run > differentiate                   core/derivatives.pxi, second_derivatives, sobolev
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network._train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
@@ -580,6 +580,7 @@ include "core/dropout.pxi"
 include "core/in_place.pxi"
 include "core/derivatives.pxi"
 include "core/second_derivatives.pxi"
+include "core/sobolev.pxi"
 include "core/normal_equations.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"

@@ -35,6 +35,7 @@ class Block(NamedTuple):
     weight: Array | None
     order: Array | None  # None: as they come
     batch_size: int
+    numbers: Array | None = None  # of its samples among all; None: their places here
 
 
 class Arrays:
@@ -159,7 +160,7 @@ class Arrays:
                 check.refuse_nonfinite(self._names[0], inputs, numbers)
                 y = self._some_targets(stored_y, index, numbers)
                 weight = None if self.weight is None else self.weight[index]
-                yield Block(inputs, y, weight, None, batch_size)
+                yield Block(inputs, y, weight, None, batch_size, numbers)
 
     def _stored_targets(self) -> Any:
         """Return what reads the targets from their file, as a context, or an empty context."""

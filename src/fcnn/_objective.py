@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fcnn._data import Arrays
 from fcnn._dispatch import core
+from fcnn._sobolev import JacobianTerm
 from fcnn._views import layer_views
 from fcnn.threads import resolve
 
@@ -42,10 +43,20 @@ class Objective:
     data : Arrays
     l2 : float
     n_threads : int or None
+    jacobian : JacobianTerm or None
+        What joins the loss; in `gradient` alone.
     """
 
-    def __init__(self, network: Network, data: Arrays, l2: float, n_threads: int | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        data: Arrays,
+        l2: float,
+        n_threads: int | None,
+        jacobian: JacobianTerm | None = None,
+    ) -> None:
         self.network = network
+        self._jacobian = jacobian
         self._data = data
         self._n_threads = n_threads
         self._twin = _Twin(network.sizes, network.activations, network.loss, network.dtype)
@@ -90,9 +101,14 @@ class Objective:
 
     def gradient(self) -> tuple[float, NDArray[np.float64]]:
         total, gradient = 0.0, self._decay * self.parameters
+        done = 0
         for X, y, weight in self._blocks():
             share = _share(X, weight)
             mean, part = self._twin.gradients(X, y, weight, self._n_threads)
+            if self._jacobian is not None:
+                rows = slice(done, done + len(X))
+                mean += self._jacobian.add(self._twin, X, rows, weight, part, self._n_threads)
+            done += len(X)
             total += mean * share
             gradient += part * (share / self._total)
         return total / self._total + self.penalty(), gradient

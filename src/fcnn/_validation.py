@@ -327,11 +327,17 @@ def as_targets(
         elif array.shape == (rows,) and array.dtype.kind in "iu":
             message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
         raise ValueError(message)
+    converted = cast_exactly(name, array, dtype)
+    refuse_nonfinite(name, converted, rows_of_user)
+    _check_range(name, converted, loss, rows_of_user)
+    return converted
+
+
+def cast_exactly(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return `cast`'s array; refuse integers that change by it."""
     converted = cast(name, array, dtype)
     if array.dtype.kind in "iu" and not _is_exact(converted, array):
         raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
-    refuse_nonfinite(name, converted, rows_of_user)
-    _check_range(name, converted, loss, rows_of_user)
     return converted
 
 

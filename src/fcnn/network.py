@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 import fcnn
+from fcnn import _sobolev
 from fcnn import _validation as check
 from fcnn._architecture import as_architecture
 from fcnn._conversion import ConvertingNetwork
@@ -302,6 +303,8 @@ class Network(ConvertingNetwork):
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         reduce: Callable[[Array], object] | None = None,
         trainable: Mapping[Any, float] | None = None,
+        jacobian_targets: ArrayLike | None = None,
+        jacobian_weight: float | None = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> fcnn.history.History:
         """Train on mini-batches.
@@ -388,6 +391,14 @@ class Network(ConvertingNetwork):
             decay, and so does its state in the optimizer; `clip_norm` does not count it, the
             penalty in the loss does. Below the lowest layer that moves nothing is propagated back.
             Not with optimizers of all samples at once.
+        jacobian_targets : array-like, shape (s, n_L, n_0), optional
+            Train on derivatives, too (Sobolev training): dY, what `jacobian` is to give for each
+            sample; of one output (s, n_0) will do. Not with dropout, batches of an iterable and
+            LevenbergMarquardt.
+        jacobian_weight : float, optional
+            w, at least 0: the loss gains w/2 |J - dY|^2, summed over the n_L n_0 entries of a
+            sample's Jacobian J and averaged over samples by their weights. That of `validation`
+            does not.
         resume : str or path-like, optional
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
@@ -434,7 +445,10 @@ class Network(ConvertingNetwork):
         training = loop.TrainingState(
             self, optimizer, schedule, callbacks, rng, samples.samples, resume, options.trainable
         )
-        runner = loop.runner_of(training, samples, size, shuffle, options, loss, reduce, n_threads)
+        jacobian = _sobolev.as_term(self, jacobian_targets, jacobian_weight, samples.samples)
+        runner = loop.runner_of(
+            training, samples, size, shuffle, options, loss, reduce, n_threads, jacobian
+        )
         return loop.run(training, runner, held_out, epochs, progress)
 
     # --- Around it -------------------------------------------------------------------------------

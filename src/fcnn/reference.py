@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._reference_derivatives import Differentiated
 from fcnn.errors import DivergenceError
 
 Array = NDArray[Any]
@@ -341,7 +342,7 @@ UPDATES = {"sgd": sgd, "adam": adam, "adamw": adam}
 # --- The network ----------------------------------------------------------------------------------
 
 
-class Network:
+class Network(Differentiated):
     """A fully connected network in NumPy, with the core's methods.
 
     Parameters
@@ -490,62 +491,17 @@ class Network:
             return rises.cumsum(axis=1).reshape(dz.shape)
         return dz * activation_of(name).derivative(z[l], a[l])
 
-    def jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
-        """Return (a^L, J u): tangents go forward as samples do, without biases."""
-        z, a = self.forward(X)
-        tangent = u
-        for l in range(1, self.L + 1):
-            tangent = self._derivative(l, z, a, tangent @ self.W[l].T)
-        return a[-1], tangent
-
-    def vjp(self, X: Array, v: Array) -> tuple[Array, Array]:
-        """Return (a^L, v J): the delta recursion, down to the inputs."""
-        z, a = self.forward(X)
-        dC_da = v
-        for l in range(self.L, 0, -1):
-            dC_da = self._derivative(l, z, a, dC_da, back=True) @ self.W[l]
-        return a[-1], dC_da
-
-    def jacobian(self, X: Array) -> Array:
-        """Return d a^L_k / d x_j, shape (s, n_L, n_0): a row for each output."""
-        rows = [self.vjp(X, np.broadcast_to(v, (len(X), len(v))))[1] for v in self._units(-1)]
-        return np.stack(rows, axis=1)
-
-    def hvp(self, X: Array, v: Array, u: Array) -> Array:
-        """Return the Hessian of v . a^L with respect to x, times u, shape (s, n_0).
-
-        Both passes are differentiated in the direction u: d stands for that derivative.
-        """
-        z, a = self.forward(X)
-        dz: list[Any] = [None]
-        da: list[Any] = [u]
-        for l in range(1, self.L + 1):
-            dz.append(da[l - 1] @ self.W[l].T)
-            da.append(self._derivative(l, z, a, dz[l]))
-        g, dg = v, np.zeros_like(v)  # of v . a^L with respect to a^l
-        for l in range(self.L, 0, -1):
-            name = self.activations[l - 1]
-            ddelta = self._derivative(l, z, a, dg, back=True)
-            if name == "softmax":
-                mean, dmean = ((g * b).sum(axis=1, keepdims=True) for b in (a[l], da[l]))
-                ddelta = ddelta + da[l] * (g - mean) - a[l] * dmean
-            elif name == "ascending":
-                rise = _rise(z[l], self.num_targets)
-                ddelta = ddelta + _from_above(g, self.num_targets) * rise * (1 - rise) * dz[l]
-            else:
-                ddelta = ddelta + g * activation_of(name).second(z[l], a[l]) * dz[l]
-            g, dg = self._derivative(l, z, a, g, back=True) @ self.W[l], ddelta @ self.W[l]
-        return dg
-
-    def hessian(self, X: Array, output: int = 0) -> Array:
-        """Return the second derivatives of a^L_k, k = output, shape (s, n_0, n_0)."""
-        v = np.broadcast_to(self._units(-1)[output], (len(X), self.sizes[-1]))
-        columns = [self.hvp(X, v, np.broadcast_to(u, X.shape)) for u in self._units(0)]
-        return np.stack(columns, axis=2)
-
-    def _units(self, l: int) -> Array:
-        """Return a unit vector for each node of a layer."""
-        return np.eye(self.sizes[l], dtype=self.dtype)
+    def _second(self, l: int, z: list[Any], a: list[Any], g: Array, dz: Array) -> Array:
+        """Return how `_derivative` of g changes when z^l moves by dz."""
+        name = self.activations[l - 1]
+        if name == "softmax":
+            da = self._derivative(l, z, a, dz)
+            mean, dmean = ((g * b).sum(axis=1, keepdims=True) for b in (a[l], da))
+            return da * (g - mean) - a[l] * dmean
+        if name == "ascending":
+            rise = _rise(z[l], self.num_targets)
+            return _from_above(g, self.num_targets) * rise * (1 - rise) * dz
+        return g * activation_of(name).second(z[l], a[l]) * dz
 
     def loss_and_outputs(
         self, X: Array, y: Array, sample_weight: Array | None = None

@@ -59,6 +59,7 @@ class SecondOrder(Optimizer):
 
     losses: ClassVar[tuple[str, ...] | None] = None  # that it can train; None: all
     reads_sparse: ClassVar[bool] = True
+    reads_gradients: ClassVar[bool] = True  # of any loss, in place of residuals
 
     def refuse(self, network: Any) -> None:
         """Refuse a network that the optimizer cannot train."""
@@ -133,6 +134,7 @@ class LevenbergMarquardt(SecondOrder):
     rule = "lm"
     losses = ("squared_error", "huber")
     reads_sparse = False
+    reads_gradients = False
 
     def __init__(self, damping: float = 1e-3) -> None:
         super().__init__()

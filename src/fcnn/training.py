@@ -17,6 +17,7 @@ from fcnn._data import Arrays, Batches, Block
 from fcnn._dispatch import core
 from fcnn._objective import Objective
 from fcnn._own_loss import OwnLoss
+from fcnn._sobolev import JacobianTerm, refuse_dropout, refuse_infinite
 from fcnn._sparse import SparseRows
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
@@ -296,6 +297,7 @@ class EpochRunner:
     batch_size, shuffle, loss, reduce, n_threads
         As for `Network.fit`.
     options : fcnn._validation.StepOptions
+    jacobian : JacobianTerm or None
     """
 
     def __init__(
@@ -308,6 +310,7 @@ class EpochRunner:
         loss: OwnLoss | None,
         reduce: Callable[[Array], object] | None,
         n_threads: int | None,
+        jacobian: JacobianTerm | None,
     ) -> None:
         self.training = training
         self.data = data
@@ -316,6 +319,7 @@ class EpochRunner:
         self.options = options
         self.loss = loss
         self.reduce = reduce
+        self.jacobian = jacobian
         self.threads = resolve(n_threads) if n_threads is not None else None
 
     def make_epoch(self, epochs: int, bar: Any) -> None:
@@ -369,7 +373,7 @@ class EpochRunner:
         totals: NDArray[np.float64],
     ) -> float:
         """Make the updates of a block; return the loss of the epoch so far."""
-        if self.loss is not None or self.reduce is not None:
+        if self.loss is not None or self.reduce is not None or self.jacobian is not None:
             return self._make_steps(block, count, rates, totals)
         training = self.training
         return training.network._train_epoch(
@@ -384,7 +388,7 @@ class EpochRunner:
         rates: NDArray[np.float64] | None,
         totals: NDArray[np.float64],
     ) -> float:
-        """Make the updates of a block one by one, for functions of the user's own."""
+        """Make the updates of a block one by one: whole gradients have more to come."""
         training = self.training
         optimizer = training.optimizer
         lr = optimizer.lr
@@ -395,10 +399,12 @@ class EpochRunner:
                     rows = block.order[rows]
                 X, y = block.X[rows], block.y[rows]
                 weight = None if block.weight is None else block.weight[rows]
+                if block.numbers is not None:
+                    rows = block.numbers[rows]
                 if rates is not None:
                     object.__setattr__(optimizer, "lr", float(rates[i]))  # which may be 0
                 try:
-                    value, penalty = self._step(X, y, weight)
+                    value, penalty = self._step(X, y, weight, rows)
                 except DivergenceError as error:
                     # The core counts the updates of its call, which is this one.
                     raise DivergenceError(
@@ -411,11 +417,13 @@ class EpochRunner:
             object.__setattr__(optimizer, "lr", lr)
         return float(totals[0] / (totals[1] or 1) + totals[2] / totals[3])
 
-    def _step(self, X: Any, y: Array, weight: Array | None) -> tuple[float, float]:
-        """Make the update of one batch; return its loss and its penalty."""
+    def _step(
+        self, X: Any, y: Array, weight: Array | None, rows: slice | Array
+    ) -> tuple[float, float]:
+        """Make the update of one batch, some rows of all; return its loss and its penalty."""
         training, options, seed = self.training, self.options, self._seed()
         network, optimizer, threads = training.network, training.optimizer, self.threads
-        if self.reduce is None:
+        if self.reduce is None and self.jacobian is None:
             assert self.loss is not None
             return core.own_step(
                 network, X, y, weight, self.loss, False, optimizer, threads, options, seed=seed
@@ -429,11 +437,10 @@ class EpochRunner:
             value, gradient = core.step_gradient(
                 network, X, y, weight, threads, of_batch, seed=seed
             )
-        if not np.isfinite(value):
-            raise DivergenceError(
-                f"the loss became {value} in step 1; the weights are those before that step"
-            )
-        answer = self.reduce(gradient)
+        if self.jacobian is not None:
+            value += self.jacobian.add(network, X, rows, weight, gradient, threads)
+        refuse_infinite(value)
+        answer = None if self.reduce is None else self.reduce(gradient)
         if (
             isinstance(answer, np.ndarray) and answer.shape == gradient.shape
             and not np.may_share_memory(answer, gradient)
@@ -460,16 +467,22 @@ class IterationRunner:
     data : fcnn._data.Arrays
     l2, n_threads
         As for `Network.fit`.
+    jacobian : JacobianTerm or None
     """
 
     loss = None
 
     def __init__(
-        self, training: TrainingState, data: Arrays, l2: float, n_threads: int | None
+        self,
+        training: TrainingState,
+        data: Arrays,
+        l2: float,
+        n_threads: int | None,
+        jacobian: JacobianTerm | None,
     ) -> None:
         self.training = training
         self.threads = resolve(n_threads) if n_threads is not None else None
-        self._objective = Objective(training.network, data, l2, self.threads)
+        self._objective = Objective(training.network, data, l2, self.threads, jacobian)
 
     def make_epoch(self, epochs: int, bar: Any) -> None:
         """Make an iteration, and the entries of its history but for the seconds."""
@@ -498,16 +511,22 @@ def runner_of(
     loss: OwnLoss | None,
     reduce: Callable[[Array], object] | None,
     n_threads: int | None,
+    jacobian: JacobianTerm | None,
 ) -> EpochRunner | IterationRunner:
     """Return what makes the epochs of a training: see `EpochRunner`."""
     optimizer = training.optimizer
+    if jacobian is not None:
+        refuse_dropout(options)
     if not isinstance(optimizer, SecondOrder):
-        return EpochRunner(training, data, batch_size, shuffle, options, loss, reduce, n_threads)
+        return EpochRunner(
+            training, data, batch_size, shuffle, options, loss, reduce, n_threads, jacobian
+        )
     kind = type(optimizer).__name__
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
         "dropout": options.dropout, "label_smoothing": options.label_smoothing,
         "loss": loss is not None, "reduce": reduce is not None, "trainable": options.trainable,
+        "jacobian_targets": jacobian is not None and not optimizer.reads_gradients,
     }  # fmt: skip
     for name, given in refused.items():
         if given:
@@ -517,7 +536,7 @@ def runner_of(
     if isinstance(data.X, SparseRows) and not optimizer.reads_sparse:
         raise ValueError(f"X: fcnn.{kind} does not read sparse matrices; fcnn.LBFGS does")
     optimizer.refuse(training.network)
-    return IterationRunner(training, data, options.l2, n_threads)
+    return IterationRunner(training, data, options.l2, n_threads, jacobian)
 
 
 def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:

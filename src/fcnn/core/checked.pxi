@@ -75,8 +75,9 @@ cdef object moved_to(out, gradient):
 cdef class CheckedNetwork(Network):
     """A network whose calls take what users have; the base of fcnn.Network.
 
-    A subclass brings, beside Network's, _optimizer_type and methods for what is not right as it is:
-    _as_batch, _as_given, _as_answer and _as_update return it as the core takes it, or refuse it;
+    A subclass brings, beside Network's, _optimizer_type, _sobolev_gradients and _sobolev_step,
+    which have targets of the Jacobian, too, and methods for what is not right as it is: _as_batch,
+    _as_given, _as_answer and _as_update return it as the core takes it, or refuse it;
     _refuse_vector and _refuse_loss refuse it; _score evaluates outputs; _refuse_nonfinite looks for
     what made a step diverge.
     """
@@ -128,7 +129,7 @@ cdef class CheckedNetwork(Network):
     @cython.embedsignature.format("clinic")
     def gradients(
         self, X, y=None, sample_weight=None, n_threads=None, *,
-        loss=None, of="a", delta=None, out=None,
+        loss=None, of="a", delta=None, out=None, jacobian_targets=None, jacobian_weight=None,
     ):
         """Return the loss and its gradient.
 
@@ -156,6 +157,9 @@ cdef class CheckedNetwork(Network):
         out : numpy.ndarray, shape (num_parameters,), optional
             Where to write the gradient: contiguous, of the network's dtype. It may be the memory
             of the other arguments.
+            Where to write the gradient: contiguous, of the network's dtype.
+        jacobian_targets, jacobian_weight
+            What the Jacobian is to be, and how much that counts: see `fit`.
 
         Returns
         -------
@@ -173,6 +177,9 @@ cdef class CheckedNetwork(Network):
         if out is not None and not (
                 self.is_vector(out) and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)):
             self._refuse_vector("out", out)
+        if jacobian_targets is not None or jacobian_weight is not None:
+            return self._sobolev_gradients(X, y, sample_weight, n_threads, loss, of, delta, out,
+                                           jacobian_targets, jacobian_weight)
         if delta is not None:
             if y is not None or sample_weight is not None or loss is not None:
                 raise TypeError("delta: it stands for y, sample_weight and loss, give it alone")
@@ -249,7 +256,7 @@ cdef class CheckedNetwork(Network):
     def train_step(
         self, X, y, optimizer, sample_weight=None, n_threads=None, *,
         l1=0.0, l2=0.0, clip_norm=None, dropout=0.0, label_smoothing=0.0, loss=None, of="a",
-        trainable=None,
+        trainable=None, jacobian_targets=None, jacobian_weight=None,
     ):
         """Make one update with the gradient of a batch; return the loss before it.
 
@@ -266,6 +273,9 @@ cdef class CheckedNetwork(Network):
             A loss of your own: see `gradients`.
         trainable
             Which layers move, and how fast: see `fit`.
+            A loss of your own: see `gradients`. It may call the network, and must not train it.
+        jacobian_targets, jacobian_weight
+            What the Jacobian is to be, and how much that counts: see `fit`.
 
         Returns
         -------
@@ -280,6 +290,11 @@ cdef class CheckedNetwork(Network):
             If an argument is not as described or X is not finite; nothing is changed.
         """
         cdef Call call
+        if jacobian_targets is not None or jacobian_weight is not None:
+            return self._sobolev_step(
+                X, y, optimizer, sample_weight, n_threads,
+                (l1, l2, clip_norm, dropout, label_smoothing, trainable), loss, of,
+                jacobian_targets, jacobian_weight)
         if loss is None:
             if of != "a":
                 raise ValueError(

@@ -69,7 +69,7 @@ cdef void begin_derivation(
     cdef Py_ssize_t each = 1
     memset(d, 0, sizeof(Derivation))
     d.what = what
-    if what == JACOBIAN:
+    if what == JACOBIAN or what == SOBOLEV:
         d.forward = goes_forward(model)
         each = model.layers[1].n_in if d.forward else model.layers[model.L].n_out
     elif what == HESSIAN:
@@ -84,6 +84,8 @@ cdef double passes_of(const Derivation* d, const Model* model) noexcept nogil:
         return model.layers[1].n_in if d.forward else model.layers[model.L].n_out
     if d.what == HESSIAN:
         return 2 * model.layers[1].n_in + 1
+    if d.what == SOBOLEV:       # two passes, and an outer product for each weight
+        return 3 * (model.layers[1].n_in if d.forward else model.layers[model.L].n_out) + 2
     return 3 if d.what == HVP else 1
 
 
@@ -95,7 +97,7 @@ cdef Py_ssize_t lay_out_tangents(
     cdef Py_ssize_t l, L = model.L, size = model.itemsize, deepest = 0
     cdef Py_ssize_t rows = d.samples * d.each * widest_row(model) * size
     cdef Py_ssize_t block
-    cdef bint twice = d.what == HVP or d.what == HESSIAN
+    cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
     cdef void* part[5]
     t.z = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
     t.a = t.z + L + 1
@@ -420,6 +422,9 @@ cdef void differentiate(Worker* w, const real* tag) noexcept nogil:
     cdef const Derivation* d = call.derivation
     cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, first, rows, i
     cdef Tangents t
+    if d.what == SOBOLEV:
+        sobolev_blocks(w, tag)
+        return
     lay_out_tangents(
         model, d, <char*> call.workspace.scratch + w.index * call.workspace.scratch_bytes, &t)
     while not w.stop:

@@ -352,6 +352,7 @@ cdef enum Derivative:           # with respect to the inputs: core/derivatives.p
     JVP
     HVP
     HESSIAN
+    SOBOLEV                     # of a Jacobian's distance, by the parameters: core/sobolev.pxi
 
 cdef struct Derivation:
     Derivative what
@@ -362,6 +363,8 @@ cdef struct Derivation:
     const void* u               # (rows, n_0)
     Py_ssize_t output           # whose Hessian it is
     void* a                     # (rows, n_L) or NULL: a^L
+    const void* targets         # (rows, n_L, n_0) of Jacobians,
+    double scale                # and what the squared distance of one with weight 1 counts, twice
 
 cdef enum Outcome:
     FINE
