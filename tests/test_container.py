@@ -432,12 +432,22 @@ def test_names_that_do_not_fit_are_refused_before_they_are_saved(name, given, wo
     assert getattr(fcnn.load(tmp_path / "net"), name) is None
 
 
-def test_a_record_that_could_not_be_read_is_refused_before_it_is_saved(tmp_path):
-    data = {"a": [1.0, 2.0]}
+@pytest.mark.parametrize(
+    ("target", "record", "words"),
+    [
+        (["t"], {"command": None}, "command, data and date"),
+        (["t"], {"parts": {"training": 1.5}}, "numbers of rows"),
+        ([3], {}, "names of targets as a list of str"),
+    ],
+)
+def test_models_that_could_not_be_read_are_refused_before_they_are_saved(
+    target, record, words, tmp_path
+):
     net = fcnn.Network((1, 1), loss="squared_error", rng=1)
-    record = fcnn.history.TrainingRecord(command=None)
-    model = fcnn.Model(net, Preparation.fit(data), Target(["t"]), record)
-    with pytest.raises(ValueError, match="command, data and date"):
+    preparation = Preparation.fit({"a": [1.0, 2.0]})
+    record = fcnn.history.TrainingRecord(**record)
+    model = fcnn.Model(net, preparation, Target(target), record)
+    with pytest.raises(ValueError, match=words):
         model.save(tmp_path / "model")
     assert os.listdir(tmp_path) == []
 

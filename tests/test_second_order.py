@@ -572,3 +572,23 @@ def test_a_network_that_was_not_begun_owns_no_state(kind):
     with pytest.raises(ValueError, match="state of another network"):
         first.fit(X, y, optimizer=optimizer, epochs=2)
     assert first.parameters.tobytes() == before.tobytes()
+
+
+def test_a_shorter_history_may_be_saved(tmp_path):
+    """Though it is as long as before until the next step."""
+    net = network((2, 3, 1))
+    X, y, _ = samples(net)
+    optimizer = fcnn.LBFGS()
+
+    def shorten(progress):
+        optimizer.history = 2
+
+    path = tmp_path / "checkpoint"
+    net.fit(X, y, optimizer=optimizer, epochs=5, callbacks=[fcnn.ModelCheckpoint(path)])
+    assert len(optimizer.state(net)) > 4
+    net.fit(X, y, optimizer=optimizer, epochs=1, callbacks=[shorten, fcnn.ModelCheckpoint(path)])
+    assert len(optimizer.state(net)) == 4
+    twin = net.copy()
+    twin.fit(X, y, optimizer=fcnn.LBFGS(), epochs=2, resume=path)
+    net.fit(X, y, optimizer=optimizer, epochs=1)
+    assert twin.parameters.tobytes() == net.parameters.tobytes()

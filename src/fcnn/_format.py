@@ -139,16 +139,19 @@ def _described(
         for name, given in (("features", network.features), ("classes", network.classes)):
             if given is not None:
                 description[name] = _names(given)
-        _read_names(description, network.sizes)  # which refuses what could not be read again
+        # Refuses what could not be read again, here and below.
+        _read_names(description, network.sizes)
     if preparation is not None and target is not None:
         description["model"] = {**preparation.to_json(), "target": target.to_json()}
         if training is not None:
-            description["model"]["training"] = record = training.to_json()
-            TrainingRecord.from_json(record)  # as above
+            description["model"]["training"] = training.to_json()
         tensors["mean"], tensors["scale"] = preparation.mean, preparation.scale
         if target.mean is not None and target.scale is not None:
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
-    return tensors, {"fcnn": json.dumps(description)}
+    text = json.dumps(description)
+    if preparation is not None:
+        _around(parsed(text), tensors, network.sizes)
+    return tensors, {"fcnn": text}
 
 
 def _names(given: Any) -> list[Any]:
@@ -189,16 +192,11 @@ def load_model(
         network = make(header.architecture)
         tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
         file.read({**tensors, **_named_views(network.weights, network.biases)})
-        preparation, target = _around(header.description, tensors, header.architecture.sizes)
-        training = None
-        described = header.description.get("model")
-        if described is not None and "training" in described:
-            training = TrainingRecord.from_json(described["training"])
-            assert target is not None
-            training.check(len(target.classes), header.architecture.sizes[-1])
+        sizes = header.architecture.sizes
+        preparation, target, training = _around(header.description, tensors, sizes)
         features = classes = None
         if preparation is None:
-            features, classes = _read_names(header.description, header.architecture.sizes)
+            features, classes = _read_names(header.description, sizes)
         return network, Stored(preparation, target, training, features, classes, file.checksum)
 
 
@@ -322,11 +320,11 @@ def _named_views(weights: Iterable[Any], biases: Iterable[Any]) -> dict[str, Any
 
 def _around(
     description: dict[str, Any], tensors: dict[str, Any], sizes: tuple[int, ...]
-) -> tuple[Preparation | None, Target | None]:
-    """Return what stands before and behind the network of a model."""
+) -> tuple[Preparation | None, Target | None, TrainingRecord | None]:
+    """Return what stands before and behind the network of a model, and its training."""
     described = _model_of(description)
     if described is None:
-        return None, None
+        return None, None, None
     mean, scale = tensors["mean"], tensors["scale"]
     if description["format"] == 1:
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
@@ -346,7 +344,11 @@ def _around(
             described["target"], tensors.get("target_mean"), tensors.get("target_scale")
         )
     check_model(sizes, preparation, target)
-    return preparation, target
+    training = None
+    if description["format"] != 1 and "training" in described:
+        training = TrainingRecord.from_json(described["training"])
+        training.check(len(target.classes), sizes[-1])
+    return preparation, target, training
 
 
 def check_model(sizes: tuple[int, ...], preparation: Preparation, target: Target) -> None:

@@ -268,7 +268,11 @@ class LBFGS(SecondOrder):
         self.history = history
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, as_count(name, value) if name == "history" else value)
+        if name == "history":
+            value = as_count(name, value)
+            if vars(self).get("_state"):
+                self._state = self._state[-2 * value :]
+        super().__setattr__(name, value)
 
     def _num_states(self) -> int:
         return 2 * self.history  # at most
