@@ -414,7 +414,7 @@ def add_jacobian_gradient(
     cdef double total
     memset(&call, 0, sizeof(Call))
     memset(&ws, 0, sizeof(Workspace))
-    network.describe(X, None, sample_weight, &call.data)
+    network.describe(&network.model, X, None, sample_weight, &call.data)
     rows = call.data.rows
     if call.data.begins != NULL or rows == 0:
         raise TypeError("X: expected an array with a sample")
