@@ -88,6 +88,15 @@ def test_a_category_that_differs_in_case_alone_is_told_from_which():
         preparation.transform({"c": ["Blue", "Green", "red"]})
 
 
+@pytest.mark.filterwarnings("ignore:.*not seen in training:UserWarning")
+def test_a_column_without_any_category_in_training_is_no_reason_to_refuse_rows():
+    data = {"c": [None] * 9 + ["a"], "n": [*range(10)]}
+    preparation = Preparation.fit(data, rows=np.arange(9))
+    assert preparation.columns[0].categories == ()
+    X = preparation.transform({"c": ["a", "b"], "n": [1, 1]})
+    np.testing.assert_array_equal(X[0], X[1])
+
+
 def test_the_warning_points_at_the_call():
     with pytest.warns(UserWarning, match="'tan'") as caught:
         Preparation.fit(COLORS).transform({"c": ["red", "tan"]})

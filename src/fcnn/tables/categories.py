@@ -87,7 +87,8 @@ class Codes(NamedTuple):
             report.refuse(rows, column, named, f"expected one of {some(self.texts, 10)}")
         if unseen and self.unseen is not None:
             hint = self._differs_in_case(unseen[0]) if all_unseen else ""
-            if all_unseen and len(codes) > 1 and (is_complete or hint):
+            # Training may have had none: then there is none to expect.
+            if all_unseen and self.texts and len(codes) > 1 and (is_complete or hint):
                 report.refuse_column(
                     f"{named}: has none of the categories of training, but "
                     f"{some([quoted(text) for text in unseen], 3)}{hint}; expected some of "
