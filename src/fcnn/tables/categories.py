@@ -86,7 +86,7 @@ class Codes(NamedTuple):
             rows = np.flatnonzero(np.isin(codes, refused))
             report.refuse(rows, column, named, f"expected one of {some(self.texts, 10)}")
         if unseen and self.unseen is not None:
-            hint = self._differs_in_case(unseen[0]) if all_unseen else ""
+            hint = self._differs_in_case(unseen)
             # Training may have had none: then there is none to expect.
             if all_unseen and self.texts and len(codes) > 1 and (is_complete or hint):
                 report.refuse_column(
@@ -95,12 +95,13 @@ class Codes(NamedTuple):
                     f"{some(self.texts, 10)}"
                 )
                 return np.zeros(len(codes))
-            count = np.count_nonzero(np.isin(codes, [texts.index(text) for text in unseen]))
+            pairs = enumerate(zip(texts, found, strict=True))
+            where = [i for i, (text, k) in pairs if k < 0 and text not in MISSING]
+            count = np.count_nonzero(np.isin(codes, where))
             what = ", ".join(quoted(text) for text in unseen[:3]) + ", ..." * (len(unseen) > 3)
-            like = next(filter(None, map(self._differs_in_case, unseen)), "")
             report.warn(
                 f"{named}: {count:,} of {len(codes):,} ({count / len(codes):.1%}) with {what}, "
-                f"{'' if is_complete else 'rare or '}not seen in training{like}"
+                f"{'' if is_complete else 'rare or '}not seen in training{hint}"
             )
         if self.fill is not None:
             pairs = enumerate(zip(texts, found, strict=True))
@@ -126,10 +127,13 @@ class Codes(NamedTuple):
             for number, k in zip(PLAIN.numbers(texts).tolist(), found, strict=True)
         ]
 
-    def _differs_in_case(self, text: str) -> str:
-        """Return a hint to the known text that is written like another but for its case."""
-        like = [known for known in self.texts if known.casefold() == text.casefold()]
-        return f" ({quoted(text)} differs only in case from {quoted(like[0])})" if like else ""
+    def _differs_in_case(self, texts: Sequence[str]) -> str:
+        """Return a hint to the first text that is written like a known one but for its case."""
+        known = {text.casefold(): text for text in reversed(self.texts)}
+        text = next((text for text in texts if text.casefold() in known), None)
+        if text is None:
+            return ""
+        return f" ({quoted(text)} differs only in case from {quoted(known[text.casefold()])})"
 
 
 @dataclass(frozen=True)

@@ -220,7 +220,9 @@ def _read_texts(
             target = Target(names, rules=[reading.rule], bare=[bare])
             shares = possible_shares([texts[i] for i in given], reading.rule)
             if shares and task == "auto":
-                where = np.flatnonzero(np.isin(codes, [texts.index(text) for text in shares]))
+                bare_shares = {*shares}
+                at = [i for i, text in enumerate(texts) if text in bare_shares]
+                where = np.flatnonzero(np.isin(codes, at))
                 cells = [
                     f"{table.where(r)}: {quoted(texts[codes[r]])}" for r in where[:10].tolist()
                 ]
