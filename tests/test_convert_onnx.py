@@ -306,3 +306,15 @@ def test_numbers_of_samples_and_features_may_be_known_or_not(features):
     for samples in (9, "n"):
         close(made("i = Sub(x, c) h = Gemm(i, A, b) y = Reshape(h, s)", shape=(samples, features),
                    constants={"c": np.float32([1, 2, 3]), "s": np.array([-1, 2, 2])}))  # fmt: skip
+
+
+def test_a_data_type_that_onnx_does_not_know():
+    net = fcnn.Network((3, 2), rng=0)
+    model = convert.to_onnx(net)
+    model.graph.initializer[0].data_type = 65
+    with pytest.raises(ValueError, match=r"initializer 'W1': cannot be read"):
+        convert.from_onnx(model.SerializeToString())
+    model = convert.to_onnx(net)
+    model.graph.input[0].type.tensor_type.elem_type = 99
+    with pytest.raises(ValueError, match=r"99|sound"):
+        convert.from_onnx(model.SerializeToString())

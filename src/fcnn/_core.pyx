@@ -86,7 +86,8 @@ from fcnn.kernels.losses cimport (
 from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
-    row_product, shared_by_tiles, sum_of_squares, transposed_row_product,
+    MOST_NARROW_BYTES, add_wide_rows, narrow_row_product, shared_by_tiles, sum_of_squares,
+    transposed_row_product,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
@@ -426,7 +427,9 @@ cdef void sample_phase(
     if ws.inputs != PANELS:
         begin_lists(ws, &scratch, model.layers[1].n_in, first * lanes, tag)
     if row_by_row(w, block.rows):
-        forward_rows(model, block, ws, &scratch, ahead, tag)
+        forward_rows(model, block, ws, &scratch, ahead, w, tag)
+        if w.stop:
+            return
     else:
         if ws.inputs == PANELS:
             panels_of_inputs(model, block, ws, first, last, tag)

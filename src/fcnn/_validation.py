@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
+from fcnn._pieces import converted
 from fcnn._sparse import SparseRows, canonical, is_sparse
 
 Array = NDArray[Any]
@@ -219,7 +220,7 @@ def cast(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
         return array  # numpy.require would say the same in 4 us, as long as a small training step
     try:
         with np.errstate(over="raise"):
-            return np.require(array, dtype, ["C", "A"])
+            return converted(array, dtype)
     except FloatingPointError:
         raise ValueError(f"{name}: holds numbers too large for {dtype}") from None
 
@@ -327,29 +328,27 @@ def as_targets(
         elif array.shape == (rows,) and array.dtype.kind in "iu":
             message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
         raise ValueError(message)
-    converted = cast_exactly(name, array, dtype)
-    refuse_nonfinite(name, converted, rows_of_user)
-    _check_range(name, converted, loss, rows_of_user)
-    return converted
+    floats = cast_exactly(name, array, dtype)
+    refuse_nonfinite(name, floats, rows_of_user)
+    _check_range(name, floats, loss, rows_of_user)
+    return floats
 
 
 def cast_exactly(name: str, array: Array, dtype: np.dtype[Any]) -> Array:
     """Return `cast`'s array; refuse integers that change by it."""
-    converted = cast(name, array, dtype)
-    if array.dtype.kind in "iu" and not _is_exact(converted, array):
+    floats = cast(name, array, dtype)
+    if array.dtype.kind in "iu" and not _is_exact(floats, array):
         raise ValueError(f"{name}: holds integers that {dtype} cannot represent")
-    return converted
+    return floats
 
 
-def _is_exact(converted: Array, integers: Array) -> bool:
+def _is_exact(floats: Array, integers: Array) -> bool:
     """Return whether a conversion of integers to floats was exact.
 
     Compared as integers: NumPy compares int64 with floats in float64, which rounds likewise.
     """
     limit = 2.0 ** (64 if integers.dtype.kind == "u" else 63)
-    return bool((converted < limit).all()) and np.array_equal(
-        converted.astype(integers.dtype), integers
-    )
+    return bool((floats < limit).all()) and np.array_equal(floats.astype(integers.dtype), integers)
 
 
 def _numeric_targets(name: str, y: Any, loss: str | None) -> Array:

@@ -510,7 +510,7 @@ class Network(ConvertingNetwork):
         return _empty, (type(self),), self.__getstate__()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the network to a file in the safetensors format.
+        """Write the network to a file in the safetensors format, which is safe to load (no pickle).
 
         The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
         `biases`, the architecture and a checksum in its metadata; nothing in it is code. A file

@@ -424,3 +424,22 @@ def test_what_is_left_of_a_file_goes_with_the_error(tmp_path):
         read_table(path)
     assert contents(error.value.rest) == {"a": ["1", "5"], "b": ["2", "6"]}
     assert error.value.rest.where(1) == "line 4"
+
+
+def test_a_panic_of_polars_is_a_refusal(tmp_path, monkeypatch):
+    # Which is no Exception: some damaged Parquet files make it panic.
+    polars = pytest.importorskip("polars")
+    polars.DataFrame({"a": [1]}).write_parquet(tmp_path / "t.parquet")
+
+    def panic(error):
+        def read(stream):
+            raise error("called `Result::unwrap()`")
+
+        return read
+
+    monkeypatch.setattr(polars, "read_parquet", panic(polars.exceptions.PanicException))
+    with pytest.raises(TableError, match=r"t\.parquet: cannot be read as an intact Parquet file: "):
+        read_table(tmp_path / "t.parquet")
+    monkeypatch.setattr(polars, "read_parquet", panic(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        read_table(tmp_path / "t.parquet")

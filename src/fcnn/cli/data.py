@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcnn import _validation as check
 from fcnn import datasets
 from fcnn._dispatch import core
-from fcnn.cli.terminal import visible
+from fcnn.cli.terminal import drop_unwritten, visible
 from fcnn.tables import (
     ColumnKind,
     Table,
@@ -91,7 +91,10 @@ def refusals(**renamed: str) -> Iterator[None]:
 
 def say(line: str) -> None:
     """Print a line on stderr, where it is not part of the answer."""
-    print(visible(line), file=sys.stderr, flush=True)
+    try:
+        print(visible(line), file=sys.stderr, flush=True)
+    except OSError:  # nobody hears it, but the exit code
+        drop_unwritten(sys.stderr)
 
 
 def check_writable(option: str, path: Path, *inputs: str) -> None:

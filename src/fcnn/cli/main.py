@@ -5,7 +5,6 @@ interrupted.
 """
 
 import argparse
-import os
 import re
 import sys
 import textwrap
@@ -29,7 +28,7 @@ from fcnn.cli.data import (
     say,
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
-from fcnn.cli.terminal import red, visible
+from fcnn.cli.terminal import drop_unwritten, open_streams, red, visible
 from fcnn.initializers import INITIALIZERS
 from fcnn.second_order import ALL_OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
@@ -50,12 +49,18 @@ def main(argv: list[str] | None = None) -> int:
         The words after ``fcnn``; None takes the process's own.
     """
     command = "fcnn"
+    is_closed = sys.stdout is None
+    open_streams()
     try:
         try:
             words = sys.argv[1:] if argv is None else list(argv)
             options = _parse(words)
-            options.words = words  # models and reports keep how they were made
+            # Models and reports keep how they were made, as UTF-8, which not every file's name is.
+            options.words = [w.encode(errors="backslashreplace").decode() for w in words]
             command = f"fcnn {options.command}".strip()
+            answers = options.command in ("predict", "inspect", "completion", "bench")
+            if is_closed and answers and getattr(options, "output", None) is None:
+                raise CommandError("standard output is closed")
             code: int = options.run(options)
         except SystemExit as done:  # --help and --version
             code = int(done.code or 0)
@@ -66,10 +71,12 @@ def main(argv: list[str] | None = None) -> int:
         _refuse(error.command or command, str(error))
         return error.code
     except BrokenPipeError:
-        # What is left in the buffer must not fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_unwritten(sys.stdout)
         return BROKEN_PIPE
+    except UnicodeError as error:  # of a name that is no UTF-8, where a file has to hold it
+        _refuse(command, str(error))
     except OSError as error:
+        drop_unwritten(sys.stdout)
         what = error.strerror or str(error)
         where = f"{error.filename}: " if error.filename else ""
         _refuse(command, f"{where}{what}")
@@ -93,6 +100,10 @@ class _Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, **options)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse's own drops what it cannot write, and ends well.
+        (file or sys.stdout).write(message)
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(f"{message} (see {self.prog} --help)", command=self.prog)

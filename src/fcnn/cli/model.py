@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import io
 import itertools
 import os
 import sys
@@ -96,6 +97,8 @@ def predict(options: argparse.Namespace) -> int:
         header = [*table.names, *header]
         columns = [*(column.texts() for column in table.columns), *columns]
     if options.output is None:
+        if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8")  # a table is the same wherever it goes
         _write_csv(sys.stdout, header, columns)
     else:
         with open(options.output, "w", encoding="utf-8", newline="") as file:

@@ -1,5 +1,6 @@
 """Lines for people: as wide as their terminal, and with colours where it is one."""
 
+import io
 import os
 import sys
 import textwrap
@@ -8,6 +9,24 @@ from typing import IO
 
 LABEL = 11  # columns of what stands before a line's text
 _LEAST = 40
+
+
+def open_streams() -> None:
+    """Make standard output and error take any text: not all are open, or take all letters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed when the process began
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def drop_unwritten(stream: IO[str]) -> None:
+    """Forget what a stream cannot write: it must not fail again when the interpreter ends."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def width(stream: IO[str]) -> int:

@@ -124,11 +124,20 @@ class Graph:
     def _array(self, tensor: Any) -> Array:
         try:
             return np.asarray(self.onnx.numpy_helper.to_array(tensor))
-        except (OSError, ValueError, TypeError, self.onnx.checker.ValidationError) as error:
+        # KeyError: of a type that this version of onnx does not know
+        except (
+            OSError, ValueError, TypeError, KeyError, self.onnx.checker.ValidationError
+        ) as error:  # fmt: skip
             raise ValueError(
                 f"initializer {tensor.name!r}: cannot be read ({error}); give the path of a model "
                 "whose data are files of their own"
             ) from error
+
+    def _dtype(self, code: int) -> np.dtype[Any]:
+        try:
+            return np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(code))
+        except (KeyError, TypeError):
+            raise ValueError(f"model: this onnx knows no data type {code}") from None
 
     def _input(self, value: Any) -> Flow:
         """Return the input as a tensor whose first axis is that of the rows."""
@@ -152,7 +161,7 @@ class Graph:
         else:
             n = int(np.prod(shape[1:]))
             columns = np.arange(n)
-        dtype = np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+        dtype = self._dtype(kind.elem_type)
         inputs = Inputs(columns, np.zeros(n), np.ones(n))
         return Flow(tuple(shape), shape[0], 1, dtype, inputs)
 
@@ -199,7 +208,7 @@ class Graph:
                 given,
                 self.versions.get(proto.domain, self.versions.get(domain, 1)),
                 len(proto.output),
-                self.onnx.helper.tensor_dtype_to_np_dtype,
+                self._dtype,
                 bool(of_rows),
             )
             if op in ("Shape", "Size") and isinstance(given[0], Flow):

@@ -9,7 +9,7 @@ from fcnn cimport (
 cdef Py_ssize_t lay_out_for(
     const Model* model, Workspace* ws, void* memory, int purpose, Py_ssize_t rows,
 ) noexcept nogil:
-    ws.rows = block_rows(model, rows, True)
+    choose_blocks(model, ws, rows, True)
     ws.inputs = PANELS          # whose memory does not depend on the data
     # Of a gradient alone the caller has the place.
     return lay_out(model, ws, memory, True, False, NULL, 1, is_tiny(model), 0,
@@ -57,7 +57,7 @@ cdef inline int forward(
             return FCNN_SMALL_WORKSPACE
         for i in range(rows):
             predict_row(model, x + i * model.layers[1].n_in,
-                        out + i * model.layers[model.L].n_out, <real*> aligned(workspace))
+                        out + i * model.layers[model.L].n_out, <real*> aligned(workspace), NULL)
         return FCNN_OK
     if size < workspace_bytes(network, FCNN_FORWARD, rows):
         return FCNN_SMALL_WORKSPACE
@@ -236,6 +236,9 @@ cdef inline int update_by(
     cdef Options options
     cdef Outcome outcome
     cdef real* own
+    cdef Call call              # which looks for no signals
+    cdef Team team
+    cdef Worker w
     cdef int code = read_state(network, optimizer, &rule)
     if code != FCNN_OK:
         return code
@@ -248,8 +251,11 @@ cdef inline int update_by(
         return FCNN_SMALL_WORKSPACE
     memset(&options, 0, sizeof(Options))
     options.l1, options.l2, options.clip_norm = l1, l2, clip_norm
+    memset(&call, 0, sizeof(Call))
+    memset(&team, 0, sizeof(Team))
+    begin_worker(&w, &call, &team, 0)
     own = <real*> aligned(workspace)
-    outcome = update_given(model, &rule, gradient, &options, own,
+    outcome = update_given(&w, model, &rule, gradient, &options, own,
                            <char*> own + vector_bytes(model))
     optimizer.steps = rule.step
     return FCNN_OK if outcome == FINE else FCNN_DIVERGED

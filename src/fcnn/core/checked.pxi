@@ -87,9 +87,10 @@ cdef class CheckedNetwork(Network):
         """Columns of y: n_L, or a part of it where the loss has several outputs for each."""
         return self.model.n_targets
 
-    cdef bint is_batch(self, X, y, sample_weight) noexcept:
+    cdef bint is_batch(self, X, y, sample_weight) except -1:
         """Whether the core can read these samples as they are."""
         cdef Py_ssize_t rows, n = self.model.n_targets
+        cdef Py_ssize_t first = 0, count = max(<Py_ssize_t> 1, ENTRIES_PER_LOOK // n)
         cdef void* data
         if not self.is_direct(X) or cnp.PyArray_NDIM(<cnp.ndarray> X) != 2:
             return False
@@ -100,10 +101,15 @@ cdef class CheckedNetwork(Network):
         elif is_array(y, self.kind, 2, rows, n) or (
                 n == 1 and is_array(y, self.kind, 1, rows, 1)):
             data = cnp.PyArray_DATA(<cnp.ndarray> y)
-            if not (are_targets(&self.model, <const float*> data, rows)
-                    if self.model.itemsize == 4
-                    else are_targets(&self.model, <const double*> data, rows)):
-                return False
+            while first < rows:
+                count = min(count, rows - first)
+                if not (are_targets(&self.model, <const float*> data + first * n, count)
+                        if self.model.itemsize == 4
+                        else are_targets(&self.model, <const double*> data + first * n, count)):
+                    return False
+                first += count
+                if first < rows:
+                    PyErr_CheckSignals()
         else:
             return False
         if sample_weight is None:
@@ -326,7 +332,6 @@ def are_samples(CheckedNetwork network not None, X, y, sample_weight):
 
     With one output y may also have the shape (s,) elsewhere: here it is to be labels then.
     """
-    cdef bint finite_inputs
     cdef Py_ssize_t size
     cdef void* data
     if network.model.layers == NULL or not network.is_batch(X, y, sample_weight) or (
@@ -335,9 +340,4 @@ def are_samples(CheckedNetwork network not None, X, y, sample_weight):
         return False
     data = cnp.PyArray_DATA(<cnp.ndarray> X)
     size = cnp.PyArray_SIZE(<cnp.ndarray> X)
-    with nogil:
-        if network.model.itemsize == 4:
-            finite_inputs = finite(<const float*> data, size)
-        else:
-            finite_inputs = finite(<const double*> data, size)
-    return finite_inputs
+    return finite_or_raise(data, size, network.model.itemsize == 4)

@@ -175,12 +175,10 @@ cdef void rows_product(
     if rows <= ROWS_ALONE and not back:
         for i in range(rows):
             row_product(A + i * A_stride, W, bias if biased else none, C + i * C_stride,
-                        <real*> t.before, columns, depth)
-            should_stop(w, columns * depth)
+                        <real*> t.before, columns, depth, w)
     elif rows <= ROWS_ALONE:
         for i in range(rows):
-            transposed_row_product(A + i * A_stride, W, C + i * C_stride, columns, depth)
-            should_stop(w, columns * depth)
+            transposed_row(w, A + i * A_stride, W, C + i * C_stride, columns, depth)
     else:
         tiles = shared_by_tiles(rows)
         while first < columns:
@@ -200,6 +198,19 @@ cdef void rows_product(
             first += lanes
             if should_stop(w, rows * lanes * depth):
                 return
+
+
+cdef void transposed_row(
+    Worker* w, const real* A, const real* W, real* C, Py_ssize_t columns, Py_ssize_t depth,
+) noexcept nogil:
+    """transposed_row_product, piece by piece: whole registers of it."""
+    cdef Py_ssize_t first = 0, count, most = max(WORK_PER_LOOK // depth // NR, 1) * NR
+    while first < columns:
+        count = min(most, columns - first)
+        transposed_row_product(A, W + first * depth, C + first, count, depth)
+        first += count
+        if should_stop(w, count * depth):
+            return
 
 
 cdef inline void multiply_rows(
@@ -262,11 +273,12 @@ cdef void multiply_by_output_derivative(
     real* dz,                   # IN dz^L, OUT da^L: (n_L, columns); or,
     bint back,                  # IN dC/da^L, OUT delta^L, which of most activations is alike
     Py_ssize_t columns,
-    real* mean,                 # scratch (columns,)
 ) noexcept nogil:
     """da_k = sigma'(z_k) dz_k, or of a softmax a_k (dz_k - sum_m a_m dz_m)."""
     cdef const Layer* layer = &model.layers[model.L]
-    cdef Py_ssize_t n = layer.n_out, k, j
+    cdef Py_ssize_t n = layer.n_out, k, j, first = 0, count, begun, last
+    cdef real mean[NR]
+    cdef real some[NR]
     if layer.activation != SOFTMAX:
         if layer.activation == ASCENDING and back:
             sum_from_above(dz, n, <Py_ssize_t> layer.alpha, columns)
@@ -278,14 +290,23 @@ cdef void multiply_by_output_derivative(
                 for j in range(columns):
                     dz[k * columns + j] += dz[(k - <Py_ssize_t> layer.alpha) * columns + j]
         return
-    for j in range(columns):
-        mean[j] = 0
-    for k in range(n):
-        for j in range(columns):
-            mean[j] += dz[k * columns + j] * a[k]
-    for k in range(n):
-        for j in range(columns):
-            dz[k * columns + j] = a[k] * (dz[k * columns + j] - mean[j])
+    while first < columns:
+        count = min(columns - first, <Py_ssize_t> NR)
+        memset(mean, 0, sizeof(mean))
+        begun = 0
+        while begun < n:
+            last = min(begun + BLOCK_TERMS, n)
+            memset(some, 0, sizeof(some))
+            for k in range(begun, last):
+                for j in range(count):
+                    some[j] += dz[k * columns + first + j] * a[k]
+            for j in range(count):
+                mean[j] += some[j]
+            begun = last
+        for k in range(n):
+            for j in range(count):
+                dz[k * columns + first + j] = a[k] * (dz[k * columns + first + j] - mean[j])
+        first += count
 
 
 # --- What is asked for ------------------------------------------------------------------------
@@ -352,7 +373,7 @@ cdef void jacobian_block(
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
             <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, False,
-            n_0, <real*> t.before)
+            n_0)
 
 
 cdef void vjp_block(
@@ -370,7 +391,7 @@ cdef void vjp_block(
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
             <const real*> t.slope[L] + i * row_width(model, n_L), delta + i * width, True,
-            1, <real*> t.before)
+            1)
     for l in range(L, 0, -1):
         n = model.layers[l].n_in
         rows_product(w, &model.layers[l], True, False, <const real*> delta, width, samples, other,
@@ -411,7 +432,7 @@ cdef void jvp_block(
         multiply_by_output_derivative(
             model, <const real*> t.a[L] + i * row_width(model, n_L),
             <const real*> t.slope[L] + i * row_width(model, n_L), tangent + i * width,
-            False, 1, <real*> t.before)
+            False, 1)
         memcpy(out + i * n_L, tangent + i * width, n_L * sizeof(real))
 
 

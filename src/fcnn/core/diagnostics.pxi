@@ -77,13 +77,7 @@ def all_finite(array):
     cdef Py_ssize_t size = array.size
     cdef void* data = data_of(
         array, cnp.NPY_FLOAT32 if single else cnp.NPY_FLOAT64, size, "array")
-    cdef bint answer
-    with nogil:
-        if single:
-            answer = finite(<const float*> data, size)
-        else:
-            answer = finite(<const double*> data, size)
-    return answer
+    return finite_or_raise(data, size, single)
 
 
 def all_indices(array, end):

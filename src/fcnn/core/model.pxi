@@ -120,6 +120,9 @@ cdef enum:
     MOST_ROWS = 256
     # ... and smaller where layers are wide (bytes).
     WORKSPACE_BYTES = 33554432
+    # Blocks whose gradients are added up one after the other: their sum is then added to those of
+    # others, for the reason that BLOCK_TERMS has.
+    BLOCKS_SUMMED = 32
     # Up to this many samples are computed row by row, with the lanes over nodes: of a panel most
     # lanes would be empty.
     FEW_ROWS = 3
@@ -196,6 +199,9 @@ cdef enum:
     # What an activation counts for beside them, and a step of a tiny network.
     WORK_PER_ACTIVATION = 20
     WORK_PER_TINY_STEP = 3000
+    # Entries of vectors from memory between two looks, 3 ms, and what each counts for.
+    ENTRIES_PER_LOOK = 2500000
+    WORK_PER_ENTRY = 8
 
 # --- Structs ---------------------------------------------------------------------------------
 
@@ -301,7 +307,8 @@ cdef enum Inputs:               # how layer 1 of a block reads them
     STORED                      # where they are stored, of CSR: core/sparse.pxi
 
 cdef struct Workspace:          # what one block of samples writes, by panels
-    Py_ssize_t rows             # of a block, at most
+    Py_ssize_t rows             # of a block, at most,
+    Py_ssize_t blocks           # and blocks of a batch
     Inputs inputs
     double share                # of the inputs that are not zero, where they are STORED
     List* lists                 # (rows,) unless inputs are PANELS
@@ -316,6 +323,7 @@ cdef struct Workspace:          # what one block of samples writes, by panels
     double* costs               # for each panel of samples: sum of the weighted costs,
     double* squares             # and of the squares of all a, and of all delta
     void* gradient              # (n_parameters,)
+    void* earlier               # as long: of earlier BLOCKS_SUMMED blocks, or NULL
     void* copies                # three times as long, or NULL
     void* scratch               # of the threads
     Py_ssize_t scratch_bytes    # of each

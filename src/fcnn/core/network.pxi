@@ -186,7 +186,8 @@ cdef class Network:
             if (begin < <char*> cnp.PyArray_DATA(outputs) + cnp.PyArray_NBYTES(outputs)
                     and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
                 inputs = inputs.copy()      # or the first rows would overwrite later inputs
-        if rows <= FEW_ROWS and few_entries(&self.model) <= STACK_ENTRIES:
+        if (rows <= FEW_ROWS and few_entries(&self.model) <= STACK_ENTRIES
+                and self.multiplications(rows) < WORK_PER_LOOK):
             if n_threads is not None and not is_1(n_threads):
                 self._threads(n_threads)
             if self.multiplications(rows) < WORTH_RELEASING:
@@ -232,10 +233,10 @@ cdef class Network:
         for i in range(rows):
             if self.model.itemsize == 4:
                 predict_row(&self.model, <float*> x + i * n_in, <float*> out + i * n_out,
-                            <float*> on_stack)
+                            <float*> on_stack, NULL)
             else:
                 predict_row(&self.model, <double*> x + i * n_in, <double*> out + i * n_out,
-                            on_stack)
+                            on_stack, NULL)
 
     cdef int predict_many(
         self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows, n_threads,

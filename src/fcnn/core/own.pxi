@@ -218,8 +218,15 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     cdef Outcome outcome
     cdef Model* model = &network.model
     cdef cnp.ndarray own
+    cdef Call call
+    cdef Team team
+    cdef Worker w
     cdef void* g
     cdef void* copy
+    memset(&call, 0, sizeof(Call))
+    memset(&team, 0, sizeof(Team))
+    call.watched = True
+    begin_worker(&w, &call, &team, 0)
     memset(&given, 0, sizeof(Options))
     refuse_while_asked(network)
     _alive = network.read_options(&given, options, 0)
@@ -232,11 +239,12 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     with nogil:
         if model.itemsize == 4:
             outcome = update_given(
-                model, &rule, <const float*> g, &given, <float*> copy, NULL)
+                &w, model, &rule, <const float*> g, &given, <float*> copy, NULL)
         else:
             outcome = update_given(
-                model, &rule, <const double*> g, &given, <double*> copy, NULL)
+                &w, model, &rule, <const double*> g, &given, <double*> copy, NULL)
     PyObject_GenericSetAttr(optimizer, "steps", rule.step)
+    raise_error(&call)
     if outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")
     if outcome == OVERFLOW:

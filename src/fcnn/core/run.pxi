@@ -32,6 +32,7 @@ cdef void begin_batch(Worker* w, Py_ssize_t first, BatchState* b, const real* ta
             call.rule.lr = options.lr_curve[w.batch]
         if b.l1 != 0 or b.l2 != 0:
             b.penalty = penalty(call.model, b.l1, b.l2, tag)
+            w.work += call.model.n_parameters * WORK_PER_ENTRY
     b.costs = 0
     # The bias is a weight of a node that is always 1.
     b.a_squares = <double> rows
@@ -90,9 +91,43 @@ cdef bint run_block(
         if call.rule != NULL:
             choose_update(w, first, block.rows, b, tag)
         look_ahead(w, first + w.begun + block.rows + (b.next != NULL), &ahead)
-        weight_phase(w, block.rows, b.constants if b.fused else NULL, w.begun > 0,
+        weight_phase(w, block.rows, b.constants if b.fused else NULL, adds_to_gradient(w),
                      <const real*> b.next, &ahead, tag)
     w.begun += block.rows
+    return stop_at_barrier(w) or carry_gradient(w, b.samples.rows, tag)
+
+
+cdef inline bint adds_to_gradient(const Worker* w) noexcept nogil:
+    """Whether the gradient of the next block is added to that of blocks before it."""
+    return w.begun % (BLOCKS_SUMMED * w.call.workspace.rows) > 0
+
+
+cdef bint carry_gradient(Worker* w, Py_ssize_t rows, const real* tag) noexcept nogil:
+    """Behind a block of a batch: put the gradient of some blocks to those of earlier ones, and at
+    the end all together; return whether the call is to end.
+    """
+    cdef Workspace* ws = w.call.workspace
+    cdef Py_ssize_t n = w.call.model.n_parameters, some = BLOCKS_SUMMED * ws.rows
+    cdef Py_ssize_t i = n * w.index // w.team.size, end = n * (w.index + 1) // w.team.size, last
+    cdef real* gradient = <real*> ws.gradient
+    cdef real* earlier = <real*> ws.earlier
+    if (earlier == NULL or w.call.equations != NULL or rows <= some
+            or w.begun < rows and w.begun % some > 0):
+        return False
+    while i < end and not w.stop:
+        last = min(i + ENTRIES_PER_LOOK, end)
+        should_stop_in_vector(w, last - i)
+        if w.begun == some:
+            memcpy(earlier + i, gradient + i, (last - i) * sizeof(real))
+            i = last
+        elif w.begun < rows:
+            while i < last:
+                earlier[i] += gradient[i]
+                i += 1
+        else:
+            while i < last:
+                gradient[i] += earlier[i]
+                i += 1
     return stop_at_barrier(w)
 
 
@@ -105,13 +140,42 @@ cdef bint finish_update(Worker* w, BatchState* b, const real* tag) noexcept nogi
         if w.index == 0:
             call.rule.step += 1
         return False
+    if w.team.size > 1 and b.cannot_overflow and call.options.rates == NULL:
+        return update_together(w, b, tag)
     if w.index == 0:
         call.outcome = OVERFLOW
         if isfinite(b.costs * b.scale):
             call.outcome = update_with(
-                model, call.rule, <real*> ws.gradient, b.l1, b.l2, &call.options,
+                w, model, call.rule, <real*> ws.gradient, b.l1, b.l2, &call.options,
                 not b.cannot_overflow, ws.copies)
     return stop_at_barrier(w)
+
+
+cdef bint update_together(Worker* w, const BatchState* b, const real* tag) noexcept nogil:
+    """An update with the whole gradient that needs no check: each thread makes a part of it."""
+    cdef Call* call = w.call
+    cdef const Model* model = call.model
+    cdef real* gradient = <real*> call.workspace.gradient
+    cdef Py_ssize_t n = model.n_parameters
+    # Added by the update itself, unless the gradient has to be whole first: see update_with.
+    cdef double l2 = b.l2 if b.l1 == 0 and call.options.clip_norm == 0 else 0
+    cdef RuleConstants[2] constants
+    constants[0], constants[1] = rule_constants(call.rule, l2), rule_constants(call.rule, 0)
+    if w.index == 0:
+        call.outcome = OVERFLOW
+        if isfinite(b.costs * b.scale) and finish_gradient(
+                w, model, gradient, b.l1, b.l2 if l2 == 0 else 0, &call.options):
+            call.outcome = FINE
+    if stop_at_barrier(w):
+        return True
+    if call.outcome == FINE:
+        update_entries(model, constants, l2, &call.options, gradient,
+                       n * w.index // w.team.size, n * (w.index + 1) // w.team.size)
+        if stop_at_barrier(w):
+            return True
+        if w.index == 0:
+            call.rule.step += 1
+    return False
 
 
 # How many calls went which way, while that is counted: see diagnostics.pxi.
@@ -217,7 +281,9 @@ cdef void predict_blocks(Worker* w, const real* tag) noexcept nogil:
         if block.rows <= FEW_ROWS:
             for i in range(block.rows):
                 predict_row(model, <const real*> block.x + i * n_in,
-                            <real*> call.out + (first + i) * n_out, <real*> p.a[0])
+                            <real*> call.out + (first + i) * n_out, <real*> p.a[0], w)
+                if w.stop:
+                    return
             continue
         emitting = <const real*> p.x
         if call.workspace.inputs == PANELS:
@@ -259,17 +325,17 @@ cdef inline bint is_1(n_threads) noexcept:
     return PyLong_CheckExact(n_threads) and n_threads == 1
 
 
+cdef inline void begin_worker(Worker* w, Call* call, Team* team, int index) noexcept nogil:
+    memset(w, 0, sizeof(Worker))
+    w.call = call
+    w.team = team
+    w.index = index
+
+
 cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
     """What each thread of a call runs."""
     cdef Worker w
-    w.call = <Call*> call
-    w.team = team
-    w.index = index
-    w.barriers = 0
-    w.stop = False
-    w.work = 0
-    w.batch = 0
-    w.begun = 0
+    begin_worker(&w, <Call*> call, team, index)
     if w.call.derivation != NULL:
         if w.call.model.itemsize == 4:
             differentiate(&w, <float*> NULL)
@@ -300,6 +366,11 @@ cdef int run(Call* call, int threads, Py_ssize_t multiplications) except -1:
         call.watched = True
         with nogil:
             run_team(thread_main, call, threads)
+    return raise_error(call)
+
+
+cdef int raise_error(Call* call) except -1:
+    """Raise what Ctrl-C, or a loss of the caller's own, raised in a call."""
     if call.error != NULL:
         error = <object> call.error
         Py_DECREF(error)

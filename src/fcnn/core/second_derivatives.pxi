@@ -41,6 +41,20 @@ cdef void second_slopes(
                     second[k] = a[k] if a[k] != a[k] else second[k]
 
 
+cdef inline real sum_of_products(const real* x, const real* y, Py_ssize_t n) noexcept nogil:
+    """sum_k x_k y_k, in blocks as all long sums."""
+    cdef Py_ssize_t k, first = 0, last
+    cdef real total = 0, some
+    while first < n:
+        last = min(first + BLOCK_TERMS, n)
+        some = 0
+        for k in range(first, last):
+            some += x[k] * y[k]
+        total += some
+        first = last
+    return total
+
+
 cdef void second_of_softmax(
     const real* a, const real* v,   # IN (n,)
     real* delta,                # OUT a (v - m), m = sum v a
@@ -48,20 +62,16 @@ cdef void second_of_softmax(
     Py_ssize_t stride, Py_ssize_t each, Py_ssize_t n,
 ) noexcept nogil:
     cdef Py_ssize_t k, e
-    cdef real m = 0, mean, D_m, D_a
-    for k in range(n):
-        m += v[k] * a[k]
+    cdef real m = sum_of_products(v, a, n), mean, D_m
     for k in range(n):
         delta[k] = a[k] * (v[k] - m)
     for e in range(each):
-        mean = D_m = 0
+        mean = sum_of_products(<const real*> Dz, a, n)
         for k in range(n):
-            mean += Dz[k] * a[k]
+            Dz[k] = a[k] * (Dz[k] - mean)       # D a
+        D_m = sum_of_products(v, <const real*> Dz, n)
         for k in range(n):
-            D_m += v[k] * (a[k] * (Dz[k] - mean))
-        for k in range(n):
-            D_a = a[k] * (Dz[k] - mean)
-            Dz[k] = D_a * (v[k] - m) - a[k] * D_m
+            Dz[k] = Dz[k] * (v[k] - m) - a[k] * D_m
         Dz += stride
 
 

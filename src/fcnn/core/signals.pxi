@@ -26,6 +26,11 @@ cdef inline bint should_stop(Worker* w, Py_ssize_t work) noexcept nogil:
     return w.stop
 
 
+cdef inline bint should_stop_in_vector(Worker* w, Py_ssize_t entries) noexcept nogil:
+    """should_stop behind some entries of a vector that is as long as the parameters."""
+    return should_stop(w, entries * WORK_PER_ENTRY)
+
+
 cdef inline bint stop_at_barrier(Worker* w) noexcept nogil:
     """Wait for all threads of the call; return whether it is to end."""
     return barrier(w.team, w.index, &w.barriers, w.stop)

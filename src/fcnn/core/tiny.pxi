@@ -467,10 +467,12 @@ cdef bint tiny_block(
         tiny_update(model, t, b, &call.options, tag)
     else:
         put_back(call, t, tag)
-        move_vector(model, t, ADD_TO_FLAT if w.begun > 0 else TO_FLAT, <real*> ws.gradient,
+        move_vector(model, t, ADD_TO_FLAT if adds_to_gradient(w) else TO_FLAT, <real*> ws.gradient,
                     <real*> t.gradient)
         t.loaded = call.rule == NULL        # the update is made in the flat vectors
     w.begun += block.rows
+    if carry_gradient(w, b.samples.rows, tag):
+        return True
     w.work += WORK_PER_TINY_STEP + 4 * block.rows * model.n_parameters
     if w.work + model.n_parameters >= WORK_PER_LOOK and call.watched:
         # Whoever handles a signal may look at the network, and change it.

@@ -142,6 +142,9 @@ cdef Py_ssize_t lay_out(
     # Last: where they are not used, they are never touched and take no memory.
     ws.gradient = place(&position, vectors * vector_bytes(model))
     ws.copies = <char*> ws.gradient + vector_bytes(model) if vectors > 1 else NULL
+    ws.earlier = NULL
+    if backward and ws.blocks > BLOCKS_SUMMED:
+        ws.earlier = place(&position, vector_bytes(model))
     return <Py_ssize_t> (position - <uintptr_t> memory) + 64
 
 
@@ -152,6 +155,13 @@ cdef Py_ssize_t block_rows(const Model* model, Py_ssize_t rows, bint backward) n
         per_row += (4 if backward else 2) * model.layers[l].n_out * model.itemsize
     most = max(min(<Py_ssize_t> MOST_ROWS, WORKSPACE_BYTES // per_row), 4 * model.lanes)
     return (min(most, rows) + model.lanes - 1) // model.lanes * model.lanes
+
+
+cdef void choose_blocks(
+    const Model* model, Workspace* ws, Py_ssize_t rows, bint backward,
+) noexcept nogil:
+    ws.rows = block_rows(model, rows, backward)
+    ws.blocks = (rows - 1) // ws.rows + 1
 
 
 cdef void clear_empty_lanes(
@@ -253,7 +263,7 @@ cdef int open_workspace(
         ws[0] = k.workspace
         ws.share = share
         return 0
-    ws.rows = block_rows(model, needs.batch_size, needs.backward)
+    choose_blocks(model, ws, needs.batch_size, needs.backward)
     size = sizeof(Kept) + lay_out(
         model, ws, NULL, needs.backward, needs.every_z, dropout, needs.threads, needs.tiny,
         needs.in_panels, needs.backward)

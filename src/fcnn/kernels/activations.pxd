@@ -16,6 +16,7 @@ from fcnn.kernels.elementary cimport (
     logarithm_of_1_plus, sigmoid,
 )
 from fcnn.kernels.isa cimport NR
+from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 
 cdef enum Activation:           # their names: core/model.pxi
@@ -220,9 +221,10 @@ cdef inline void softmax(
     Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """a_k = e^(z_k - max z) / sum_j e^(z_j - max z): the shift keeps e^z from overflowing."""
-    cdef Py_ssize_t k, s
+    cdef Py_ssize_t k, s, first = 0, last
     cdef real largest[NR]
     cdef real total[NR]
+    cdef real some[NR]          # of BLOCK_TERMS nodes
     for s in range(lanes):
         largest[s] = z[s]
         total[s] = 0
@@ -232,7 +234,16 @@ cdef inline void softmax(
     for k in range(n):
         for s in range(lanes):
             a[k * lanes + s] = exponential(z[k * lanes + s] - largest[s])
-            total[s] += a[k * lanes + s]
+    while first < n:
+        last = min(first + BLOCK_TERMS, n)
+        for s in range(lanes):
+            some[s] = 0
+        for k in range(first, last):
+            for s in range(lanes):
+                some[s] += a[k * lanes + s]
+        for s in range(lanes):
+            total[s] += some[s]
+        first = last
     if normalizer != NULL:
         for s in range(lanes):
             normalizer[s] = largest[s] + logarithm(total[s])
@@ -248,14 +259,19 @@ cdef inline void softmax_row(
     Py_ssize_t n, Py_ssize_t whole,     # whole registers, whose entries beyond n may be anything
 ) noexcept nogil:
     """The softmax of one sample: the same numbers, with the exponentials of all nodes at once."""
-    cdef Py_ssize_t k
-    cdef real largest = a[0], total = 0
+    cdef Py_ssize_t k, first = 0, last
+    cdef real largest = a[0], total = 0, some
     for k in range(1, n):
         largest = a[k] if a[k] > largest else largest
     for k in range(whole):
         a[k] = exponential(a[k] - largest)
-    for k in range(n):
-        total += a[k]
+    while first < n:
+        last = min(first + BLOCK_TERMS, n)
+        some = 0
+        for k in range(first, last):
+            some += a[k]
+        total += some
+        first = last
     total = <real> 1 / total
     for k in range(n):
         a[k] *= total

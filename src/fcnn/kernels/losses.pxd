@@ -13,6 +13,7 @@ from libc.stdint cimport int32_t
 from fcnn.kernels.activations cimport EXP, SIGMOID, SOFTMAX, SOFTPLUS, Activation, sigma_derivative
 from fcnn.kernels.elementary cimport exponential, logarithm, logarithm_of_1_plus
 from fcnn.kernels.isa cimport NR
+from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 
 cdef enum Loss:                 # their names: core/model.pxi
@@ -238,13 +239,21 @@ cdef inline void softmax_delta(
     const real* a, real* delta, Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """dC/dz_k = sum_j dC/da_j da_j/dz_k = a_k (dC/da_k - sum_j dC/da_j a_j)."""
-    cdef Py_ssize_t k, s
+    cdef Py_ssize_t k, s, first = 0, last
     cdef real mean[NR]
+    cdef real some[NR]          # of BLOCK_TERMS nodes
     for s in range(lanes):
         mean[s] = 0
-    for k in range(n):
+    while first < n:
+        last = min(first + BLOCK_TERMS, n)
         for s in range(lanes):
-            mean[s] += delta[k * lanes + s] * a[k * lanes + s]
+            some[s] = 0
+        for k in range(first, last):
+            for s in range(lanes):
+                some[s] += delta[k * lanes + s] * a[k * lanes + s]
+        for s in range(lanes):
+            mean[s] += some[s]
+        first = last
     for k in range(n):
         for s in range(lanes):
             delta[k * lanes + s] = a[k * lanes + s] * (delta[k * lanes + s] - mean[s])

@@ -255,11 +255,11 @@ cdef inline void row_kernel(
         store(C + j * one, before[j] + total[j] if later else total[j])
 
 
-cdef inline void narrow_row_product(
+cdef inline void narrow_row_parts(
     const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
     const vector* tag,
 ) noexcept nogil:
-    """At most 16 vectors of columns, in one or two parts alike: each waits for its sums."""
+    """One or two parts alike: each waits for its sums."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t vectors = (columns + one - 1) // one, first = 0, _part
     # Without a division, which takes as long as a small layer.
@@ -290,6 +290,25 @@ cdef inline void narrow_row_product(
         width = min(width, vectors - width)
 
 
+cdef enum:
+    # Of a row that is computed in registers.
+    MOST_NARROW_BYTES = 16 * BYTES
+
+
+cdef inline void narrow_row_product(
+    const real* A,              # IN (depth,)
+    const real* B,              # IN (depth, columns), followed by SLACK entries
+    const real* bias,           # IN (columns,), followed by SLACK entries
+    real* C,                    # OUT (columns,), followed by SLACK entries
+    Py_ssize_t columns, Py_ssize_t depth,
+) noexcept nogil:
+    """C_j = bias_j + sum_k A_k B_kj, the lanes over j, of at most MOST_NARROW_BYTES."""
+    if real is float:
+        narrow_row_parts(A, B, bias, C, columns, depth, <float_vector*> NULL)
+    else:
+        narrow_row_parts(A, B, bias, C, columns, depth, <double_vector*> NULL)
+
+
 cdef inline void end_of_block(
     Py_ssize_t done, Py_ssize_t depth,  # terms in the sums so far, and in all
     real* sums, real* before,   # IN, OUT (n,)
@@ -310,32 +329,6 @@ cdef inline void end_of_block(
         for j in range(n):
             before[j] += sums[j]
             sums[j] = 0
-
-
-cdef inline void row_product(
-    const real* A,              # IN (depth,)
-    const real* B,              # IN (depth, columns), followed by SLACK entries
-    const real* bias,           # IN (columns,), followed by SLACK entries
-    real* C,                    # OUT (columns,), followed by SLACK entries
-    real* before,               # (columns,) for sums of earlier blocks
-    Py_ssize_t columns, Py_ssize_t depth,
-) noexcept nogil:
-    """C_j = bias_j + sum_k A_k B_kj, the lanes over j."""
-    cdef Py_ssize_t first = 0, last
-    if columns * <Py_ssize_t> sizeof(real) <= 16 * BYTES:
-        if real is float:
-            narrow_row_product(A, B, bias, C, columns, depth, <float_vector*> NULL)
-        else:
-            narrow_row_product(A, B, bias, C, columns, depth, <double_vector*> NULL)
-        return
-    # Wide rows are read from end to end: parts would read some of each and come back later for
-    # the rest (1 x 1024 x 1024, Zen 3: 6 GFLOP/s by parts, 31 so).
-    memcpy(C, bias, columns * sizeof(real))
-    while first < depth:
-        last = min(first + BLOCK_TERMS, depth)
-        add_wide_rows(A + first, B + first * columns, C, columns, last - first)
-        end_of_block(last, depth, C, before, columns)
-        first = last
 
 
 cdef inline void add_columns(

@@ -67,6 +67,8 @@ def read_table(
         polars is needed and not there.
     """
     if path == STDIN:
+        if sys.stdin is None:  # closed when the process began
+            raise TableError("standard input is closed")
         return table_of(sys.stdin.buffer.read(), "standard input", header=header, sheet=sheet)
     if not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
@@ -157,7 +159,10 @@ def _of_polars(
         raise ImportError(f"{source}: an {what} needs another package: {error}") from None
     except TableError:
         raise
-    except Exception as error:  # polars', its readers' and the operating system's own
+    except BaseException as error:  # polars', its readers' and the operating system's own
+        # A panic of polars, as some damaged Parquet files cause it, is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         said = str(error).strip().splitlines() or [type(error).__name__]
         raise TableError(f"{source}: cannot be read as an intact {what}: {said[0]}") from None
     nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]

@@ -1,0 +1,99 @@
+"""Ctrl-C is heard soon in every call that takes long: between two looks for it little is computed.
+
+By the processor's time of the process: what else the machine does counts for nothing.
+tests/soak/latency.py measures more calls, by the clock as well, tests/soak/interrupts.py what is
+left behind.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from soak.interrupts import longest_wait
+
+import fcnn
+
+pytestmark = [
+    pytest.mark.skipif(os.name != "posix", reason="POSIX timers"),
+    pytest.mark.thread_unsafe(reason="signals are the main thread's"),
+]
+MOST = 0.1  # seconds
+
+
+def wide_step(**options):
+    net = fcnn.Network((5000, 5000, 10), rng=0)
+    X = np.random.default_rng(0).normal(size=(32, 5000)).astype(np.float32)
+    y, optimizer = np.arange(32) % 10, fcnn.SGD(1e-6)
+    return lambda: net.fit(
+        X, y, epochs=1, batch_size=32, optimizer=optimizer, n_threads=1, **options
+    )
+
+
+def wide_update():
+    net, optimizer = fcnn.Network((5000, 5000, 10), rng=0), fcnn.SGD(1e-6)
+    gradient = np.full(net.num_parameters, 1e-3, np.float32)
+    return lambda: [optimizer.update(net, gradient, clip_norm=1.0, l1=1e-9) for _ in range(3)]
+
+
+def few_rows(call):
+    net = fcnn.Network((12000, 12000, 2), init="zeros")
+    X = np.ones((3, 12000), np.float32)
+    return lambda: call(net, X)
+
+
+def rows(dtype):
+    X = np.random.default_rng(0).integers(-9, 9, (60_000, 784)).astype(dtype)
+    return fcnn.Network((784, 8, 10), rng=0), X, np.arange(60_000) % 10
+
+
+def predict(dtype, **options):
+    net, X, _ = rows(dtype)
+    return lambda: net.predict(X, **options)
+
+
+def evaluate(dtype):
+    net, X, y = rows(dtype)
+    return lambda: net.evaluate(X, y)
+
+
+def targets():
+    net = fcnn.Network((4, 400), loss="squared_error", rng=0)
+    X, y = np.ones((100_000, 4), np.float32), np.ones((100_000, 400), np.float32)
+    optimizer = fcnn.SGD(1e-6)
+    return lambda: net.fit(X, y, epochs=1, batch_size=1000, optimizer=optimizer)
+
+
+CALLS = {
+    "a wide step, clipped": lambda: wide_step(clip_norm=1.0),
+    "a wide step, l1": lambda: wide_step(l1=1e-9),
+    "a wide update": wide_update,
+    "three rows of a wide network": lambda: few_rows(lambda net, X: net.predict(X)),
+    "derivatives of three wide rows": lambda: few_rows(
+        lambda net, X: net.vjp(X, np.ones((3, 2), np.float32))
+    ),
+    "prediction of float64": lambda: predict("float64"),
+    "prediction of int64": lambda: predict("int64"),
+    "prediction of float32": lambda: predict("float32"),
+    "prediction on two threads": lambda: predict("float32", n_threads=2),
+    "evaluation of float64": lambda: evaluate("float64"),
+    "many targets": targets,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CALLS)
+def test_ctrl_c_is_heard_soon(name):
+    call = CALLS[name]()
+    call()
+    took, wait = longest_wait(call)
+    assert wait < MOST, f"{wait:.3f} s of {took:.3f}"
+
+
+def test_a_long_wait_is_seen():
+    matrix = np.ones((600, 600))
+
+    def call():
+        return np.linalg.svd(matrix)  # which hears nothing
+
+    took, wait = longest_wait(call)
+    assert wait > took / 2
