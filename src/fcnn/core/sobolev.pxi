@@ -78,7 +78,7 @@ cdef void times_slope(
             if l == model.L:
                 multiply_by_output_derivative(
                     model, <const real*> t.a[l] + at, <const real*> t.slope[l] + at,
-                    product + e * width, back, 1, <real*> t.before)
+                    product + e * width, back, 1)
             else:
                 multiply(<const real*> t.slope[l] + at, product + e * width, n)
 
