@@ -89,10 +89,10 @@ def refusals(**renamed: str) -> Iterator[None]:
         raise CommandError(f"{name}{colon}{rest}") from None
 
 
-def say(line: str) -> None:
-    """Print a line on stderr, where it is not part of the answer."""
+def say(line: str, head: str = "") -> None:
+    """Print a line on stderr, where it is not part of the answer; its head may have colours."""
     try:
-        print(visible(line), file=sys.stderr, flush=True)
+        print(head + visible(line), file=sys.stderr, flush=True)
     except OSError:  # nobody hears it, but the exit code
         drop_unwritten(sys.stderr)
 

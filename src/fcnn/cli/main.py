@@ -28,7 +28,7 @@ from fcnn.cli.data import (
     say,
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
-from fcnn.cli.terminal import drop_unwritten, open_streams, red, visible
+from fcnn.cli.terminal import drop_unwritten, open_streams, red
 from fcnn.initializers import INITIALIZERS
 from fcnn.second_order import ALL_OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
@@ -90,7 +90,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _refuse(command: str, why: str) -> None:
-    print(f"{command}: {red('error:', sys.stderr)} {visible(why)}", file=sys.stderr, flush=True)
+    say(why, head=f"{command}: {red('error:', sys.stderr)} ")
 
 
 # --- Options --------------------------------------------------------------------------------------
