@@ -10,7 +10,12 @@ import fcnn
 from fcnn._dispatch import core
 from fcnn._validation import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
-PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for output in outputs]
+# Of quantiles several levels, that is several outputs for each target.
+LOSSES = {"quantile": "quantile(0.1, 0.5, 0.9)"}
+PAIRS = [
+    (LOSSES.get(loss, loss), output) for loss, outputs in OUTPUT_ACTIVATIONS.items()
+    for output in outputs
+]  # fmt: skip
 OPTIMIZERS = [
     lambda: fcnn.SGD(1e-3), lambda: fcnn.SGD(1e-3, momentum=0.9, nesterov=True),
     lambda: fcnn.Adam(1e-3), lambda: fcnn.AdamW(1e-3, weight_decay=0.1),
@@ -29,7 +34,8 @@ class Case:
     def __init__(self, rng):
         loss, output = PAIRS[rng.integers(len(PAIRS))]
         sizes = [size(rng) for _ in range(rng.integers(2, 6))]
-        sizes[-1] = max(sizes[-1], 2 if loss == "cross_entropy" else 1)
+        each = core.outputs_per_target(loss)
+        sizes[-1] = max(-(-sizes[-1] // each) * each, 2 if loss == "cross_entropy" else 1)
         hidden = [str(rng.choice([*HIDDEN_ACTIVATIONS, "leaky_relu(0.3)", "elu(0.7)"]))
                   for _ in sizes[1:-1]]  # fmt: skip
         self.dtype = str(rng.choice(["float32", "float64"]))
@@ -40,7 +46,7 @@ class Case:
         self.X = rng.normal(size=(self.rows, sizes[0])).astype(self.dtype)
         if rng.random() < 0.3:  # for the way by lists
             self.X *= rng.random(self.X.shape) < rng.uniform(0, 0.3)
-        self.y = targets(rng, loss, self.rows, sizes[-1], self.dtype)
+        self.y = targets(rng, loss, self.rows, self.net.num_targets, self.dtype)
         self.weight = None
         if rng.random() < 0.3:
             self.weight = rng.uniform(0.1, 2, self.rows).astype(self.dtype)
