@@ -170,7 +170,7 @@ def test_second_derivatives_of_the_reference_equal_central_differences(hidden, o
 
 @needs_torch
 @pytest.mark.slow(reason="a second to load PyTorch, and to trace its functions")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
 @pytest.mark.parametrize("output", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_torch(hidden, output):

@@ -129,7 +129,7 @@ def test_where_a_quantile_is_met_the_derivative_is_between_the_sides():
 
 
 @needs_torch
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("L", [1, 3])
 def test_derivatives_of_ascending_outputs_equal_pytorch(L):
     import torch
