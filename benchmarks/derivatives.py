@@ -10,14 +10,13 @@ that of NumPy, or it is not timed. JAX, where it is installed: compiled, with it
 
 import argparse
 import os
-import statistics
-import timeit
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is loaded
     os.environ.setdefault(name, "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import numpy as np  # noqa: E402
+from laps import bind, measure  # noqa: E402
 
 import fcnn  # noqa: E402
 
@@ -144,28 +143,13 @@ def contestants(what, sizes, dtype, rows):
     return calls
 
 
-def measure(calls, seconds):
-    """Return the best and the median lap of each call, in us."""
-    number = {}
-    for name, call in calls.items():
-        once = min(timeit.repeat(call, number=1, repeat=5))
-        number[name] = max(1, int(2e-4 / once))
-    laps = {name: [] for name in calls}
-    begin = timeit.default_timer()
-    while timeit.default_timer() - begin < seconds:
-        for name, call in calls.items():
-            laps[name].append(1e6 * timeit.timeit(call, number=number[name]) / number[name])
-    return {name: (min(some), statistics.median(some)) for name, some in laps.items()}
-
-
 def main():
     """Print a line for each row."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=1.0, help="of each row (1)")
     parser.add_argument("--cpu", type=int, help="that all run on; the first that is free to use")
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {options.cpu or min(os.sched_getaffinity(0))})
+    bind(options.cpu)
     if jax is not None:
         jax.config.update("jax_enable_x64", True)
     fcnn.set_num_threads(1)

@@ -12,13 +12,12 @@ best and the median lap, and the best ones' ratio to `train_step`.
 
 import argparse
 import os
-import statistics
-import timeit
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is loaded
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402
+from laps import bind, measure  # noqa: E402
 
 import fcnn  # noqa: E402
 
@@ -59,28 +58,13 @@ def steps():
     return calls
 
 
-def measure(calls, seconds):
-    """Return the best and the median lap of each call, in us."""
-    number = {
-        name: max(1, int(5e-4 / min(timeit.repeat(call, number=1, repeat=5))))
-        for name, call in calls.items()
-    }
-    laps = {name: [] for name in calls}
-    begin = timeit.default_timer()
-    while timeit.default_timer() - begin < seconds:
-        for name, call in calls.items():
-            laps[name].append(1e6 * timeit.timeit(call, number=number[name]) / number[name])
-    return {name: (min(some), statistics.median(some)) for name, some in laps.items()}
-
-
 def main():
     """Print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="of all (2)")
     parser.add_argument("--cpu", type=int, help="that all run on; the first that is free to use")
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {options.cpu or min(os.sched_getaffinity(0))})
+    bind(options.cpu)
     fcnn.set_num_threads(1)
     times = measure(steps(), options.seconds)
     print(f"us a step, best lap (median): fcnn {fcnn.__version__}")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn.schedules import Cosine, Plateau, Step, WarmUp, as_schedules, learning_rates
+from fcnn.schedules import Cosine, Plateau, Schedule, Step, WarmUp, as_schedules, learning_rates
 
 EPOCHS, UPDATES = 12, 5  # and updates in an epoch
 
@@ -239,3 +239,11 @@ def test_repr_shows_the_arguments():
     assert repr(Plateau()) == (
         "Plateau(factor=0.1, patience=10, min_delta=0, lowest=0, monitor=None)"
     )
+
+
+def test_a_schedule_without_factors_is_refused():
+    class Unfinished(Schedule):
+        pass
+
+    with pytest.raises(TypeError, match="factors"):
+        Unfinished()

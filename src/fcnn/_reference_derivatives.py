@@ -1,5 +1,6 @@
 """Derivatives of `fcnn.reference.Network`: by its inputs, and of a Jacobian's distance."""
 
+import abc
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-class Differentiated:
+class Differentiated(abc.ABC):
     """The base of `fcnn.reference.Network`, whose layers and parameters it differentiates."""
 
     sizes: tuple[int, ...]
@@ -16,20 +17,23 @@ class Differentiated:
     W: list[Any]
     parameters: Array
 
+    @abc.abstractmethod
     def forward(self, X: Array) -> tuple[list[Any], list[Any]]:
         """Return all z[l] and a[l], l = 0..L."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _views(self, flat: Array) -> tuple[list[Any], list[Any]]:
-        raise NotImplementedError
+        """Return all W[l] and b[l] of a flat vector, l = 0..L."""
 
+    @abc.abstractmethod
     def _derivative(
         self, l: int, z: list[Any], a: list[Any], dz: Array, back: bool = False
     ) -> Array:
-        raise NotImplementedError
+        """Return da^l for dz^l, or with `back` delta^l for dC/da^l."""
 
+    @abc.abstractmethod
     def _second(self, l: int, z: list[Any], a: list[Any], g: Array, dz: Array) -> Array:
-        raise NotImplementedError
+        """Return how `_derivative` of g changes when z^l moves by dz."""
 
     def jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
         """Return (a^L, J u): tangents go forward as samples do, without biases."""

@@ -10,6 +10,7 @@ The optimizer's own `lr` is never changed: it is the learning rate that the fact
 training and after it. `History.learning_rate` has what was used.
 """
 
+import abc
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,9 +25,12 @@ __all__ = ["Cosine", "Plateau", "Schedule", "Step", "WarmUp"]
 Times = NDArray[np.float64]
 
 
-class Schedule:
+class Schedule(abc.ABC):
     """What the schedules share. A schedule of your own may be a plain function instead."""
 
+    # All but `factors` may be left out.
+
+    @abc.abstractmethod
     def factors(self, times: Times, epochs: int) -> ArrayLike:
         """Return the factor of each update.
 
@@ -42,19 +46,18 @@ class Schedule:
         array-like, shape (updates,) or ()
             At least 0.
         """
-        raise NotImplementedError
 
-    def on_begin(self, progress: Progress) -> None:
+    def on_begin(self, progress: Progress) -> None:  # noqa: B027
         """Start anew, before the first epoch."""
 
-    def on_epoch(self, progress: Progress) -> None:
+    def on_epoch(self, progress: Progress) -> None:  # noqa: B027
         """Take note of an epoch, after its validation."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs to know."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
         """Go on from a state that `state_dict` returned."""
 
 

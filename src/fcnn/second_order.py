@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import math
 import os
 import weakref
@@ -54,7 +55,7 @@ class Objective(Protocol):
         """Return the penalty's second derivative by each parameter."""
 
 
-class SecondOrder(Optimizer):
+class SecondOrder(Optimizer, abc.ABC):
     """What the optimizers of all samples at once share."""
 
     losses: ClassVar[tuple[str, ...] | None] = None  # that it can train; None: all
@@ -86,6 +87,7 @@ class SecondOrder(Optimizer):
             self._owner = weakref.ref(network)
         return self._state
 
+    @abc.abstractmethod
     def iterate(self, objective: Objective) -> tuple[float, bool]:
         """Move the objective to a point with less loss.
 
@@ -96,7 +98,6 @@ class SecondOrder(Optimizer):
         found : bool
             Whether there was such a point.
         """
-        raise NotImplementedError
 
 
 def _finite(loss: float) -> float:

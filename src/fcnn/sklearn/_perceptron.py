@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import abc
 import multiprocessing
 import threading
 import time
@@ -77,7 +78,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-class Perceptron(BaseEstimator):
+class Perceptron(BaseEstimator, abc.ABC):
     """The arithmetic of the estimators: stands before scikit-learn's class among their bases."""
 
     network_: Network
@@ -285,9 +286,9 @@ class Perceptron(BaseEstimator):
 
     # --- The loss --------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def _loss(self) -> Loss:
         """Return what the loss is of the core's."""
-        raise NotImplementedError
 
     def _scale(self) -> float:
         """Return what scikit-learn's loss is of the core's: one is not a sum over outputs."""
@@ -373,10 +374,8 @@ class Perceptron(BaseEstimator):
         monitor = Monitor(self, held_out, began, scored=stochastic and self.early_stopping)
         if stochastic:
             train(self, X, y, sample_weight, incremental, monitor)
-        elif self.solver == "lbfgs":
+        else:  # "lbfgs": what else is given is refused before
             minimize(self, X, y, sample_weight, monitor)
-        else:
-            raise NotImplementedError(f"solver {self.solver!r}")
         monitor.tell("on_end")
         if not core.all_finite(self.network_.parameters):
             raise ValueError(NONFINITE)
