@@ -16,7 +16,7 @@ BUILD := build/dev
 ISA ?= native
 # Without a word, what was chosen last.
 FULL ?= $(if $(wildcard $(BUILD)/installed-*-1-*),1,0)
-OPTIMIZE := $(if $(filter 1,$(FULL)),-O3,-Og)
+QUICK := $(if $(filter 1,$(FULL)),OFF,ON)
 RUN := $(VENV)/bin/python
 # A pip that there is already, from 22.3 on; to make another one takes 6 s. Asked for when needed.
 PIP = $(eval PIP := $$(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && \
@@ -27,8 +27,7 @@ PIP = $(eval PIP := $$(shell $(PYTHON) -m pip --python $(PYTHON) --version > /de
 INSTALL = $(PIP) install --quiet --no-build-isolation --editable '.$(1)' $(2) \
 	--config-settings build-dir=$(BUILD) \
 	--config-settings cmake.define.FCNN_ONLY=$(ISA) \
-	--config-settings cmake.define.FCNN_OPTIMIZE=$(OPTIMIZE) \
-	--config-settings cmake.define.FCNN_SPECIALIZED=$(FULL)
+	--config-settings cmake.define.FCNN_QUICK=$(QUICK)
 
 # pip installs once for each choice of options and set of modules; what changes in them is Ninja's
 # alone, 3 s sooner.

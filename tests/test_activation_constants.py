@@ -320,6 +320,7 @@ def test_estimators():
                 MLPClassifier((8, 6), activation=given).fit(X, y)
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     pytest.importorskip("polars")
     from fcnn.cli.main import main

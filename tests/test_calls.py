@@ -149,6 +149,7 @@ def outcome(call):
     return [v.tobytes() if isinstance(v, np.ndarray) else repr(v) for v in np.atleast_1d(answer)]
 
 
+@pytest.mark.slow
 @dtypes
 @kinds
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
@@ -390,6 +391,7 @@ def test_calls_alike_allocate_once(traced, make):
     assert before - traced() > vectors + SURELY
 
 
+@pytest.mark.slow
 @alone
 def test_what_is_kept_is_bounded(traced):
     net, X, y = wide(256)

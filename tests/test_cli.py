@@ -103,6 +103,7 @@ def answers(text):
 # --- Training and predicting ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_digits_by_default(here, run):
     code, out, err = run("train", "digits")
     assert (code, err) == (0, "")
@@ -337,6 +338,7 @@ def test_the_kept_epoch_is_the_best_on_validation(here, run, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_without_validation_and_test(flowers_csv, run):
     code, out, err = run(
         "train", flowers_csv, "--target", "species", "--validation", 0, "--test", 0, "--epochs", 3
@@ -838,6 +840,7 @@ def test_inspect(flowers_csv, run):
         )
 
 
+@pytest.mark.slow
 def test_quiet(flowers_csv, run):
     code, out, err = run("train", flowers_csv, "--target", "species", "--quiet", "--epochs", 1)
     assert (code, err) == (0, "")
@@ -910,6 +913,7 @@ def test_as_a_module(here):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_start_is_light(here):
     code = (
         "import json, sys; from fcnn.cli.main import main; main(['train', '--help']); "
@@ -921,6 +925,7 @@ def test_start_is_light(here):
     assert not {"matplotlib", "tqdm", "fcnn.bench", "fcnn.cli.train"} & set(modules)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX pipe")
 def test_a_closed_pipe_is_quiet(here, run):
     run("train", "digits", "--epochs", 1, "--no-plot")
@@ -984,6 +989,7 @@ def test_narrow_integer_targets_are_standardized(here, run):
     assert float(re.search(r"r2 (\S+),", out).group(1)) > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="a POSIX pipe")
 def test_a_model_goes_through_a_pipe(flowers_csv, here):
     words = [sys.executable, "-m", "fcnn", "train", flowers_csv, "--target", "species"]

@@ -198,6 +198,7 @@ def table_of(kind, rows=90):
     return "\n".join(",".join(row) for row in [list(cells), *lines])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["classes", "numbers"])
 @pytest.mark.parametrize(
     "words",

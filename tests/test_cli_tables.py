@@ -263,6 +263,7 @@ def test_tables_need_polars_where_they_do(run, monkeypatch):
     assert "needs polars: pip install fcnn[cli]" in err
 
 
+@pytest.mark.slow
 def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
     rows = [f"{i % 50}.5,{2 * (i % 50)}.25" for i in range(200)]
     (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows[:100], "", ",", *rows[100:], ""]))
@@ -281,6 +282,7 @@ def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
     assert filled[:7] + filled[8:] == given[:7] + given[8:]
 
 
+@pytest.mark.slow
 def test_the_score_is_that_of_python_or_none(run, tmp_path):
     kinds = ["1", "2"] * 30
     rows = [f"{i % 30}.5,{kind}" for i, kind in enumerate(kinds)]
@@ -301,6 +303,7 @@ def test_the_score_is_that_of_python_or_none(run, tmp_path):
     assert "of 60 samples" in run("predict", "m", "v.csv")[2]
 
 
+@pytest.mark.slow
 def test_the_score_of_numbers_that_are_classes(run, tmp_path):
     pl = pytest.importorskip("polars")
     codes = ["00501", "00502"] * 30
@@ -395,6 +398,7 @@ def test_sheets(run, tmp_path):
     assert "--sheet: is for tables" in run("train", "digits", "--sheet", "old")[2]
 
 
+@pytest.mark.slow
 def test_a_second_column_of_the_target_is_no_feature(run, tmp_path):
     rows = [f"{i}.5,{i % 7},{i}.5" for i in range(60)]
     (tmp_path / "t.csv").write_text("\n".join(["y,a,y", *rows, ""]))

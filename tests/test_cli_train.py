@@ -395,6 +395,7 @@ def test_a_fold_is_not_seen_before_it_is_tested(target, run, here, monkeypatch):
     assert len(set().union(*seen)) == 48 == sum(map(len, seen))
 
 
+@pytest.mark.slow
 def test_a_held_out_part_of_new_categories_is_no_error(run, here):
     """Of 24 towns each is twice or thrice in the table: some are held out alone."""
     rng = np.random.default_rng(0)
@@ -419,6 +420,7 @@ def test_every_row_is_in_one_fold():
 # --- Search ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_search_saves_the_best_network(run, here, points):
     began = time.perf_counter()
     words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
@@ -465,6 +467,7 @@ def test_the_curves_of_a_search_are_those_of_all_rounds(run, here, points, monke
     assert len(rounds[0][1].history.loss) == 9
 
 
+@pytest.mark.slow
 def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
     timer = threading.Timer(1.0, _thread.interrupt_main)
     timer.start()
@@ -485,6 +488,7 @@ def test_refused_searches(run, points):
         assert said in run(*words, "--optimizer", optimizer)[2]
 
 
+@pytest.mark.slow
 def test_the_first_configuration_of_a_search_is_that_of_the_options(run, here, points):
     words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", "--output", "m")
     own = ("--layers", "7,5", "--dropout", "0.1,0.2,0.3", "--lr", 0.01, "--weight-decay", 0.2)

@@ -166,6 +166,7 @@ def test_headers_that_are_none(content, words, tmp_path):
         fcnn.load(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_hostile_file_costs_little(tmp_path):
     """15 MB of metadata once took 1.4 GB and 223 s."""
     header = {"__metadata__": {"fcnn": "[" + "[]," * 10_000_000 + "1]"}}
@@ -227,6 +228,7 @@ def test_generators_that_are_none(state, tmp_path):
 # --- Long texts -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_very_wide_table(tmp_path):
     """Whose columns would not fit into a header."""
     names = [f"the column of a table that is number {i:06d}" for i in range(30_000)]
@@ -245,6 +247,7 @@ def test_a_very_wide_table(tmp_path):
 # --- Memory, time and signals ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="what is allocated is counted for the whole process")
 @pytest.mark.parametrize("sizes", [(1000, 2000, 10), (3, 2_000_000), (2_000_000, 1)], ids=str)
 def test_memory(sizes, tmp_path):
@@ -341,6 +344,7 @@ fcnn.Network((3, 2)).save(sys.argv[1])
 """
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("function", ["fsync", "replace", "fstat"])
 def test_what_a_killed_process_left_is_removed(function, tmp_path):
@@ -364,6 +368,7 @@ def test_a_file_that_is_being_written_is_left_alone(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["m", "other"]
 
 
+@pytest.mark.slow
 def test_writers_at_the_same_time(tmp_path):
     """Whoever is last wins; no reader sees a mixture, and nothing is left behind."""
     nets = [fcnn.Network((30, 40, i + 2), rng=i) for i in range(4)]
@@ -493,6 +498,7 @@ def test_states_that_no_checkpoint_holds_are_refused_by_name(value, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_long_lists_of_a_state(tmp_path):
     """Those of numbers are tensors; what would be too long as text is refused."""
     rng = np.random.default_rng(1)

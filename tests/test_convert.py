@@ -538,6 +538,7 @@ def test_shapes_give_the_order_where_one_alone_fits():
         convert.from_torch(state, "tanh")
 
 
+@pytest.mark.slow
 def test_many_layers_take_no_time():
     """Orders are not gone through one by one."""
     numbered = [f"fc{i}" for i in range(1, 401)]
@@ -1167,6 +1168,7 @@ def exported(request, tmp_path_factory):
     return onnx.load(path), path, X, chains
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_pytorch_exports(torch, onnx, exported, dtype):
     """All of PyTorch's modules in one model; float64 also as the constants of the formulas."""
@@ -1317,6 +1319,7 @@ def test_from_keras(seed, monkeypatch):
 DOCUMENT = Path(__file__).parent.parent / "docs" / "convert.md"
 
 
+@pytest.mark.slow
 def test_the_examples_run(tmp_path, monkeypatch):
     for package in ("torch", "sklearn", "onnx"):
         pytest.importorskip(package)

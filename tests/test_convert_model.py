@@ -79,6 +79,7 @@ def test_onnx_answers_as_the_model(onnx, runtime, preparation, target, dtype):
         assert outputs["label"].dtype == wanted.dtype
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["texts", "integers", "floats", "booleans", "number"])
 def test_onnx_answers_no_row_that_the_model_refuses(onnx, runtime, target):
     model = tabular.model("strict", target)
@@ -224,6 +225,7 @@ def classes_of(library, n):
     return [text.decode() for text in (ctypes.c_char_p * n).in_dll(library, "m_classes")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("target", tabular.TARGETS)
 @pytest.mark.parametrize("preparation", ["every kind", "lenient"])
@@ -250,6 +252,7 @@ def test_c_answers_as_the_model(compiler, preparation, target, dtype, tmp_path):
     assert [model.classes[k] for k in returned[sure]] == wanted[sure].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["texts", "booleans", "numbers"])
 def test_c_answers_no_row_that_the_model_refuses(compiler, target, tmp_path):
     model = tabular.model("strict", target)
@@ -269,6 +272,7 @@ def test_c_answers_no_row_that_the_model_refuses(compiler, target, tmp_path):
         assert_close(got[~refused], known, "float32")
 
 
+@pytest.mark.slow
 def test_codes_of_c(compiler, tmp_path):
     """The place of the text in the file; NAN for a missing one; -1 for others, and elsewhere."""
     model = tabular.model("every kind", "texts")
@@ -290,6 +294,7 @@ def test_codes_of_c(compiler, tmp_path):
     assert len(np.unique(called(library, rows, 3)[1], axis=0)) == 4
 
 
+@pytest.mark.slow
 def test_c_of_columns_without_names(compiler, tmp_path):
     model = tabular.model("by position", "texts")
     X = np.random.default_rng(0).normal(3, 4, size=(60, 5))
@@ -301,6 +306,7 @@ def test_c_of_columns_without_names(compiler, tmp_path):
     assert [model.classes[k] for k in labels] == model.predict(X).tolist()
 
 
+@pytest.mark.slow
 def test_c_of_outputs_that_are_no_probabilities(compiler, tmp_path):
     for target in ("texts", "booleans"):
         model = tabular.model("lenient", target, loss="squared_error")

@@ -154,6 +154,7 @@ BEFORE = {
 
 
 # Of unknown categories that are zeros like the one dropped.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Found unknown categories:UserWarning")
 @pytest.mark.parametrize("name", BEFORE)
 def test_a_pipeline_becomes_a_model_that_predicts_the_same(name, tmp_path):
@@ -174,6 +175,7 @@ def test_a_pipeline_becomes_a_model_that_predicts_the_same(name, tmp_path):
     assert {*model.features} | absent == {*data.columns}
 
 
+@pytest.mark.slow
 def test_classes_in_their_own_type():
     data = frame()
     for classes in ((0, 1, 5), (False, True), ("no", "yes")):
@@ -220,6 +222,7 @@ def test_numbers_in_their_own_units(where):
     assert model.evaluate(new, wanted)["r2"] == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_arrays_without_names():
     rng = np.random.default_rng(0)
     X = rng.normal(5, 3, size=(200, 4))
@@ -242,6 +245,7 @@ def test_arrays_without_names():
     np.testing.assert_allclose(model.predict_proba(X[:, [0, 3]]), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["passthrough", None])
 def test_a_first_step_that_does_nothing(first):
     data = frame(missing=False)[NUMBERS]
@@ -258,6 +262,7 @@ def test_a_first_step_that_does_nothing(first):
             )
 
 
+@pytest.mark.slow
 def test_what_the_pipeline_refuses_the_model_refuses():
     data = frame(missing=False)
     before = by_kind(StandardScaler(), OneHotEncoder())
@@ -279,6 +284,7 @@ def test_what_the_pipeline_refuses_the_model_refuses():
             model.predict(odd)
 
 
+@pytest.mark.slow
 def test_a_column_that_was_empty_in_training_is_left_out():
     data = frame().assign(empty=np.nan)
     before = make_column_transformer((scaled_median(), ["age", "empty", "price"]))
@@ -291,6 +297,7 @@ def test_a_column_that_was_empty_in_training_is_left_out():
     np.testing.assert_allclose(model.predict_proba(data), wanted, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_model_of_a_pipeline_is_written_to_c_and_onnx():
     data = frame()
     pipeline = fitted(
@@ -353,6 +360,7 @@ def test_steps_without_a_counterpart_are_named(steps, message):
         convert.from_sklearn(pipeline)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [OneHotEncoder, OrdinalEncoder])
 def test_none_is_not_the_category_of_an_empty_text(encoder):
     options = {"handle_unknown": "ignore"} if encoder is OneHotEncoder else {
@@ -388,6 +396,7 @@ class Scaler(StandardScaler):
     """A subclass may compute something else."""
 
 
+@pytest.mark.slow
 def test_other_estimators_and_targets_are_refused():
     data = frame(missing=False)[NUMBERS]
     y = labels(frame(missing=False))

@@ -97,6 +97,7 @@ def test_idx_shapes(tmp_path, shape):
     assert array.ravel().tolist() == list(range(np.prod(shape)))
 
 
+@pytest.mark.slow
 def test_idx_larger_than_one_piece(tmp_path):
     values = np.random.default_rng(0).integers(0, 256, (2500, 30, 30), dtype=np.uint8)
     content = idx_bytes(0x08, values.shape, values.tobytes())

@@ -70,6 +70,7 @@ def test_second_derivatives_equal_reference(core, hidden, output):
             assert near(got, H, 5 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
 def test_sizes(core, direction, sizes, output):
@@ -86,6 +87,7 @@ def test_sizes(core, direction, sizes, output):
         assert near(twin.hessian(X, 0), network.hessian(X, 0), 5 * tolerance)
 
 
+@pytest.mark.slow
 def test_long_sums(core, direction):
     """More terms than a block of a sum has, and more tangents than a block of rows."""
     network, X, v, u = problem((300, 520, 290), "silu", "identity", rows=2)
@@ -98,6 +100,7 @@ def test_long_sums(core, direction):
     assert distance(twin.hessian(X, 7)[:, :, 5], network.hvp(X, v, np.eye(300)[[5, 5]])) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["identity", "softmax", "ascending"])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
@@ -352,6 +355,7 @@ def test_out_apart_from_the_parameters():
     assert net.parameters.tobytes() == before.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers that send signals")
 @pytest.mark.thread_unsafe(reason="signals come to the main thread")
 def test_ctrl_c_is_heard_within_a_layer():
@@ -393,6 +397,7 @@ def test_one_row_allocates_nothing_and_enters_no_python():
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_random_networks(core, direction, seed):
     """Random sizes, activations, rows and dtypes."""

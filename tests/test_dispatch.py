@@ -64,6 +64,7 @@ def imported(isa):
     )
 
 
+@pytest.mark.slow
 def test_fcnn_isa_overrides(isa):
     run = imported(isa)
     if isa in _dispatch.available():

@@ -92,6 +92,7 @@ def units(y, true):
         return np.where(same, 0, abs(y_wide - true) / unit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_error_against_a_wider_type(core, name, dtype):
@@ -192,6 +193,7 @@ def test_a_value_does_not_depend_on_its_place_in_the_array(core, name, dtype):
         np.testing.assert_array_equal(part, y[first : first + length])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_emulators_comparison_notices_a_wrong_value(dtype, monkeypatch):
     """compare_builds.py of each value of log, half of which are NaN, and of one near it."""

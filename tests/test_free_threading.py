@@ -72,6 +72,7 @@ def all_answers(net, X, y):
     return [a.tobytes() for a in (*arrays, gradient)], trace.loss, loss, net.evaluate(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_threads_on_one_network_get_the_bits_of_one_thread(dtype):
     net, X, y = problem(dtype)
@@ -146,6 +147,7 @@ def trained(i):
     return net.parameters.tobytes(), state, history.loss, history.validation_loss
 
 
+@pytest.mark.slow
 def test_threads_train_networks_of_their_own():
     assert at_once(trained) == [trained(i) for i in range(THREADS)]
 

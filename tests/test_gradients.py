@@ -181,6 +181,7 @@ def test_losses_survive_saturated_outputs(core, loss, output, z, y, cost):
     np.testing.assert_allclose(gradient[n:], expected[0])
 
 
+@pytest.mark.slow
 @needs_torch
 @pytest.mark.parametrize("activation", HIDDEN)
 def test_activations_and_derivatives_equal_pytorch(activation):

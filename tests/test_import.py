@@ -49,6 +49,7 @@ def printed(code):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_import_is_light():
     # NumPy itself imports some of them, which ones depends on its version.
     added = printed(
@@ -80,16 +81,19 @@ print(json.dumps({{name: first(name) for name in {LATE}}}))
 """)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATE)
 def test_a_submodule_is_an_attribute_without_its_import(name):
     assert first_attributes()[name] == f"fcnn.{name}"
 
 
+@pytest.mark.slow
 def test_load_is_an_attribute():
     assert fcnn.load is fcnn.files.load
     assert printed("from fcnn import load; print('\"' + load.__module__ + '\"')") == "fcnn.files"
 
 
+@pytest.mark.slow
 def test_all_and_dir_are_complete():
     listed, star = printed(
         "import fcnn; listed = dir(fcnn); star = {}; exec('from fcnn import *', star); "

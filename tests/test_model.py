@@ -288,6 +288,7 @@ def test_left_out_columns_are_told():
     assert ("k", "left out", "constant, '7' everywhere") in model.rows()
 
 
+@pytest.mark.slow
 def test_numpy_is_enough(classifier, tmp_path):
     """A model predicts where none of the libraries of data frames is installed."""
     classifier.save(tmp_path / "m")

@@ -153,6 +153,7 @@ def ways_in(data, folder):
     yield "pyarrow", pa.table(mixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", FEW)
 def test_ways_in(seed, tmp_path):
     model, new = drawn(seed)

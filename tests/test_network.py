@@ -217,6 +217,7 @@ def test_no_python_frame_stands_before_a_prediction():
     assert "call" not in [event for event, _ in seen]
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="the interval of switches is the process's")
 def test_a_long_prediction_lets_other_threads_run():
     net = fcnn.Network((200, 600, 600, 10), "tanh")

@@ -108,6 +108,7 @@ def test_an_epoch_is_its_steps(make, dtype):
     assert history.loss[-1] == pytest.approx(sum(losses) / len(X), rel=1e-12)
 
 
+@pytest.mark.slow
 @dtypes
 @rules
 def test_fifty_steps_are_those_of_pytorch(make, dtype):
@@ -264,6 +265,7 @@ def test_training_goes_on_bit_for_bit_after_a_copy(make, duplicate, dtype):
     assert twin.steps == 14
 
 
+@pytest.mark.slow
 @copies
 @rules
 def test_a_copy_is_independent(make, duplicate):

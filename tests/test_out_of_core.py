@@ -281,6 +281,7 @@ def test_rows_on_a_slow_disk_are_announced(slow, blocks, tmp_path, monkeypatch):
         assert announced == []
 
 
+@pytest.mark.slow
 @on_linux
 def test_files_are_closed_again(small_blocks, tmp_path):
     X, y = samples()

@@ -71,6 +71,7 @@ def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, make, options
 COPIED = [((70, 150, 66, 101, 7), 250), ((33, 48, 96, 17, 3), 256), ((12, 724, 725, 3), 120)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("sizes", "rows"), COPIED)
 def test_copies_of_weights_have_the_bits_of_the_weights(core, sizes, rows, dtype):

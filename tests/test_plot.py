@@ -566,6 +566,7 @@ def test_zero_targets(loss):
     assert sum(text.endswith("y 1") for text in shown) == each
 
 
+@pytest.mark.slow
 def test_names_of_outputs():
     net = fcnn.Network((4, 12, 3))
     figure = plot.plot_network(net, [1, 2, 3, 4], 1, class_names=["$a", "$b", "x" * 30])
@@ -613,6 +614,7 @@ def test_numbers_of_edges_do_not_hide_each_other(sizes):
             assert width < 0 or height < 2
 
 
+@pytest.mark.slow
 def test_network_with_zeros_and_what_is_not_finite():
     net = fcnn.Network((2, 2, 2), init="zeros", loss="squared_error")
     figure = plot.plot_network(net, [0, 0], [0, 0])
@@ -662,6 +664,7 @@ def test_refused_kind_of_network():
 # --- Predictions and importance -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_predictions_are_points_around_a_line():
     y, predicted = np.array([3.0, 1.0, 2.0]), np.array([2.5, 1.5, 2.0])
     figure = plot.plot_predictions(y, predicted, name="price")
@@ -771,6 +774,7 @@ def test_every_public_picture_is_in_these_tests():
     assert public == {f"plot_{name}" for name in PICTURES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_files(name, tmp_path):
     path = tmp_path / "picture.png"
@@ -789,6 +793,7 @@ def test_the_ending_decides_the_format(tmp_path):
     assert b"<svg" in (tmp_path / "curves.SVG").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_no_window_no_pyplot_and_no_settings(name):
     before = "matplotlib.pyplot" in sys.modules
@@ -826,6 +831,7 @@ def test_refusals(name, tmp_path, monkeypatch):
         draw()
 
 
+@pytest.mark.slow
 def test_refused_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         plot.plot_history(history(), tmp_path / "none" / "x.png")

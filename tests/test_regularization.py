@@ -323,6 +323,7 @@ def test_masks_are_fair_and_independent(core):
         assert abs(np.corrcoef(a[:, :n].ravel(), b[:, :n].ravel())[0, 1]) < 5 / np.sqrt(n * rows)
 
 
+@pytest.mark.slow
 @dtypes
 def test_masks_do_not_depend_on_threads_or_on_batches_before(core, dtype):
     network, (X, y, weight) = problem(dtype, rows=700)

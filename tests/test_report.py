@@ -106,6 +106,7 @@ def made(tmp_path_factory):
 # --- Numbers -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["classes", "numbers"])
 def test_importance_by_hand(case, made):
     """Of the raw table's columns, changed one by one; a category and its indicators together."""
@@ -280,6 +281,7 @@ def test_the_page_tells_the_numbers(case, made):
     assert ["data", "new.csv"] in page.tables["about-table"]
 
 
+@pytest.mark.slow
 def test_a_model_without_record_or_names(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 3))

@@ -434,6 +434,7 @@ def paths_of(value, path=()):
             yield from paths_of(v, (*path, key))
 
 
+@pytest.mark.slow
 def test_a_damaged_state_is_refused_and_nothing_is_changed(tmp_path):
     path, damaged = tmp_path / "sound.st", tmp_path / "damaged.st"
 

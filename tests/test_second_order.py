@@ -273,6 +273,7 @@ PAIRS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", PAIRS)
 def test_lbfgs_comes_as_far_as_that_of_scipy(loss):
     optimize = pytest.importorskip("scipy.optimize")
@@ -319,6 +320,7 @@ def test_a_loss_that_overflows_from_the_start_is_refused(kind, what):
 # --- Other samples, threads ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @kinds
 def test_a_memory_map_gives_what_an_array_gives(kind, tmp_path, monkeypatch):
     monkeypatch.setattr("fcnn._data.BLOCK_BYTES", 600)
@@ -343,6 +345,7 @@ def test_lbfgs_of_a_sparse_matrix_is_that_of_the_dense_one():
     np.testing.assert_allclose(*losses, rtol=1e-10)
 
 
+@pytest.mark.slow
 @kinds
 def test_the_number_of_threads_changes_no_bit(kind):
     results = []
@@ -524,6 +527,7 @@ def test_levenberg_marquardt_names_the_bytes_that_it_has_not(monkeypatch):
 # --- Ctrl-C --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals to oneself")
 @pytest.mark.parametrize("kind", KINDS)
 def test_ctrl_c_keeps_the_last_completed_iteration(kind):

@@ -131,6 +131,7 @@ def test_the_defaults_on_digits():
     assert score > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_sample_weights(solver, task):
@@ -144,6 +145,7 @@ def test_sample_weights(solver, task):
     assert abs(mine.loss_ / unweighted.loss_ - 1) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
@@ -229,6 +231,7 @@ def test_a_second_fit_starts_anew():
     assert_same(mine, reference, data("binary")[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", slow_but(["multiclass", "regression"], TASKS))
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fit(solver, task):
@@ -263,6 +266,7 @@ def test_partial_fit_goes_on_after_fit():
     assert_same(mine, reference, X)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", SOLVERS)
 @pytest.mark.parametrize("task", ["multiclass", "poisson"])
 @pytest.mark.parametrize(

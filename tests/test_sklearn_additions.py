@@ -348,6 +348,7 @@ def test_callbacks(solver):
         np.testing.assert_array_equal(seen[count - 1][2], shorter.network_.parameters)
 
 
+@pytest.mark.slow
 def test_fcnns_callbacks(tmp_path):
     stopping = fcnn.EarlyStopping(patience=2)
     path = tmp_path / "net.safetensors"
@@ -385,6 +386,7 @@ def test_printed_validation_losses(capsys):
 # --- Threads -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("solver", "dropout"),
     [("sgd", 0.0), ("sgd", 0.3), ("adam", 0.0), ("adam", 0.3), ("lbfgs", 0.0)],

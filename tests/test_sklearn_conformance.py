@@ -133,6 +133,7 @@ one_pool = pytest.mark.thread_unsafe(reason="joblib has one pool of processes fo
 slow = pytest.mark.slow(reason="starts processes that import scikit-learn")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", [pytest.param("loky", marks=[one_pool, slow]), "threading"])
 def test_grid_search(backend, cancer):
     searches = []
@@ -152,6 +153,7 @@ def threads_of_a_fit():
     return ours.MLPClassifier()._threads()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backend", [pytest.param("loky", marks=slow), "threading", "multiprocessing"]
 )
@@ -166,6 +168,7 @@ def test_workers_take_one_thread(backend):
         assert Parallel(n_jobs=1)(delayed(threads_of_a_fit)() for _ in range(1)) == [None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrap",
     [
@@ -192,6 +195,7 @@ def test_meta_estimators(wrap, cancer):
     np.testing.assert_allclose(mine.predict_proba(X), reference.predict_proba(X), rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_metadata_routing(cancer):
     X, y = cancer
     weight = np.random.default_rng(0).uniform(0, 3, len(X))
@@ -212,6 +216,7 @@ def test_metadata_routing(cancer):
     assert not np.allclose(plain, results[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_data_frames(library):
     frames = pytest.importorskip(library)

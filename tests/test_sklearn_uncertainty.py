@@ -84,6 +84,7 @@ def test_the_loss_of_the_fit_is_the_core_s():
         assert estimator.validation_loss_curve_[-1] == pytest.approx(value, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_scores():
     estimator = quantiles().fit(X, Y)
     expected = [

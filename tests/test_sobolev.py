@@ -58,6 +58,7 @@ def test_core_equals_reference(core, direction, hidden, output):
             assert near(gradient, expected, 5 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [*SIZES, (140, 6, 3), (3, 6, 140), (2, 270, 5)])
 @pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
 def test_sizes(core, direction, sizes, output):
@@ -71,6 +72,7 @@ def test_sizes(core, direction, sizes, output):
         assert near(gradient, expected, 5 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("output", ["identity", "softmax", "ascending"])
 def test_threads_change_no_bit(core, direction, dtype, output):

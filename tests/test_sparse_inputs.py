@@ -128,6 +128,7 @@ def test_options(options, optimizer):
             options=StepOptions(**options))))  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 @pytest.mark.parametrize("batch", [1, 3, 64, 300])
 def test_threads(batch, optimizer):
@@ -217,6 +218,7 @@ KINDS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_method_takes_a_sparse_matrix(sparse, kind, dtype):

@@ -221,6 +221,7 @@ print("all", len(cases))
 """
 
 
+@pytest.mark.slow
 def test_every_case_of_the_compiled_ladders_is_computed(isa):
     if isa not in _dispatch.available():
         pytest.skip(f"this CPU cannot run the {isa} build")

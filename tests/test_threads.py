@@ -395,6 +395,7 @@ def test_a_bad_environment_is_refused_where_it_counts(environment, value, messag
             threads.resolve(None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "printed"),
     [("1", "1"), ("nonsense", "FCNN_NUM_THREADS: expected an integer, got 'nonsense'")],

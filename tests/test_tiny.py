@@ -124,6 +124,7 @@ def outcome(core, c, dtype):
     ), message  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_the_bits_are_those_of_the_general_way(core, dtype):
     diverged = 0
@@ -159,6 +160,7 @@ def test_against_the_reference(core, dtype, sizes):
         assert distance(network.parameters, twin.parameters) < TOLERANCE[dtype]
 
 
+@pytest.mark.slow
 def test_which_calls_take_it(core):
     """And which do not: a gate that has closed would leave nothing to compare."""
 
@@ -222,6 +224,7 @@ def test_a_step_that_overflows_is_not_made(core, dtype, optimizer):
         assert kind in ("x", "lr") or found[0][0] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 def test_whoever_handles_a_signal_sees_the_weights_and_may_change_them():

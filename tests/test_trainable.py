@@ -93,6 +93,7 @@ def sparse_problem(sizes, rows, dtype, seed=0):
     return twin, X, y
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_a_step_is_the_whole_one_where_something_moves(core, forced, make, dtype):
@@ -118,6 +119,7 @@ def test_a_step_is_the_whole_one_where_something_moves(core, forced, make, dtype
             assert same(found, [whole[0], *expected]), (sizes, rows, way, rates)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_many_steps_in_a_call_have_the_bits_of_as_many_calls(core, forced, make, dtype):
@@ -315,6 +317,7 @@ def parameter_groups(torch, net, trainable, lr):
     return tensors, groups
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trainable", "clip_norm"),
     [

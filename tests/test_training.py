@@ -695,6 +695,7 @@ def test_ctrl_c_keeps_the_weights_of_the_last_completed_step():
     np.testing.assert_array_equal(net.parameters, twin.parameters)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 def test_ctrl_c_at_any_moment_leaves_as_many_steps_as_updates():

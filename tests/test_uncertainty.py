@@ -81,6 +81,7 @@ def test_loss_and_derivatives_equal_pytorch(loss, m):
     assert distance(trace.delta[0], x.grad) < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("sizes", [(3, 8), (3, 9, 8), (40, 33, 24), (200, 300, 40)])
 @pytest.mark.parametrize("loss", ["gaussian_nll", "quantile(0.05, 0.3, 0.6, 0.9)"])
@@ -128,6 +129,7 @@ def test_where_a_quantile_is_met_the_derivative_is_between_the_sides():
         assert twin.gradients(np.ones((1, 1)), np.array([[y]]))[1][1] == pytest.approx(slope)
 
 
+@pytest.mark.slow
 @needs_torch
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("L", [1, 3])

@@ -107,6 +107,7 @@ def test_foreign_files_are_refused(content, tmp_path):
     refuse(tmp_path, content)
 
 
+@pytest.mark.slow
 def test_random_bytes_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(100):

@@ -53,6 +53,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 @dtypes
 @pytest.mark.parametrize("other", OTHERS)
 def test_data_of_other_libraries(other, dtype):
@@ -75,6 +76,7 @@ def test_labels_of_other_libraries(make):
     assert everything("cross_entropy", 3, "float32", inputs(), make(y), weight) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(util.find_spec("jax") is None, reason="no jax")
 def test_arrays_of_jax():
     # In a process of its own: once JAX is imported, it warns of every fork.

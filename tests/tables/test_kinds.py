@@ -126,6 +126,7 @@ def test_day_and_month_that_could_change_places():
     assert kind_of(["01/02/2026", "03/04/2026"], given={"c": "date:mdy"}).form == "mdy"
 
 
+@pytest.mark.slow
 def test_many_dates_at_once():
     rng = np.random.default_rng(0)
     seconds = rng.integers(-(10**9), 4 * 10**9, 120)

@@ -97,6 +97,7 @@ def test_a_dataframe_against_scikit_learn():
     np.testing.assert_array_equal(fitted(frame, rows=train).mean, preparation.mean)
 
 
+@pytest.mark.slow
 def test_every_form_of_a_dataframe_gives_the_same(tmp_path):
     pd, pl, pa = map(pytest.importorskip, ("pandas", "polars", "pyarrow"))
     preparation = fitted()

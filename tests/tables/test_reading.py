@@ -257,6 +257,7 @@ def test_a_cell_beyond_the_reader_is_refused_by_its_line(tmp_path):
     assert len(str(error.value)) < 300
 
 
+@pytest.mark.slow
 def test_a_wide_header(tmp_path):
     names = [f"a rather long name, number {j}" for j in range(20_000)]
     text = ";".join(names) + "\n" + ";".join(["1"] * len(names))
@@ -344,6 +345,7 @@ def test_which_texts_are_read_at_once(text, is_quick):
         assert not is_quick
 
 
+@pytest.mark.slow
 def test_numbers_at_once_are_those_of_careful_reading():
     pieces = [
         "1",
