@@ -130,6 +130,7 @@ def problems(seed, count, dtype):
         yield network, batch, list(zip(kinds, numbers, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("way", ["as chosen", "general"])

@@ -131,6 +131,7 @@ def test_calls_take_turns():
     assert turns[-1][0] == "B"
 
 
+@pytest.mark.slow
 def test_each_lap_begins_warm(monkeypatch):
     """As many calls go uncounted before a lap as fill SECONDS_TO_WARM, and none of long ones."""
     monkeypatch.setattr(bench, "SECONDS_TO_WARM", 2e-3)

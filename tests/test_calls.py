@@ -199,6 +199,7 @@ def test_what_is_checked_in_c_is_what_python_checks(loss, n_out, labelled, dtype
     assert refused > 30
 
 
+@pytest.mark.slow
 @dtypes
 @kinds
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")

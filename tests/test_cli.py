@@ -190,6 +190,7 @@ def test_test_score_is_that_of_the_saved_model_on_held_out_samples(here, run):
     assert err == f"accuracy {right / 100:.4f}, {right} of 100 samples (the test part)\n"
 
 
+@pytest.mark.slow
 def test_regression_in_original_units(houses_csv, here, run):
     code, out, _ = run("train", houses_csv, "--target", "price", "--epochs", 200, "--no-plot")
     assert code == 0
@@ -385,6 +386,7 @@ def test_the_seed_decides_everything(flowers_csv, here, run):
     )
 
 
+@pytest.mark.slow
 def test_optimizer_options_reach_the_optimizer(flowers_csv, run, monkeypatch):
     seen = []
     fit = fcnn.Network.fit

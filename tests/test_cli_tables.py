@@ -138,6 +138,7 @@ def test_texts_of_classes(name, classes, note, run, trained):
     assert set(header.split(",")) == classes
 
 
+@pytest.mark.slow
 def test_a_target_far_from_zero(run):
     """About 1.7e9 +- 67: the saved model answers as well as float64 does."""
     scores = {}

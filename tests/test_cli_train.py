@@ -229,6 +229,7 @@ def test_patience(run, points):
     assert made == kept + 3 < 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", ["lbfgs", "lbfgs --l2 0.001 --class-weight balanced", "lm --loss squared_error"]
 )
@@ -280,6 +281,7 @@ def test_refused_options(words, message, run, points):
     assert message in err
 
 
+@pytest.mark.slow
 def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
     words = (*words, "--schedule", "none")  # the cosine is over all epochs

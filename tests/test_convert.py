@@ -191,6 +191,7 @@ def test_to_sklearn(seed, dtype):
     assert_same(convert.from_sklearn(model), net)
 
 
+@pytest.mark.slow
 def test_what_to_sklearn_returns_can_be_trained_on():
     pytest.importorskip("sklearn")
     from sklearn.base import clone

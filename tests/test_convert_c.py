@@ -244,6 +244,7 @@ def test_threads(any_compiler, tmp_path):
         np.testing.assert_array_equal(answer, wanted)
 
 
+@pytest.mark.slow
 def test_the_program_of_the_readme(any_compiler, tmp_path):
     text = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
     (program,) = re.findall(r"<!-- stand-alone -->\n```c\n(.*?)```", text, re.DOTALL)

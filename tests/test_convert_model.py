@@ -318,6 +318,7 @@ def test_c_of_outputs_that_are_no_probabilities(compiler, tmp_path):
         assert [model.classes[k] for k in labels] == model.predict(data).tolist()
 
 
+@pytest.mark.slow
 def test_names_in_c_end_no_comment_and_are_not_taken_for_words_of_the_template(compiler, tmp_path):
     texts = ("*/ NAME_W1", "??/", "/*", "REAL", "MACRO_X", "expF(", "%s\\\n", "\u20ac")
     columns = [

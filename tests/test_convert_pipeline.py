@@ -190,6 +190,7 @@ def test_classes_in_their_own_type():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["around", "inside", "alone", "unscaled", "none", "two targets"])
 def test_numbers_in_their_own_units(where):
     data = frame()
@@ -329,6 +330,7 @@ def refused(*steps, data=None, y=None):
     return fitted(Pipeline([*zip(names, steps, strict=True), ("net", perceptron())]), data, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "message"),
     [
@@ -376,6 +378,7 @@ def test_none_is_not_the_category_of_an_empty_text(encoder):
     assert abs(first - third) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fill", [np.inf, -np.inf])
 def test_an_infinite_fill_is_refused(fill):
     data = pd.DataFrame({"n": [1.0, 4.0, 2.0, 3.0] * 10})

@@ -219,6 +219,7 @@ def write_folder(folder, names):
         write(folder / name, gzip.compress(content) if name.endswith(".gz") else content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [

@@ -74,6 +74,7 @@ def test_fcnn_isa_overrides(isa):
         assert f"'{isa}' is not available" in run.stderr
 
 
+@pytest.mark.slow
 def test_an_unknown_fcnn_isa_is_refused():
     run = imported("v9")
     assert run.returncode == 1

@@ -126,6 +126,7 @@ def exact(name, x):
     return 1 / (1 + (-x).exp())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_error_against_decimal_arithmetic(core, name, dtype):

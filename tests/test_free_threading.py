@@ -99,6 +99,7 @@ def test_memory_that_a_network_keeps_is_freed_beside_its_calls(dtype):
     assert beside(free, lambda: answers() == expected)
 
 
+@pytest.mark.slow
 @pytest.mark.thread_unsafe(reason="all memory of the process is counted")
 def test_of_many_calls_at_once_a_network_keeps_the_memory_of_a_few():
     net, X, y = problem("float32")
@@ -152,6 +153,7 @@ def test_threads_train_networks_of_their_own():
     assert at_once(trained) == [trained(i) for i in range(THREADS)]
 
 
+@pytest.mark.slow
 def test_predictions_beside_a_training_do_no_harm():
     """The rule forbids it: weights may be old and new ones, but nothing else happens."""
 

@@ -8,6 +8,7 @@ import fcnn
 from fcnn.gradient_check import compare_gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("hidden", "loss", "output"),
     [*((hidden, "squared_error", "identity") for hidden in HIDDEN), *(("tanh", *p) for p in PAIRS)],

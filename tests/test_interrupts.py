@@ -89,6 +89,7 @@ def test_ctrl_c_is_heard_soon(name):
     assert wait < MOST, f"{wait:.3f} s of {took:.3f}"
 
 
+@pytest.mark.slow
 def test_a_long_wait_is_seen():
     matrix = np.ones((600, 600))
 

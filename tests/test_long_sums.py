@@ -39,6 +39,7 @@ def test_gradients_of_many_rows(core, dtype):
         assert abs(float(gradient[24 + k]) / float(delta[k]) - 1) < 70 * U[dtype]
 
 
+@pytest.mark.slow
 @dtypes
 @pytest.mark.parametrize("rows", [8192, 8193, 8200, 16384, 20_000])
 def test_sums_of_many_blocks_have_the_same_bits_whichever_way(core, dtype, rows, request):

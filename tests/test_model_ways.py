@@ -223,6 +223,7 @@ def assert_same(model, got, found, where):
             assert (np.abs(numbers - wanted) <= tolerance * unit).all(), f"{where}, row {row}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", FEW)
 def test_ways_out(seed, tmp_path):
     model, new = drawn(seed)
@@ -332,6 +333,7 @@ def test_dates_of_numpy_in_lists():
     np.testing.assert_array_equal(preparation.transform(same), preparation.transform(row))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("boolean", [2.0, 0.5, -1.0, np.inf])
 @pytest.mark.parametrize("flag", [False, True])
 def test_what_is_no_boolean_is_answered_nowhere(boolean, flag, tmp_path):

@@ -36,6 +36,7 @@ def state_of(network, optimizer):
     return [array.tobytes() for array in (network.parameters, *state)], optimizer.steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("options", list(OPTIONS))
 @pytest.mark.parametrize("make", list(OPTIMIZERS))

@@ -23,6 +23,7 @@ def problem(dtype, sizes=(21, 50, 33, 5), rows=300, weighted=True, loss="cross_e
     return random_problem(rng, sizes, activations, loss, dtype, rows, weighted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 64, 100, 300])
 @pytest.mark.parametrize(
@@ -50,6 +51,7 @@ def test_an_epoch_has_the_same_bits_on_any_number_of_threads(core, dtype, batch_
     assert all(result == results[0] for result in results[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("dropout", [None, (0.1, 0.2, 0.0)])
 @pytest.mark.parametrize("batch_size", [20, 150])

@@ -192,6 +192,7 @@ def cells(panel):
     return {(t.get_position()[1], t.get_position()[0]): t.get_text() for t in panel.texts}
 
 
+@pytest.mark.slow
 def test_cells_of_the_matrix():
     figure = plot.plot_confusion_matrix(Y, PREDICTED, ["cat", "dog", "$5 & $6"], title="pets")
     panel = figure.axes[0]
@@ -213,6 +214,7 @@ def test_cells_of_the_matrix():
     figure.canvas.draw()  # the dollars are no formula
 
 
+@pytest.mark.slow
 def test_forms_of_labels():
     rows = np.full((8, 3), 0.2)
     rows[range(8), PREDICTED] = 0.6
@@ -328,6 +330,7 @@ def test_refused_confusion(arguments, error, message):
 # --- First-layer weights --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_weights_are_drawn_row_by_row():
     net = fcnn.Network((6, 3, 2), rng=1)
     figure = plot.plot_weights(net, (2, 3), title="first layer")
@@ -367,6 +370,7 @@ def test_images_do_not_overlap():
     assert panel.get_yticklabels()[0].get_text() == "k = 0 to 6"
 
 
+@pytest.mark.slow
 def test_large_layers_are_shortened_and_say_so():
     net = fcnn.Network((784, 128, 10))
     panel = plot.plot_weights(net).axes[0]

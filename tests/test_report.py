@@ -207,6 +207,7 @@ class Page(HTMLParser):
             self.row[-1] += data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_page_is_by_itself_and_escaped(case, made):
     page = Page(made[case][3])

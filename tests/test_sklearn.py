@@ -109,6 +109,7 @@ def assert_same(mine, reference, X, rtol=1e-10):
 # --- The same numbers ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", slow_but(["relu"], ACTIVATIONS))
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -160,6 +161,7 @@ def test_early_stopping(solver, task, weighted):
     assert len(mine.validation_scores_) == mine.n_iter_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
@@ -220,6 +222,7 @@ def test_warm_start(solver, task):
         assert len(mine.loss_curve_) == 15
 
 
+@pytest.mark.slow
 def test_a_second_fit_starts_anew():
     X, y, _ = data("multiclass")
     mine, reference = fit_pair("multiclass", activation="tanh")

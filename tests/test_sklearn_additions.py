@@ -490,6 +490,7 @@ def test_an_eval_set_of_other_outputs():
         diabetes().fit(X_DIABETES, Y_DIABETES, eval_set=(X_DIABETES, y))
 
 
+@pytest.mark.slow
 def test_additions_in_a_search():
     search = GridSearchCV(
         digits(max_iter=3, callbacks=[lambda progress: None]),

@@ -48,6 +48,7 @@ class Float32Regressor(_InFloat32, ours.MLPRegressor):
     pass
 
 
+@pytest.mark.slow
 @parametrize_with_checks([ours.MLPClassifier()])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)

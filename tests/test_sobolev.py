@@ -320,6 +320,7 @@ def test_fit_is_its_steps(options, weighted):
     np.testing.assert_allclose(history.loss, losses, rtol=1e-3 if "l2" in options else 1e-12)
 
 
+@pytest.mark.slow
 def test_fit_on_a_memory_map(tmp_path, monkeypatch):
     """Read in blocks, whose rows have their own numbers."""
     net, X, y, dY = samples(rows=50)

@@ -434,6 +434,7 @@ def test_layers_freed_later():
 # --- Checkpoints ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_resume_has_the_bits_and_refuses_other_layers(tmp_path):
     trainable = {1: False, (2, "b"): 0.1}
     net, X, y = problem("float32")

@@ -413,6 +413,7 @@ def test_a_log_variance_that_overflows_ends_the_training_with_its_weights():
 # --- Scores --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_scores():
     X, y = data()
     net = network("gaussian_nll")
@@ -472,6 +473,7 @@ def heteroscedastic(rows, seed):
     return x, np.sin(2 * x) + (0.1 + 0.3 * np.abs(x)) * rng.normal(size=(rows, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["gaussian_nll", "quantile"])
 def test_intervals_of_known_noise(loss):
     x, y = heteroscedastic(4000, 0)

@@ -115,6 +115,7 @@ def test_sizes_beyond_any_memory_are_refused(sizes):
     assert not isinstance(caught.value, ValueError) or str(caught.value).startswith("sizes")
 
 
+@pytest.mark.slow
 def test_a_network_whose_constructor_failed_refuses_to_work():
     # In a process of its own: half a network in the core is a crash.
     program = """

@@ -60,6 +60,7 @@ def test_by_hand():
         np.testing.assert_allclose(X[row, 9:], [math.sin(phase), math.cos(phase)], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_dataframe_against_scikit_learn():
     pytest.importorskip("sklearn")
     from sklearn.compose import ColumnTransformer
