@@ -21,7 +21,7 @@ LAYERS = {
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
-        "_reference_derivatives", "_sobolev",
+        "_reference_derivatives", "_sobolev", "_formula", "_formula_names", "explanation", "_html",
     ),
     "parts of a training": ("callbacks", "schedules", "_format", "_container"),
     "data": ("_memmap", "_data", "_objective"),
@@ -29,7 +29,8 @@ LAYERS = {
     "network": ("network", "_conversion"),
     "public names": ("fcnn",),  # __init__.py
     "around the network": (
-        "files", "model", "datasets", "convert", "plot", "report", "sklearn", "bench",
+        "files", "model", "datasets", "convert", "plot", "report", "sklearn", "bench", "learn",
+        "_descent",
     ),
     "commands": ("cli", "__main__"),
 }  # fmt: skip

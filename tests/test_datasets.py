@@ -456,3 +456,74 @@ def test_npz_with_inputs_alone(tmp_path):
     X, *rest = datasets.load_npz(tmp_path / "a.npz")
     np.testing.assert_array_equal(X, X4.reshape(4, 6))
     assert rest == [None, None, None]
+
+
+# --- Two classes on a plane -----------------------------------------------------------------------
+
+TOYS = {
+    "xor": datasets.make_xor, "circles": datasets.make_circles, "moons": datasets.make_moons,
+    "spirals": datasets.make_spirals,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOYS)
+@pytest.mark.parametrize("samples", [1, 2, 7, 200])
+def test_toys_have_both_classes_alike(name, samples):
+    X, y = TOYS[name](samples)
+    assert (X.shape, X.dtype, y.shape, y.dtype) == ((samples, 2), np.float64, (samples,), np.int64)
+    assert abs((y == 0).sum() - (y == 1).sum()) <= 1
+    assert np.isfinite(X).all()
+    again, _ = TOYS[name](samples, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(again, X)
+    if samples > 7:
+        assert (TOYS[name](samples, rng=1)[0] != X).any()
+        assert 20 < np.abs(np.diff(y)).sum() < 180  # mixed, for batches
+
+
+def test_toys_without_noise_are_what_they_are_called():
+    X, y = datasets.make_xor(100, 0)
+    assert {(*x, k) for x, k in zip(X.tolist(), y.tolist(), strict=True)} == {
+        (0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 0)
+    }  # fmt: skip
+    X, y = datasets.make_circles(100, 0, factor=0.3)
+    np.testing.assert_allclose(np.hypot(*X.T), np.where(y == 1, 0.3, 1))
+    X, y = datasets.make_spirals(101, 0, turns=2)
+    radius, turn = np.hypot(*X.T), np.arctan2(X[:, 1], X[:, 0]) / (2 * np.pi)
+    expected = 2 * (radius - 0.08) / 0.92 + y / 2
+    np.testing.assert_allclose((turn - expected + 0.5) % 1, 0.5, atol=1e-9)
+    assert (radius.min(), radius.max()) == pytest.approx((0.08, 1))
+    noisy, _ = datasets.make_xor(4000, 0.2)
+    assert (noisy - datasets.make_xor(4000, 0)[0]).std() == pytest.approx(0.2, rel=0.05)
+
+
+def test_moons_and_circles_are_those_of_scikit_learn():
+    sklearn = pytest.importorskip("sklearn.datasets")
+
+    def sorted_rows(X, y):
+        return np.array(sorted(map(tuple, np.column_stack([np.round(X, 9) + 0.0, y]))))
+
+    for samples in (10, 11):
+        np.testing.assert_allclose(
+            sorted_rows(*datasets.make_moons(samples, 0)),
+            sorted_rows(*sklearn.make_moons((samples - samples // 2, samples // 2))),
+            atol=1e-8,
+        )
+        np.testing.assert_allclose(
+            sorted_rows(*datasets.make_circles(samples, 0, 0.8)),
+            sorted_rows(*sklearn.make_circles((samples - samples // 2, samples // 2))),
+            atol=1e-8,
+        )
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_refused_toys(name):
+    make = TOYS[name]
+    assert refusal(ValueError, make, 0) == "samples: expected at least 1, got 0"
+    assert "samples: expected an integer" in refusal(TypeError, make, 2.5)
+    assert "noise: expected a finite number at least 0" in refusal(ValueError, make, 10, -1)
+    assert "rng" in refusal(TypeError, lambda: make(10, rng="x"))
+
+
+def test_refused_factors_and_turns():
+    assert "factor: " in refusal(ValueError, lambda: datasets.make_circles(factor=1))
+    assert "turns: " in refusal(ValueError, lambda: datasets.make_spirals(turns=0))

@@ -21,6 +21,36 @@ def test_examples_are_short(path):
     assert len(path.read_text().splitlines()) <= 60
 
 
+def test_lecture(capsys):
+    """Sixty lines of formulas, held against the core: every z, a, delta and updated parameter."""
+    import fcnn
+
+    lecture = load("lecture")
+    rng = np.random.default_rng(0)
+    for sizes in ((1, 1), (2, 4, 1), (3, 5, 4, 2)):
+        twin = lecture.Network(sizes, rng)
+        net = fcnn.Network(sizes, "sigmoid", "sigmoid", "squared_error", "float64")
+        for l in range(1, len(sizes)):
+            twin.b[l][:] = rng.normal(size=sizes[l])
+            net.weights[l - 1][:], net.biases[l - 1][:] = twin.W[l], twin.b[l]
+        x, y = rng.normal(size=sizes[0]), rng.random(sizes[-1])
+        trace = net.trace([x], [y])
+        z, a = twin.forward(x)
+        delta = twin.backward(z, a, y)
+        for l in range(1, len(sizes)):
+            for found, expected in ((z, trace.z), (a, trace.a), (delta, trace.delta)):
+                np.testing.assert_allclose(found[l], expected[l][0], rtol=1e-12)
+        twin.learn(x, y, eta=0.7)
+        net.train_step([x], [y], fcnn.SGD(lr=0.7))
+        for l in range(1, len(sizes)):
+            np.testing.assert_allclose(twin.W[l], net.weights[l - 1], rtol=1e-12)
+            np.testing.assert_allclose(twin.b[l], net.biases[l - 1], rtol=1e-12)
+    answers = load("lecture").main()
+    assert "y = 1" in capsys.readouterr().out
+    for x, y in (((0, 0), 0), ((0, 1), 1), ((1, 0), 1), ((1, 1), 0)):
+        assert abs(answers.forward(np.array(x))[1][-1][0] - y) < 0.1
+
+
 def test_reinforce(capsys):
     # At random half of the episodes are won.
     assert load("reinforce").main() > 0.85

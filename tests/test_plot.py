@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import re
 import struct
 import sys
 
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 
 from fcnn import _validation, plot
 from fcnn._dispatch import core
-from fcnn.plot._figure import short
+from fcnn.plot._figure import figures, short
 
 
 def history(epochs=12, validation=True, score_name="accuracy"):
@@ -165,7 +166,7 @@ def test_infinite_and_missing_losses_leave_the_others():
 def test_history_on_given_axes():
     h = with_rates(history(), np.geomspace(0.1, 0.01, 12))
     figure, (one, two, three) = axes(3)
-    assert plot.plot_history(h, ax=one, title="mine") is figure
+    assert plot.plot_history(h, ax=one, title="mine") is one
     assert curve(one, "training")[1] == h.loss
     assert one.get_title() == "mine"
     assert not two.lines
@@ -287,8 +288,8 @@ def test_not_quite_all_is_not_all():
 
 
 def test_matrix_on_given_axes():
-    figure, (one, two) = axes(2)
-    assert plot.plot_confusion_matrix(Y, PREDICTED, ax=two, title="mine") is figure
+    _, (one, two) = axes(2)
+    assert plot.plot_confusion_matrix(Y, PREDICTED, ax=two, title="mine") is two
     assert not one.images
     assert len(two.images) == 1
     assert two.get_title() == "mine\naccuracy 75%: 6 of 8"
@@ -396,8 +397,8 @@ def test_outliers_and_odd_weights():
 
 
 def test_weights_on_given_axes():
-    figure, (one, two) = axes(2)
-    assert plot.plot_weights(fcnn.Network((9, 4, 2)), ax=one) is figure
+    _, (one, two) = axes(2)
+    assert plot.plot_weights(fcnn.Network((9, 4, 2)), ax=one) is one
     assert len(one.images) == 4
     assert not two.images
 
@@ -508,16 +509,22 @@ def test_numbers_of_a_small_network():
     forward, backward, _ = plot.plot_network(net, x, y).axes
 
     shown = texts(forward)
-    for value in (*trace.a[1][0], trace.a[2][0, 0], *net.weights[0].ravel()):
-        assert short(value) in shown
-    assert {"b 0.50", "b \N{MINUS SIGN}0.25", "b 0", "y 2"} <= set(shown)
-    for value in (*trace.delta[1][0], *trace.dW[1].ravel()):
-        assert short(value) in texts(backward)
+    for l in (1, 2):
+        for z, a, b in zip(trace.z[l][0], trace.a[l][0], net.biases[l - 1], strict=True):
+            assert figures(a) in shown
+            lines = [line for text in shown for line in re.split("\n|  ", text)]
+            assert {f"z {figures(z)}", f"b {figures(b)}"} <= set(lines)
+    assert {figures(v, 3) for v in net.weights[0].ravel()} <= set(shown)
+    assert "y 2" in shown
+    for value in trace.delta[1][0]:
+        assert figures(value) in texts(backward)
+    for value in trace.dW[1].ravel():
+        assert figures(value, 3) in texts(backward)
     labels = [label.get_text() for label in forward.get_xticklabels()]
     assert labels[0] == "input\n2 nodes\n|a| 1"
     assert labels[1].startswith("tanh\n3 nodes\n|a| ")
     assert "|W| " in labels[1]
-    assert forward.get_title().startswith("forward: nodes a, edges W; loss ")
+    assert forward.get_title().startswith("forward \N{RIGHTWARDS ARROW} nodes a, edges W; loss ")
 
 
 @pytest.mark.parametrize(
@@ -530,6 +537,61 @@ def test_numbers_of_a_small_network():
 )  # fmt: skip
 def test_short_numbers(value, text):
     assert short(value) == text.replace("-", "\N{MINUS SIGN}")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"), (-0.0354141, "-0.03541"), (1 / 3, "0.3333"), (12345.6, "1.235e4"),
+        (-4.4e-7, "-4.4e-7"), (float("nan"), "nan"),
+    ],
+)  # fmt: skip
+def test_numbers_to_follow_by_hand(value, text):
+    assert figures(value) == text.replace("-", "\N{MINUS SIGN}")
+
+
+def heads(panel):
+    """Return where the arrows begin and end."""
+    found = [text for text in panel.texts if text.get_gid() == "head"]
+    return sorted((*text.xyann, *text.xy) for text in found)
+
+
+def test_arrows_go_forward_and_back():
+    net, x, y = small()
+    forward, backward, _ = plot.plot_network(net, x, y).axes
+    assert len(heads(forward)) == len(heads(backward)) == 9
+    assert all(begin < end for begin, _, end, _ in heads(forward))
+    assert all(begin > end for begin, _, end, _ in heads(backward))
+    assert {(round(end), y_end) for _, _, end, y_end in heads(forward)} == {
+        (1, 1), (1, 0), (1, -1), (2, 0)
+    }  # fmt: skip
+    wide = fcnn.Network((10, 10, 10))
+    assert not heads(plot.plot_network(wide, np.ones(10), 1).axes[0])
+
+
+@pytest.mark.slow(reason="draws pictures")
+def test_again_on_the_same_axes():
+    net, x, y = small()
+    for draw in (
+        lambda ax: plot.plot_network(net, x, y, ax=ax),
+        lambda ax: plot.plot_weights(fcnn.Network((9, 4, 2)), ax=ax),
+        lambda ax: plot.plot_confusion_matrix(Y, PREDICTED, ax=ax),
+        lambda ax: plot.plot_importance(["a", "b"], [0.1, 0.4], ax=ax),
+        lambda ax: plot.plot_boundary(fcnn.Network((2, 2)), [[0, 0], [1, 1]], [0, 1], ax=ax),
+        lambda ax: plot.plot_descent(
+            fcnn.Network((2, 2)), [[0, 0], [1, 1]], [0, 1], steps=2, resolution=4, ax=ax
+        ),
+    ):
+        figure, (one,) = axes()
+        draw(one)
+        counts = len(figure.axes), len(one.get_children())
+        figure.canvas.draw()
+        place = one.get_position().bounds
+        for _ in range(2):
+            assert draw(one) is one
+        figure.canvas.draw()
+        assert (len(figure.axes), len(one.get_children())) == counts
+        assert one.get_position().bounds == pytest.approx(place, abs=1e-3)
 
 
 def test_large_layers_show_the_most_active_nodes():
@@ -632,13 +694,13 @@ def test_network_with_zeros_and_what_is_not_finite():
 
 def test_network_on_given_axes():
     net, x, y = small()
-    figure, (one, two) = axes(2)
-    assert plot.plot_network(net, [x], [y], ax=one, title="mine") is figure
+    _, (one, two) = axes(2)
+    assert plot.plot_network(net, [x], [y], ax=one, title="mine") is one
     assert one.get_title().startswith("mine\nforward")
     assert by_gid(one, "nodes 2")
     assert not two.collections
-    figure, panels = axes(2)
-    plot.plot_network(net, x, y, ax=panels)
+    _, panels = axes(2)
+    assert plot.plot_network(net, x, y, ax=panels) is panels
     assert by_gid(panels[1], "nodes 2")
 
 
@@ -758,6 +820,209 @@ def test_refused_bands(arguments, options, message):
         plot.plot_bands(*arguments, **options)
 
 
+# --- Boundaries, paths and films ------------------------------------------------------------------
+
+
+def plane(panel):
+    (image,) = [image for image in panel.images if image.get_gid() == "plane"]
+    return image
+
+
+def grid(image, n):
+    """Return the points whose colours an image has, row by row."""
+    left, right, bottom, top = image.get_extent()
+    x, y = np.meshgrid(np.linspace(left, right, n), np.linspace(bottom, top, n))
+    return np.column_stack([x.ravel(), y.ravel()])
+
+
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+def test_boundary_of_classes(outputs):
+    loss = "binary_cross_entropy" if outputs == 1 else "cross_entropy"
+    net = fcnn.Network((2, 5, outputs), loss=loss, rng=3)
+    X = np.random.default_rng(0).normal(size=(40, 2))
+    y = np.arange(40) % max(outputs, 2)
+    names = list("abc"[: max(outputs, 2)])
+    panel = plot.plot_boundary(net, X, y, resolution=30, class_names=names).axes[0]
+    answers = net.predict(grid(plane(panel), 30))
+    if outputs == 1:
+        answers = np.hstack([1 - answers, answers])
+    best = answers.argmax(axis=1)
+    colors = np.asarray(plane(panel).get_array()).reshape(-1, 3)
+    hues = [to_rgb(c) for c in ("#0072B2", "#D55E00", "#009E73")]
+    sure = np.ptp(np.sort(answers, axis=1)[:, -2:], axis=1)
+    for color, k, share in zip(colors, best, sure, strict=True):
+        expected = 1 - (0.12 + 0.45 * share) * (1 - np.array(hues[k]))
+        assert color == pytest.approx(expected, abs=1e-6)
+    for k in range(max(outputs, 2)):
+        np.testing.assert_allclose(by_gid(panel, f"class {k}").get_offsets(), X[y == k])
+    labels = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert labels == names
+
+
+def test_boundary_of_numbers_and_of_a_node():
+    net = fcnn.Network((2, 4, 3, 1), activation="tanh", loss="squared_error", rng=3)
+    X = np.random.default_rng(0).normal(size=(10, 2))
+    panel, bar = plot.plot_boundary(net, X, X[:, 0] + 5, resolution=25).axes
+    points = grid(plane(panel), 25)
+    np.testing.assert_allclose(
+        np.asarray(plane(panel).get_array()).ravel(), net.predict(points).ravel(), rtol=1e-5
+    )
+    assert bar.get_ylabel() == "a"
+    for l, k in ((1, 3), (2, 0), (3, 0)):
+        panel = plot.plot_boundary(net, X, node=(l, k), resolution=25).axes[0]
+        a = net.trace(points, np.zeros(len(points))).a[l][:, k]
+        np.testing.assert_allclose(
+            np.asarray(plane(panel).get_array()).ravel(), a, rtol=1e-5, atol=1e-6
+        )
+        assert panel.get_title() == f"node {k} of layer {l}, {net.activations[l - 1]}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        (((3, 2), [[0, 0]]), {}, "network: expected 2 inputs"),
+        (((2, 2), [[0, 0, 0]]), {}, "X: expected shape"),
+        (((2, 2), [[0, np.nan]]), {}, "X: expected finite"),
+        (((2, 2), [[0, 0]], [2]), {}, "y: expected labels from 0 to 1"),
+        (((2, 2), [[0, 0]], [1, 2]), {}, r"y: expected one for each of the 1 samples"),
+        (((2, 2), [[0, 0]]), {"node": 3}, r"node: expected \(l, k\)"),
+        (((2, 2), [[0, 0]]), {"node": (1, 2)}, "node: expected a layer 1 to 1"),
+        (((2, 2), [[0, 0]]), {"node": (0, 0)}, r"node\[0\]: expected at least 1"),
+        (((2, 2), [[0, 0]]), {"resolution": 1001}, "resolution: expected at most 1000"),
+        (((2, 2), [[0, 0]]), {"class_names": "ab"}, "class_names: expected a name for each"),
+    ],
+)
+def test_refused_boundaries(arguments, options, message):
+    sizes, *data = arguments
+    with pytest.raises(ValueError, match=message):
+        plot.plot_boundary(fcnn.Network(sizes), *data, **options)
+
+
+def test_descent_is_that_of_the_optimizers():
+    net = fcnn.Network((2, 3, 1), "tanh", loss="squared_error", dtype="float64", rng=1)
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.ones(20)
+    before = net.parameters.copy()
+    optimizers = {"plain": fcnn.SGD(0.3), "heavy": fcnn.SGD(0.2, momentum=0.9),
+                  "adam": fcnn.Adam(0.1)}  # fmt: skip
+    panel = plot.plot_descent(
+        net, X, y, optimizers, parameters=(0, 11), steps=8, resolution=7, span=4
+    ).axes[0]
+    lines = {line.get_gid(): line.get_xydata() for line in panel.get_lines()}
+    for name, rule in {"plain": fcnn.SGD(0.3), "heavy": fcnn.SGD(0.2, momentum=0.9),
+                       "adam": fcnn.Adam(0.1)}.items():  # fmt: skip
+        # The same by the reference's update of a network of two parameters.
+        point = before[[0, 11]].copy()
+        twin = fcnn.reference.Network.like(net)
+        velocity, m, v = np.zeros(2), np.zeros(2), np.zeros(2)
+        for t in range(8):
+            np.testing.assert_allclose(lines[name][t], point, rtol=1e-9)
+            twin.parameters[[0, 11]] = point
+            g = twin.gradients(X, y)[1][[0, 11]]
+            if name == "adam":
+                m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+                m_hat, v_hat = m / (1 - 0.9 ** (t + 1)), v / (1 - 0.999 ** (t + 1))
+                point = point - 0.1 * m_hat / (np.sqrt(v_hat) + 1e-8)
+            else:
+                velocity = rule.momentum * velocity + g
+                point = point - rule.lr * velocity
+        assert len(lines[name]) == 9
+    assert (net.parameters == before).all()
+    assert [o.steps for o in optimizers.values()] == [0, 0, 0]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("$W^1_{0,0}$", "$W^2_{0,2}$")
+    assert panel.get_xlim() == pytest.approx((before[0] - 2, before[0] + 2))
+
+
+def test_the_surface_under_the_paths():
+    from fcnn._descent import as_descent, parameter_name
+
+    net = fcnn.Network((2, 3, 2), dtype="float64", rng=1)
+    X, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    found = as_descent(net, X, y, {"sgd": fcnn.SGD(1e6)}, (3, 16), 30, 5, 2.0)
+    for i, second in enumerate(found.down):
+        for j, first in enumerate(found.across):
+            moved = net.copy()
+            moved.parameters[[3, 16]] = first, second
+            assert found.loss[i, j] == pytest.approx(moved.evaluate(X, y)["loss"])
+    assert np.isfinite(found.paths["sgd"]).all()
+    names = [parameter_name(net, i) for i in range(net.num_parameters)]
+    assert names[:7] == ["W^1_0,0", "W^1_1,0", "W^1_2,0", "W^1_0,1", "W^1_1,1", "W^1_2,1", "b^1_0"]
+    assert names[9:] == ["W^2_0,0", "W^2_1,0", "W^2_0,1", "W^2_1,1", "W^2_0,2", "W^2_1,2",
+                         "b^2_0", "b^2_1"]  # fmt: skip
+
+
+def test_a_path_that_diverges_says_so():
+    net = fcnn.Network((1, 1), loss="squared_error", dtype="float64")
+    panel = plot.plot_descent(
+        net, [[3.0]], [1.0], {"wild": fcnn.SGD(1e200)}, steps=20, resolution=5
+    ).axes[0]
+    assert "wild: diverged" in [text.get_text() for text in panel.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"optimizers": {}}, TypeError, "optimizers: expected a dict"),
+        ({"optimizers": {"a": fcnn.LBFGS()}}, TypeError, r"optimizers\['a'\]: expected one of st"),
+        ({"optimizers": {str(i): fcnn.SGD(0.1) for i in range(7)}}, ValueError, "at most 6"),
+        ({"parameters": (0, 0)}, ValueError, "parameters: expected two places from 0 to 5"),
+        ({"parameters": (0, 6)}, ValueError, "parameters: expected two places from 0 to 5"),
+        ({"parameters": 3}, ValueError, "parameters: expected two places"),
+        ({"steps": 0}, ValueError, "steps: expected at least 1"),
+        ({"resolution": 501}, ValueError, "resolution: expected at most"),
+        ({"span": -1}, ValueError, "span: expected"),
+    ],
+)
+def test_refused_descents(options, error, message):
+    with pytest.raises(error, match=message):
+        plot.plot_descent(fcnn.Network((2, 2)), [[0, 0]], [0], **options)
+
+
+@pytest.mark.slow(reason="draws a film")
+def test_film_of_a_trace(tmp_path):
+    from PIL import Image
+
+    net, x, y = small()
+    trace = net.trace(x, y)
+    film = plot.animate_trace(net, x, y, path=tmp_path / "trace.gif", seconds=0.5, title="small")
+    with Image.open(tmp_path / "trace.gif") as image:
+        # Input, two layers, loss, two deltas, gradients.
+        assert (image.n_frames, image.info["duration"]) == (7, 500)
+    (panel,) = film._fig.axes
+    seen = []
+    for i in range(7):
+        film._func(i)
+        title = panel.get_title()
+        values = {
+            l: by_gid(panel, f"nodes {l}").get_array()
+            for l in range(3)
+            if any(c.get_gid() == f"nodes {l}" for c in panel.collections)
+        }
+        source = trace.a if title.startswith(("forward", "the loss")) else trace.delta
+        for l, drawn in values.items():
+            np.testing.assert_allclose(drawn, source[l][0] / np.abs(source[l][0]).max())
+        seen.append((title.partition(":")[0], sorted(values)))
+    assert seen == [
+        ("forward", [0]), ("forward", [0, 1]), ("forward", [0, 1, 2]),
+        ("the loss, squared_error", [0, 1, 2]),
+        ("backward", [2]), ("backward", [1, 2]), ("every weight", [1, 2]),
+    ]  # fmt: skip
+    assert {figures(v, 3) for v in trace.dW[1].ravel()} <= set(texts(panel))
+    plot.animate_trace(net, x, y, path=tmp_path / "trace.html")
+    page = (tmp_path / "trace.html").read_text()
+    assert page.count("data:image/png;base64") == 7
+    assert "<script" in page
+
+
+def test_refused_films(tmp_path):
+    net, x, y = small()
+    with pytest.raises(ValueError, match=r"path: 'a\.mp4' does not end in \.gif or \.html"):
+        plot.animate_trace(net, x, y, path="a.mp4")
+    with pytest.raises(ValueError, match="seconds: expected a finite number greater than 0"):
+        plot.animate_trace(net, x, y, seconds=0)
+    with pytest.raises(ValueError, match="X: expected one sample"):
+        plot.animate_trace(net, [x, x], [y, y])
+
+
 # --- All of them ----------------------------------------------------------------------------------
 
 PICTURES = {
@@ -770,6 +1035,12 @@ PICTURES = {
     "importance": lambda **options: plot.plot_importance(["a", "b"], [0.1, 0.4], **options),
     "predictions": lambda **options: plot.plot_predictions([1, 2, 4], [1, 3, 3], **options),
     "bands": lambda **options: plot.plot_bands([1, 2], [[1, 2, 3], [2, 2, 4]], **options),
+    "boundary": lambda **options: plot.plot_boundary(
+        fcnn.Network((2, 3, 2)), [[0, 0], [1, 1]], [0, 1], resolution=20, **options
+    ),
+    "descent": lambda **options: plot.plot_descent(
+        fcnn.Network((2, 2)), [[0, 0], [1, 1]], [0, 1], steps=3, resolution=5, **options
+    ),
 }  # fmt: skip
 
 

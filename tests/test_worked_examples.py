@@ -125,6 +125,6 @@ def test_the_printed_trace_shows_the_numbers():
     text = str(two_two_two().trace([1.0, 2.0], [1.0, 0.0]))
     rows = [line.split() for line in text.splitlines()]
     assert rows[1] == ["layer", "node", "z", "a", "delta"]
-    assert rows[2] == ["input", "1", "1", "0.130062"]
-    assert rows[4] == ["1", "sigmoid", "1", "1.09861", "0.75", "0.0117188"]
+    assert rows[2] == ["input", "0", "1", "0.130062"]
+    assert rows[4] == ["1", "sigmoid", "0", "1.09861", "0.75", "0.0117188"]
     assert rows[7][1:] == ["1.09861", "0.75", "0.140625"]

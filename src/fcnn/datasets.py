@@ -1,4 +1,4 @@
-"""Data sets: the digits shipped with fcnn, and readers for IDX and NumPy archives.
+"""Data sets: the digits shipped with fcnn, points on a plane, readers for IDX and NumPy archives.
 
 Every reader returns arrays with one sample per row, ready for ``Network.fit``. A file that is not
 what its reader expects is refused with a ``ValueError`` that names the file, what it holds and what
@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _validation as check
+
 if TYPE_CHECKING:
     import gzip
 
@@ -29,6 +31,10 @@ __all__ = [
     "load_idx",
     "load_idx_folder",
     "load_npz",
+    "make_circles",
+    "make_moons",
+    "make_spirals",
+    "make_xor",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -359,3 +365,159 @@ def _split(path: Path, arrays: Sequence[tuple[str, Array]]) -> Split:
             f"has {x_test.shape[1]}; expected the same number"
         )
     return x_train, y_train, x_test, y_test
+
+
+# --- Two classes on a plane -----------------------------------------------------------------------
+
+
+def make_xor(
+    samples: int = 200, noise: float = 0.1, rng: int | np.random.Generator | None = 0
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return points around the corners of a square: opposite corners are of one class.
+
+    No straight line parts the classes: the smallest task that needs a hidden layer.
+
+    Parameters
+    ----------
+    samples : int, default 200
+        Points, as many of each corner as possible.
+    noise : float, default 0.1
+        Standard deviation that is added to both coordinates.
+    rng : int, numpy.random.Generator or None, default 0
+        Seed or generator.
+
+    Returns
+    -------
+    X : float64 array of shape (samples, 2)
+        The corners are (0, 0), (0, 1), (1, 0) and (1, 1).
+    y : int64 array of shape (samples,)
+        1 where the coordinates of the corner differ, else 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+    """
+    samples, noise, generator = _as_toy(samples, noise, rng)
+    corner = np.arange(samples) % 4
+    X = np.column_stack([corner // 2, corner % 2]).astype(np.float64)
+    return _scattered(X, (corner // 2) ^ (corner % 2), noise, generator)
+
+
+def make_circles(
+    samples: int = 200,
+    noise: float = 0.1,
+    factor: float = 0.5,
+    rng: int | np.random.Generator | None = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return two circles around the origin, one inside the other.
+
+    Parameters
+    ----------
+    samples, noise, rng
+        As for `make_xor`.
+    factor : float, default 0.5
+        Radius of the inner circle, from 0 to 1; that of the outer one is 1.
+
+    Returns
+    -------
+    X : float64 array of shape (samples, 2)
+    y : int64 array of shape (samples,)
+        0 on the outer circle, 1 on the inner one.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+    """
+    factor = check.as_number("factor", factor, least=0, below=1)
+    samples, noise, generator = _as_toy(samples, noise, rng)
+    y, turns = _two_curves(samples)
+    angle = 2 * math.pi * turns
+    radius = np.where(y == 1, factor, 1.0)
+    X = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+    return _scattered(X, y, noise, generator)
+
+
+def make_moons(
+    samples: int = 200, noise: float = 0.1, rng: int | np.random.Generator | None = 0
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return two half circles that reach into each other.
+
+    Parameters
+    ----------
+    samples, noise, rng
+        As for `make_xor`.
+
+    Returns
+    -------
+    X : float64 array of shape (samples, 2)
+    y : int64 array of shape (samples,)
+        0 on the upper half circle, around (0, 0); 1 on the lower one, around (1, 0.5).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+    """
+    samples, noise, generator = _as_toy(samples, noise, rng)
+    y, turns = _two_curves(samples, closed=False)
+    c, s = np.cos(math.pi * turns), np.sin(math.pi * turns)
+    X = np.column_stack([np.where(y == 0, c, 1 - c), np.where(y == 0, s, 0.5 - s)])
+    return _scattered(X, y, noise, generator)
+
+
+def make_spirals(
+    samples: int = 200,
+    noise: float = 0.02,
+    turns: float = 1.5,
+    rng: int | np.random.Generator | None = 0,
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return two spirals that wind around each other.
+
+    Parameters
+    ----------
+    samples, noise, rng
+        As for `make_xor`; `noise` is 0.02 by default.
+    turns : float, default 1.5
+        How often they go around the origin.
+
+    Returns
+    -------
+    X : float64 array of shape (samples, 2)
+        Their radius grows with the angle, up to 1.
+    y : int64 array of shape (samples,)
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+    """
+    turns = check.as_number("turns", turns, above=0)
+    samples, noise, generator = _as_toy(samples, noise, rng)
+    y, along = _two_curves(samples, closed=False)
+    radius = 0.08 + 0.92 * along  # from a gap in the middle, where they would touch
+    angle = 2 * math.pi * turns * along + math.pi * y
+    X = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+    return _scattered(X, y, noise, generator)
+
+
+def _as_toy(samples: Any, noise: Any, rng: Any) -> tuple[int, float, np.random.Generator]:
+    return (
+        check.as_count("samples", samples), check.as_number("noise", noise, least=0),
+        check.as_generator(rng),
+    )  # fmt: skip
+
+
+def _two_curves(samples: int, closed: bool = True) -> tuple[Any, Any]:
+    """Return classes 0 and 1 in turn, and for each point its place from 0 to 1 along its curve."""
+    y = np.arange(samples) % 2
+    counts = np.array([(samples + 1) // 2, samples // 2])
+    steps = counts if closed else np.maximum(counts - 1, 1)
+    return y, (np.arange(samples) // 2) / steps[y]
+
+
+def _scattered(X: Array, y: Array, noise: float, rng: np.random.Generator) -> tuple[Any, Any]:
+    """Return noisy points in random order."""
+    order = rng.permutation(len(X))
+    return (X + noise * rng.normal(size=X.shape))[order], y[order].astype(np.int64)

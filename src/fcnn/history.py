@@ -80,6 +80,11 @@ class History:
         text = f"{count} epoch{'s' if count > 1 else ''} in {sum(self.seconds):.3g} s"
         return f"<History: {text}, {', '.join(_figures(self))}>"
 
+    def _repr_html_(self) -> str:
+        from fcnn._html import of_history
+
+        return of_history(self)
+
 
 def _figures(history: History) -> list[str]:
     """Return what the last epoch came to, in words."""

@@ -22,7 +22,7 @@ from fcnn._sparse import SparseRows
 from fcnn._views import Views, layer_views, write_sample_gradients
 from fcnn.initializers import INITIALIZERS, initial_weights
 from fcnn.optimizers import Optimizer
-from fcnn.trace import Trace
+from fcnn.trace import Trace, rows_and_shares
 
 # Imported where they are used, for a quick start: dataclasses take milliseconds to make. `fcnn` is
 # for annotations alone: one that is evaluated finds them as its attributes.
@@ -200,7 +200,12 @@ class Network(ConvertingNetwork):
         a[0] = inputs.copy()  # it may be the caller's own array
         delta[0] = delta[1] @ self.weights[0]
         dW, db = layer_views(gradient, self.sizes)
-        return Trace(z, a, delta, [None, *dW], [None, *db], loss, self.activations)
+        W, b = layer_views(self.parameters.copy(), self.sizes)
+        rows, share = rows_and_shares(targets, weight, len(inputs), self.sizes[-1])
+        return Trace(
+            z, a, delta, [None, *dW], [None, *db], loss, self.activations, [None, *W], [None, *b],
+            rows, share, self.loss,
+        )  # fmt: skip
 
     def sample_gradients(self, X: ArrayLike, y: ArrayLike, *, out: Array | None = None) -> Array:
         """Return the gradient of each sample's cost.
@@ -481,6 +486,11 @@ class Network(ConvertingNetwork):
             f"output_activation={self.activations[-1]!r}, loss={self.loss!r}, "
             f"dtype={self.dtype.name!r})"
         )
+
+    def _repr_html_(self) -> str:
+        from fcnn._html import of_network
+
+        return of_network(self)
 
     def copy(self) -> Network:
         """Return an independent network with the same parameters."""

@@ -18,7 +18,7 @@ W <- W - eta dC/dW                                              ``sgd``
 ==============================================================  ==================================
 
 The tests hold the compiled core against this module, and the benchmarks measure it against this
-module. It checks nothing: arguments are arrays as `fcnn.Network` passes them on.
+module. Data are what `fcnn.Network` takes, and are refused as it refuses them.
 """
 
 import itertools
@@ -29,7 +29,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _validation as check
 from fcnn._reference_derivatives import Differentiated
+from fcnn._sparse import SparseRows
 from fcnn.errors import DivergenceError
 
 Array = NDArray[Any]
@@ -404,15 +406,32 @@ class Network(Differentiated):
         return W, b
 
     def _targets(self, y: Array) -> Array:
-        """Return labels as rows with a 1 for the label, and other targets as rows."""
-        if y.dtype == np.int64:
-            return np.eye(self.sizes[-1], dtype=self.dtype)[y]
-        return y.reshape(len(y), -1)
+        """Return labels as rows with a 1 for the label, and other targets as they are."""
+        return np.eye(self.sizes[-1], dtype=self.dtype)[y] if y.ndim == 1 else y
 
-    def forward(self, X: Array) -> tuple[list[Any], list[Any]]:
+    def _is_array(self, X: Any) -> bool:
+        return type(X) is np.ndarray and X.dtype == self.dtype and X.ndim == 2
+
+    def _inputs(self, X: Any) -> Array:
+        """Return inputs as an array, of one sample (n_0,)."""
+        # What is right as it is costs no time: benchmarks measure the mathematics.
+        return X if self._is_array(X) else check.as_inputs("X", X, self.sizes[0], self.dtype)
+
+    def _batch(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array | None]:
+        """Return samples in rows; y as rows or, of labels, int64 (s,)."""
+        is_right = type(y) is np.ndarray and (
+            (y.dtype == self.dtype and y.ndim == 2) or ((y.dtype == np.int64 and y.ndim == 1)
+            and self.loss == "cross_entropy")
+        )  # fmt: skip
+        if is_right and self._is_array(X) and sample_weight is None:
+            return X, y, None
+        X, y, weight = check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
+        return X.toarray() if isinstance(X, SparseRows) else X, y, weight
+
+    def forward(self, X: Any) -> tuple[list[Any], list[Any]]:
         """Return all z[l] and a[l], l = 0..L."""
         z: list[Any] = [None]
-        a: list[Any] = [X]
+        a: list[Any] = [np.atleast_2d(self._inputs(X))]
         for l in range(1, self.L + 1):
             z.append(a[l - 1] @ self.W[l].T + self.b[l])
             a.append(self._sigma(self.activations[l - 1], z[l]))
@@ -446,9 +465,10 @@ class Network(Differentiated):
         return delta, float((share * costs).sum(dtype=np.float64))
 
     def backpropagate(
-        self, X: Array, y: Array, sample_weight: Array | None = None
+        self, X: Any, y: Any, sample_weight: Any = None
     ) -> tuple[list[Any], list[Any], list[Any], float, Array]:
         """Return (z, a, delta, loss, gradient), the lists indexed by l = 0..L."""
+        X, y, sample_weight = self._batch(X, y, sample_weight)
         z, a = self.forward(X)
         delta, loss = self.backward(z, a, y, sample_weight)
         gradient = np.empty_like(self.parameters)
@@ -458,15 +478,14 @@ class Network(Differentiated):
             db[l][:] = delta[l].sum(axis=0)
         return z, a, delta, loss, gradient
 
-    def gradients(
-        self, X: Array, y: Array, sample_weight: Array | None = None
-    ) -> tuple[float, Array]:
+    def gradients(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, Array]:
         """Return (loss, gradient), the gradient flat and in the order of `parameters`."""
         _, _, _, loss, gradient = self.backpropagate(X, y, sample_weight)
         return loss, gradient
 
-    def predict(self, X: Array, out: Array | None = None) -> Array:
+    def predict(self, X: Any, out: Array | None = None) -> Array:
         """Return a^L, shape (s, n_L), or (n_L,) for one sample."""
+        X = self._inputs(X)
         _, a = self.forward(np.atleast_2d(X))
         answer: Array = a[-1] if X.ndim == 2 else a[-1][0]
         if out is None:
@@ -503,17 +522,14 @@ class Network(Differentiated):
             return _from_above(g, self.num_targets) * rise * (1 - rise) * dz
         return g * activation_of(name).second(z[l], a[l]) * dz
 
-    def loss_and_outputs(
-        self, X: Array, y: Array, sample_weight: Array | None = None
-    ) -> tuple[float, Array]:
+    def loss_and_outputs(self, X: Any, y: Any, sample_weight: Any = None) -> tuple[float, Array]:
         """Return (loss, a^L)."""
+        X, y, sample_weight = self._batch(X, y, sample_weight)
         z, a = self.forward(X)
         costs = loss_of(self.loss).cost(z[-1], a[-1], self._targets(y)).sum(axis=1)
         return float(np.average(costs, weights=sample_weight)), a[-1]
 
-    def train_step(
-        self, X: Array, y: Array, optimizer: Any, sample_weight: Array | None = None
-    ) -> float:
+    def train_step(self, X: Any, y: Any, optimizer: Any, sample_weight: Any = None) -> float:
         """Make one update with the gradient of the batch; return the loss before it."""
         loss, gradient = self.gradients(X, y, sample_weight)
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):
@@ -524,14 +540,15 @@ class Network(Differentiated):
 
     def train_epoch(
         self,
-        X: Array,
-        y: Array,
+        X: Any,
+        y: Any,
         optimizer: Any,
         batch_size: int,
         order: Array | None = None,
-        sample_weight: Array | None = None,
+        sample_weight: Any = None,
     ) -> float:
         """Make one update for every `batch_size` samples, in order; return the mean loss."""
+        X, y, sample_weight = self._batch(X, y, sample_weight)
         order = np.arange(len(X)) if order is None else order
         total = weight = 0.0
         for first in range(0, len(X), batch_size):

@@ -69,13 +69,24 @@ class Picture:
         The axes to draw on; those of a figure of its own are there after `open`.
     """
 
-    def __init__(self, ax: Any, path: str | os.PathLike[str] | None, most: int = 1) -> None:
-        """Check the arguments of a picture that takes up to `most` axes."""
+    def __init__(
+        self,
+        ax: Any,
+        path: str | os.PathLike[str] | None,
+        most: int = 1,
+        clears: bool = False,
+    ) -> None:
+        """Check the arguments of a picture that takes up to `most` axes.
+
+        One that fills its axes `clears` given ones: what it drew there before would show through.
+        """
         if path is not None and ax is not None:
             raise ValueError("path: goes with a figure of its own; with ax, save the figure of ax")
         if path is not None:
             check_ending(path)
         self._path = path
+        self._ax = ax
+        self._clears = clears
         self.is_given = ax is not None
         self.panels = _as_axes(ax, most) if self.is_given else []
 
@@ -90,10 +101,13 @@ class Picture:
         if not self.is_given:
             figure = _new_figure(width, height)
             self.panels = [figure.subplots()] if arrange is None else arrange(figure)
+        elif self._clears:
+            for panel in self.panels:
+                panel.clear()
         return self.panels
 
-    def finish(self, title: str) -> "Figure":
-        """Write title and file; return the figure."""
+    def finish(self, title: str) -> Any:
+        """Write title and file; return the figure, or the axes that were given."""
         first = self.panels[0]
         figure: Figure = first.figure
         if title and self.is_given:  # axes that were given share their figure's title with others
@@ -103,7 +117,23 @@ class Picture:
             figure.suptitle(title, fontsize=12, parse_math=False)
         if self._path is not None:
             figure.savefig(self._path, dpi=150)
-        return figure
+        return self._ax if self.is_given else figure
+
+
+def color_bar(panels: list[Any], mappable: Any, **options: Any) -> Any:
+    """Return the colour bar of panels: a new one, or in place of that of the picture before."""
+    from matplotlib.colorbar import Colorbar
+
+    first = panels[0]
+    before = getattr(first, "_fcnn_color_bar", None)
+    if before is not None and before.ax in first.figure.axes:
+        before.ax.clear()
+        kept = {name: options[name] for name in ("ticks", "format", "extend") if name in options}
+        bar = Colorbar(before.ax, mappable, orientation=before.orientation, **kept)
+    else:
+        bar = first.figure.colorbar(mappable, ax=panels, **options)
+    first._fcnn_color_bar = bar
+    return bar
 
 
 def _as_axes(ax: Any, most: int) -> list[Any]:
@@ -184,6 +214,12 @@ def short(value: float) -> str:
     else:
         text = f"{value:.3g}" if magnitude < 999.5 else f"{value:.0f}"
     return text.replace("-", MINUS)
+
+
+def figures(value: float, digits: int = 4) -> str:
+    """Return a number with so many significant digits, enough to follow a sum by hand."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return (mantissa + (f"e{int(exponent)}" if e else "")).replace("-", MINUS)
 
 
 def shortened(text: str, most: int) -> str:

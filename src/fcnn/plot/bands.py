@@ -2,16 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
 from fcnn.plot._figure import Picture, require_matplotlib, shortened
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array = NDArray[Any]
 
@@ -28,7 +25,7 @@ def plot_bands(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw quantiles over a feature as bands, and the targets as points.
 
     The first and the last quantile are the edges of the outermost band, the second and the last but
@@ -58,6 +55,7 @@ def plot_bands(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _validation as check
 from fcnn.plot._figure import (
     Picture,
+    color_bar,
     colormap,
     hide_frame,
     inches,
@@ -18,9 +19,6 @@ from fcnn.plot._figure import (
     shortened,
     write,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 Array = NDArray[Any]
 
@@ -37,7 +35,7 @@ def plot_confusion_matrix(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw how many samples of each class were predicted as which class.
 
     The row is the true class, the column the predicted one. The colour is the count's share of its
@@ -62,6 +60,7 @@ def plot_confusion_matrix(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------
@@ -75,7 +74,7 @@ def plot_confusion_matrix(
     from matplotlib.colors import PowerNorm
 
     counts, names = _confusion(y, predictions, class_names)
-    picture = Picture(ax, path)
+    picture = Picture(ax, path, clears=True)
     n = len(names)
     texts = [shortened(name, 20) for name in names]
     longest = max(map(len, texts))
@@ -90,7 +89,7 @@ def plot_confusion_matrix(
     norm = PowerNorm(0.5 if n > 10 else 1, vmin=0, vmax=1)
     image = panel.imshow(shares, cmap=colormap(_SHARES), norm=norm)
     ticks = [0, 0.01, 0.05, 0.2, 0.5, 1] if n > 10 else [0, 0.2, 0.4, 0.6, 0.8, 1]
-    bar = panel.figure.colorbar(image, ax=panel, shrink=0.8, ticks=ticks, format="{x:.0%}")
+    bar = color_bar([panel], image, shrink=0.8, ticks=ticks, format="{x:.0%}")
     bar.set_label("share of the true class")
     bar.outline.set_visible(False)
     cell = (min(inches(panel)) if picture.is_given else side) / n

@@ -3,15 +3,12 @@
 import math
 import os
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fcnn.history import History
 from fcnn.plot._figure import Picture, require_matplotlib
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # Colours of M. Okabe and K. Ito's palette, which colour-blind readers tell apart; the dashes tell
 # the curves apart in print.
@@ -27,7 +24,7 @@ def plot_history(
     title: str = "",
     loss_label: str = "loss",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw the curves of a training: losses, validation score and learning rate.
 
     The score has axes of its own if there are validation data, and so has the learning rate if it
@@ -51,7 +48,7 @@ def plot_history(
     Returns
     -------
     matplotlib.figure.Figure
-        For changes, and for notebooks.
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------

@@ -1,9 +1,10 @@
 """The network with one sample."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,9 @@ from fcnn.plot._figure import (
     SIGNED,
     Picture,
     as_network,
+    color_bar,
     colormap,
+    figures,
     hide_frame,
     inches,
     ink_on,
@@ -26,9 +29,7 @@ from fcnn.plot._figure import (
     shortened,
     write,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from fcnn.trace import Trace
 
 Array = NDArray[Any]
 
@@ -56,14 +57,15 @@ def plot_network(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw the network with every a, W, delta and dW of one sample, as `Network.trace` has them.
 
     Two pictures: the forward pass, its nodes coloured by a and its edges by W, and the backward
     pass, its nodes coloured by delta, which of the inputs is dC/dx, and its edges by dW. Red is
     positive, blue negative. Each layer's nodes, and each layer's edges, have a scale of their own,
-    the largest magnitude shown, which stands below them. Small networks show the numbers, too,
-    and the biases b.
+    the largest magnitude shown, which stands below them. Small networks show the numbers, too, to
+    four significant digits: in the nodes, on the edges, and z and b below the nodes. Arrows go with
+    the numbers: forward, and back.
 
     Parameters
     ----------
@@ -87,6 +89,7 @@ def plot_network(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------
@@ -97,8 +100,6 @@ def plot_network(
     """
     require_matplotlib()
     as_network(network)
-    if check.as_count("max_nodes", max_nodes) > 100:
-        raise ValueError(f"max_nodes: expected at most 100, got {max_nodes}")
     if class_names is not None and (
         isinstance(class_names, str) or len(class_names) != network.sizes[-1]
     ):
@@ -106,13 +107,8 @@ def plot_network(
             f"class_names: expected a name for each of the {network.sizes[-1]} outputs, got "
             f"{class_names!r}"
         )
-    picture = Picture(ax, path, most=2)
-    inputs = check.as_inputs("X", X, network.sizes[0], network.dtype)
-    if inputs.ndim == 2 and len(inputs) != 1:
-        raise ValueError(f"X: expected one sample, got {len(inputs)}")
-    trace = network.trace(inputs, y)
-    drawn = [_most_active(a[0], max_nodes) for a in trace.a]
-    slots = max(len(k) + (len(k) < n) for k, n in zip(drawn, network.sizes, strict=True))
+    picture = Picture(ax, path, most=2, clears=True)
+    trace, drawn, slots = one_sample(network, X, y, max_nodes)
 
     stacked = len(drawn) > 4  # side by side, the layers of a deep network would touch
     width, height = 8.0 if stacked else 4.0, min(max(3.8 / slots, 0.38), 0.95) * slots
@@ -122,21 +118,24 @@ def plot_network(
     _add_key(panels)  # which takes room from the panels
     if picture.is_given:
         width, height = inches(panels[0])
-    size = 72 * min(0.62 * height / slots, 0.42 * width / len(drawn), 0.5)
-    diagram = _Diagram(network, drawn, size, width)
+    pitch = 72 * height / slots
+    size = min(0.62 * pitch, 0.42 * 72 * width / len(drawn), 36)
+    diagram = Diagram(network, drawn, size, width, pitch)
     delta = "\N{GREEK SMALL LETTER DELTA}"
     passes = (
-        (f"forward: nodes a, edges W; loss {short(trace.loss)}", "a", trace.a,
+        (f"forward \N{RIGHTWARDS ARROW} nodes a, edges W; loss {short(trace.loss)}", "a", trace.a,
          "W", [None, *network.weights]),
-        (f"backward: nodes {delta}, edges dW", delta, trace.delta, "dW", trace.dW),
+        (f"backward \N{LEFTWARDS ARROW} nodes {delta}, edges dW", delta, trace.delta,
+         "dW", trace.dW),
     )  # fmt: skip
     for panel, (heading, node, values, edge, weights) in zip(panels, passes, strict=False):
-        diagram.draw_edges(panel, weights)
+        is_forward = panel is panels[0]
+        diagram.draw_edges(panel, weights, is_forward)
         diagram.draw_nodes(panel, values)
         texts = diagram.outputs(values[-1][0], class_names)
-        if panel is panels[0]:
-            diagram.write_biases(panel)
-            texts = _with_targets(texts, _targets(network, inputs, y)[drawn[-1]], network.loss)
+        if is_forward:
+            diagram.write_sums(panel, trace.z)
+            texts = _with_targets(texts, _targets(network, trace)[drawn[-1]], network.loss)
         column = diagram.write_outputs(panel, texts)
         diagram.write_layers(panel, (node, values), (edge, weights), column)
         panel.set_title(heading, fontsize=10)
@@ -152,6 +151,22 @@ def _arrange(figure: Any, stacked: bool) -> list[Any]:
     return list(figure.subplots(2, 1) if stacked else figure.subplots(1, 2))
 
 
+def one_sample(network: Network, X: Any, y: Any, max_nodes: int) -> tuple[Trace, list[Array], int]:
+    """Return the trace of one sample, the nodes to show of each layer, and the most of one."""
+    if check.as_count("max_nodes", max_nodes) > 100:
+        raise ValueError(f"max_nodes: expected at most 100, got {max_nodes}")
+    inputs = check.as_inputs("X", X, network.sizes[0], network.dtype)
+    if inputs.ndim == 2 and len(inputs) != 1:
+        raise ValueError(f"X: expected one sample, got {len(inputs)}")
+    trace = network.trace(inputs, y)
+    drawn = [_most_active(a[0], max_nodes) for a in trace.a]
+    return (
+        trace,
+        drawn,
+        max(len(k) + (len(k) < n) for k, n in zip(drawn, network.sizes, strict=True)),
+    )
+
+
 def _most_active(a: Array, most: int) -> Array:
     """Return the numbers of the nodes to show, ascending."""
     if len(a) <= most:
@@ -159,12 +174,9 @@ def _most_active(a: Array, most: int) -> Array:
     return np.sort(np.argsort(-np.abs(a), kind="stable")[:most])
 
 
-def _targets(network: Network, inputs: Array, y: Any) -> Array:
+def _targets(network: Network, trace: Trace) -> Array:
     """Return the target of each output."""
-    _, rows, _ = check.as_batch(inputs, y, None, network.sizes, network.loss, network.dtype)
-    if rows.ndim == 1:
-        return np.eye(network.sizes[-1])[rows[0]]
-    return np.tile(rows[0], network.sizes[-1] // network.num_targets)
+    return np.tile(trace.y[0], network.sizes[-1] // trace.y.shape[1])
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:
@@ -188,7 +200,7 @@ def _from_minus_to_plus() -> Any:
 
 
 @dataclass(frozen=True)
-class _Diagram:
+class Diagram:
     """A network: layer l stands at x = l, and the nodes of a layer below each other, 1 apart.
 
     Attributes
@@ -200,14 +212,18 @@ class _Diagram:
         Diameter of a node in points.
     width : float
         Width of the axes in inches.
+    pitch : float
+        From a node to the next of its layer, in points.
     """
 
     network: Network
     drawn: list[Array]
     size: float
     width: float
+    pitch: float
 
     def is_cut(self, l: int) -> bool:
+        """Whether a layer has more nodes than are drawn."""
         return len(self.drawn[l]) < self.network.sizes[l]
 
     def heights(self, l: int) -> Array:
@@ -220,7 +236,8 @@ class _Diagram:
         """Whether a node has room for its value, in place of its number in the layer."""
         return self.size >= 24
 
-    def draw_edges(self, panel: Any, weights: Sequence[Any]) -> None:
+    def draw_edges(self, panel: Any, weights: Sequence[Any], is_forward: bool) -> None:
+        """Draw the edges of layers that have values, others in grey, as arrows where few."""
         from matplotlib.collections import LineCollection
         from matplotlib.colors import LinearSegmentedColormap
 
@@ -231,7 +248,11 @@ class _Diagram:
         shows_numbers = (
             self.shows_numbers and len(self.drawn) <= 3 and max(map(len, self.drawn)) <= 3
         )
+        edges = sum(len(a) * len(b) for a, b in itertools.pairwise(self.drawn))
         for l in range(1, len(self.drawn)):
+            if weights[l] is None:
+                self._draw_plain_edges(panel, l)
+                continue
             values = np.asarray(weights[l], np.float64)[np.ix_(self.drawn[l], self.drawn[l - 1])]
             ends = [
                 [(l - 1, below), (l, above)]
@@ -248,8 +269,32 @@ class _Diagram:
                     linewidths=0.5 + 2 * thickness[order],
                 )
             )  # fmt: skip
+            if self.shows_numbers and edges <= 60:  # heads of more would be a thicket
+                for (begin, end), share in zip(ends, thickness, strict=True):
+                    self._draw_head(panel, *((begin, end) if is_forward else (end, begin)), share)
             if shows_numbers:
                 self._number_edges(panel, ends, values.ravel())
+
+    def _draw_plain_edges(self, panel: Any, l: int) -> None:
+        from matplotlib.collections import LineCollection
+
+        ends = [
+            [(l - 1, below), (l, above)]
+            for above in self.heights(l)
+            for below in self.heights(l - 1)
+        ]
+        panel.add_collection(LineCollection(ends, colors="0.8", linewidths=0.7, zorder=1))
+
+    def _draw_head(self, panel: Any, begin: Any, end: Any, share: float) -> None:
+        # A head without a shaft, which the edge is.
+        panel.annotate(
+            "", end, begin, annotation_clip=False, zorder=1.2, gid="head",
+            arrowprops={
+                "arrowstyle": "-|>,head_length=0.35,head_width=0.16", "color": "0.35",
+                "shrinkA": 0, "shrinkB": self.size / 2, "linewidth": 0,
+                "mutation_scale": 12 + 8 * float(share),
+            },
+        )  # fmt: skip
 
     def _number_edges(self, panel: Any, ends: list[Any], values: Array) -> None:
         # Just beyond the emitting node, and before the edges of three cross, at a third.
@@ -257,7 +302,7 @@ class _Diagram:
         share = min(most, max(0.25, (self.size / 2 + 18) / 72 / self._column(0.6)))
         for ((x, y), (x_end, y_end)), value in zip(ends, values, strict=True):
             write(
-                panel, x + share * (x_end - x), y + share * (y_end - y), short(value),
+                panel, x + share * (x_end - x), y + share * (y_end - y), figures(value, 3),
                 fontsize=7.5, zorder=1.5,
                 bbox={"facecolor": panel.get_facecolor(), "edgecolor": "none", "pad": 0.5},
             )  # fmt: skip
@@ -268,6 +313,9 @@ class _Diagram:
             heights = self.heights(l)
             style = {"s": self.size**2, "edgecolors": "0.35", "linewidths": 0.8, "zorder": 2}
             texts = [str(i) for i in k]
+            if values[l] is None:
+                panel.scatter([l] * len(k), heights, c="white", **style)
+                continue
             shown = np.asarray(values[l][0], np.float64)[k]
             nodes = panel.scatter(
                 [l] * len(k), heights, c=_relative(shown), cmap=colormap(SIGNED),
@@ -278,25 +326,38 @@ class _Diagram:
                 if self.is_cut(l):
                     for i, y in zip(texts, heights, strict=True):
                         self._annotate(panel, i, (l, y), (0, self.size / 2 + 1), "bottom")
-                texts = [short(v) for v in shown]
-            font = 0.28 * self.size if self.shows_numbers else 0.4 * self.size
+                texts = [figures(v) for v in shown]
             for y, text, ink in zip(heights, texts, inks, strict=True):
-                write(panel, l, y, text, fontsize=font, color=ink, zorder=3)
+                # A character is about 0.6 of the font wide.
+                font = min(0.28, 1.5 / len(text)) if self.shows_numbers else 0.4
+                write(panel, l, y, text, fontsize=font * self.size, color=ink, zorder=3)
             if self.is_cut(l):
                 write(panel, l, heights[-1] - 1, "\N{VERTICAL ELLIPSIS}", fontsize=14)
 
     @staticmethod
     def _annotate(panel: Any, text: str, place: Any, points: Any, va: str) -> None:
         panel.annotate(
-            text, place, points, textcoords="offset points", ha="center", va=va, fontsize=7.5
+            text,
+            place,
+            points,
+            textcoords="offset points",
+            ha="center",
+            va=va,
+            fontsize=7.5,
+            linespacing=1.05,
         )
 
-    def write_biases(self, panel: Any) -> None:
+    def write_sums(self, panel: Any, z: Sequence[Any]) -> None:
+        """Write z and b below the nodes, in two lines where there is room."""
         if not self.shows_numbers:
             return
+        gap = "\n" if self.pitch - self.size > 19 else "  "
         for l, b in enumerate(self.network.biases, 1):
+            if z[l] is None:
+                continue
             for k, y in zip(self.drawn[l], self.heights(l), strict=True):
-                self._annotate(panel, f"b {short(b[k])}", (l, y), (0, -self.size / 2 - 2), "top")
+                text = f"z {figures(z[l][0, k])}{gap}b {figures(b[k])}"
+                self._annotate(panel, text, (l, y), (0, -self.size / 2 - 2), "top")
 
     def outputs(self, values: Array, names: Sequence[Any] | None) -> list[str]:
         """Return a text for each output: its name, and its value if that is not in the node."""
@@ -359,8 +420,8 @@ def _add_key(panels: Sequence[Any]) -> None:
     figure = panels[0].figure
     # A layout engine makes room for what stands below the layers; without one it is asked for.
     pad = {} if figure.get_layout_engine() else {"pad": 0.35}
-    bar = figure.colorbar(
-        ScalarMappable(_from_minus_to_plus(), colormap(SIGNED)), ax=list(panels),
+    bar = color_bar(
+        list(panels), ScalarMappable(_from_minus_to_plus(), colormap(SIGNED)),
         location="bottom", shrink=0.5, aspect=40, ticks=[-1, 0, 1], **pad,
     )  # fmt: skip
     bar.ax.set_xticklabels([f"{MINUS}largest", "0", "largest"])

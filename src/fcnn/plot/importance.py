@@ -2,16 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
 from fcnn.plot._figure import Picture, require_matplotlib, shortened_inside
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_importance(
@@ -24,7 +21,7 @@ def plot_importance(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw the importance of columns as bars, the most important first.
 
     Parameters
@@ -46,6 +43,7 @@ def plot_importance(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------
@@ -64,7 +62,7 @@ def plot_importance(
                 f"{argument}: expected a number for each of {len(texts)} names, got {array.shape}"
             )
     most = check.as_count("most", most)
-    picture = Picture(ax, path)
+    picture = Picture(ax, path, clears=True)
     # Of equal ones the first column first; what is not finite last.
     shown = np.argsort(np.where(np.isfinite(values), -values, np.inf), kind="stable")[:most]
     (panel,) = picture.open(5, 1.0 + 0.24 * len(shown))

@@ -1,16 +1,13 @@
 """Predicted against true numbers."""
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
 from fcnn.plot._figure import Picture, require_matplotlib, shortened
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_predictions(
@@ -22,7 +19,7 @@ def plot_predictions(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw the predicted numbers against the true ones, with the line where they are equal.
 
     Parameters
@@ -40,6 +37,7 @@ def plot_predictions(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------

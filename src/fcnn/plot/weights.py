@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +12,12 @@ from fcnn.plot._figure import (
     SIGNED,
     Picture,
     as_network,
+    color_bar,
     colormap,
     hide_frame,
     largest_magnitude,
     require_matplotlib,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def plot_weights(
@@ -30,7 +28,7 @@ def plot_weights(
     path: str | os.PathLike[str] | None = None,
     title: str = "",
     ax: Any = None,
-) -> "Figure":
+) -> Any:
     """Draw the first-layer weights as images: what each node of layer 1 looks for.
 
     Each image is a row of W^1, ``net.weights[0][k]``; red is positive, blue negative, white 0, on
@@ -52,6 +50,7 @@ def plot_weights(
     Returns
     -------
     matplotlib.figure.Figure
+        A new one; with `ax` the axes that were given.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def plot_weights(
     as_network(network)
     height, width = _as_image_shape(image_shape, network.sizes[0])
     shown = min(check.as_count("max_nodes", max_nodes), network.sizes[1])
-    picture = Picture(ax, path)
+    picture = Picture(ax, path, clears=True)
     images = network.weights[0][:shown].astype(np.float64).reshape(shown, height, width)
 
     # Pixels of a flat image are drawn taller than wide, or nothing of it would be seen.
@@ -100,7 +99,7 @@ def plot_weights(
     panel.set_yticks([tops[k] + tall / 2 for k in firsts], labels)
     hide_frame(panel, labelsize=9)
     beyond = "both" if largest_magnitude(images) > limit else "neither"
-    bar = panel.figure.colorbar(image, ax=panel, shrink=0.8, extend=beyond)
+    bar = color_bar([panel], image, shrink=0.8, extend=beyond)
     bar.set_label("weight")
     bar.outline.set_visible(False)
     n = network.sizes[1]

@@ -1,0 +1,82 @@
+"""The reference takes and refuses the data that the network takes and refuses."""
+
+import numpy as np
+import pytest
+
+import fcnn
+
+
+def pair(loss, n_out=3):
+    net = fcnn.Network((2, 4, n_out), "tanh", loss=loss, dtype="float64", rng=1)
+    return net, fcnn.reference.Network.like(net)
+
+
+X = [[0.5, -1], [2, 0.25], [-1, 1]]
+FORMS = {
+    "lists": ("squared_error", X, [[1, 2, 3], [0, 0, 1], [1, 1, 1]]),
+    "integers": ("squared_error", [[1, 2], [3, 4]], np.array([[1, 2, 3], [0, 0, 1]])),
+    "labels": ("cross_entropy", X, [0, 2, 1]),
+    "small integers": ("cross_entropy", X, np.array([0, 2, 1], np.uint8)),
+    "integer one-hot rows": ("cross_entropy", X, np.eye(3, dtype=np.int64)),
+    "one-hot lists": ("cross_entropy", X, [[1, 0, 0], [0, 0, 1], [0, 1, 0]]),
+    "one sample and its label": ("cross_entropy", [0.5, -1], 2),
+    "one sample and its row": ("cross_entropy", [0.5, -1], [0, 0, 1]),
+    "one sample of numbers": ("squared_error", [0.5, -1], [1, 2, 3]),
+    "float32": ("squared_error", np.float32(X), np.float32([[1, 2, 3]] * 3)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_takes_what_the_network_takes(form):
+    loss, x, y = FORMS[form]
+    net, twin = pair(loss)
+    found, expected = twin.gradients(x, y), net.gradients(x, y)
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-10, atol=1e-14)
+    answer = net.predict(x)
+    assert twin.predict(x).shape == answer.shape
+    np.testing.assert_allclose(twin.predict(x), answer, rtol=1e-12)
+    loss_of_all, outputs = twin.loss_and_outputs(x, y)
+    assert loss_of_all == pytest.approx(expected[0], rel=1e-12)
+    np.testing.assert_allclose(outputs, np.atleast_2d(answer), rtol=1e-12)
+    assert twin.train_step(x, y, fcnn.SGD(0.1)) == pytest.approx(expected[0], rel=1e-12)
+    net.train_step(x, y, fcnn.SGD(0.1))
+    np.testing.assert_allclose(twin.parameters, net.parameters, rtol=1e-10)
+    epoch = twin.train_epoch(x, y, fcnn.SGD(0.1), 2)
+    history = net.fit(np.atleast_2d(x), np.asarray(y)[None] if np.ndim(x) == 1 else y, epochs=1,
+                      batch_size=2, optimizer=fcnn.SGD(0.1), shuffle=False)  # fmt: skip
+    assert epoch == pytest.approx(history.loss[0], rel=1e-12)
+    np.testing.assert_allclose(twin.parameters, net.parameters, rtol=1e-10)
+
+
+def test_weights_single_targets_and_sparse_rows():
+    scipy = pytest.importorskip("scipy.sparse")
+    net, twin = pair("squared_error", 1)
+    rows = scipy.csr_array(np.array([[0, 1.5], [2, 0], [0, 0]]))
+    for x, y, weight in ((X, [1, 2, 3], [1, 0.5, 2]), (rows, [[1], [2], [3]], None)):
+        found, expected = twin.gradients(x, y, weight), net.gradients(x, y, weight)
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"),
+    [
+        ([[1, 2, 3]], [0]), ([[1, 2]], [3]), ([[1, 2]], [-1]), ([[1, 2]], [0.5]),
+        ([[1, 2]], [0, 1]), ([[1, 2]], [[1, 1, 0]]), ([["a", "b"]], [0]), ([], []),
+        ([[1, 2]], [[0, 1]]),
+        ([[1, 2]], [np.nan]),
+    ],
+)  # fmt: skip
+def test_refuses_what_the_network_refuses(x, y):
+    net, twin = pair("cross_entropy")
+    with pytest.raises((ValueError, TypeError)) as expected:
+        net.gradients(x, y)
+    with pytest.raises(type(expected.value)) as found:
+        twin.gradients(x, y)
+    assert str(found.value) == str(expected.value)
+
+
+def test_what_is_right_is_not_copied():
+    _, twin = pair("squared_error")
+    inputs = np.ones((5, 2))
+    assert twin.forward(inputs)[1][0] is inputs
