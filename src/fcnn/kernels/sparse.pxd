@@ -21,7 +21,7 @@ from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 from fcnn.kernels.updates cimport descended, store_lanes
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, load, spread, store, vector, vector_multiply_add,
+    double_vector, float_vector, load, prefetch, spread, store, vector, vector_multiply_add,
 )
 
 cdef extern from "sparse.h" nogil:
@@ -36,6 +36,8 @@ cdef enum:
     LIST_VECTORS = 8
     # ... and entries of a row that are listed at a time, where the list is not kept.
     LIST_ENTRIES = 256
+    # Entries of a list whose weights are asked for before they are updated.
+    LISTED_AHEAD = 8
 
 
 cdef struct List:               # the nonzero entries of a sample, or of an input
@@ -247,31 +249,41 @@ cdef inline void descend_listed_nodes(
     const real* delta, Py_ssize_t delta_stride,         # IN panels of nodes
     real descent, real decay, const vector* tag,
 ) noexcept nogil:
-    """W_jk <- W_jk - lr (x_j delta_k + decay W_jk) for the nodes j of a list."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, k, most
+    """W_jk <- W_jk - lr (x_j delta_k + decay W_jk) for the nodes j of a list.
+
+    Panel after panel: delta stays in registers, and the rows of a panel come in ascending order,
+    which the CPU foresees. Row after row took twice as long.
+    """
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, k = 0, i, last = e, most
     cdef Py_ssize_t lanes = VECTORS * one
     cdef const int32_t* nodes = entries.nodes
     cdef const real* values = <const real*> entries.values
-    cdef Py_ssize_t count = entries.count
+    cdef real* panel
     cdef real* row
-    cdef const real* d
     cdef vector x, p
-    while e < count and nodes[e] < end:
-        x = spread(values[e], tag)
-        d = delta
-        k = 0
-        while k < n_out:
-            row = W + k // NR * panel_stride + nodes[e] * row_stride + k % NR
-            most = n_out - k
+    cdef vector d[VECTORS]
+    while last < entries.count and nodes[last] < end:
+        last += 1
+    while k < n_out:
+        panel = W + k // NR * panel_stride + k % NR
+        most = n_out - k
+        for v in range(VECTORS):
+            d[v] = load(delta + v * one, tag)
+        for i in range(e, last):
+            x = spread(values[i], tag)
+            row = panel + nodes[i] * row_stride
+            prefetch(panel + nodes[min(i + LISTED_AHEAD, last - 1)] * row_stride)
             for v in range(VECTORS):
-                if v * one < most:
-                    p = descended(load(row + v * one, tag), x * load(d + v * one, tag),
-                                  spread(descent, tag), spread(decay, tag))
+                if most >= lanes:
+                    store(row + v * one, descended(load(row + v * one, tag), x * d[v],
+                                                   spread(descent, tag), spread(decay, tag)))
+                elif v * one < most:
+                    p = descended(load(row + v * one, tag), x * d[v], spread(descent, tag),
+                                  spread(decay, tag))
                     # What lies behind the last node may be another thread's.
                     store_lanes(row + v * one, p, most - v * one, (v + 1) * one <= most)
-            d += delta_stride
-            k += lanes
-        e += 1
+        delta += delta_stride
+        k += lanes
 
 
 cdef inline void descend_listed(
