@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Imports run one way: a module may import what stands above it here, or beside it. A folder counts
 # as one: its modules stand where it stands.
 LAYERS = {
-    "errors": ("errors",),
+    "errors": ("errors", "names"),
     "kernels": ("kernels",),
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn.callbacks import EarlyStopping
+from fcnn.names import Activation, Loss, Name
 from fcnn.schedules import Cosine, Schedule, WarmUp
 from fcnn.training import History, Progress
 
@@ -33,7 +34,7 @@ def squared(a: NDArray[Any], y: NDArray[Any]) -> tuple[float, NDArray[Any]]:
 def program(file: str) -> None:
     net = fcnn.Network((4, 8, 8, 3), ["tanh", "relu"], dtype=np.float64, rng=0)
     assert_type(net.sizes, tuple[int, ...])
-    assert_type(net.activations, tuple[str, ...])
+    assert_type(net.activations, tuple[Name, ...])
     assert_type(net.dtype, np.dtype[Any])
     assert_type(net.num_parameters, int)
     X, y = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
@@ -81,6 +82,14 @@ def program(file: str) -> None:
     net.parameters -= 0.1 * gradient
     assert_type(net.parameters, NDArray[Any])
 
+    *hidden, output = net.activations
+    same = fcnn.Network(net.sizes, hidden, output, net.loss)
+    activation: Activation = "gelu"
+    loss_of_cubes: Loss = "huber"
+    fcnn.Network((4, 8, 3), activation, loss=loss_of_cubes, init="he_normal")
+    fcnn.Network((4, 8, 3), Name("leaky_relu(0.2)"), loss=Name("quantile(0.1, 0.5, 0.9)"))
+    same.fit(X, y, epochs=1, optimizer="adamw", class_weight="balanced")
+
     net.save(file)
     assert_type(fcnn.load(file), fcnn.Network | fcnn.Model)
     assert_type(net.copy(), fcnn.Network)
@@ -95,6 +104,15 @@ if TYPE_CHECKING:
     X, y = np.zeros((2, 4)), np.zeros(2, int)
     fcnn.Network(4, 3)  # type: ignore[arg-type]
     fcnn.Network((4, 3), activation=0)  # type: ignore[arg-type]
+    fcnn.Network((4, 8, 3), activation="rellu")  # type: ignore[arg-type]
+    fcnn.Network((4, 8, 8, 3), activation=["relu", "tahn"])  # type: ignore[list-item]
+    fcnn.Network((4, 8, 3), activation="softmax")  # type: ignore[arg-type]
+    fcnn.Network((4, 8, 3), output_activation="sofmax")  # type: ignore[arg-type]
+    fcnn.Network((4, 8, 3), loss="crossentropy")  # type: ignore[arg-type]
+    fcnn.Network((4, 8, 3), init="he")  # type: ignore[arg-type]
+    net.fit(X, y, optimizer="sgd")  # type: ignore[arg-type]
+    net.fit(X, y, class_weight="balance")  # type: ignore[arg-type]
+    fcnn.convert.from_onnx("net.onnx", loss="mse")  # type: ignore[arg-type]
     fcnn.Network((4, 3), solver="adam")  # type: ignore[call-arg]
     net.predict(X, out=[0.0, 0.0, 0.0])  # type: ignore[arg-type]
     net.predict(X, n_threads="2")  # type: ignore[arg-type]

@@ -25,9 +25,12 @@ __all__ = [
     "callbacks",
     "convert",
     "datasets",
+    "errors",
     "get_include",
     "get_num_threads",
     "load",
+    "metrics",
+    "names",
     "plot",
     "reference",
     "report",
@@ -46,7 +49,19 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, convert, datasets, plot, reference, report, schedules, tables
+    from fcnn import (
+        callbacks,
+        convert,
+        datasets,
+        errors,
+        metrics,
+        names,
+        plot,
+        reference,
+        report,
+        schedules,
+        tables,
+    )  # fmt: skip
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
     from fcnn.model import Model
@@ -55,8 +70,9 @@ else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
-        "plot", "reference", "report", "schedules", "second_order", "sklearn", "tables", "training",
+        "callbacks", "convert", "datasets", "errors", "files", "gradient_check", "history",
+        "initializers", "metrics", "model", "names", "optimizers", "plot", "reference", "report",
+        "schedules", "second_order", "sklearn", "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",
@@ -81,4 +97,4 @@ else:
 
     def __dir__():
         # Without what may fail to import: tools walk through these.
-        return sorted({*globals(), *__all__, *_SUBMODULES} - {"sklearn"})
+        return sorted({*__all__, *_SUBMODULES} - {"sklearn"})

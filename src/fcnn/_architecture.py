@@ -8,6 +8,7 @@ from typing import Any
 
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn.names import Name
 
 # Of a leaky slope or an alpha: float32 has to hold it, and sums times it.
 MOST_CONSTANT = 1e30
@@ -32,22 +33,22 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
     return counts
 
 
-def named(activation: str, constant: float | None) -> str:
+def named(activation: str, constant: float | None) -> Name:
     """Return an activation with its number, as networks spell it: `leaky_relu(0.2)`.
 
     The default is not written; None is the default, too.
     """
     default = core.ACTIVATION_CONSTANTS.get(activation, (None, None))[1]
     if constant is None or constant == default:
-        return activation
+        return Name(activation)
     # The shortest digits that are read as the same number again; + 0.0 makes 0 of -0.
-    return f"{activation}({repr(float(constant) + 0.0).removesuffix('.0')})"
+    return Name(f"{activation}({repr(float(constant) + 0.0).removesuffix('.0')})")
 
 
-def as_activation(name: str, value: Any, choices: Sequence[str]) -> str:
+def as_activation(name: str, value: Any, choices: Sequence[str]) -> Name:
     """Return one of the choices, with its number if one was given, in the spelling of networks."""
     if not isinstance(value, str) or "(" not in value:
-        return check.as_choice(name, value, choices)
+        return Name(check.as_choice(name, value, choices))
     given, _, number = value.partition("(")
     activation = check.as_choice(name, given.strip(), choices)
     if activation not in core.ACTIVATION_CONSTANTS:
@@ -67,11 +68,11 @@ def as_activation(name: str, value: Any, choices: Sequence[str]) -> str:
     return named(activation, check.as_number(what, constant, least=0, most=MOST_CONSTANT))
 
 
-def as_loss(value: Any) -> str:
+def as_loss(value: Any) -> Name:
     """Return a loss by its name, with its levels if they are not the default."""
     choices = list(check.OUTPUT_ACTIVATIONS)
     if not isinstance(value, str) or "(" not in value:
-        return check.as_choice("loss", value, choices)
+        return Name(check.as_choice("loss", value, choices))
     given, _, numbers = value.partition("(")
     name = check.as_choice("loss", given.strip(), choices)
     if name not in core.LOSS_LEVELS:
@@ -87,7 +88,7 @@ def as_loss(value: Any) -> str:
     return with_levels("loss", name, levels, value)
 
 
-def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -> str:
+def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -> Name:
     """Return a loss with its levels, as networks spell it; the default is not written."""
     bounds = [0.0, *levels, 1.0]
     if not levels or not all(low < high for low, high in itertools.pairwise(bounds)):
@@ -96,11 +97,11 @@ def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -
             f"{name}(0.1, 0.5, 0.9), got {given!r}"
         )
     if tuple(levels) == core.LOSS_LEVELS[name]:
-        return name
-    return f"{name}({', '.join(map(repr, levels))})"
+        return Name(name)
+    return Name(f"{name}({', '.join(map(repr, levels))})")
 
 
-def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[str, ...]:
+def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[Name, ...]:
     """Return one name for each layer 1..L."""
     if isinstance(activation, str):
         hidden = [as_activation("activation", activation, check.HIDDEN_ACTIVATIONS)] * (L - 1)
@@ -122,7 +123,7 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
         ]
     valid = core.output_activations(loss)
     if output_activation is None:
-        return (*hidden, valid[0])
+        return (*hidden, Name(valid[0]))
     output_activation = as_activation("output_activation", output_activation, check.ACTIVATIONS)
     if core.split_activation(output_activation)[0] not in valid:
         raise ValueError(
@@ -134,7 +135,7 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
 
 def as_architecture(
     sizes: Any, activation: Any, output_activation: Any, loss: Any
-) -> tuple[tuple[int, ...], tuple[str, ...], str]:
+) -> tuple[tuple[int, ...], tuple[Name, ...], Name]:
     """Return sizes, activations and loss of a network, by their own names."""
     sizes = as_sizes(sizes)
     loss = as_loss(loss)

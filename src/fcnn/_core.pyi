@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from typing_extensions import disjoint_base
 
 from fcnn._validation import StepOptions
+from fcnn.names import Name
 from fcnn.optimizers import Optimizer
 
 ISA: str
@@ -60,9 +61,9 @@ class Network:
     @property
     def sizes(self) -> tuple[int, ...]: ...
     @property
-    def activations(self) -> tuple[str, ...]: ...
+    def activations(self) -> tuple[Name, ...]: ...
     @property
-    def loss(self) -> str: ...
+    def loss(self) -> Name: ...
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property

@@ -21,6 +21,7 @@ from fcnn._architecture import as_architecture, as_sizes
 from fcnn._container import Container, Entry, as_path, brief, holds, opened, parsed, write
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
+from fcnn.names import Name
 from fcnn.tables import Preparation, Target
 from fcnn.tables.table import described as json_list
 from fcnn.tables.target import classes_of
@@ -56,8 +57,8 @@ class Architecture(NamedTuple):
     """All that makes a network but its parameters."""
 
     sizes: tuple[int, ...]
-    activations: tuple[str, ...]
-    loss: str
+    activations: tuple[Name, ...]
+    loss: Name
     dtype: np.dtype[Any]
 
 

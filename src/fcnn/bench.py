@@ -22,6 +22,13 @@ from fcnn import reference
 from fcnn._dispatch import core
 from fcnn.optimizers import SGD, Optimizer
 
+__all__ = ["run"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Sizes and batch: from one where the calls cost more than the arithmetic to one that is all
 # matrix products.
 TRAINING: tuple[tuple[tuple[int, ...], int], ...] = (

@@ -24,6 +24,10 @@ from fcnn.history import Monitor, Progress
 __all__ = ["EarlyStopping", "ModelCheckpoint"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class EarlyStopping:
     """End a training that does not get better, and return to its best epoch.
 

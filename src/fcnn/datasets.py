@@ -37,6 +37,11 @@ __all__ = [
     "make_xor",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array: TypeAlias = NDArray[Any]
 PathArgument: TypeAlias = str | os.PathLike[str]
 Split: TypeAlias = tuple[Array, Array | None, Array | None, Array | None]

@@ -13,6 +13,10 @@ from fcnn.network import Network
 __all__ = ["load"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def load(path: str | os.PathLike[str], *, verified: bool = False) -> Network | Model:
     """Return what a file holds: the network or the model that was saved in it.
 

@@ -11,6 +11,13 @@ from fcnn._views import layer_views
 if TYPE_CHECKING:
     from fcnn._core import Network
 
+__all__ = ["GradientCheck"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[Any]
 
 # The sum of truncation h^2 and rounding 1e-16 / h is least near the cube root of 1e-16.

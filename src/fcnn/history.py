@@ -13,6 +13,13 @@ from fcnn import _validation as check
 from fcnn._split import HeldOut
 from fcnn.optimizers import Optimizer
 
+__all__ = ["History", "Progress"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # The curves that can be monitored. The score is the higher the better; of the losses it is the
 # lower. A training without validation has the first, one with a loss of the user's own the first
 # two.

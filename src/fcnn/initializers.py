@@ -27,6 +27,13 @@ from numpy.typing import NDArray
 
 from fcnn._dispatch import core
 
+__all__ = ["INITIALIZERS", "initial_weights"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _VARIANCES: dict[str, Callable[[int, int], float]] = {
     "he": lambda n_in, n_out: 2 / n_in,
     "glorot": lambda n_in, n_out: 2 / (n_in + n_out),

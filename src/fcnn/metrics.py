@@ -15,6 +15,28 @@ from numpy.typing import NDArray
 from fcnn._dispatch import core
 from fcnn._validation import TARGETS, listed
 
+__all__ = [
+    "ClassScores",
+    "NumberScores",
+    "accuracy",
+    "balanced_accuracy",
+    "confusion_matrix",
+    "coverage",
+    "d2_quantile",
+    "mae",
+    "pinball",
+    "precision_recall_f1",
+    "r2",
+    "rmse",
+    "roc_auc",
+    "score",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[Any]
 
 

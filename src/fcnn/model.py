@@ -23,6 +23,10 @@ Array = NDArray[Any]
 __all__ = ["Model"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class Model:
     """A network together with the preparation of its inputs and the meaning of its outputs.
 

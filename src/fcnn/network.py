@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -30,8 +30,16 @@ if TYPE_CHECKING:
     import fcnn._data
     import fcnn.gradient_check
     import fcnn.history
+    import fcnn.names
     import fcnn.schedules
     import fcnn.training
+
+__all__ = ["Network"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 Array = NDArray[Any]
 
@@ -110,21 +118,21 @@ class Network(ConvertingNetwork):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str | Sequence[str] = "relu",
-        output_activation: str | None = None,
-        loss: str = "cross_entropy",
+        activation: fcnn.names.Activation | Sequence[fcnn.names.Activation] = "relu",
+        output_activation: fcnn.names.OutputActivation | None = None,
+        loss: fcnn.names.Loss = "cross_entropy",
         dtype: DTypeLike = "float32",
-        init: str = "auto",
+        init: fcnn.names.Initializer = "auto",
         rng: int | np.random.Generator | None = 0,
     ) -> None:
         sizes, activations, loss = as_architecture(sizes, activation, output_activation, loss)
-        init = check.as_choice("init", init, INITIALIZERS)
+        initializer = check.as_choice("init", init, INITIALIZERS)
         given_dtype = check.as_dtype(dtype)
         generator = check.as_generator(rng)
         super().__init__(sizes, activations, loss, given_dtype)
         self.rng = generator
         for W, name in zip(self.weights, activations, strict=True):
-            W[...] = initial_weights(init, name, W.shape[1], W.shape[0], generator)
+            W[...] = initial_weights(initializer, name, W.shape[1], W.shape[0], generator)
 
     # --- Parameters ------------------------------------------------------------------------------
 
@@ -290,7 +298,7 @@ class Network(ConvertingNetwork):
         *,
         epochs: int = 10,
         batch_size: int | None = 32,
-        optimizer: Optimizer | str | None = None,
+        optimizer: Optimizer | fcnn.names.OptimizerName | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
         callbacks: Iterable[Callable[[fcnn.history.Progress], object]] = (),
@@ -304,7 +312,7 @@ class Network(ConvertingNetwork):
         clip_norm: float | None = None,
         dropout: float | Sequence[float] = 0.0,
         label_smoothing: float = 0.0,
-        class_weight: dict[int, float] | str | None = None,
+        class_weight: dict[int, float] | Literal["balanced"] | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
         reduce: Callable[[Array], object] | None = None,
         trainable: Mapping[Any, float] | None = None,

@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 from fcnn._dispatch import core
 from fcnn._validation import as_count, as_flag, as_number, as_step_options, listed
 
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 _BOUNDS: dict[str, dict[str, float]] = {
     "lr": {"above": 0},
     "eps": {"least": 1e-30},  # which float32 still tells from 0

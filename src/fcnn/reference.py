@@ -34,6 +34,34 @@ from fcnn._reference_derivatives import Differentiated
 from fcnn._sparse import SparseRows
 from fcnn.errors import DivergenceError
 
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Activation",
+    "Loss",
+    "Network",
+    "activation_of",
+    "adam",
+    "ascending",
+    "elu",
+    "gelu",
+    "identity",
+    "leaky_relu",
+    "loss_of",
+    "output_delta",
+    "relu",
+    "sgd",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[Any]
 
 # --- Activations: a = sigma(z), and sigma'(z) ---------------------------------------------------

@@ -22,6 +22,11 @@ from fcnn.history import Monitor, Progress
 
 __all__ = ["Cosine", "Plateau", "Schedule", "Step", "WarmUp"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Times = NDArray[np.float64]
 
 

@@ -18,6 +18,13 @@ from fcnn._validation import as_count
 from fcnn.errors import DivergenceError
 from fcnn.optimizers import OPTIMIZERS, Optimizer
 
+__all__ = ["LBFGS", "LevenbergMarquardt"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[np.float64]
 
 

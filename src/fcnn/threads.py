@@ -7,6 +7,11 @@ from fcnn._validation import as_count
 
 __all__ = ["get_num_threads", "resolve", "set_num_threads", "usable_cpus"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # What set_num_threads was last given, as a tuple of one; None before its first call.
 _given: tuple[int | None] | None = None
 

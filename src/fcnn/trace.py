@@ -12,6 +12,13 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from fcnn.explanation import Explanation
 
+__all__ = ["Trace"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[Any]
 
 

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Progress"]  # which users know from here, too
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Array = NDArray[Any]
 
 

@@ -30,6 +30,7 @@ from fcnn.cli.data import (
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
 from fcnn.cli.terminal import drop_unwritten, open_streams, red
 from fcnn.initializers import INITIALIZERS
+from fcnn.names import Name
 from fcnn.second_order import ALL_OPTIMIZERS
 from fcnn.tables import KINDS as COLUMN_KINDS
 from fcnn.tables.training import MOST_NUMBERS
@@ -173,7 +174,7 @@ def _layers(text: str) -> tuple[int, ...]:
         ) from None
 
 
-def _activations(text: str) -> str | list[str]:
+def _activations(text: str) -> Name | list[Name]:
     names = [as_activation("", part.strip(), check.HIDDEN_ACTIVATIONS) for part in text.split(",")]
     return names if len(names) > 1 else names[0]
 

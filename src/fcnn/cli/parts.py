@@ -22,6 +22,7 @@ from fcnn.cli.data import (
     refusals,
 )
 from fcnn.metrics import accuracy, r2
+from fcnn.names import Name
 from fcnn.tables import Preparation, Table, Target
 
 Array = NDArray[Any]
@@ -97,7 +98,7 @@ class Parts:
 def network_for(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Network:
     """Return a new network of the options for the inputs and the targets of data."""
     targets = data.targets
-    loss = options.loss or DEFAULT_LOSSES[targets.task]
+    loss = Name(options.loss or DEFAULT_LOSSES[targets.task])
     if targets.target.is_classes:
         n_out = len(targets.target.classes)
         if check.TARGETS[loss] == "probabilities" and n_out == 2:

@@ -25,3 +25,7 @@ __all__ = [
     "to_sklearn",
     "to_torch",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -19,6 +19,7 @@ from fcnn.convert.steps import (
     normalization,
     refuse,
 )
+from fcnn.names import Loss
 from fcnn.network import Network
 
 # Keras's names of an activation: none for one that it does not have. By its name leaky_relu has a
@@ -44,7 +45,7 @@ _NAMED = {theirs: name for name, names in NAMES.items() for theirs in names} | {
 _LAYERS = {kind: (name, constants) for name, (kind, constants) in LAYERS.items()}
 
 
-def from_keras(model: Any, loss: str | None = None, dtype: DTypeLike | None = None) -> Network:
+def from_keras(model: Any, loss: Loss | None = None, dtype: DTypeLike | None = None) -> Network:
     """Return the network of a Keras model.
 
     It is read through `get_config` and `get_weights`; Keras itself is not imported.

@@ -26,6 +26,7 @@ from fcnn.convert.steps import (
     refuse,
 )
 from fcnn.model import Model
+from fcnn.names import Loss
 from fcnn.network import Network
 from fcnn.tables import Preparation, Target
 from fcnn.tables.numbers import PLAIN
@@ -33,7 +34,7 @@ from fcnn.tables.numbers import PLAIN
 
 def from_onnx(
     model: Any,
-    loss: str | None = None,
+    loss: Loss | None = None,
     dtype: DTypeLike | None = None,
     *,
     output: str | None = None,
@@ -128,7 +129,7 @@ class _Ending:
         self.tensors = [name for name, value in outputs.items() if _is_of_outputs(value)]
         self.flow = flow
 
-    def converted(self, loss: str | None, dtype: DTypeLike | None) -> Network | Model:
+    def converted(self, loss: Loss | None, dtype: DTypeLike | None) -> Network | Model:
         steps = _without_harmless_casts(self.flow.steps, self.graph.floats)
         if is_linear(steps):
             steps += self._after_logits(loss)

@@ -14,6 +14,7 @@ from fcnn import _validation as check
 from fcnn._architecture import MOST_CONSTANT, as_activation, as_loss, named
 from fcnn._dispatch import core
 from fcnn.model import Model
+from fcnn.names import Loss, Name
 from fcnn.network import Network
 from fcnn.tables.categories import CategoryColumn, OrdinalColumn
 
@@ -313,20 +314,20 @@ def layers_of(net: Any) -> list[Layer]:
     ]
 
 
-def _natural_loss(layers: Sequence[Layer]) -> str:
+def _natural_loss(layers: Sequence[Layer]) -> Name:
     output, n_out = layers[-1].activation, len(layers[-1].W)
     if output == "ascending":
         raise ValueError("loss: ascending outputs need one with levels, like quantile(0.1, 0.9)")
     # Of several losses with the same natural output the first.
     losses = {valid[0]: loss for loss, valid in reversed(check.OUTPUT_ACTIVATIONS.items())}
     loss = losses.get(output, "squared_error")
-    return "squared_error" if loss == "cross_entropy" and n_out == 1 else loss
+    return Name("squared_error" if loss == "cross_entropy" and n_out == 1 else loss)
 
 
-def network_from(layers: Sequence[Layer], loss: str | None, dtype: DTypeLike | None) -> Network:
+def network_from(layers: Sequence[Layer], loss: Loss | None, dtype: DTypeLike | None) -> Network:
     """Return a network of some layers, by default with their dtype and natural loss."""
     sizes = (layers[0].W.shape[1], *(len(layer.W) for layer in layers))
-    *hidden, output = (layer.activation for layer in layers)
+    *hidden, output = (Name(layer.activation) for layer in layers)
     loss = _natural_loss(layers) if loss is None else loss
     dtype = _common_dtype(layers) if dtype is None else dtype
     net = Network(sizes, hidden, output, loss, dtype, init="zeros")

@@ -29,6 +29,7 @@ from fcnn.convert.steps import (
     refuse,
 )
 from fcnn.model import Model
+from fcnn.names import Loss, OutputActivation
 from fcnn.network import Network
 
 # PyTorch's class of an activation, and the constants that fcnn's have. One valid constant is
@@ -56,8 +57,8 @@ _READ = {**MODULES, "log_softmax": ("LogSoftmax", {"dim": (-1, 1, None)})}
 
 def from_torch(
     module_or_state_dict: Any,
-    activations: str | Sequence[str] | None = None,
-    loss: str | None = None,
+    activations: OutputActivation | Sequence[OutputActivation] | None = None,
+    loss: Loss | None = None,
     dtype: DTypeLike | None = None,
     layers: Sequence[str] | None = None,
 ) -> Network:

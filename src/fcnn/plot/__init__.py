@@ -32,3 +32,7 @@ __all__ = [
     "plot_predictions",
     "plot_weights",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -7,3 +7,7 @@ from fcnn.report.importance import Importance, permutation_importance
 from fcnn.report.report import Report, write_report
 
 __all__ = ["Importance", "Report", "permutation_importance", "write_report"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -14,9 +14,9 @@ arithmetic (`_fit`, `_validate_input`, `_forward_pass_fast`, `_initialize`, `_sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -34,10 +34,17 @@ from fcnn._architecture import with_levels
 from fcnn._dispatch import core
 from fcnn._validation import TARGETS
 from fcnn.metrics import d2_quantile
+from fcnn.names import EstimatorActivation, EstimatorLoss, LearningRate, Solver
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
 
+ClassWeight = Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"]
+
 __all__ = ["MLPClassifier", "MLPRegressor", "register_onnx"]
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
@@ -98,12 +105,12 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
+        activation: EstimatorActivation | Sequence[EstimatorActivation] = "relu",
         *,
-        solver: str = "adam",
+        solver: Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -123,7 +130,10 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         max_fun: int = 15000,
         dropout: float | Sequence[float] = 0.0,
         label_smoothing: float = 0.0,
-        class_weight: Any = None,
+        class_weight: Mapping[Any, float]
+        | Sequence[Mapping[Any, float]]
+        | Literal["balanced"]
+        | None = None,
         weight_decay: float = 0.01,
         clip_norm: float | None = None,
         trainable: dict[Any, float] | None = None,
@@ -201,14 +211,14 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: EstimatorLoss = "squared_error",
         hidden_layer_sizes: Any = (100,),
-        activation: str | Sequence[str] = "relu",
+        activation: EstimatorActivation | Sequence[EstimatorActivation] = "relu",
         *,
-        solver: str = "adam",
+        solver: Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: int | str = "auto",
-        learning_rate: str = "constant",
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: LearningRate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
+from fcnn.names import Name
+
 Array = NDArray[Any]
 
 
@@ -23,7 +25,7 @@ def _poisson_constants(y: Array) -> Array:
 class Loss(NamedTuple):
     """What scikit-learn's loss is of one of the core's, whose natural output activation it has."""
 
-    core: str
+    core: Name
     averaged: bool = False  # over outputs, of which the core has the sum
     # What scikit-learn adds to the cost of each sample, and the core does not.
     constants: Callable[[Array], Array] | None = None
@@ -31,17 +33,17 @@ class Loss(NamedTuple):
 
 # By the type of target that scikit-learn's LabelBinarizer has found.
 CLASSIFICATION = {
-    "binary": Loss("binary_cross_entropy"),
-    "multiclass": Loss("cross_entropy"),
-    "multilabel-indicator": Loss("binary_cross_entropy"),
+    "binary": Loss(Name("binary_cross_entropy")),
+    "multiclass": Loss(Name("cross_entropy")),
+    "multilabel-indicator": Loss(Name("binary_cross_entropy")),
 }
 
 # By the parameter `loss`.
 REGRESSION = {
-    "squared_error": Loss("squared_error", averaged=True),
-    "poisson": Loss("poisson", constants=_poisson_constants),
-    "absolute_error": Loss("absolute_error"),
-    "huber": Loss("huber"),
-    "gaussian_nll": Loss("gaussian_nll"),
-    "quantile": Loss("quantile"),  # with the estimator's levels
+    "squared_error": Loss(Name("squared_error"), averaged=True),
+    "poisson": Loss(Name("poisson"), constants=_poisson_constants),
+    "absolute_error": Loss(Name("absolute_error")),
+    "huber": Loss(Name("huber")),
+    "gaussian_nll": Loss(Name("gaussian_nll")),
+    "quantile": Loss(Name("quantile")),  # with the estimator's levels
 }

@@ -26,3 +26,7 @@ __all__ = [
     "read_table",
     "read_target",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__
