@@ -236,7 +236,7 @@ def test_the_benchmark_runs():
     ("language", "example"),
     [("cython", "examples/cython/rollout.pyx"), ("c", "examples/c/predict.c")],
 )
-@pytest.mark.parametrize("document", ["README.md", "docs/embedding.md"])
+@pytest.mark.parametrize("document", ["docs/embedding.md"])
 def test_what_the_documents_show_is_in_an_example(document, language, example):
     text = (ROOT / document).read_text("utf-8")
     blocks = re.findall(rf"(?<!<!-- stand-alone -->\n)```{language}\n(.*?)```", text, re.DOTALL)

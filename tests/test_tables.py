@@ -113,7 +113,9 @@ def page(path):
 # Where each of some names stands as a word. Texts are functions: pages are read where a test runs.
 MENTIONS = {
     "Network's docstring": (lambda: fcnn.Network.__doc__, ACTIVATIONS | LOSSES),
-    "README.md": (lambda: page("README.md"), ACTIVATIONS | LOSSES | {*map(class_name, RULES)}),
+    "docs/features.md": (
+        lambda: page("docs/features.md"), ACTIVATIONS | LOSSES | {*map(class_name, RULES)},
+    ),
     "fit's docstring": (lambda: fcnn.Network.fit.__doc__, {*map(class_name, RULES)}),
     "train_step's docstring": (lambda: fcnn.Network.train_step.__doc__, {*map(class_name, RULES)}),
     "as_optimizer's message": (refused_optimizer, {*map(class_name, RULES)}),

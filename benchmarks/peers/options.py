@@ -34,7 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         nargs="+",
         default=[],
         metavar="FILE",
-        help="put this run in the place of the former one: README.md, benchmarks/README.md",
+        help="put this run in the place of the former one: docs/speed.md, benchmarks/README.md",
     )
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the ratios (.svg, .png)")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""The numbers of README.md and benchmarks/README.md, so that nobody copies them.
+"""The numbers of docs/speed.md and benchmarks/README.md, so that nobody copies them.
 
 They stand between two comments: a table, and what an idle and a noisy run printed.
 """
