@@ -6,6 +6,7 @@
 #     make lint     formatters, linters and types, as .ci/run has them
 #     make bench    the benchmarks against NumPy, of a build as for a wheel
 #     make docs     the pictures that scripts draw
+#     make site     the documentation: build/site/index.html, lessons and gallery computed anew
 #
 # ISA=v2 (v3, v4, neon) chooses the instruction set, FULL=1 compiles it as for a
 # wheel, which then stays so until FULL=0.
@@ -22,7 +23,7 @@ RUN := $(VENV)/bin/python
 PIP = $(eval PIP := $$(shell $(PYTHON) -m pip --python $(PYTHON) --version > /dev/null 2>&1 && \
 	echo $(PYTHON) -m pip --python $(RUN) || echo $(VENV)/bin/pip))$(PIP)
 
-.PHONY: dev quick test lint bench docs
+.PHONY: dev quick test lint bench docs site
 
 INSTALL = $(PIP) install --quiet --no-build-isolation --editable '.$(1)' $(2) \
 	--config-settings build-dir=$(BUILD) \
@@ -72,3 +73,8 @@ bench: # of what users get, whatever was built last
 docs: dev
 	$(PIP) install --quiet "matplotlib>=3.8"
 	$(RUN) scripts/draw_map.py
+	$(RUN) scripts/draw_deltas.py
+
+site: dev
+	$(call INSTALL,[docs],)
+	$(RUN) -m sphinx -W --keep-going -q -d build/site-doctrees -b html docs build/site

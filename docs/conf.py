@@ -12,6 +12,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path.insert(0, str(HERE / "_extensions"))
 
+import fcnn_site  # noqa: E402
+
 import fcnn  # noqa: E402
 
 project = "fcnn"
@@ -28,9 +30,8 @@ extensions = [
     "sphinx.ext.intersphinx",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
-    "sphinxcontrib.katex",
 ]
-exclude_patterns = ["_*", "gallery_source", "**/README.txt"]
+exclude_patterns = ["_*", "inventories", "gallery_source", "gallery/*.ipynb"]
 nitpicky = False
 
 # --- Pages ----------------------------------------------------------------------------------------
@@ -67,7 +68,6 @@ suppress_warnings = ["mystnb.unknown_mime_type"]
 
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autodoc_default_options = {"inherited-members": True}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_aliases = {
@@ -80,16 +80,15 @@ numpydoc_xref_ignore = {
     "mapping", "to", "for", "each", "names", "texts", "two", "several", "s", "n_0", "n_L", "q",
 }  # fmt: skip
 
-# Inventories that stand beside this file: the build asks nobody (inventories/README.md).
+# Inventories that are made of docs/inventories: the build asks nobody.
 intersphinx_mapping = {
-    name: (home, str(HERE / "inventories" / f"{name}.inv"))
+    name: (home, str(fcnn_site.inventory(HERE / "inventories" / f"{name}.txt")))
     for name, home in (
         ("python", "https://docs.python.org/3"),
         ("numpy", "https://numpy.org/doc/stable"),
         ("matplotlib", "https://matplotlib.org/stable"),
         ("sklearn", "https://scikit-learn.org/stable"),
     )
-    if (HERE / "inventories" / f"{name}.inv").exists()
 }
 
 # --- The gallery ----------------------------------------------------------------------------------
@@ -113,6 +112,9 @@ sphinx_gallery_conf = {
 html_theme = "furo"
 html_title = f"fcnn {release}"
 html_static_path = ["_static"]
+# Sphinx adds this script to the pages that have formulas; fcnn_site writes it.
+mathjax_path = "math.js"
+myst_update_mathjax = False
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False

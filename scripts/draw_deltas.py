@@ -1,4 +1,4 @@
-"""Draw docs/deltas.png, the README's picture: what goes forward and what comes back for one sample."""
+"""Draw docs/deltas.gif, the README's picture: one sample goes forward and its deltas come back."""
 
 from pathlib import Path
 
@@ -14,5 +14,5 @@ net.fit(X, y, epochs=15, optimizer=fcnn.Adam(lr=0.01))
 # A sample that it gets half wrong, so that something comes back.
 losses = [net.evaluate(X[i], y[i])["loss"] for i in range(len(X))]
 sample = int(np.argsort(losses)[-30])
-place = Path(__file__).resolve().parent.parent / "docs" / "deltas.png"
-fcnn.plot.plot_network(net, X[sample], y[sample]).savefig(place, dpi=110)
+place = Path(__file__).resolve().parent.parent / "docs" / "deltas.gif"
+fcnn.plot.animate_trace(net, X[sample], y[sample], path=place)

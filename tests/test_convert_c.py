@@ -120,6 +120,7 @@ def check_outputs(net, X, got):
     assert (error <= allowed).all(), (net, (error / allowed).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dtype",
     ["float32", pytest.param("float64", marks=pytest.mark.slow(reason="60 networks to compile"))],
@@ -185,6 +186,7 @@ def test_math_h_is_included_only_if_needed():
     assert "#include <math.h>" in convert.to_c(fcnn.Network((2, 3)), "net")
 
 
+@pytest.mark.slow
 def test_nothing_but_the_math_library_is_called(compiler, tmp_path):
     if sys.platform != "linux" or shutil.which("nm") is None:
         pytest.skip("needs nm, and Linux, whose names have no prefix")
@@ -207,6 +209,7 @@ def test_sizes_are_macros(any_compiler, tmp_path):
     assert list((ctypes.c_int * 3).in_dll(library, "sizes")) == [7, 2, (9 + 6) * 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(30, 10), (10, 900, 10), (9, 50, 70, 60, 10)])
 def test_the_stack_is_as_large_as_announced(sizes, tmp_path):
     if sys.platform != "linux" or shutil.which("gcc") is None:
@@ -220,6 +223,7 @@ def test_the_stack_is_as_large_as_announced(sizes, tmp_path):
     assert announced <= taken[0] <= announced + 300
 
 
+@pytest.mark.slow
 def test_threads(any_compiler, tmp_path):
     """ctypes lets go of the lock during a call, so these run at the same time."""
     rng = np.random.default_rng(0)

@@ -70,9 +70,9 @@ else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "errors", "files", "gradient_check", "history",
-        "initializers", "metrics", "model", "names", "optimizers", "plot", "reference", "report",
-        "schedules", "second_order", "sklearn", "tables", "threads", "trace", "training",
+        "callbacks", "convert", "datasets", "errors", "explanation", "files", "gradient_check",
+        "history", "initializers", "metrics", "model", "names", "optimizers", "plot", "reference",
+        "report", "schedules", "second_order", "sklearn", "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",

@@ -25,6 +25,12 @@ from fcnn._formula_names import (
 if TYPE_CHECKING:
     from fcnn.trace import Trace
 
+__all__ = ["Explanation", "Step"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class Step(NamedTuple):
     """One quantity: its formula in symbols, the same with numbers, and what it comes to.
