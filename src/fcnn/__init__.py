@@ -17,6 +17,7 @@ __all__ = [
     "AdamW",
     "DivergenceError",
     "EarlyStopping",
+    "Ensemble",
     "LevenbergMarquardt",
     "Model",
     "ModelCheckpoint",
@@ -25,6 +26,7 @@ __all__ = [
     "callbacks",
     "convert",
     "datasets",
+    "fit_many",
     "get_include",
     "get_num_threads",
     "load",
@@ -32,6 +34,7 @@ __all__ = [
     "reference",
     "report",
     "schedules",
+    "search",
     "set_num_threads",
     "show_config",
     "tables",
@@ -48,23 +51,29 @@ def get_include() -> str:
 if TYPE_CHECKING:
     from fcnn import callbacks, convert, datasets, plot, reference, report, schedules, tables
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
+    from fcnn.ensemble import Ensemble
     from fcnn.files import load
+    from fcnn.halving import search
+    from fcnn.many import fit_many
     from fcnn.model import Model
     from fcnn.second_order import LBFGS, LevenbergMarquardt
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
+        "callbacks", "convert", "datasets", "ensemble", "files", "gradient_check", "halving", "history", "many", "model",
         "plot", "reference", "report", "schedules", "second_order", "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",
+        "Ensemble": "ensemble",
         "LBFGS": "second_order",
         "LevenbergMarquardt": "second_order",
         "ModelCheckpoint": "callbacks",
         "Model": "model",
+        "fit_many": "many",
         "load": "files",
+        "search": "halving",
     }
 
     def __getattr__(name):
