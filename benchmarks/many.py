@@ -4,7 +4,7 @@
     python benchmarks/many.py [--seconds 2.0] [--networks 64] [--threads 1 2]
 
 All train on the same samples, shuffled for each network and epoch, with Adam; ten epochs of 1,024
-samples. A lap of each after the other, until the time is up; the figures are those of the best laps.
+samples. A lap of each after the other, until the time is up; the figures are the best laps.
 
 fit_many        one call for all networks, on as many threads as are given
 loop            for network in networks: network.fit(..., n_threads=1)
@@ -65,9 +65,7 @@ def in_a_loop(sizes, loss, size, count):
 
     def call():
         for network, optimizer in zip(networks, optimizers, strict=True):
-            network.fit(
-                X, y, optimizer=optimizer, epochs=EPOCHS, batch_size=size, n_threads=1
-            )
+            network.fit(X, y, optimizer=optimizer, epochs=EPOCHS, batch_size=size, n_threads=1)
 
     return call, networks
 
@@ -109,7 +107,8 @@ def with_jax(sizes, loss, size, count, *, vmapped):
         return rng.permutation(SAMPLES).astype(np.int32).reshape(steps, size)
 
     def state_of(network):
-        parameters = [(np.asarray(W), np.asarray(b)) for W, b in zip(network.weights, network.biases, strict=True)]  # fmt: skip
+        pairs = zip(network.weights, network.biases, strict=True)
+        parameters = [(np.asarray(W), np.asarray(b)) for W, b in pairs]
         zeros = jax.tree_util.tree_map(np.zeros_like, parameters)
         return parameters, zeros, zeros, np.float32(0)
 
@@ -160,7 +159,6 @@ def check(sizes, loss, size, count):
                         shuffle=False)  # fmt: skip
             for W, theirs in zip(network.weights, parameters_of(i), strict=True):
                 np.testing.assert_allclose(theirs, W, rtol=0, atol=3e-6)
-
 
 
 def laps(calls, seconds):

@@ -3,8 +3,8 @@
 
     python scripts/draw_ensembles.py [--splits 5] [--output docs/ensembles.png]
 
-One network beside ensembles of up to eight, on digits and on the diabetes data of scikit-learn, each
-over several splits into a half to train on and a half to test on.
+One network beside ensembles of up to eight, on digits and on the diabetes data of scikit-learn,
+each over several splits into a half to train on and a half to test on.
 """
 
 import argparse
@@ -17,17 +17,21 @@ MOST = 8
 
 
 def digits(split):
+    """Return samples, targets and a function that makes a network of a number."""
     X, y = fcnn.datasets.load_digits()
     return X / 16, y, lambda i: fcnn.Network((64, 64, 10), rng=1000 * split + i)
 
 
 def diabetes(split):
+    """Return samples, targets and a function that makes a network of a number."""
     from sklearn.datasets import load_diabetes
 
     X, y = load_diabetes(return_X_y=True)
     X, y = X / X.std(axis=0), (y - y.mean()) / y.std()
-    return X, y[:, np.newaxis], lambda i: fcnn.Network(
-        (10, 32, 2), "tanh", loss="gaussian_nll", rng=1000 * split + i
+    return (
+        X,
+        y[:, np.newaxis],
+        lambda i: fcnn.Network((10, 32, 2), "tanh", loss="gaussian_nll", rng=1000 * split + i),
     )
 
 
@@ -56,11 +60,13 @@ def results(make, options, splits):
 
 
 def wave(rng, n):
+    """Return samples of a noisy sine, none of them in the middle."""
     x = np.concatenate([rng.uniform(-3, -0.7, n // 2), rng.uniform(0.7, 3, n // 2)])
     return x[:, np.newaxis], (np.sin(2 * x) + 0.15 * rng.normal(size=n))[:, np.newaxis]
 
 
 def draw(found, path):
+    """Draw the losses of ensembles, and the answers of one on a sine."""
     from matplotlib.figure import Figure
 
     blue, orange, gray = "#1f5fa8", "#c8641a", "#777777"
@@ -104,6 +110,7 @@ def draw(found, path):
 
 
 def main():
+    """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--output", default="docs/ensembles.png")

@@ -137,7 +137,7 @@ def test_refused():
             ensemble.quantiles(X, q)
     with pytest.raises(ValueError, match="X: "):
         ensemble.predict(X[:, :3])
-    for convert in (fcnn.convert.to_torch, fcnn.convert.to_sklearn, fcnn.convert.to_keras):
+    for convert in (fcnn.convert.to_torch, fcnn.convert.to_sklearn):
         with pytest.raises((TypeError, ImportError)):
             convert(ensemble)
 
@@ -253,6 +253,8 @@ def test_forged(tmp_path):
 def test_onnx(loss, dtype):
     pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
+    if loss.startswith("quantile") and dtype == "float64":
+        pytest.skip("ONNX Runtime has no Softplus of doubles")
     ensemble = fcnn.Ensemble(some(loss, dtype=dtype, activation="tanh"))
     proto = fcnn.convert.to_onnx(ensemble)
     session = runtime.InferenceSession(

@@ -61,8 +61,9 @@ else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "ensemble", "files", "gradient_check", "halving", "history", "many", "model",
-        "plot", "reference", "report", "schedules", "second_order", "sklearn", "tables", "training",
+        "callbacks", "convert", "datasets", "ensemble", "files", "gradient_check", "halving",
+        "history", "many", "model", "plot", "reference", "report", "schedules", "second_order",
+        "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",

@@ -101,8 +101,8 @@ from fcnn.kernels.threads cimport (
     run_team, stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    DECAY, DESCENT, NUM_CONSTANTS, PLAIN, Rule, RuleConstants, at_rate, cannot_overflow, form_of, rule_constants,
-    state_vectors, update_ahead, update_outer, update_rows, valid_rule,
+    DECAY, DESCENT, NUM_CONSTANTS, PLAIN, Rule, RuleConstants, at_rate, cannot_overflow, form_of,
+    rule_constants, state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, prefetch_later, transpose
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,7 @@ Array = NDArray[Any]
 
 
 class Ensemble:
-    """Networks of one kind of answer, whose mean is better than each alone, and whose spread says
-    how sure it is.
+    """Several networks whose mean answers better than each, and whose spread says how sure it is.
 
     Train them by `fcnn.fit_many`, from other weights (``rng``), or on other draws of the samples.
     B. Lakshminarayanan, A. Pritzel, C. Blundell: Simple and scalable predictive uncertainty
@@ -307,7 +306,7 @@ class Ensemble:
 
 
 # What all networks of an ensemble have in common.
-_ALIKE = {
+_ALIKE: dict[str, Callable[[Network], Any]] = {
     "number of inputs": lambda network: network.sizes[0],
     "number of outputs": lambda network: network.sizes[-1],
     "loss": lambda network: network.loss,

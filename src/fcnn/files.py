@@ -46,17 +46,16 @@ def load(path: str | os.PathLike[str], *, verified: bool = False) -> Network | M
     found, stored = load_model(path, _made, verified)
     networks = found if isinstance(found, list) else [found]
     wrong = sum(
-        np.count_nonzero(~np.isfinite(part))
-        for network in networks for part in pieces(network.parameters)
-    )  # fmt: skip
+        np.count_nonzero(~np.isfinite(part)) for one in networks for part in pieces(one.parameters)
+    )
     if wrong:
-        count = sum(network.num_parameters for network in networks)
+        count = sum(one.num_parameters for one in networks)
         warnings.warn(
             f"{path}: {wrong} of its {count} parameters are NaN or infinite",
             RuntimeWarning, stacklevel=2,
         )  # fmt: skip
-    for network in networks:
-        network.features, network.classes = stored.features, stored.classes
+    for one in networks:
+        one.features, one.classes = stored.features, stored.classes
     if isinstance(found, list):
         try:
             return Ensemble(networks)

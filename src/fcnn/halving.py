@@ -1,8 +1,8 @@
 """Search for hyper-parameters by successive halving: `fcnn.search`, and what the command builds on.
 
 K. Jamieson, A. Talwalkar: Non-stochastic best arm identification and hyperparameter optimization,
-AISTATS 2016: a group of configurations is trained for few epochs, the better third goes on for three
-times as many, and so on; then the next group, as long as there is time.
+AISTATS 2016: a group of configurations is trained for few epochs, the better third goes on for
+three times as many, and so on; then the next group, as long as there is time.
 """
 
 # Annotations stay text, as in network.py.
@@ -376,7 +376,7 @@ def search(
     if validation is None:
         raise TypeError("validation: expected (X, y) to choose by, got None")
     began = time.perf_counter()
-    data = {"sample_weights": sample_weight, "class_weight": class_weight}
+    data: dict[str, Any] = {"sample_weights": sample_weight, "class_weight": class_weight}
 
     def new_trial(number: int) -> Trial:
         rng = np.random.default_rng((seed, number))
@@ -523,5 +523,7 @@ def checksum(*arrays: Any) -> str:
             if part.dtype.kind == "O":
                 found = zlib.crc32(repr(part.tolist()).encode(), found)
             else:
-                found = zlib.crc32(np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, found)
+                found = zlib.crc32(
+                    np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, found
+                )
     return f"crc32:{found:08x}"

@@ -44,19 +44,19 @@ def fit_many(
     y: ArrayLike,
     *,
     epochs: int | Sequence[int] = 10,
-    batch_size: int | None | Sequence[int | None] = 32,
-    optimizers: Optimizer | str | None | Sequence[Optimizer | str | None] = None,
+    batch_size: int | Sequence[int | None] | None = 32,
+    optimizers: Optimizer | str | Sequence[Optimizer | str | None] | None = None,
     sample_weights: Any = None,
     validation: Sequence[Any] | None = None,
     callbacks: Sequence[Any] = (),
     shuffle: bool = True,
-    rngs: int | None | Sequence[int | np.random.Generator] = None,
+    rngs: int | Sequence[int | np.random.Generator] | None = None,
     progress: bool = False,
     n_threads: int | None = None,
     schedules: Any = None,
     l1: float | Sequence[float] = 0.0,
     l2: float | Sequence[float] = 0.0,
-    clip_norm: float | None | Sequence[float | None] = None,
+    clip_norm: float | Sequence[float | None] | None = None,
     dropout: float | tuple[float, ...] | Sequence[Any] = 0.0,
     label_smoothing: float | Sequence[float] = 0.0,
     class_weight: dict[int, float] | str | None = None,
@@ -97,14 +97,15 @@ def fit_many(
     shuffle : bool, default True
     rngs : list of int or numpy.random.Generator, or int, optional
         Of shuffling and dropout; a number alone gives network i
-        ``numpy.random.default_rng((rngs, i))``. None goes on with ``networks[i].rng``. No two may be
-        the same, since each is drawn from as if it were alone.
+        ``numpy.random.default_rng((rngs, i))``. None goes on with ``networks[i].rng``. No two may
+        be the same, since each is drawn from as if it were alone.
     progress : bool, default False
         Show a progress bar.
     n_threads : int, optional
         As for `fit`.
     schedules : list of schedules, or one for all, optional
-        As for `fit`; those whose factors are multiplied are a tuple. One for all is copied for each.
+        As for `fit`; those whose factors are multiplied are a tuple. One for all is copied for
+        each.
     l1, l2, clip_norm, label_smoothing : float or list of float, optional
         As for `fit`.
     dropout : float, tuple of float or list of them, default 0
@@ -128,7 +129,8 @@ def fit_many(
         If an argument is not as described; nothing is changed. Of an entry of a list, or where
         networks differ, the message names the network.
     fcnn.DivergenceError
-        With ``diverged="raise"``, for the first such network; all keep their last finite parameters.
+        With ``diverged="raise"``, for the first such network; all keep their last finite
+        parameters.
     KeyboardInterrupt
         On Ctrl-C; the parameters of each are those of its last completed update.
 
@@ -539,5 +541,3 @@ def _show(bar: Any, trainings: list[_Training], going: list[_Training]) -> None:
     shown = {"networks": left, "mean loss": f"{np.mean(losses):.4g}" if losses else "none"}
     bar.set_postfix(shown, refresh=False)
     bar.update(max(one.state.epoch for one in trainings) - bar.n)
-
-

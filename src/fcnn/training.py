@@ -193,7 +193,6 @@ class TrainingState:
         self.optimizer.state(self.network)
         self.network.parameters = parameters
 
-
     def tell(self, state_now: Callable[[], Progress]) -> None:
         """Tell schedules and callbacks of an epoch; one of these may end the training."""
         for schedule in self.schedules:
@@ -373,9 +372,7 @@ class EpochRunner:
         history.loss.append(loss)
         history.learning_rate.append(optimizer.lr if rates is None else float(rates[-1]))
 
-    def rates(
-        self, made: int, count: int, batches: int | None, epochs: int
-    ) -> NDArray[np.float64]:
+    def rates(self, made: int, count: int, batches: int | None, epochs: int) -> NDArray[np.float64]:
         """Return the learning rates of the next updates."""
         training = self.training
         times = np.full(count, float(training.epoch))

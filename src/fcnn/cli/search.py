@@ -95,6 +95,7 @@ def search(
     arguments : dict
         Of `Network.fit`; dropout is the search's.
     """
+
     def new_trial(number: int) -> Trial:
         return _trial(options, data, ready, number)
 

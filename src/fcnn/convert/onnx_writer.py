@@ -126,19 +126,17 @@ class _Part:
         self._graph, self._prefix = graph, prefix
 
     def name(self, name: str) -> str:
-        return self._graph.name(self._prefix + name)  # type: ignore[no-any-return]
+        return self._graph.name(self._prefix + name)
 
     def constant(self, name: str, value: Any) -> str:
-        return self._graph.constant(self._prefix + name, value)  # type: ignore[no-any-return]
+        return self._graph.constant(self._prefix + name, value)
 
     def add(self, op: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> str:
         name = name if name.startswith(self._prefix) else self._prefix + name
-        return self._graph.add(op, inputs, output, name, **attributes)  # type: ignore[no-any-return]
+        return self._graph.add(op, inputs, output, name, **attributes)
 
     def node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
-        return self._graph.node(  # type: ignore[no-any-return]
-            op, inputs, self._prefix + output, **attributes
-        )
+        return self._graph.node(op, inputs, self._prefix + output, **attributes)
 
 
 def write_ensemble(
@@ -153,7 +151,7 @@ def write_ensemble(
     # Not the operator Mean, which ONNX Runtime has for float32 alone.
     count = graph.constant("count", np.array(len(networks), networks[0][0].W.dtype))
     if not is_normal:
-        return graph.add("Div", [graph.node("Sum", outputs, "sum"), count], last, "mean")  # type: ignore[no-any-return]
+        return graph.add("Div", [graph.node("Sum", outputs, "sum"), count], last, "mean")
     ends = [graph.constant(f"end{i}", np.array([i * num_targets])) for i in range(3)]
     axis = graph.constant("axis", np.array([1]))
     parts = [_Part(graph, f"{i}.") for i in range(len(networks))]
@@ -171,7 +169,7 @@ def write_ensemble(
         terms.append(part.node("Mul", [apart, apart], "square"))
     variance = graph.node("Div", [graph.node("Sum", terms, "sum_of_variances"), count], "variance")
     logarithm = graph.node("Log", [variance], "log_variance")
-    return graph.add("Concat", [mean, logarithm], last, "mixture", axis=1)  # type: ignore[no-any-return]
+    return graph.add("Concat", [mean, logarithm], last, "mixture", axis=1)
 
 
 def _write_sums(graph: Any, z: str, rises: str, a: str, n: int, m: int) -> None:

@@ -1,9 +1,9 @@
 # Steps of several tiny networks of one shape at once, each in its own lane: kernels/lockstep.pxd.
 #
 # Alone, a tiny network leaves lanes empty where a layer is no multiple of a register, waits for the
-# end of each short sum, and turns its samples from rows to columns and back. Here nothing of that is
-# left. Parameters and state of all networks are in memory of the call's own meanwhile, and put back
-# wherever anybody else may look at them.
+# end of each short sum, and turns its samples from rows to columns and back. Here nothing is left
+# of that. Parameters and state of all networks are in memory of the call's own meanwhile, and put
+# back wherever anybody else may look at them.
 #
 # A step that one of them could not make as it is, since numbers might overflow, none of them makes
 # here: each goes on alone from there, by the ways of core/run.pxi, which have the same bits.
@@ -220,27 +220,32 @@ cdef void losses_of_lanes(
     cdef real* delta = <real*> t.delta[model.L]
     cdef real* targets = <real*> t.targets
     cdef const int64_t* given_labels = t.of_lane[0].data.labels
+    cdef const real* y = <const real*> t.of_lane[0].data.y
+    cdef const int64_t* order[FLOATS]
+    cdef const real* weights[FLOATS]
     for lane in range(networks):
+        call = t.of_lane[lane]
+        order[lane] = call.data.order
+        weights[lane] = <const real*> call.data.weight
         sums.costs[lane] = 0
         some[lane] = 0
     for p in range(samples // VECTORS):
         for r in range(VECTORS):
             for lane in range(networks):
                 at = r * networks + lane
-                call = t.of_lane[lane]
                 row = first + min(p * VECTORS + r, rows - 1)
-                if call.data.order != NULL:
-                    row = call.data.order[row]
+                if order[lane] != NULL:
+                    row = order[lane][row]
                 factor[at] = <real> sums.scale[lane]
                 weight[at] = 1
-                if call.data.weight != NULL:
-                    weight[at] = (<const real*> call.data.weight)[row]
+                if weights[lane] != NULL:
+                    weight[at] = weights[lane][row]
                     factor[at] = <real> (sums.scale[lane] * weight[at])
                 if given_labels != NULL:        # see output_panel
                     labels[at] = <int32_t> min(max(given_labels[row], 0), n - 1)
                 else:
                     for k in range(m):
-                        targets[k * lanes + at] = (<const real*> call.data.y)[row * m + k]
+                        targets[k * lanes + at] = y[row * m + k]
         if is_together(output):
             activate_together(output, z, a, <real*> t.normalizer)
         else:

@@ -1,9 +1,9 @@
 """Steps of several small networks at once: the lanes of a register are networks.
 
-Each lane has the arithmetic of its own network and nothing of the others', so a network has the bits
-that it has alone. W^l is (n_(l-1), n_l, networks), as many networks as fill a register. What there
-is of a layer's samples stands by panels of VECTORS samples, (n_l, VECTORS, networks): as wide as a
-panel of samples is elsewhere, so that activations and losses are those of all other ways.
+Each lane has the arithmetic of its own network and nothing of the others', so a network has the
+bits that it has alone. W^l is (n_(l-1), n_l, networks), as many networks as fill a register. What
+there is of a layer's samples stands by panels of VECTORS samples, (n_l, VECTORS, networks): as wide
+as a panel of samples is elsewhere, so that activations and losses are those of all other ways.
 
     product     z_sk = b_k + sum_j a_sj W_jk        forward pass, and delta recursion without a bias
     gradient    g_jk = sum_s a_sj delta_sk
@@ -45,14 +45,15 @@ cdef inline void product_tile(
     const real* bias, real* C, Py_ssize_t C_panel, const real* a, Py_ssize_t depth,
     vector threshold, vector* squares, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, i, k, j, at
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, i, k, _j, at
     cdef vector total[TILE_SAMPLES][TILE_NODES]
     cdef vector w[TILE_NODES]
+    cdef vector some[TILE_SAMPLES]  # sums of squares: of one, each would wait for the one before
     cdef vector x
     for i in range(TILE_SAMPLES):
         for k in range(nodes):
             total[i][k] = load(bias + k * one, tag) if with_bias else spread(<real> 0, tag)
-    for j in range(depth):
+    for _j in range(depth):
         for k in range(nodes):
             w[k] = load(W + k * node, tag)
         for i in range(TILE_SAMPLES):
@@ -70,8 +71,10 @@ cdef inline void product_tile(
             elif ending == MASKED:
                 x = x * is_above(load(a + at, tag), threshold)
             if ending != SUMS:
-                squares[0] = vector_multiply_add(x, x, squares[0])
+                some[i] = x * x if k == 0 else vector_multiply_add(x, x, some[i])
             store(C + at, x)
+    if ending != SUMS:
+        squares[0] += (some[0] + some[1]) + (some[2] + some[3])
 
 
 cdef inline void any_product(
@@ -126,12 +129,12 @@ cdef inline void product(
 cdef inline void add_squares_of(
     const real* x, Py_ssize_t count, real* squares, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, j
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _i, j
     cdef vector total[VECTORS]
     cdef vector v
     for j in range(VECTORS):
         total[j] = spread(<real> 0, tag)
-    for i in range(count):
+    for _i in range(count):
         for j in range(VECTORS):
             v = load(x + j * one, tag)
             total[j] = vector_multiply_add(v, v, total[j])
@@ -156,32 +159,38 @@ cdef inline void gradient_tile(
     const real* A, Py_ssize_t A_panel, const real* D, Py_ssize_t D_panel, Py_ssize_t samples,
     real* G, Py_ssize_t G_row, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, j, k, s
-    cdef vector total[GRADIENT_NODES][TILE_NODES]
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, j, k, s, r
+    cdef vector total[GRADIENT_NODES * TILE_NODES]
+    for j in range(emitting):
+        for k in range(receiving):
+            total[j * TILE_NODES + k] = spread(<real> 0, tag)
+    s = VECTORS
+    while s <= samples:
+        for r in range(VECTORS):
+            add_sample(emitting, receiving, A + r * one, D + r * one, lanes, &total[0], tag)
+        A += A_panel
+        D += D_panel
+        s += VECTORS
+    for r in range(samples % VECTORS):
+        add_sample(emitting, receiving, A + r * one, D + r * one, lanes, &total[0], tag)
+    for j in range(emitting):
+        for k in range(receiving):
+            store(G + j * G_row + k * one, total[j * TILE_NODES + k])
+
+
+cdef inline void add_sample(
+    Py_ssize_t emitting, Py_ssize_t receiving,      # constant at every call
+    const real* A, const real* D, Py_ssize_t lanes, vector* total, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t j, k
     cdef vector d[TILE_NODES]
     cdef vector x
+    for k in range(receiving):
+        d[k] = load(D + k * lanes, tag)
     for j in range(emitting):
+        x = load(A + j * lanes, tag)
         for k in range(receiving):
-            total[j][k] = spread(<real> 0, tag)
-    s = 0
-    while samples > 0:
-        for k in range(receiving):
-            d[k] = load(D + k * lanes, tag)
-        for j in range(emitting):
-            x = load(A + j * lanes, tag)
-            for k in range(receiving):
-                total[j][k] = vector_multiply_add(x, d[k], total[j][k])
-        samples -= 1
-        s += 1
-        A += one
-        D += one
-        if s == VECTORS:
-            s = 0
-            A += A_panel - lanes
-            D += D_panel - lanes
-    for j in range(emitting):
-        for k in range(receiving):
-            store(G + j * G_row + k * one, total[j][k])
+            total[j * TILE_NODES + k] = vector_multiply_add(x, d[k], total[j * TILE_NODES + k])
 
 
 cdef inline void gradient_column(
@@ -227,25 +236,42 @@ cdef inline void gradient(
         any_gradient(A, emitting, D, receiving, samples, G, <double_vector*> NULL)
 
 
+cdef inline void bias_tile(
+    Py_ssize_t nodes,           # constant at every call
+    const real* D, Py_ssize_t D_panel, Py_ssize_t samples, real* G, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, k, s = 0, last
+    cdef const real* at
+    cdef vector total[GRADIENT_NODES]
+    cdef vector some[GRADIENT_NODES]
+    for k in range(nodes):
+        total[k] = spread(<real> 0, tag)
+    while s < samples:
+        last = min(s + lanes, samples)
+        for k in range(nodes):
+            some[k] = load(D + s // VECTORS * D_panel + k * lanes, tag)
+        s += 1
+        while s < last:
+            at = D + s // VECTORS * D_panel + s % VECTORS * one
+            for k in range(nodes):
+                some[k] += load(at + k * lanes, tag)
+            s += 1
+        for k in range(nodes):
+            total[k] += some[k]
+    for k in range(nodes):
+        store(G + k * one, total[k])
+
+
 cdef inline void any_bias_sums(
     const real* D, Py_ssize_t receiving, Py_ssize_t samples, real* G, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, k, s, last
-    cdef vector total
-    cdef vector some
-    for k in range(receiving):
-        total = spread(<real> 0, tag)
-        s = 0
-        while s < samples:
-            last = min(s + lanes, samples)
-            some = load(D + s // VECTORS * receiving * lanes + k * lanes, tag)
-            s += 1
-            while s < last:
-                some += load(D + s // VECTORS * receiving * lanes + k * lanes
-                             + s % VECTORS * one, tag)
-                s += 1
-            total += some
-        store(G + k * one, total)
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, k = 0
+    while k + GRADIENT_NODES <= receiving:
+        bias_tile(GRADIENT_NODES, D + k * lanes, receiving * lanes, samples, G + k * one, tag)
+        k += GRADIENT_NODES
+    while k < receiving:
+        bias_tile(1, D + k * lanes, receiving * lanes, samples, G + k * one, tag)
+        k += 1
 
 
 cdef inline void bias_sums(

@@ -20,7 +20,7 @@ _OF_ONE = ("network_", "_optimizer", "_rule", "_best_coefs", "_best_intercepts",
 
 def forget_ensemble(estimator: Perceptron) -> None:
     """Begin anew with one network, if there have been several."""
-    vars(estimator).pop("estimators_", None)
+    estimator.__dict__.pop("estimators_", None)
 
 
 def fit_each(
@@ -42,7 +42,7 @@ def fit_each(
         draw = check_random_state(estimator.random_state)
         seeds = draw.randint(np.iinfo(np.int32).max, size=n)
         members = [_one_of(estimator, int(seed)) for seed in seeds]
-    vars(estimator).pop("network_", None)
+    estimator.__dict__.pop("network_", None)
     for i, member in enumerate(members):
         parameters = _parameters(estimator)
         if estimator.max_time is not None:  # of what is left, as much as each of the others
