@@ -61,7 +61,7 @@ def results(make, options, splits):
 
 def wave(rng, n):
     """Return samples of a noisy sine, none of them in the middle."""
-    x = np.concatenate([rng.uniform(-3, -0.7, n // 2), rng.uniform(0.7, 3, n // 2)])
+    x = np.concatenate([rng.uniform(-3, -1.4, n // 2), rng.uniform(1.4, 3, n // 2)])
     return x[:, np.newaxis], (np.sin(2 * x) + 0.15 * rng.normal(size=n))[:, np.newaxis]
 
 
@@ -70,7 +70,7 @@ def draw(found, path):
     from matplotlib.figure import Figure
 
     blue, orange, gray = "#1f5fa8", "#c8641a", "#777777"
-    figure = Figure(figsize=(10.5, 3.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(11, 3.4), dpi=120, layout="constrained")
     panels = figure.subplots(1, 3, width_ratios=[1, 1, 1.35])
     counts = np.arange(1, MOST + 1)
     names = {"digits": "log loss", "diabetes": "negative log likelihood"}
@@ -80,13 +80,13 @@ def draw(found, path):
         panel.annotate("one network, on average", (MOST, mean[0]), (0, -4), ha="right", va="top",
                        textcoords="offset points", color=gray, fontsize=8)  # fmt: skip
         panel.plot(counts, mean[1:], "o-", color=blue, markersize=4)
-        panel.set_title(f"{name}: {names[name]} on test data", fontsize=9)
+        panel.set_title(f"{name}: {names[name]}", fontsize=9)
         panel.set_xlabel("networks in the ensemble", fontsize=9)
         panel.set_xticks(counts)
     rng = np.random.default_rng(1)
     x, y = wave(rng, 160)
     networks = [
-        fcnn.Network((1, 40, 40, 1), "tanh", loss="squared_error", rng=i) for i in range(MOST)
+        fcnn.Network((1, 64, 64, 1), "relu", loss="squared_error", rng=i) for i in range(MOST)
     ]
     fcnn.fit_many(networks, x, y, epochs=300, optimizers=fcnn.Adam(0.01), rngs=0)
     ensemble = fcnn.Ensemble(networks)
@@ -100,9 +100,9 @@ def draw(found, path):
         panel.plot(grid[:, 0], answers[:, 0], color=orange, linewidth=0.6, alpha=0.7, label=label)
     panel.plot(grid[:, 0], middle, color=blue, linewidth=1.8)
     panel.plot(x[:, 0], y[:, 0], ".", color="black", markersize=2.5, label="samples")
-    panel.set_ylim(-3, 3)
-    panel.set_title("they agree where there are samples", fontsize=9)
-    panel.legend(fontsize=7, loc="upper center", ncols=3, frameon=False, columnspacing=1)
+    panel.set_ylim(-3.2, 3.2)
+    panel.set_title("eight networks differ where there are no samples", fontsize=9)
+    panel.legend(fontsize=7, loc="upper center", frameon=False)
     for panel in panels:
         panel.tick_params(labelsize=8)
         panel.spines[["top", "right"]].set_visible(False)

@@ -1,8 +1,11 @@
 """Ensembles: their answers against NumPy, one file, and what is refused."""
 
 import copy
+import importlib.util
 import json
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -262,3 +265,43 @@ def test_onnx(loss, dtype):
     )
     (found,) = session.run(None, {"x": X.astype(dtype)})
     np.testing.assert_allclose(found, ensemble.predict(X), rtol=2e-5, atol=2e-6)
+
+
+# --- What is said of them ------------------------------------------------------------------------
+
+PAGE = (Path(__file__).parent.parent / "docs" / "ensembles.md").read_text("utf-8")
+EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.slow(reason="three trainings, one of five seconds")
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_an_example_of_the_page_runs(number, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(compile(EXAMPLES[number], "ensembles.md", "exec"), names)
+    printed = capsys.readouterr().out
+    if number == 0:
+        assert len({len(history.loss) for history in names["histories"]}) >= 1
+        assert max(map(float, re.findall(r"0\.\d+", printed))) < 1
+    elif number == 1:
+        one, all_of_them = (float(loss) for loss in re.findall(r"'loss': ([\d.]+)", printed))
+        assert all_of_them < one
+        assert "Ensemble of 8" in printed
+    else:
+        assert names["found"].seconds < 20
+        assert float(re.search(r"'accuracy': ([\d.]+)", printed)[1]) > 0.9
+
+
+@pytest.mark.slow(reason="trainings of eight networks on four splits")
+def test_an_ensemble_of_eight_is_better_than_one():
+    """On digits and on a regression set: score and log loss, in the mean of the splits."""
+    pytest.importorskip("sklearn")
+    path = Path(__file__).parent.parent / "scripts" / "draw_ensembles.py"
+    spec = importlib.util.spec_from_file_location("draw_ensembles", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for make, options in script.SETS.values():
+        found = script.results(make, options, 2)
+        one, eight = found[:, 0].mean(axis=0), found[:, 8].mean(axis=0)
+        assert eight[0] < one[0]
+        assert eight[1] > one[1]

@@ -109,10 +109,10 @@ class Perceptron(BaseEstimator, abc.ABC):
 
     def _parameter_views(self, name: str) -> tuple[list[Array], list[Array]]:
         if not hasattr(self, "network_"):
-            when = "before fit"
+            why = " before fit"
             if hasattr(self, "estimators_"):
-                when = "of all its networks: each of estimators_ has its own"
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r} {when}")
+                why = ": it is an ensemble, and each of its estimators_ has one"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}")
         return layer_views(self.network_.parameters, self.network_.sizes)
 
     def _layers(self, name: str) -> Any:
