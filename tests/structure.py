@@ -29,8 +29,8 @@ LAYERS = {
     "network": ("network", "_conversion"),
     "public names": ("fcnn",),  # __init__.py
     "around the network": (
-        "files", "model", "datasets", "convert", "plot", "report", "sklearn", "bench", "learn",
-        "_descent",
+        "files", "model", "many", "ensemble", "halving", "datasets", "convert", "plot", "report",
+        "sklearn", "bench", "learn", "_descent",
     ),
     "commands": ("cli", "__main__"),
 }  # fmt: skip

@@ -451,22 +451,47 @@ def test_search_saves_the_best_network(run, here, points):
 @pytest.mark.slow(reason="a search of three seconds")
 def test_the_curves_of_a_search_are_those_of_all_rounds(run, here, points, monkeypatch):
     calls = []
-    fit = search.fit
+    train = search.train_trials
 
-    def watched(net, *arguments, **further):
-        end = fit(net, *arguments, **further)
-        calls.append((net, further["epochs"], arguments[2]))
-        return end
+    def watched(trials, epochs, *arguments, **further):
+        calls.append((epochs, list(trials)))
+        return train(trials, epochs, *arguments, **further)
 
-    monkeypatch.setattr(search, "fit", watched)
+    monkeypatch.setattr(search, "train_trials", watched)
     words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
     assert run(*words, "--search", 3)[0] == 0
-    rounds = [epochs for net, epochs, _ in calls if net is calls[0][0]]
-    assert rounds[0] == 3
-    going = max((net for net, _, _ in calls), key=lambda n: sum(e for m, e, _ in calls if m is n))
-    rounds = [(epochs, kept) for net, epochs, kept in calls if net is going]
-    assert [epochs for epochs, _ in rounds] == [3, 6]
-    assert len(rounds[0][1].history.loss) == 9
+    assert [(epochs, len(trials)) for epochs, trials in calls[:2]] == [(3, 9), (9, 3)]
+    assert all(len(trial.history.loss) == 9 for trial in calls[1][1])
+
+
+@pytest.mark.slow(reason="searches of several seconds")
+def test_a_search_goes_on_where_it_was(run, here, points, monkeypatch):
+    """An interrupted one, with the same rounds: as one that never ended."""
+    words = ("train", points, "--target", "y", "--epochs", 9, "--no-plot", "--output", "m")
+    train, rounds = search.train_trials, []
+
+    def watched(trials, epochs, *arguments, **further):
+        rounds.append(epochs)
+        if len(rounds) == 4:  # behind the first group and a round of the second
+            raise KeyboardInterrupt
+        return train(trials, epochs, *arguments, **further)
+
+    monkeypatch.setattr(search, "train_trials", watched)
+    expected = run(*words, "--search", 60)
+    assert expected[0] == 0, expected[2]
+    losses = json.loads((here / "m.search.json").read_text())
+    for configurations in (0, 9, 9):  # that are there before each of three rounds
+        rounds[:] = [0, 0]
+        code, _, err = run(*words, "--search", 60, "--resume", "s")
+        assert code == 0, err
+        said = f"note: goes on with {configurations} configurations of s"
+        assert (said in err) is (configurations > 0)
+    assert json.loads((here / "m.search.json").read_text()) == losses
+    # Of other data or options it is no search to go on with.
+    code, _, err = run(*words, "--search", 60, "--resume", "s", "--seed", 3)
+    assert code == 2
+    assert "--resume: s is no search to go on with" in err
+    assert "of a search with another" in err
 
 
 @pytest.mark.slow
@@ -484,7 +509,9 @@ def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
 def test_refused_searches(run, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
     assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]
-    assert "--resume: goes on with one training" in run(*words, "--resume", "s")[2]
+    with open("s", "w") as file:
+        file.write("no search")
+    assert "s: not a model file" in run(*words, "--resume", "s")[2]
     for optimizer in ("sgd", "lm"):
         said = f"--optimizer: a --search trains by adamw, not by {optimizer}"
         assert said in run(*words, "--optimizer", optimizer)[2]

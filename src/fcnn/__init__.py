@@ -17,6 +17,7 @@ __all__ = [
     "AdamW",
     "DivergenceError",
     "EarlyStopping",
+    "Ensemble",
     "LevenbergMarquardt",
     "Model",
     "ModelCheckpoint",
@@ -26,6 +27,7 @@ __all__ = [
     "convert",
     "datasets",
     "errors",
+    "fit_many",
     "get_include",
     "get_num_threads",
     "load",
@@ -35,6 +37,7 @@ __all__ = [
     "reference",
     "report",
     "schedules",
+    "search",
     "set_num_threads",
     "show_config",
     "tables",
@@ -63,24 +66,31 @@ if TYPE_CHECKING:
         tables,
     )  # fmt: skip
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
+    from fcnn.ensemble import Ensemble
     from fcnn.files import load
+    from fcnn.halving import search
+    from fcnn.many import fit_many
     from fcnn.model import Model
     from fcnn.second_order import LBFGS, LevenbergMarquardt
 else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "errors", "explanation", "files", "gradient_check",
-        "history", "initializers", "metrics", "model", "names", "optimizers", "plot", "reference",
-        "report", "schedules", "second_order", "sklearn", "tables", "threads", "trace", "training",
+        "callbacks", "convert", "datasets", "ensemble", "errors", "explanation", "files",
+        "gradient_check", "halving", "history", "initializers", "many", "metrics", "model", "names",
+        "optimizers", "plot", "reference", "report", "schedules", "second_order", "sklearn",
+        "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",
+        "Ensemble": "ensemble",
         "LBFGS": "second_order",
         "LevenbergMarquardt": "second_order",
         "ModelCheckpoint": "callbacks",
         "Model": "model",
+        "fit_many": "many",
         "load": "files",
+        "search": "halving",
     }
 
     def __getattr__(name):

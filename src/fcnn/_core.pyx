@@ -45,6 +45,8 @@ Who calls whom, from the outside in:
                                             or list_gradient    core/sparse.pxi
               apply_or_accumulate
           finish_gradient, update_all       core/whole_gradient.pxi
+    train_many > run_team > share_out       core/many.pxi       many networks, by the same ways, or
+      run_together                          core/lockstep.pxi   several at once
     fcnn_api (include/fcnn.h)               core/c_interface.pxi, by the same ways
 
 This file holds what the lecture derives; its includes hold the rest, all in one module: they are
@@ -57,7 +59,7 @@ cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.float cimport PyFloat_AsDouble, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Malloc
 from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
 from cpython.object cimport PyObject_GenericSetAttr
 from cpython.ref cimport Py_INCREF, Py_DECREF, PyObject
@@ -71,14 +73,14 @@ from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 
-from fcnn.kernels cimport activations, losses, tiny, updates
+from fcnn.kernels cimport activations, lockstep, losses, tiny, updates
 from fcnn.kernels.activations cimport Activation, any_activation
 from fcnn.kernels.dropout cimport drop, layer_key
 from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
-from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK
+from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK, VECTORS
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_turn
 from fcnn.kernels.losses cimport (
     GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss,
@@ -95,12 +97,12 @@ from fcnn.kernels.sparse cimport (
     list_columns, list_product, most_panels, product_without_zeros,
 )
 from fcnn.kernels.threads cimport (
-    BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, request_stop, run_team,
-    stop_requested,
+    BARRIERS_PER_LOOK, Team, barrier, current_cpu, may_use_cpu, next_item, others_run, request_stop,
+    run_team, stop_requested,
 )
 from fcnn.kernels.updates cimport (
-    DECAY, DESCENT, PLAIN, Rule, RuleConstants, at_rate, cannot_overflow, form_of, rule_constants,
-    state_vectors, update_ahead, update_outer, update_rows, valid_rule,
+    DECAY, DESCENT, NUM_CONSTANTS, PLAIN, Rule, RuleConstants, at_rate, cannot_overflow, form_of,
+    rule_constants, state_vectors, update_ahead, update_outer, update_rows, valid_rule,
 )
 from fcnn.kernels.vector cimport prefetch, prefetch_later, transpose
 
@@ -121,6 +123,7 @@ include "core/weights.pxi"
 include "core/norms.pxi"
 include "core/arrays.pxi"
 include "core/together.pxi"
+include "core/loss.pxi"
 
 # --- Activations: a = sigma(z) ---------------------------------------------------------------
 #
@@ -209,7 +212,6 @@ cdef double output_panel(
     cdef real smoothing = <real> call.options.label_smoothing
     cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
     cdef const real* weight = <const real*> block.weight
-    cdef Activation output = model.layers[model.L].activation
     cdef bint is_label = block.labels != NULL and smoothing == 0
     for s in range(lanes):
         factor[s] = <real> scale
@@ -236,16 +238,8 @@ cdef double output_panel(
                     targets[k * lanes + s] = 1 if labels[s] == <int32_t> k else 0
         for s in range(n * lanes):
             targets[s] = (1 - smoothing) * targets[s] + smoothed
-    if is_label:
-        label_loss(z, a, labels, normalizer, factor, costs, delta, n, lanes)
-    else:
-        any_loss(model.loss, output, z, a, targets, model.levels, normalizer, factor, costs, delta,
-                 n, model.n_targets, lanes)
-        if delta != NULL and not gives_dC_dz(model.loss):
-            if is_together(&model.layers[model.L]):
-                delta_together(&model.layers[model.L], z, a, delta)
-            else:
-                multiply_by_derivative(&model.layers[model.L], z, a, delta, n * lanes)
+    loss_of_panel(model, z, a, targets, labels if is_label else NULL, normalizer, factor, costs,
+                  delta)
     for s in range(min(lanes, block.rows - i * lanes)):
         total += costs[s] * (weight[row_of(block, i * lanes + s)] if weight != NULL else 1)
     return total
@@ -588,10 +582,13 @@ include "core/normal_equations.pxi"
 include "core/run.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
+include "core/rule.pxi"
 include "core/second_order.pxi"
 include "core/checked.pxi"
 include "core/own.pxi"
 include "core/differentiated.pxi"
 include "core/shuffle.pxi"
+include "core/lockstep.pxi"
+include "core/many.pxi"
 include "core/c_interface.pxi"
 include "core/diagnostics.pxi"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,6 +101,17 @@ class Arrays:
         self.weight = check.as_sample_weight(
             sample_weight, self.samples, network.dtype, f"{whose}sample_weight"
         )
+
+    def for_network(self, network: Network) -> Arrays:
+        """Return the same samples for another network, to which they are the same."""
+        other = copy.copy(self)
+        other._network = network
+        return other
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all samples are one block."""
+        return not self._is_large
 
     @property
     def _rows(self) -> int:

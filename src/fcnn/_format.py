@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +34,11 @@ FORMATS = (1, 2, 3)
 # Key of the metadata and beginning of the tensors' names that hold the state of a training.
 _METADATA = "fcnn_training"
 _TRAINING = "training."
+# Key of the metadata of an ensemble: the descriptions of its networks. The tensors of network i
+# have "i." before their names.
+_ENSEMBLE = "fcnn_ensemble"
+# And of a search: its state, as that of a training.
+_SEARCH = "fcnn_search"
 # Entries of a list that becomes a tensor: a curve of 200,000 epochs is 4 MB as JSON.
 _LONG = 1000
 _STATE: dict[str, Any] = {
@@ -95,6 +100,52 @@ def save_checkpoint(network: Any, state: dict[str, Any], path: str | os.PathLike
     tensors, metadata = _described(network)
     metadata[_METADATA] = json.dumps(_packed(state, tensors, "the state"))
     write(path, tensors, metadata)
+
+
+def save_ensemble(networks: Sequence[Any], path: str | os.PathLike[str]) -> None:
+    """Write several networks to a file: see `fcnn.Ensemble.save`."""
+    path = as_path(path)
+    tensors: dict[str, Any] = {}
+    descriptions = []
+    for i, network in enumerate(networks):
+        own, metadata = _described(network)
+        tensors.update((f"{i}.{name}", tensor) for name, tensor in own.items())
+        descriptions.append(json.loads(metadata["fcnn"]))
+    text = json.dumps({"format": 1, "networks": descriptions})
+    write(path, tensors, {_ENSEMBLE: text})
+
+
+def save_search(state: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write the state of a search: see `fcnn.search`. It is packed as that of a training."""
+    tensors: dict[str, Any] = {}
+    packed = {"format": 1, "state": _packed(state, tensors, "the state")}
+    write(as_path(path), tensors, {_SEARCH: json.dumps(packed)})
+
+
+def load_search(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the state of a search.
+
+    Raises
+    ------
+    ValueError
+        If the file is not sound, or of something else.
+    """
+    path = as_path(path)
+    with opened(path) as file, _named(path, "a sound search"):
+        if _SEARCH not in file.metadata:
+            raise ValueError("a file of something else")
+        if file.checksum is None:
+            raise ValueError("its checksum is missing")
+        packed = parsed(file.metadata[_SEARCH])
+        if packed["format"] != 1:
+            raise ValueError(f"format {packed['format']!r}, this fcnn reads 1")
+        tensors = {
+            name: np.empty(entry.shape, entry.dtype.newbyteorder("="))
+            for name, entry in file.tensors.items()
+        }
+        file.read(tensors)
+        state: dict[str, Any] = _unpacked(packed["state"], tensors)
+        return state
 
 
 def _packed(value: Any, tensors: dict[str, Any], what: str) -> Any:
@@ -183,13 +234,16 @@ def load_model(
 ) -> tuple[Any, Stored]:
     """Return the network that a file holds, and what stands around it: see `fcnn.load`.
 
-    The numbers are read into the network that `make` returns, with no copy between.
+    The numbers are read into the network that `make` returns, with no copy between. Of an ensemble
+    the first is the list of its networks.
     """
     path = as_path(path)
     with opened(path) as file, _named(path, "a sound fcnn model"):
-        header = _read_header(file, path)
         if verified and file.checksum is None:
             raise ValueError("it has no checksum, and verified=True asks for one")
+        if _ENSEMBLE in file.metadata:
+            return _load_ensemble(file, make)
+        header = _read_header(file)
         network = make(header.architecture)
         tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
         file.read({**tensors, **_named_views(network.weights, network.biases)})
@@ -199,6 +253,47 @@ def load_model(
         if preparation is None:
             features, classes = _read_names(header.description, sizes)
         return network, Stored(preparation, target, training, features, classes, file.checksum)
+
+
+def _load_ensemble(file: Container, make: Callable[[Architecture], Any]) -> tuple[Any, Stored]:
+    """Return the networks of an ensemble as a list, and the names that all of them have."""
+    described = parsed(file.metadata[_ENSEMBLE])
+    if type(described["format"]) is not int or described["format"] != 1:
+        raise ValueError(
+            f"an ensemble of format {described['format']!r}, this fcnn reads 1; a newer one may "
+            "read it"
+        )
+    if file.checksum is None:
+        raise ValueError("its checksum is missing")
+    descriptions = described["networks"]
+    if not isinstance(descriptions, list) or not descriptions:
+        raise ValueError("an ensemble without networks")
+    tensors = file.tensors
+    places: dict[str, Any] = {}
+    headers = []
+    for i, description in enumerate(descriptions):
+        own = {
+            name.partition(".")[2]: entry for name, entry in tensors.items()
+            if name.partition(".")[0] == str(i)
+        }  # fmt: skip
+        try:
+            headers.append(_checked_header(description, own, file))
+        except ValueError as error:
+            raise ValueError(f"network {i} of {len(descriptions)}: {error}") from None
+    beside = sorted(
+        name for name in tensors if name.partition(".")[0] not in map(str, range(len(headers)))
+    )
+    if beside:
+        raise ValueError(f"tensor {beside[0]}: of none of the {len(headers)} networks")
+    names = [_read_names(header.description, header.architecture.sizes) for header in headers]
+    if any(one != names[0] for one in names):
+        raise ValueError("networks with other features or classes than the first")
+    networks = [make(header.architecture) for header in headers]
+    for i, network in enumerate(networks):
+        views = _named_views(network.weights, network.biases)
+        places.update((f"{i}.{name}", view) for name, view in views.items())
+    file.read(places)
+    return networks, Stored(None, None, None, *names[0], file.checksum)
 
 
 def load_checkpoint(
@@ -216,7 +311,7 @@ def load_checkpoint(
     path = as_path(path, "resume")
     with opened(path) as file:
         with _named(path, "a sound fcnn model"):
-            saved = _read_header(file, path).architecture
+            saved = _read_header(file).architecture
         for name, found in saved._asdict().items():
             wanted = getattr(network, name)
             if wanted != found:
@@ -270,11 +365,25 @@ def _named(path: Path, expected: str) -> Iterator[None]:
         raise ValueError(f"{path}: not {expected} ({brief(str(error))})") from None
 
 
-def _read_header(file: Container, path: Path) -> _Header:
+def _read_header(file: Container) -> _Header:
     """Return what a file says of its network, checked against the tensors that it has."""
+    if _ENSEMBLE in file.metadata:
+        raise ValueError("an ensemble of networks, where one network is expected")
+    if _SEARCH in file.metadata:
+        raise ValueError("the state of a search, which fcnn.search goes on with")
     if "fcnn" not in file.metadata:
         raise ValueError("a safetensors file, but not one of fcnn's: no architecture in it")
-    description = parsed(file.metadata["fcnn"])
+    found = {
+        name: entry for name, entry in file.tensors.items()
+        if _METADATA not in file.metadata or not name.startswith(_TRAINING)
+    }  # fmt: skip
+    return _checked_header(parsed(file.metadata["fcnn"]), found, file)
+
+
+def _checked_header(
+    description: dict[str, Any], found: dict[str, Entry], file: Container
+) -> _Header:
+    """Return what a description says of a network, checked against the tensors that are its."""
     version = description["format"]
     if type(version) is not int or version not in FORMATS:
         raise ValueError(
@@ -288,10 +397,6 @@ def _read_header(file: Container, path: Path) -> _Header:
     if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) > file.size:
         raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
-    found = {
-        name: entry for name, entry in file.tensors.items()
-        if _METADATA not in file.metadata or not name.startswith(_TRAINING)
-    }  # fmt: skip
     dtype = check.as_dtype(description["dtype"])
     expected = _expected(sizes, dtype, description)
     for name in dict.fromkeys([*expected, *found]):

@@ -198,6 +198,26 @@ class TrainingState:
         self.optimizer.state(self.network)
         self.network.parameters = parameters
 
+    def tell(self, state_now: Callable[[], Progress]) -> None:
+        """Tell schedules and callbacks of an epoch; one of these may end the training."""
+        for schedule in self.schedules:
+            schedule.on_epoch(state_now())
+        for callback in self.callbacks:
+            answer = callback(state_now())
+            if isinstance(answer, (bool, np.bool_)) and answer:
+                self.stopped = True
+
+
+def validate(
+    history: History, held_out: Arrays, loss: OwnLoss | None, n_threads: int | None
+) -> None:
+    """Evaluate what is held out, for an epoch's entries in the history."""
+    value, score = held_out.evaluate(loss, n_threads)
+    history.validation_loss.append(value)
+    if score is not None:
+        history.score_name, value = score
+        history.validation_score.append(value)
+
 
 def _equal(state: Any, other: Any) -> bool:
     if not isinstance(state, dict) or not isinstance(other, dict):
@@ -259,7 +279,7 @@ def run(
         )
 
     core.refuse_while_asked(network)
-    new_bar = _bar(training.epoch, epochs, progress)
+    new_bar = progress_bar(training.epoch, epochs, progress)
     training.begin(state_now)
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
@@ -272,20 +292,11 @@ def run(
             history.seconds.append(time.perf_counter() - began)
             training.epoch += 1
             if held_out is not None:
-                value, score = held_out.evaluate(runner.loss, runner.threads)
-                history.validation_loss.append(value)
-                if score is not None:
-                    history.score_name, value = score
-                    history.validation_score.append(value)
+                validate(history, held_out, runner.loss, runner.threads)
             if bar is not None:
                 bar.set_postfix(_shown(history, curves), refresh=False)
                 bar.update(training.epoch - bar.n)
-            for schedule in training.schedules:
-                schedule.on_epoch(state_now())
-            for callback in training.callbacks:
-                answer = callback(state_now())
-                if isinstance(answer, (bool, np.bool_)) and answer:
-                    training.stopped = True
+            training.tell(state_now)
     for callback in training.callbacks:
         if hasattr(callback, "on_end"):
             callback.on_end(state_now())
@@ -344,7 +355,7 @@ class EpochRunner:
         for block in data.blocks(order, size):
             count = -(-len(block.X) // block.batch_size)
             if training.schedules:
-                rates = self._rates(made, count, batches, epochs)
+                rates = self.rates(made, count, batches, epochs)
             try:
                 loss = self._make_block(block, count, rates, totals)
             except DivergenceError as error:
@@ -354,15 +365,19 @@ class EpochRunner:
             made += count
             if bar is not None and batches and made < batches:
                 bar.update(training.epoch + made / batches - bar.n)
-        history = training.history
+        self.note(loss, totals, rates)
+
+    def note(
+        self, loss: float, totals: NDArray[np.float64], rates: NDArray[np.float64] | None
+    ) -> None:
+        """Make the entries of an epoch in the history, but for the seconds."""
+        history, optimizer = self.training.history, self.training.optimizer
         if self.options.l1 or self.options.l2:
             history.penalty.append(float(totals[2] / totals[3]))
         history.loss.append(loss)
-        history.learning_rate.append(training.optimizer.lr if rates is None else float(rates[-1]))
+        history.learning_rate.append(optimizer.lr if rates is None else float(rates[-1]))
 
-    def _rates(
-        self, made: int, count: int, batches: int | None, epochs: int
-    ) -> NDArray[np.float64]:
+    def rates(self, made: int, count: int, batches: int | None, epochs: int) -> NDArray[np.float64]:
         """Return the learning rates of the next updates."""
         training = self.training
         times = np.full(count, float(training.epoch))
@@ -383,7 +398,7 @@ class EpochRunner:
         training = self.training
         return training.network._train_epoch(
             block.X, block.y, training.optimizer, block.batch_size, block.order, block.weight,
-            self.threads, self.options, lr_curve=rates, totals=totals, seed=self._seed(),
+            self.threads, self.options, lr_curve=rates, totals=totals, seed=self.seed(),
         )  # fmt: skip
 
     def _make_steps(
@@ -426,7 +441,7 @@ class EpochRunner:
         self, X: Any, y: Array, weight: Array | None, rows: slice | Array
     ) -> tuple[float, float]:
         """Make the update of one batch, some rows of all; return its loss and its penalty."""
-        training, options, seed = self.training, self.options, self._seed()
+        training, options, seed = self.training, self.options, self.seed()
         network, optimizer, threads = training.network, training.optimizer, self.threads
         if self.reduce is None and self.jacobian is None:
             assert self.loss is not None
@@ -458,7 +473,7 @@ class EpochRunner:
         core.update(network, optimizer, gradient, options)
         return value, penalty
 
-    def _seed(self) -> int:
+    def seed(self) -> int:
         """Return the seed of a call's dropout; drawn only where something is dropped."""
         return int(self.training.generator.integers(2**63 - 1)) if self.options.dropout else 0
 
@@ -569,7 +584,7 @@ def _shown(history: History, curves: tuple[str, ...]) -> dict[str, str]:
     return shown
 
 
-def _bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
+def progress_bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
     """Return what opens the progress bar, or refuse it: one that is open must be closed."""
     if not wanted:
         return lambda: _NO_BAR

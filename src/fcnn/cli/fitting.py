@@ -36,7 +36,7 @@ _DECAY = 500.0  # weight decay times updates
 _LEAST_DECAY, _MOST_DECAY = 0.01, 0.3
 
 # Arguments of `Network.fit`, as they are called here.
-_CALLED = {
+CALLED = {
     name: f"--{name.replace('_', '-')}"
     for name in ("class_weight", "dropout", "l2", "label_smoothing", "resume", "schedule")
 } | {"rng": "--resume", "callbacks": "--resume", "optimizer": "--resume", "path": "--resume"}
@@ -166,6 +166,11 @@ class Kept:
         """Expect another call of `fit`, which goes on with the same network."""
         self._earlier = self.history
 
+    def load_history(self, history: History) -> None:
+        """Go on with the curves of an earlier process."""
+        self.history = self._earlier = history
+        self.completed = len(history.loss)
+
     def _take(self, progress: Progress) -> int:
         """Take the curves, and return the epoch since the beginning of the first call."""
         self.history = self._earlier + progress.history if self._earlier.loss else progress.history
@@ -271,7 +276,7 @@ def fit(
         with refusals(optimizer="--optimizer"):
             optimizer.refuse(net)
     try:
-        with refusals(y=data.whose, validation_y=data.whose, **_CALLED):
+        with refusals(y=data.whose, validation_y=data.whose, **CALLED):
             net.fit(
                 X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
                 validation=validation if len(validation[0]) else None,

@@ -40,14 +40,21 @@ def load(path: str, data: str = "") -> tuple[fcnn.Model, bool]:
     """Return the model in a file, and whether it is more than a network; `data` is beside it."""
     try:
         with refusals():
-            return _as_model(fcnn.load(path))
+            return _as_model(fcnn.load(path), path)
     except CommandError as error:
         if data.endswith(ENDING) and not path.endswith(ENDING):
             error.args = (f"{path}: not a model file; did you mean {data} {path}?",)
         raise
 
 
-def _as_model(loaded: fcnn.Model | fcnn.Network) -> tuple[fcnn.Model, bool]:
+def _as_model(
+    loaded: fcnn.Model | fcnn.Network | fcnn.Ensemble, path: str
+) -> tuple[fcnn.Model, bool]:
+    if isinstance(loaded, fcnn.Ensemble):
+        raise CommandError(
+            f"{path}: expected a model or a network, got an ensemble of {len(loaded)} networks; in "
+            "Python fcnn.load gives it back"
+        )
     if isinstance(loaded, fcnn.Model):
         return loaded, True
     n_in, n_out = loaded.sizes[0], loaded.sizes[-1]
@@ -158,17 +165,33 @@ def _report_score(
     say(f"{scores(answers, values)}{where}")
 
 
+def _inspect_file(path: str) -> None:
+    with opened(Path(path)) as file:
+        found = f"{file.checksum} is right" if file.checksum else "none: the file is not verified"
+        print(f"{path}: {file.size:,} bytes\nchecksum   {found}\n")
+
+
+def _inspect_ensemble(ensemble: fcnn.Ensemble, path: str) -> int:
+    _inspect_file(path)
+    print(f"an ensemble of {len(ensemble)} networks")
+    summaries = [network.summary() for network in ensemble]
+    for summary in dict.fromkeys(summaries):
+        same = [str(i) for i, other in enumerate(summaries) if other == summary]
+        print(f"\nnetwork{'s' * (len(same) > 1)} {', '.join(same)}\n{summary}")
+    return 0
+
+
 def inspect(options: argparse.Namespace) -> int:
     """Run ``fcnn inspect`` and return its exit code."""
     with refusals():
         loaded = fcnn.load(options.model)
+    if isinstance(loaded, fcnn.Ensemble):
+        return _inspect_ensemble(loaded, options.model)
     net = loaded if isinstance(loaded, fcnn.Network) else loaded.network
     # Of several outputs for each target there is no model.
     one_each = net.num_targets == net.sizes[-1]
-    model, is_whole = _as_model(loaded) if one_each else (None, False)
-    with opened(Path(options.model)) as file:
-        found = f"{file.checksum} is right" if file.checksum else "none: the file is not verified"
-        print(f"{options.model}: {file.size:,} bytes\nchecksum   {found}\n")
+    model, is_whole = _as_model(loaded, options.model) if one_each else (None, False)
+    _inspect_file(options.model)
     print(net.summary())
     if model is not None and model.classes:
         print(visible(f"\nclasses    {some(model.target.class_texts)}"))

@@ -31,8 +31,9 @@ from fcnn.cli.model import print_columns
 from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
 from fcnn.cli.parts import Parts, Prepared, prepared
 from fcnn.cli.results import print_results
-from fcnn.cli.search import Trial, refuse, save, search, tell_trials
+from fcnn.cli.search import refuse, save, search, tell_trials
 from fcnn.cli.terminal import tell
+from fcnn.halving import Trial
 from fcnn.history import TrainingRecord
 from fcnn.optimizers import Optimizer
 from fcnn.second_order import SecondOrder
@@ -77,7 +78,7 @@ def train(options: argparse.Namespace) -> int:
                 **arguments,
             )  # fmt: skip
     seconds = time.perf_counter() - began
-    if options.resume is not None and kept.resumed:
+    if options.resume is not None and options.search is None and kept.resumed:
         left = "" if kept.completed > kept.resumed else ", of which none is left to make"
         say(f"note: goes on behind epoch {kept.resumed} of {options.resume}: --epochs "
             f"{options.epochs}{left}")  # fmt: skip

@@ -10,21 +10,23 @@ import numpy as np
 
 from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
+from fcnn._dispatch import core
 from fcnn.convert.onnx import OPERATORS, Nodes
 from fcnn.convert.onnx_table import Graph, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, imported, layers_of, refuse_surrogates
+from fcnn.ensemble import Ensemble
 from fcnn.model import Model
 from fcnn.network import Network
 
 
 def to_onnx(
-    net: Network | Model, path: str | os.PathLike[str] | None = None, opset: int = 17
+    net: Network | Model | Ensemble, path: str | os.PathLike[str] | None = None, opset: int = 17
 ) -> Any:
-    """Return an ONNX model that computes what a network, or a model, computes.
+    """Return an ONNX model that computes what a network, a model or an ensemble computes.
 
     Parameters
     ----------
-    net : fcnn.Network or fcnn.Model
+    net : fcnn.Network, fcnn.Model or fcnn.Ensemble
     path : str or path-like, optional
         A file to write the model to; an existing one is replaced at once.
     opset : int, default 17
@@ -35,7 +37,8 @@ def to_onnx(
     -------
     onnx.ModelProto
         Of a network: one input "x" (samples, n_0) and one output "a" (samples, n_L) in its dtype,
-        with tensors W1 (n_1, n_0), b1 (n_1,), ..., WL, bL.
+        with tensors W1 (n_1, n_0), b1 (n_1,), ..., WL, bL. Of an ensemble the same, with the mean
+        that `fcnn.Ensemble.predict` returns, and tensors 0.W1, 0.b1, ... of its first network.
 
         Of a model: an input of its name (samples, 1) for each column, of strings for categories, of
         doubles for all else: booleans are 1 and 0, dates seconds since 1970 UTC. NaN, and for
@@ -58,7 +61,9 @@ def to_onnx(
         If the file cannot be written.
     """
     model, network = (net, net.network) if isinstance(net, Model) else (None, net)
-    layers = layers_of(network)
+    networks = network.networks if isinstance(network, Ensemble) else [network]
+    all_layers = [layers_of(one) for one in networks]
+    layers = all_layers[0]
     onnx = imported("onnx", "onnx")
     newest = onnx.defs.onnx_opset_version()
     if check.as_count("opset", opset) not in range(13, newest + 1):
@@ -68,7 +73,11 @@ def to_onnx(
     if model is None:
         graph = Graph(onnx)
         x = graph.input("x", dtype, ["samples", layers[0].W.shape[1]])
-        write_layers(graph, layers, x, "a", opset, network.num_targets)
+        if isinstance(network, Ensemble):
+            is_normal = core.split_loss(network.loss)[0] == "gaussian_nll"
+            write_ensemble(graph, all_layers, x, "a", opset, network.num_targets, is_normal)
+        else:
+            write_layers(graph, layers, x, "a", opset, network.num_targets)
         graph.output("a", dtype, ["samples", len(layers[-1].W)])
     else:
         refuse_surrogates(model)
@@ -108,6 +117,59 @@ def write_layers(
             _write_sums(graph, z, output, whole, len(W), num_targets)
         a = output
     return last
+
+
+class _Part:
+    """A graph whose names begin with those of one of its networks."""
+
+    def __init__(self, graph: Any, prefix: str) -> None:
+        self._graph, self._prefix = graph, prefix
+
+    def name(self, name: str) -> str:
+        return self._graph.name(self._prefix + name)
+
+    def constant(self, name: str, value: Any) -> str:
+        return self._graph.constant(self._prefix + name, value)
+
+    def add(self, op: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> str:
+        name = name if name.startswith(self._prefix) else self._prefix + name
+        return self._graph.add(op, inputs, output, name, **attributes)
+
+    def node(self, op: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        return self._graph.node(op, inputs, self._prefix + output, **attributes)
+
+
+def write_ensemble(
+    graph: Any, networks: Sequence[Sequence[Layer]], x: str, last: str, opset: int,
+    num_targets: int, is_normal: bool,
+) -> str:  # fmt: skip
+    """Write all networks and their mean, `is_normal` that of normal distributions: see Ensemble."""
+    outputs = []
+    for i, layers in enumerate(networks):
+        part = _Part(graph, f"{i}.")
+        outputs.append(write_layers(part, layers, x, part.name("a"), opset, num_targets))
+    # Not the operator Mean, which ONNX Runtime has for float32 alone.
+    count = graph.constant("count", np.array(len(networks), networks[0][0].W.dtype))
+    if not is_normal:
+        return graph.add("Div", [graph.node("Sum", outputs, "sum"), count], last, "mean")
+    ends = [graph.constant(f"end{i}", np.array([i * num_targets])) for i in range(3)]
+    axis = graph.constant("axis", np.array([1]))
+    parts = [_Part(graph, f"{i}.") for i in range(len(networks))]
+    means = [
+        part.node("Slice", [a, ends[0], ends[1], axis], "mean")
+        for part, a in zip(parts, outputs, strict=True)
+    ]
+    mean = graph.node("Div", [graph.node("Sum", means, "sum"), count], "mean")
+    terms = []
+    for part, a, own in zip(parts, outputs, means, strict=True):
+        terms.append(
+            part.node("Exp", [part.node("Slice", [a, ends[1], ends[2], axis], "log")], "variance")
+        )
+        apart = part.node("Sub", [own, mean], "apart")
+        terms.append(part.node("Mul", [apart, apart], "square"))
+    variance = graph.node("Div", [graph.node("Sum", terms, "sum_of_variances"), count], "variance")
+    logarithm = graph.node("Log", [variance], "log_variance")
+    return graph.add("Concat", [mean, logarithm], last, "mixture", axis=1)
 
 
 def _write_sums(graph: Any, z: str, rises: str, a: str, n: int, m: int) -> None:

@@ -85,6 +85,11 @@ def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Netwo
         raise TypeError(
             f"{source}: expected an MLPClassifier or MLPRegressor, got {type(estimator).__name__}"
         )
+    if (members := getattr(estimator, "estimators_", None)) is not None:
+        raise ValueError(
+            f"{source}: an ensemble of {len(members)} networks; its ensemble_ is an fcnn.Ensemble, "
+            "and each of its estimators_ has one network"
+        )
     network = getattr(estimator, "network_", None)  # that of fcnn.sklearn
     if isinstance(network, Network):
         made = network_from(layers_of(network), network.loss, dtype)

@@ -96,13 +96,20 @@ def force_tiny(force):
     tiny_forced = force
 
 
+def force_together(force):
+    """Train networks that can go together so never (0), always (1), or where it is faster (-1)."""
+    global together_forced
+    together_forced = force
+
+
 def count_ways(counted):
     """Count from now on the calls that take each way, or no longer; return what was counted before.
 
-    "tiny": core/tiny.pxi; "panels": with the weights in panels; "lists": of the nonzero inputs.
+    "tiny": core/tiny.pxi; "panels": with the weights in panels; "lists": of the nonzero inputs;
+    "together": core/lockstep.pxi, each network once.
     """
     global ways_counted
-    before = {"tiny": ways[0], "panels": ways[1], "lists": ways[2]}
+    before = {"tiny": ways[0], "panels": ways[1], "lists": ways[2], "together": ways[3]}
     ways_counted = bool(counted)
     memset(ways, 0, sizeof(ways))
     return before

@@ -188,6 +188,10 @@ cdef enum:
     # back, and 64-100-10 gains 0.1 us with a sample (a single step with Adam of 32: 63 us so, 32 by
     # panels; of 160: as fast).
     WORTH_MOVING = 150
+    # Networks of at most so many parameters are trained several at once, one in each lane
+    # (core/lockstep.pxi), where they fill so many lanes of a hundred.
+    TOGETHER_PARAMETERS = 2048
+    WORTH_LANES = 70
     # Multiplications of a step from which on several threads take it by panels, if a call has them:
     # by calculation (one thread is twice as fast as a tiny network), not measured.
     WORTH_LEAVING_TINY = 1000000
@@ -401,6 +405,7 @@ cdef struct Call:               # one call, for all its threads
     const Derivation* derivation    # NULL unless `out` is to be derivatives
     void** trace[3]             # NULL or z, a, delta of all rows, as (rows, n_l) for each l
     bint watched                # whether the calling thread looks for Ctrl-C
+    Team* among                 # threads that have calls of their own, this one's too, or NULL
     double loss
     Outcome outcome
     PyObject* error             # what Ctrl-C raised, or the caller's own loss

@@ -312,9 +312,30 @@ cdef class Network:
         order=None,
     ) except -1:
         """Run a call over arrays: once over all of them, or batch by batch with its update."""
-        cdef Workspace ws
-        cdef Needs needs
-        cdef Moved moved
+        cdef Opened opened
+        self.open_call(
+            X, y, sample_weight, n_threads, call, backward, batch_size, order, &opened)
+        if opened.moved.count > 0:
+            with nogil:
+                begin_in_panels(call, &opened)
+        try:
+            run(call, opened.needs.threads,
+                (3 if backward else 1) * self.multiplications(opened.needs.rows))
+        finally:
+            if opened.moved.count > 0:
+                with nogil:
+                    end_in_panels(call, &opened)
+            keep(self.kept, opened.workspace.memory)
+        return 0
+
+    cdef int open_call(
+        self, X, y, sample_weight, n_threads, Call* call, bint backward, Py_ssize_t batch_size,
+        order, Opened* opened,  # OUT, which the call points into: it stays where it is
+    ) except -1:
+        """Point a call at its arrays, choose its ways and give it a workspace."""
+        cdef Workspace* ws = &opened.workspace
+        cdef Needs* needs = &opened.needs
+        cdef Moved* moved = &opened.moved
         if call.model == NULL:
             call.model = &self.model
         self.describe(call.model, X, y, sample_weight, &call.data)
@@ -337,27 +358,17 @@ cdef class Network:
             moved.count = 0
         needs.backward = backward
         needs.every_z = call.trace[0] != NULL
-        choose_inputs(call, &ws, needs.tiny)
+        choose_inputs(call, ws, needs.tiny)
         if moved.count > 0:
             moved.model = seen_in_panels(call.model)
             call.model = &moved.model
         needs.in_panels = moved.count
-        open_workspace(call.model, self.kept, &ws, &needs, call.options.dropout)
-        if moved.count > 0:
-            with nogil:
-                begin_in_panels(call, &ws, &moved)
-        try:
-            call.workspace = &ws
-            call.backward = backward
-            if call.rule == NULL and call.out != NULL and backward:
-                ws.gradient = call.out       # computed in place
-                call.out = NULL
-            run(call, needs.threads, (3 if backward else 1) * self.multiplications(needs.rows))
-        finally:
-            if moved.count > 0:
-                with nogil:
-                    end_in_panels(call, &ws, &moved)
-            keep(self.kept, ws.memory)
+        open_workspace(call.model, self.kept, ws, needs, call.options.dropout)
+        call.workspace = ws
+        call.backward = backward
+        if call.rule == NULL and call.out != NULL and backward:
+            ws.gradient = call.out       # computed in place
+            call.out = NULL
         return 0
 
     def _loss_and_outputs(self, X, y, sample_weight=None, n_threads=None):
@@ -506,41 +517,45 @@ cdef class Network:
         options, lr_curve, batch_losses, seed,
     ):
         cdef Rule rule
-        cdef Py_ssize_t first_step, batches
-        if self.asking:
-            refuse_while_asked(self)
-        if batch_size < 1:
-            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
-        if n_threads is not None and not is_1(n_threads):
-            self._threads(n_threads)    # refused, if at all, before the optimizer is touched
-        batches = (len(X) + batch_size - 1) // batch_size
-        _alive = self.read_options(&call.options, options, seed)
-        if lr_curve is not None:
-            call.options.lr_curve = <const double*> data_of(
-                lr_curve, cnp.NPY_FLOAT64, batches, "lr_curve")
-            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
-                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
+        cdef Py_ssize_t first_step
+        _alive = self.read_training(
+            len(X), optimizer, batch_size, n_threads, call, &rule, options, lr_curve, 1, seed)
         if batch_losses is not None:
             call.options.batch_losses = <double*> data_of(
-                batch_losses, cnp.NPY_FLOAT64, 2 * batches, "batch_losses", write=True)
-        _state = self.read_rule(optimizer, &rule)   # alive
+                batch_losses, cnp.NPY_FLOAT64, 2 * ((len(X) + batch_size - 1) // batch_size),
+                "batch_losses", write=True)
         first_step = rule.step
-        call.rule = &rule
         try:
             self.pass_once(X, y, sample_weight, n_threads, call, True, batch_size, order)
         finally:
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
             PyObject_GenericSetAttr(optimizer, "steps", rule.step)
-        if call.outcome == NO_MEMORY:
-            raise MemoryError("cannot copy parameters and optimizer state before a risky step")
-        if call.outcome == OVERFLOW:
-            what = (f"the loss became {call.loss}" if call.loss - call.loss != 0
-                    else "the gradient, a weight or the optimizer's state became infinite")
-            raise DivergenceError(
-                f"{what} in step {rule.step - first_step + 1}; the weights are those before that "
-                "step. Lower the learning rate, or scale inputs and targets to about 1")
+        failure = failure_of(call, rule.step - first_step)
+        if failure is not None:
+            raise failure
         return call.loss
+
+    cdef object read_training(
+        self, Py_ssize_t rows, optimizer, Py_ssize_t batch_size, n_threads, Call* call, Rule* rule,
+        options, lr_curve, Py_ssize_t epochs, seed,
+    ):
+        """Fill in what trains; return what must stay alive with it."""
+        if self.asking:
+            refuse_while_asked(self)
+        if batch_size < 1:
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+        if n_threads is not None and not is_1(n_threads):
+            self._threads(n_threads)    # refused, if at all, before the optimizer is touched
+        of_options = self.read_options(&call.options, options, seed)
+        if lr_curve is not None:
+            call.options.lr_curve = <const double*> data_of(
+                lr_curve, cnp.NPY_FLOAT64, epochs * ((rows + batch_size - 1) // batch_size),
+                "lr_curve")
+            if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
+                raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
+        call.rule = rule
+        return of_options, read_rule(self, optimizer, rule)
 
     cdef object read_options(self, Options* into, options, seed):
         """Fill in what an update is given; return what must stay alive with it."""
@@ -560,38 +575,3 @@ cdef class Network:
             raise ValueError(f"label_smoothing: {self.loss} has no labels to smooth")
         return (read_dropout(into, &self.model, options.dropout),
                 read_rates(into, &self.model, options.trainable))
-
-    cdef object read_rule(self, optimizer, Rule* rule):
-        """Fill in the optimizer's hyperparameters and state; return what must stay alive with it.
-
-        Read anew for each call: they are plain attributes, which may have changed.
-        """
-        cdef int vectors
-        memset(rule, 0, sizeof(Rule))   # 0 is what a rule does not read
-        name = getattr(optimizer, "rule", None)
-        if name is None:
-            optimizer.state(self)       # which refuses it
-        if name not in rule_table:
-            raise TypeError(f"optimizer: {optimizer!r} needs all samples at once: it is for fit")
-        rule.name = rule_table[name]
-        rule.lr = optimizer.lr
-        rule.weight_decay = optimizer.weight_decay
-        rule.step = optimizer.steps
-        if rule.name == updates.SGD:
-            rule.momentum = optimizer.momentum
-            rule.nesterov = optimizer.nesterov
-        else:
-            rule.beta1, rule.beta2 = optimizer.betas
-            rule.epsilon = optimizer.eps
-            rule.epsilon_hat = optimizer._epsilon_hat
-        vectors = state_vectors(rule)
-        if vectors == 0:
-            return None
-        state, owner = optimizer._state, optimizer._owner
-        if owner is None or owner() is not self or len(state) != vectors:
-            state = optimizer.state(self)
-        rule.first = data_of(state[0], self.kind, self.model.n_parameters, "state", write=True)
-        if vectors > 1:
-            rule.second = data_of(
-                state[1], self.kind, self.model.n_parameters, "state", write=True)
-        return state

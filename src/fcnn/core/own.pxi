@@ -233,7 +233,7 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
     if not network.is_vector(gradient):
         network._refuse_vector("gradient", gradient)
     own = np.empty(model.n_parameters + SLACK, network.dtype)
-    _state = network.read_rule(optimizer, &rule)    # alive
+    _state = read_rule(network, optimizer, &rule)    # alive
     g = cnp.PyArray_DATA(<cnp.ndarray> gradient)
     copy = cnp.PyArray_DATA(own)
     with nogil:

@@ -180,7 +180,7 @@ cdef bint update_together(Worker* w, const BatchState* b, const real* tag) noexc
 
 # How many calls went which way, while that is counted: see diagnostics.pxi.
 cdef bint ways_counted = False
-cdef Py_ssize_t ways[3]
+cdef Py_ssize_t ways[4]
 
 cdef void count_way(const Worker* w, bint is_tiny) noexcept nogil:
     if ways_counted and w.index == 0:

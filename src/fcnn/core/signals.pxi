@@ -18,9 +18,13 @@ cdef inline bint should_stop(Worker* w, Py_ssize_t work) noexcept nogil:
     """Whether the call is to end; looked for once in a while, and by the calling thread alone."""
     if w.index == 0:
         w.work += work
-        if w.work >= WORK_PER_LOOK and w.call.watched:
-            w.work = 0
-            look_for_signals(w)
+        if w.work >= WORK_PER_LOOK:
+            if w.call.watched:
+                w.work = 0
+                look_for_signals(w)
+            elif w.call.among != NULL:      # the calling thread has a call of its own
+                w.work = 0
+                w.stop = w.stop or stop_requested(w.call.among)
     elif stop_requested(w.team):
         w.stop = True
     return w.stop

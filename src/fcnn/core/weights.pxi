@@ -200,10 +200,21 @@ cdef struct Moved:              # what a call has moved, to find it again
     int count
 
 
-cdef void begin_in_panels(Call* call, Workspace* ws, Moved* moved) noexcept nogil:
-    """Move into panels what the call works on, and point it there."""
+cdef struct Opened:             # what a call has beside what it is given, while it runs
+    Workspace workspace
+    Needs needs
+    Moved moved
+
+
+cdef void begin_in_panels(Call* call, Opened* opened) noexcept nogil:
+    """Move into panels what the call works on, if it works there, and point it there."""
+    cdef Moved* moved = &opened.moved
+    cdef Workspace* ws = &opened.workspace
     cdef Rule* rule = call.rule
-    cdef Py_ssize_t step = vector_bytes(&moved.model)
+    cdef Py_ssize_t step
+    if moved.count == 0:
+        return
+    step = vector_bytes(&moved.model)
     moved.vectors[0] = moved.model.parameters
     moved.vectors[1] = rule.first
     moved.vectors[2] = rule.second
@@ -218,14 +229,19 @@ cdef void begin_in_panels(Call* call, Workspace* ws, Moved* moved) noexcept nogi
         rule.second = <char*> ws.weights + 2 * step
 
 
-cdef void end_in_panels(Call* call, const Workspace* ws, Moved* moved) noexcept nogil:
+cdef void end_in_panels(Call* call, Opened* opened) noexcept nogil:
     """Put back what begin_in_panels moved."""
+    cdef Moved* moved = &opened.moved
+    if moved.count == 0:
+        return
     if moved.model.itemsize == 4:
-        move_all(&moved.model, ws, moved.vectors, moved.count, True, <float*> NULL)
+        move_all(&moved.model, &opened.workspace, moved.vectors, moved.count, True, <float*> NULL)
     else:
-        move_all(&moved.model, ws, moved.vectors, moved.count, True, <double*> NULL)
+        move_all(&moved.model, &opened.workspace, moved.vectors, moved.count, True, <double*> NULL)
     call.rule.first = moved.vectors[1]
     call.rule.second = moved.vectors[2]
+    # As before the call, which may be made once more.
+    moved.model.parameters = moved.vectors[0]
 
 
 cdef Model seen_in_panels(const Model* model) noexcept nogil:

@@ -9,6 +9,8 @@ cdef extern from "threads.h" nogil:
     Py_ssize_t next_item "fcnn_next_item"(Team* team)
     bint stop_requested "fcnn_stop_requested"(Team* team)
     void request_stop "fcnn_request_stop"(Team* team)
+    # Whether other threads of the call still run, after a millisecond of waiting for them.
+    bint others_run "fcnn_others_run"(Team* team)
     # Runs thread_main(call, team, index) on up to `size` threads, the calling one included.
     void run_team "fcnn_run_team"(
         void (*thread_main)(void*, Team*, int) noexcept nogil, void* call, int size)

@@ -86,11 +86,21 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     n_threads : int or None, default=None
         At most so many threads. None takes as many as gain in the main thread of the main process
         (`fcnn.set_num_threads`), and one in the workers of a pool of threads or processes.
+    n_networks : int, default=1
+        From 2 on an ensemble: so many networks, each fitted as one is, from a ``random_state`` of
+        its own that is drawn from this one. Predictions are those of their mean, see
+        `fcnn.Ensemble`; ``max_time`` is for all together.
 
     Attributes
     ----------
     network_ : fcnn.Network
-        Whose ``parameters`` ``coefs_`` and ``intercepts_`` are views of.
+        Whose ``parameters`` ``coefs_`` and ``intercepts_`` are views of. None of the three is there
+        in an ensemble.
+    estimators_ : list
+        Of an ensemble, the fitted estimator of each network; the estimator's own curves and counts
+        are those of the first.
+    ensemble_ : fcnn.Ensemble
+        The networks of these.
     validation_loss_curve_ : list of float or None
         Loss on the ``eval_set`` of `fit` after each iteration, without the penalty.
     """
@@ -140,6 +150,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         callbacks: Sequence[Any] | None = None,
         max_time: float | None = None,
         n_threads: int | None = None,
+        n_networks: int = 1,
     ) -> None:
         self._store(locals())
         self.loss = "log_loss"
@@ -188,12 +199,12 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
     quantiles : list of float or None, default=None
         Several of them in one network, in ascending order, in place of ``quantile``: its
         predictions never cross.
-    dropout, weight_decay, clip_norm, trainable, callbacks, max_time, n_threads
+    dropout, weight_decay, clip_norm, trainable, callbacks, max_time, n_threads, n_networks
         As for `MLPClassifier`.
 
     Attributes
     ----------
-    network_, validation_loss_curve_
+    network_, estimators_, ensemble_, validation_loss_curve_
         As for `MLPClassifier`.
     quantiles_ : tuple of float or None
         The ``quantiles`` of the fit.
@@ -245,6 +256,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         callbacks: Sequence[Any] | None = None,
         max_time: float | None = None,
         n_threads: int | None = None,
+        n_networks: int = 1,
     ) -> None:
         self._store(locals())
 
@@ -284,7 +296,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
     @property
     def _levels(self) -> tuple[float, ...]:
         """The levels of a network of quantiles."""
-        return core.split_loss(self.network_.loss)[1]
+        return core.split_loss(self._a_network.loss)[1]
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict using the multi-layer perceptron model.
@@ -293,7 +305,9 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
         return_std : bool, default=False
-            Return the standard deviations, too: of the loss "gaussian_nll".
+            Return the standard deviations, too: with ``n_networks`` from 2 on those of the answers
+            of all networks, and with the loss "gaussian_nll" the predicted ones, of an ensemble
+            those of the mixture: see `fcnn.Ensemble.std`.
 
         Returns
         -------
@@ -303,24 +317,29 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
             With ``return_std``.
         """
         check_is_fitted(self)
-        if return_std and self.network_.loss != "gaussian_nll":
+        is_normal = self._a_network.loss == "gaussian_nll"
+        if return_std and not is_normal and self.n_networks == 1:
             raise ValueError(
-                "return_std: only the loss 'gaussian_nll' has standard deviations, got "
-                f"{self.network_.loss!r}"
+                "return_std: one network has standard deviations with the loss 'gaussian_nll' "
+                f"alone, got {self._a_network.loss!r}; several have, with n_networks"
             )
-        outputs = self._forward_pass_fast(X)
         if not return_std:
-            return self._answers(outputs)
+            return self._answers(self._forward_pass_fast(X))
         m = self.n_outputs_
-        std = np.exp(outputs[:, m:] / 2)
-        return self._answers(outputs), std[:, 0] if m == 1 else std
+        if hasattr(self, "estimators_"):
+            outputs, std = self._mean_and_std(X)
+            std = std if is_normal else self._answers(std)
+        else:
+            outputs = self._forward_pass_fast(X)
+            std = np.exp(outputs[:, m:] / 2)
+        return self._answers(outputs), std[:, 0] if is_normal and m == 1 else std
 
     def _predict(self, X: Any, check_input: bool = True) -> Array:
         return self._answers(self._forward_pass_fast(X, check_input))
 
     def _answers(self, outputs: Array) -> Array:
         """Return what is predicted, of the outputs of the network."""
-        m = self.network_.num_targets
+        m = self._a_network.num_targets
         if self.quantiles_ is None:
             return outputs[:, 0] if m == 1 else outputs[:, :m]
         several = outputs.reshape(len(outputs), -1, m).transpose(0, 2, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fcnn._dispatch import core
-from fcnn.convert.onnx_writer import write_layers
+from fcnn.convert.onnx_writer import write_ensemble, write_layers
 from fcnn.convert.steps import Layer, imported, layers_of, refuse
 
 _OLDEST = 13  # of the operators that layers are written with
@@ -64,15 +64,25 @@ def _outputs(scope: Any, operator: Any, container: Any) -> tuple[_Graph, str]:
     estimator = operator.raw_operator
     if container.target_opset < _OLDEST:
         refuse("target_opset", f"expected at least {_OLDEST}, got {container.target_opset}")
-    network = estimator.network_
+    networks = _networks(estimator)
+    network = networks[0]
     graph = _Graph(scope, container, network.dtype)
-    layers = layers_of(network)
+    all_layers = [layers_of(one) for one in networks]
     if core.split_loss(network.loss)[0] == "gaussian_nll":  # whose predictions are the means
-        W, b, activation = layers[-1]
-        layers[-1] = Layer(W[: network.num_targets], b[: network.num_targets], activation)
+        for layers in all_layers:
+            W, b, activation = layers[-1]
+            layers[-1] = Layer(W[: network.num_targets], b[: network.num_targets], activation)
     x = graph.node("Cast", [operator.inputs[0].full_name], "x", to=network.dtype)
-    a = graph.name("a")
-    return graph, write_layers(graph, layers, x, a, container.target_opset, network.num_targets)
+    a, opset, m = graph.name("a"), container.target_opset, network.num_targets
+    if len(networks) == 1:
+        return graph, write_layers(graph, all_layers[0], x, a, opset, m)
+    return graph, write_ensemble(graph, all_layers, x, a, opset, m, is_normal=False)
+
+
+def _networks(estimator: Any) -> Sequence[Any]:
+    """Return the networks of an estimator: one, or those of an ensemble."""
+    several = hasattr(estimator, "estimators_")
+    return estimator.ensemble_.networks if several else [estimator.network_]
 
 
 def _answer(graph: _Graph, value: str, variable: Any) -> None:
@@ -90,14 +100,14 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
     classes = _classes(scope, operator.raw_operator)
     graph, a = _outputs(scope, operator, container)
     label = operator.outputs[0].full_name
-    dtype = operator.raw_operator.network_.dtype
+    dtype = _networks(operator.raw_operator)[0].dtype
     if _is_multilabel(operator.raw_operator):
         half = graph.constant("half", np.array(0.5, dtype))
         chosen = graph.node("Greater", [a, half], "chosen")
         graph.add("Cast", [chosen], label, "fcnn_label", to=np.int64)
         _answer(graph, a, operator.outputs[1])
         return
-    if operator.raw_operator.network_.sizes[-1] == 1:
+    if _networks(operator.raw_operator)[0].sizes[-1] == 1:
         one = graph.constant("one", np.array(1, dtype))
         a = graph.node("Concat", [graph.node("Sub", [one, a], "rest"), a], "both", axis=1)
     best = graph.node("ArgMax", [a], "best", axis=1, keepdims=0)
@@ -134,7 +144,7 @@ def _classifier_shapes(operator: Any) -> None:
         operator.outputs[1].set_type(types.FloatTensorType(operator.outputs[1].type.shape))
     if _is_multilabel(operator.raw_operator):
         rows = operator.inputs[0].get_first_dimension()
-        n_out = operator.raw_operator.network_.sizes[-1]
+        n_out = _networks(operator.raw_operator)[0].sizes[-1]
         operator.outputs[0].set_type(types.Int64TensorType([rows, n_out]))
 
 

@@ -26,7 +26,9 @@ from fcnn import _validation as check
 from fcnn._architecture import as_activation
 from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
+from fcnn.ensemble import Ensemble
 from fcnn.network import Network
+from fcnn.sklearn._ensemble import fit_each, forget_ensemble
 from fcnn.sklearn._lbfgs import minimize
 from fcnn.sklearn._losses import Loss
 from fcnn.sklearn._monitor import Monitor
@@ -75,6 +77,7 @@ CONSTRAINTS: dict[str, list[Any]] = {
     "callbacks": [list, tuple, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), None],
+    "n_networks": [Interval(Integral, 1, None, closed="left")],
 }
 
 
@@ -106,9 +109,10 @@ class Perceptron(BaseEstimator, abc.ABC):
 
     def _parameter_views(self, name: str) -> tuple[list[Array], list[Array]]:
         if not hasattr(self, "network_"):
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r} before fit"
-            )
+            why = " before fit"
+            if hasattr(self, "estimators_"):
+                why = ": it is an ensemble, and each of its estimators_ has one"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{why}")
         return layer_views(self.network_.parameters, self.network_.sizes)
 
     def _layers(self, name: str) -> Any:
@@ -281,8 +285,33 @@ class Perceptron(BaseEstimator, abc.ABC):
         """Return the activations of the output layer, shape (n_samples, n_outputs)."""
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        network, threads = self.network_, self._threads()
-        return network.predict(X, n_threads=threads)
+        return self._predictor.predict(X, n_threads=self._threads())
+
+    @property
+    def _predictor(self) -> Network | Ensemble:
+        """What answers: the network, or all of them."""
+        return self.ensemble_ if hasattr(self, "estimators_") else self.network_
+
+    @property
+    def ensemble_(self) -> Ensemble:
+        """The networks of an ensemble's estimators."""
+        if not hasattr(self, "estimators_"):
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute 'ensemble_' before fit with "
+                "n_networks of at least 2"
+            )
+        return Ensemble([one.network_ for one in self.estimators_])
+
+    @property
+    def _a_network(self) -> Network:
+        """The network, or of an ensemble the first: what all of them have in common."""
+        return self.estimators_[0].network_ if hasattr(self, "estimators_") else self.network_
+
+    def _mean_and_std(self, X: Any) -> tuple[Array, Array]:
+        """Return outputs of an ensemble and their standard deviations."""
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        ensemble, threads = self.ensemble_, self._threads()
+        return ensemble.predict(X, threads), ensemble.std(X, threads)
 
     # --- The loss --------------------------------------------------------------------------------
 
@@ -338,6 +367,9 @@ class Perceptron(BaseEstimator, abc.ABC):
         incremental: bool = False,
         eval_set: Any = None,
     ) -> Any:
+        if self.n_networks > 1:
+            return fit_each(self, X, y, sample_weight, incremental, eval_set)
+        forget_ensemble(self)
         began = time.perf_counter()
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]

@@ -92,6 +92,7 @@ def train(
     lengths = np.diff(starts, append=n_samples)
     losses = np.empty((len(starts), 2))
     order = np.arange(n_samples, dtype=np.int64)
+    estimator._was_interrupted = False
     try:
         estimator.n_iter_ = 0
         for _ in range(estimator.max_iter):
@@ -136,6 +137,7 @@ def train(
                     stacklevel=5,
                 )
     except KeyboardInterrupt:
+        estimator._was_interrupted = True
         warnings.warn("Training interrupted by user.", stacklevel=5)
     except DivergenceError as error:
         if not estimator.early_stopping:

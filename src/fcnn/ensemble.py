@@ -1,0 +1,346 @@
+"""Several networks that answer as one: `fcnn.Ensemble`."""
+
+# Annotations stay text, as in network.py.
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fcnn import _format
+from fcnn import _validation as check
+from fcnn._dispatch import core
+from fcnn.metrics import score
+from fcnn.network import Network
+from fcnn.reference import loss_of
+
+__all__ = ["Ensemble"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+Array = NDArray[Any]
+
+
+class Ensemble:
+    """Several networks whose mean answers better than each, and whose spread says how sure it is.
+
+    Train them by `fcnn.fit_many`, from other weights (``rng``), or on other draws of the samples.
+    B. Lakshminarayanan, A. Pritzel, C. Blundell: Simple and scalable predictive uncertainty
+    estimation using deep ensembles, NIPS 2017.
+
+    Parameters
+    ----------
+    networks : sequence of fcnn.Network
+        All different objects, with the same numbers of inputs and outputs, output activation, loss,
+        dtype, `features` and `classes`; hidden layers may differ. They are not copied.
+
+    Attributes
+    ----------
+    networks : tuple of fcnn.Network
+    loss : str
+    dtype : numpy.dtype
+    num_inputs, num_outputs, num_targets : int
+        n_0, n_L and columns of y.
+    features, classes : list or None
+        As of each network.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not as described.
+
+    Examples
+    --------
+    >>> import numpy as np, fcnn
+    >>> X = np.random.default_rng(0).normal(size=(200, 3)).astype("float32")
+    >>> y = X.sum(axis=1, keepdims=True)
+    >>> networks = [fcnn.Network((3, 8, 1), loss="squared_error", rng=i) for i in range(4)]
+    >>> histories = fcnn.fit_many(networks, X, y, epochs=5)
+    >>> ensemble = fcnn.Ensemble(networks)
+    >>> ensemble.predict(X).shape, ensemble.std(X).shape
+    ((200, 1), (200, 1))
+    """
+
+    def __init__(self, networks: Sequence[Network]) -> None:
+        try:
+            given = tuple(networks)
+        except TypeError:
+            raise TypeError(f"networks: expected a list of networks, got {networks!r}") from None
+        if not given:
+            raise ValueError("networks: expected at least one, got none")
+        for i, network in enumerate(given):
+            if not isinstance(network, Network):
+                raise TypeError(
+                    f"networks[{i}]: expected an fcnn.Network, got {type(network).__name__}"
+                )
+            for name, of in _ALIKE.items():
+                if of(network) != of(given[0]):
+                    raise ValueError(
+                        f"networks[{i}]: expected the {name} of networks[0], {of(given[0])!r}, got "
+                        f"{of(network)!r}"
+                    )
+            if any(network is other for other in given[:i]):
+                raise ValueError(f"networks[{i}]: it is in the list twice; it would count twice")
+        self.networks = given
+
+    @property
+    def loss(self) -> str:
+        """The loss that all of them have."""
+        return self.networks[0].loss
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self.networks[0].dtype
+
+    @property
+    def num_inputs(self) -> int:
+        """n_0."""
+        return self.networks[0].sizes[0]
+
+    @property
+    def num_outputs(self) -> int:
+        """n_L."""
+        return self.networks[0].sizes[-1]
+
+    @property
+    def num_targets(self) -> int:
+        """Columns of y."""
+        return self.networks[0].num_targets
+
+    @property
+    def features(self) -> list[str] | None:
+        """Names of the inputs, if the networks have them."""
+        return self.networks[0].features
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes, if the networks have them."""
+        return self.networks[0].classes
+
+    def __len__(self) -> int:
+        return len(self.networks)
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self.networks)
+
+    def __getitem__(self, i: int) -> Network:
+        return self.networks[i]
+
+    def __repr__(self) -> str:
+        sizes = {network.sizes: None for network in self.networks}
+        shown = ", ".join("-".join(map(str, one)) for one in [*sizes][:3])
+        more = ", ..." if len(sizes) > 3 else ""
+        return f"<Ensemble of {len(self)}: {shown}{more}, loss {self.loss}, {self.dtype}>"
+
+    # --- Answers ---------------------------------------------------------------------------------
+
+    def outputs(self, X: ArrayLike, n_threads: int | None = None) -> Array:
+        """Return what each network predicts.
+
+        Parameters
+        ----------
+        X : array-like, shape (s, n_0) or (n_0,), or sparse matrix of SciPy's, shape (s, n_0)
+        n_threads : int, optional
+            As for `fcnn.Network.predict`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (networks, s, n_L) or (networks, n_L)
+        """
+        first = self.networks[0].predict(X, n_threads=n_threads)
+        outputs = np.empty((len(self), *first.shape), self.dtype)
+        outputs[0] = first
+        for network, out in zip(self.networks[1:], outputs[1:], strict=True):
+            network.predict(X, out=out, n_threads=n_threads)
+        return outputs
+
+    def predict(self, X: ArrayLike, n_threads: int | None = None) -> Array:
+        """Return the answer of all: the mean of the outputs.
+
+        Of probabilities that is the mean of the distributions. So it is with the loss gaussian_nll:
+        mean and logarithm of the variance of the mixture of all normal distributions. Quantiles are
+        averaged level by level.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `outputs`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_L) or (n_L,)
+            What a network returns.
+        """
+        return self._mean(self.outputs(X, n_threads))
+
+    def __call__(self, X: ArrayLike, n_threads: int | None = None) -> Array:
+        """Return the mean of the outputs; the same as predict."""
+        return self.predict(X, n_threads)
+
+    def _mean(self, outputs: Array) -> Array:
+        if core.split_loss(self.loss)[0] != "gaussian_nll":
+            return outputs.mean(axis=0, dtype=np.float64).astype(self.dtype)
+        mean, variance = self._mixture(outputs)
+        return np.concatenate([mean, np.log(variance)], axis=-1).astype(self.dtype)
+
+    def _mixture(self, outputs: Array) -> tuple[Array, Array]:
+        """Return mean and variance of the mixture of normal distributions.
+
+        The variance is the mean of the variances and the variance of the means.
+        """
+        means, logarithms = np.split(outputs.astype(np.float64), 2, axis=-1)
+        return means.mean(axis=0), np.exp(logarithms).mean(axis=0) + means.var(axis=0)
+
+    def std(self, X: ArrayLike, n_threads: int | None = None) -> Array:
+        """Return how far the answers are apart: the standard deviation over the networks.
+
+        It divides by the number of networks. With the loss gaussian_nll the standard deviation of
+        the mixture, which has the networks' own in it, for each target.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `outputs`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_L) or (n_L,); (s, num_targets) of gaussian_nll
+        """
+        outputs = self.outputs(X, n_threads)
+        if core.split_loss(self.loss)[0] == "gaussian_nll":
+            return np.sqrt(self._mixture(outputs)[1]).astype(self.dtype)
+        return outputs.std(axis=0, dtype=np.float64).astype(self.dtype)
+
+    def quantiles(
+        self, X: ArrayLike, q: float | Sequence[float], n_threads: int | None = None
+    ) -> Array:
+        """Return quantiles of the networks' answers, interpolated linearly between two of them.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `outputs`.
+        q : float or sequence of float
+            From 0 to 1; 0.5 is the median.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_L) or (n_L,), of several q with one dimension more before
+        """
+        levels = check.as_numeric("q", q)
+        if not (levels.ndim < 2 and levels.size and ((levels >= 0) & (levels <= 1)).all()):
+            raise ValueError(f"q: expected numbers from 0 to 1, got {q!r}")
+        found: Array = np.quantile(self.outputs(X, n_threads).astype(np.float64), levels, axis=0)
+        return found.astype(self.dtype)
+
+    def votes(self, X: ArrayLike, n_threads: int | None = None) -> Array:
+        """Return the share of the networks that are for each class.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `outputs`.
+
+        Returns
+        -------
+        numpy.ndarray, shape (s, n_L) or (n_L,)
+            With the loss cross_entropy the shares of the classes that are most probable. With
+            binary_cross_entropy those of networks that say more than 1/2, for each output.
+
+        Raises
+        ------
+        ValueError
+            If the networks do not predict classes.
+        """
+        targets = check.TARGETS[self.loss]
+        if targets not in ("classes", "probabilities"):
+            raise ValueError(
+                f"votes: of the losses cross_entropy and binary_cross_entropy, got {self.loss}"
+            )
+        outputs = self.outputs(X, n_threads)
+        chosen = outputs > 0.5
+        if targets == "classes":
+            chosen = np.arange(self.num_outputs) == outputs.argmax(axis=-1)[..., np.newaxis]
+        return chosen.mean(axis=0).astype(self.dtype)
+
+    def evaluate(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        n_threads: int | None = None,
+    ) -> dict[str, float]:
+        """Return the loss and the usual score of `predict` on some data.
+
+        Parameters
+        ----------
+        X, y, sample_weight, n_threads
+            As for `fcnn.Network.evaluate`.
+
+        Returns
+        -------
+        dict
+            As of `fcnn.Network.evaluate`, computed in float64. With the entropies the loss is the
+            log loss of the mean probabilities.
+        """
+        inputs, targets, weight = self.networks[0]._as_batch(X, y, sample_weight)
+        outputs = self.predict(inputs, n_threads)
+        costs = _costs(self.loss, outputs.astype(np.float64), _rows(targets, self.num_outputs))
+        name, value = score(self.loss, outputs, targets, weight)
+        return {"loss": float(np.average(costs.sum(axis=1), weights=weight)), name: value}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all networks to one file in the safetensors format; `fcnn.load` gives them back.
+
+        Tensors 0.W1, 0.b1, ... are those of the first network, and so on, as `fcnn.Network.save`
+        has them; architectures and a checksum are in its metadata. The generators are not saved.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        _format.save_ensemble(self.networks, path)
+
+
+# What all networks of an ensemble have in common.
+_ALIKE: dict[str, Callable[[Network], Any]] = {
+    "number of inputs": lambda network: network.sizes[0],
+    "number of outputs": lambda network: network.sizes[-1],
+    "loss": lambda network: network.loss,
+    "output activation": lambda network: network.activations[-1],
+    "dtype": lambda network: network.dtype.name,
+    "features": lambda network: network.features,
+    "classes": lambda network: network.classes,
+}
+
+
+def _rows(y: Array, n_out: int) -> Array:
+    """Return targets as rows, those of labels with 1 for the class."""
+    if y.ndim == 1 and y.dtype == np.int64:
+        return (y[:, np.newaxis] == np.arange(n_out)).astype(np.float64)
+    return y.reshape(len(y), -1).astype(np.float64)
+
+
+def _costs(loss: str, a: Array, y: Array) -> Array:
+    """Return the cost of each output, of activations alone: their mean has no input sums."""
+    targets = check.TARGETS[loss]
+    with np.errstate(divide="ignore"):
+        log_a = np.log(a) if targets != "numbers" else a
+        if targets == "classes":
+            return _entropy(y, log_a)
+        if targets == "probabilities":
+            return _entropy(y, log_a) + _entropy(1 - y, np.log1p(-a))
+    return loss_of(loss).cost(log_a, a, y)
+
+
+def _entropy(y: Array, log_a: Array) -> Array:
+    """Return -y log a, with 0 log 0 = 0."""
+    with np.errstate(invalid="ignore"):
+        return np.where(y == 0, 0, -y * log_a)

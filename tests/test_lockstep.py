@@ -1,0 +1,238 @@
+"""The core's call of many networks: the bits of a call for each, together in lanes or not."""
+
+import contextlib
+import copy
+import random
+
+import numpy as np
+import pytest
+from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, fitting, random_problem
+from test_tiny import BATCHES, OPTIMIZERS, deal
+
+import fcnn
+from fcnn._validation import StepOptions
+
+
+@contextlib.contextmanager
+def together(core, force):
+    """Force networks together, or apart; what is given says how many went together."""
+    core.force_together(force)
+    core.count_ways(True)
+    found = []
+    try:
+        yield found
+    finally:
+        found.append(core.count_ways(False)["together"])
+        core.force_together(-1)
+
+
+def scaled(optimizer, i):
+    """One of each network: they differ in numbers."""
+    optimizer.lr *= 1 + i / 10
+    if hasattr(optimizer, "betas"):
+        optimizer.betas = (0.9 - i / 100, 0.99)
+    return optimizer
+
+
+def configurations(seed, count):
+    rng = random.Random(seed)
+    pair, hidden, optimizer, batch = (deal(v, rng) for v in (PAIRS, HIDDEN, OPTIMIZERS, BATCHES))
+    nodes, outputs, networks = (deal(range(a, b), rng) for a, b in ((1, 20), (1, 6), (2, 20)))
+    inputs, layers = deal((1, 2, 3, 4, 7, 8, 12), rng), deal((0, 1, 1, 2, 2, 3), rng)
+    for number in range(count):
+        loss, output = next(pair)
+        sizes = [next(inputs), *(next(nodes) for _ in range(next(layers))), next(outputs)]
+        sizes[-1] = fitting(sizes[-1] + (output == "softmax"), loss)
+        size = next(batch)
+        yield {
+            "sizes": tuple(sizes), "activations": (*(next(hidden) for _ in sizes[2:]), output),
+            "loss": loss, "optimizer": next(optimizer), "batch": size, "number": number,
+            "samples": max(4, rng.choice((size, 2 * size, 3 * size + 1, 2 * size + size // 2))),
+            "networks": next(networks), "epochs": rng.choice((1, 1, 2, 3)),
+            "labels": loss == "cross_entropy" and rng.random() < 0.6,
+            "weighted": rng.choice(("none", "all", "some")), "curve": rng.random() < 0.3,
+            "shuffled": rng.random() < 0.7, "threads": rng.choice((1, 1, 2, 3)),
+            "l2": rng.random() < 0.1,
+        }  # fmt: skip
+
+
+def problem(core, c, dtype, large=None):
+    """Networks, their optimizers, and the arguments of each."""
+    rng = np.random.default_rng(c["number"])
+    batches = c["epochs"] * -(-c["samples"] // c["batch"])
+    made = []
+    X = y = None
+    for i in range(c["networks"]):
+        twin, (X_i, y_i, weight) = random_problem(
+            rng, c["sizes"], c["activations"], c["loss"], dtype, c["samples"], True
+        )
+        if c["labels"]:
+            y_i = y_i.argmax(axis=1)
+        X, y = (X_i, y_i) if X is None else (X, y)
+        if c["weighted"] == "none" or (c["weighted"] == "some" and i % 3 == 0):
+            weight = None
+        curve = rng.uniform(0.001, 0.02, batches) if c["curve"] else None
+        source = np.random.default_rng((7, i)) if c["shuffled"] else None
+        optimizer = scaled(c["optimizer"](), i)
+        if large is not None and i == large[0]:
+            optimizer.lr = large[1]
+        options = StepOptions(l2=0.01) if c["l2"] and i % 2 else None
+        made.append((core_twin(core, twin), optimizer, weight, options, curve, source))
+    return X, y, made
+
+
+def state_of(network, optimizer):
+    return [network.parameters.copy(), *(v.copy() for v in optimizer.state(network)),
+            np.array(optimizer.steps)]  # fmt: skip
+
+
+def one_by_one(core, c, dtype, large=None):
+    X, y, made = problem(core, c, dtype, large)
+    found = []
+    batches = -(-c["samples"] // c["batch"])
+    for network, optimizer, weight, options, curve, source in made:
+        losses, message, completed = [], None, 0
+        for epoch in range(c["epochs"]):
+            order = None if source is None else core.shuffled(source, len(X))
+            rates = None if curve is None else curve[epoch * batches : (epoch + 1) * batches]
+            totals = np.zeros(4)
+            before = optimizer.steps
+            try:
+                losses.append(network._train_epoch(
+                    X, y, optimizer, c["batch"], order, weight, 1, options, lr_curve=rates,
+                    totals=totals,
+                ))  # fmt: skip
+            except fcnn.DivergenceError as error:
+                step = optimizer.steps - before + 1
+                message = str(error).partition(" in step")[0], step
+                break
+            completed += 1
+        found.append((state_of(network, optimizer), losses, message, completed))
+    return found
+
+
+def in_one_call(core, c, dtype, large=None):
+    X, y, made = problem(core, c, dtype, large)
+    totals = [np.zeros((c["epochs"], 4)) for _ in made]
+    before = [optimizer.steps for _, optimizer, *_ in made]
+    outcomes = core.train_many([
+        (network, X, y, optimizer, c["batch"],
+         None if source is None else source.bit_generator, weight, options, curve, total, 0)
+        for (network, optimizer, weight, options, curve, source), total
+        in zip(made, totals, strict=True)
+    ], c["epochs"], c["threads"])  # fmt: skip
+    found = []
+    for (network, optimizer, *_), total, (completed, failure), first in zip(
+        made, totals, outcomes, before, strict=True
+    ):
+        sums = total[:completed]
+        losses = [(a / b if b else 0) + (p / n if n else 0) for a, b, p, n in sums.tolist()]
+        message = None
+        if failure is not None:
+            assert isinstance(failure, fcnn.DivergenceError)
+            # Steps are counted from the beginning of the call here.
+            batches = -(-c["samples"] // c["batch"])
+            step = optimizer.steps - first + 1 - completed * batches
+            message = str(failure).partition(" in step")[0], step
+        found.append((state_of(network, optimizer), losses, message, completed))
+    return found
+
+
+def compare(found, expected, c):
+    for i, (one, other) in enumerate(zip(found, expected, strict=True)):
+        assert one[1:] == other[1:], (i, c)
+        for a, b in zip(one[0], other[0], strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=f"network {i} of {c}")
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_the_bits_are_those_of_each_alone(core, dtype):
+    some = 0
+    for c in configurations(f"lanes of {dtype}", 80):
+        expected = one_by_one(core, c, dtype)
+        for force in (0, 1):
+            with together(core, force) as made:
+                compare(in_one_call(core, c, dtype), expected, c)
+            assert force or made == [0]
+            some += made[0] > 0
+    assert some > 50
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_one_network_that_diverges_ends_and_the_others_go_on(core, dtype, optimizer):
+    """Those in its register, too: with the bits that they have alone."""
+    large = 1e30 if dtype == "float32" else 1e290
+    lanes = core.micro_tile_shape()[0] // np.dtype(dtype).itemsize
+    c = {
+        "sizes": (3, 9, 2), "activations": ("relu", "identity"), "loss": "squared_error",
+        "optimizer": optimizer, "batch": 4, "samples": 42, "networks": lanes + 1, "epochs": 3,
+        "labels": False, "weighted": "none", "curve": False, "shuffled": True, "threads": 1,
+        "l2": False, "number": 3,
+    }  # fmt: skip
+    for one in (0, lanes // 2):
+        expected = one_by_one(core, c, dtype, (one, large))
+        with together(core, 1) as made:
+            compare(in_one_call(core, c, dtype, (one, large)), expected, c)
+        assert made[0] >= lanes
+    assert any(message is not None for _, _, message, _ in expected) or "SGD" not in repr(
+        optimizer()
+    )
+
+
+def test_which_networks_go_together(core):
+    """And which do not: a gate that has closed would leave nothing to compare."""
+    lanes = core.micro_tile_shape()[0] // 4
+
+    def count(kinds, n=2 * lanes, epochs=1, **options):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(64, 5)).astype("float32")
+        y = rng.normal(size=(64, 1)).astype("float32")
+        trainings = []
+        for i in range(n):
+            hidden, rule, batch = kinds[i % len(kinds)]
+            network = core.Network((5, hidden, 1), ["relu", "identity"], "squared_error",
+                                   np.dtype("float32"))  # fmt: skip
+            trainings.append((network, X, y, rule(), batch, None, None, StepOptions(**options),
+                              None, np.zeros((epochs, 4)), 0))  # fmt: skip
+        core.count_ways(True)
+        core.train_many(trainings, epochs, 1)
+        return core.count_ways(False)["together"]
+
+    sgd, adam = (lambda: fcnn.SGD(0.01)), fcnn.Adam
+    assert count([(8, sgd, 16)]) == 2 * lanes
+    assert count([(8, sgd, 16)], epochs=3) == 6 * lanes
+    assert count([(8, sgd, 16), (9, sgd, 16)]) == 2 * lanes
+    assert count([(8, sgd, 16), (8, adam, 16)]) == 2 * lanes
+    assert count([(8, sgd, 16), (8, sgd, 8)]) == 2 * lanes
+    assert count([(8, sgd, 16)], n=lanes + 1) == lanes
+    assert count([(8, sgd, 16)], n=2) == (0 if lanes > 2 else 2)
+    assert count([(8, sgd, 16)], l2=0.1) == count([(8, sgd, 16)], clip_norm=1.0) == 0
+    assert count([(8, sgd, 16)], dropout=(0.0, 0.5)) == 0
+    assert count([(128, lambda: fcnn.SGD(0.1), 16)]) == 2 * lanes
+    assert count([(129, sgd, 16)]) == 0
+
+
+def test_the_core_guards_its_own(core):
+    network = core.Network((2, 1), ["identity"], "squared_error", np.dtype("float32"))
+    X, y = np.zeros((4, 2), "float32"), np.zeros((4, 1), "float32")
+    good = (network, X, y, fcnn.SGD(0.1), 2, None, None, None, None, np.zeros((1, 4)), 0)
+
+    def refused(place, value, text):
+        bad = list(copy.copy(good))
+        bad[place] = value
+        before = network.parameters.copy()
+        with pytest.raises((TypeError, ValueError), match=text):
+            core.train_many([good, tuple(bad)], 1, 1)
+        np.testing.assert_array_equal(network.parameters, before)
+        assert good[3].steps == 0
+
+    refused(1, X[:, :1], "X")
+    refused(2, y[:2], "y")
+    refused(4, 0, "batch_size")
+    refused(5, np.array([0, 1, 2, 4]), "order")
+    refused(6, np.ones(3, "float32"), "sample_weight")
+    refused(8, np.ones(3), "lr_curve")
+    refused(9, np.zeros((2, 4)), "totals")
+    refused(3, fcnn.LBFGS(), "for fit")
+    assert core.train_many([], 1, None) == []
