@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,7 +15,6 @@ from fcnn.tables import Preparation, Target, as_table, infer_columns, read_table
 
 CASES = Path(__file__).parent / "tables" / "cases"
 BEFORE = Path(__file__).parent / "files_before"
-DOCUMENT = Path(__file__).parent.parent / "docs" / "tables.md"
 
 
 def flowers(rows=300, seed=0):
@@ -341,21 +339,6 @@ def test_c_takes_the_network_of_a_model(classifier, tmp_path):
 
     classifier.save(tmp_path / "m")
     assert isinstance(load_network(str(tmp_path / "m")), fcnn.Network)
-
-
-@pytest.mark.skipif(not DOCUMENT.exists(), reason="not the repository: documents are left out")
-def test_the_example_of_the_document(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(
-        r"<!-- example -->\n```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL
-    )
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(compile(code, str(DOCUMENT), "exec"), names)
-    assert "'r2'" in capsys.readouterr().out
-    loaded = fcnn.load("houses.safetensors")
-    np.testing.assert_array_equal(
-        loaded.predict(names["table"]), names["model"].predict(names["data"])
-    )
 
 
 def test_targets_are_taken_by_their_names(classifier):

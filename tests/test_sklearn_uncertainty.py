@@ -69,7 +69,7 @@ def test_the_mean_and_its_standard_deviation(solver):
     assert mean.shape == std.shape == (442, 2)
     assert (std > 0).all()
     assert one.score(X, Y) == pytest.approx(r2_score(Y, one.predict(X)))
-    with pytest.raises(ValueError, match="return_std: only the loss 'gaussian_nll'"):
+    with pytest.raises(ValueError, match="return_std: one network has standard deviations"):
         quantiles().fit(X, Y).predict(X, return_std=True)
 
 

@@ -23,6 +23,7 @@ __all__ = ["Ensemble"]
 def __dir__() -> list[str]:
     return __all__
 
+
 Array = NDArray[Any]
 
 

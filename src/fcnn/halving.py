@@ -34,6 +34,7 @@ __all__ = ["SearchResult", "Trial", "search"]
 def __dir__() -> list[str]:
     return __all__
 
+
 Array = NDArray[Any]
 
 GROUP, SURVIVORS, FIRST_EPOCHS = 9, 3, 3  # configurations in a group, a third of which goes on

@@ -37,6 +37,7 @@ __all__ = ["fit_many"]
 def __dir__() -> list[str]:
     return __all__
 
+
 Array = NDArray[Any]
 
 DIVERGED = ("raise", "stop")
