@@ -31,7 +31,13 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_*", "inventories", "gallery_source", "gallery/*.ipynb"]
+exclude_patterns = [
+    "_*",
+    "inventories",
+    "gallery_source",
+    "gallery/*.ipynb",
+    "**sg_execution_times.rst",
+]
 nitpicky = False
 
 # --- Pages ----------------------------------------------------------------------------------------
@@ -102,6 +108,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_memory": False,
     "min_reported_time": 60,
+    "write_computation_times": False,
     "show_signature": False,
     "reference_url": {"fcnn": None},
     "copyfile_regex": "",
