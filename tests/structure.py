@@ -23,9 +23,11 @@ LAYERS = {
         "optimizers", "reference", "tables", "_line_search", "second_order",
         "_reference_derivatives", "_sobolev", "_formula", "_formula_names", "explanation", "_html",
     ),
-    "parts of a training": ("callbacks", "schedules", "_format", "_container"),
+    "parts of a training": (
+        "callbacks", "schedules", "_format", "_container", "_checkpoint", "_ranks", "_sums",
+    ),
     "data": ("_memmap", "_data", "_objective"),
-    "training": ("training",),
+    "training": ("training", "_shared", "_shared_parts", "parallel"),
     "network": ("network", "_conversion"),
     "public names": ("fcnn",),  # __init__.py
     "around the network": (

@@ -33,6 +33,7 @@ __all__ = [
     "load",
     "metrics",
     "names",
+    "parallel",
     "plot",
     "reference",
     "report",
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         errors,
         metrics,
         names,
+        parallel,
         plot,
         reference,
         report,
@@ -78,7 +80,7 @@ else:
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "ensemble", "errors", "explanation", "files",
         "gradient_check", "halving", "history", "initializers", "many", "metrics", "model", "names",
-        "optimizers", "plot", "reference", "report", "schedules", "second_order", "sklearn",
+        "optimizers", "parallel", "plot", "reference", "report", "schedules", "second_order", "sklearn",
         "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {

@@ -58,6 +58,40 @@ def force_direction(force: int) -> None: ...
 def micro_tile_shape() -> tuple[int, int, int]: ...
 def multiply_adds(count: int, dtype: DTypeLike) -> int: ...
 def team_placement(size: int, between: Callable[[], object]) -> list[tuple[int, set[int]]]: ...
+def exchange_vector(network: Network, in_panels: bool) -> NDArray[Any]: ...
+def exchange_steps(
+    network: Network,
+    X: Any,
+    y: NDArray[Any] | None,
+    optimizer: Optimizer,
+    own: object,
+    vectors: Sequence[NDArray[Any]],
+    rows: NDArray[np.int64],
+    places: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    costs: NDArray[np.float64],
+    penalties: NDArray[np.float64],
+    *,
+    order: NDArray[np.int64] | None = None,
+    sample_weight: NDArray[Any] | None = None,
+    n_threads: int | None = None,
+    options: StepOptions | None = None,
+    lr_curve: NDArray[Any] | None = None,
+    seed: int = 0,
+    first_step: int = 0,
+    buckets: NDArray[np.int64],
+    in_panels: bool,
+) -> tuple[int, bool]: ...
+def sum_shared(
+    own: NDArray[Any],
+    addresses: NDArray[np.int64],
+    counters: NDArray[np.int64],
+    rank: int,
+    first: int,
+    end: int,
+    round_: int,
+    look: Callable[[], object],
+) -> None: ...
 def zeros_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...
 
 @disjoint_base

@@ -33,11 +33,10 @@ Who calls whom, from the outside in:
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network._train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
-        run_batches                         core/run.pxi        a batch, its blocks, its update
+        run_batches                         core/run.pxi        or run_exchange, core/exchange.pxi
           tiny_block                        core/tiny.pxi       all that follows, of a tiny network
           sample_phase                      here
-            forward_layer                   or forward_rows     core/rows.pxi
-                                            or forward_lists    core/sparse.pxi
+            forward_layer                   or forward_rows, forward_lists
             output_panel
             delta_layer
           weight_phase                      here
@@ -492,10 +491,11 @@ cdef void sample_phase(
 cdef void weight_phase(
     Worker* w, Py_ssize_t rows, const RuleConstants* constants, bint add,
     const real* next,           # IN (n_0,) what outer_products may multiply in advance, or NULL
+    Py_ssize_t top, Py_ssize_t lowest,  # which layers
     Ahead* ahead,
     const real* tag,
 ) noexcept nogil:
-    """Gradients of all layers over a block of samples, updates unless constants is NULL."""
+    """Gradients of layers over a block of samples, updates unless constants is NULL."""
     cdef const Model* model = w.call.model
     cdef const Options* options = &w.call.options
     cdef Workspace* ws = w.call.workspace
@@ -504,7 +504,8 @@ cdef void weight_phase(
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     cdef RuleConstants own[2]
     cdef const RuleConstants* of_layer
-    cdef bint by_nodes = first_layer_by_nodes(w, rows) and rate_of(options, 1, False) > 0
+    cdef bint by_nodes = (
+        lowest == 1 and first_layer_by_nodes(w, rows) and rate_of(options, 1, False) > 0)
     cdef bint by_row = row_by_row(w, rows), by_lists, of_biases
     if by_row:
         prefetch_rows(ahead)
@@ -526,7 +527,7 @@ cdef void weight_phase(
                     return
                 k += lanes
             j += count
-    for l in range(model.L, max(lowest_trainable(options), 1 + by_nodes) - 1, -1):
+    for l in range(top, max(lowest_trainable(options), lowest + by_nodes) - 1, -1):
         layer = &model.layers[l]
         of_layer = constants_of(options, l, constants, own)
         of_biases = rate_of(options, l, False) == 0
@@ -580,6 +581,8 @@ include "core/second_derivatives.pxi"
 include "core/sobolev.pxi"
 include "core/normal_equations.pxi"
 include "core/run.pxi"
+include "core/exchange.pxi"
+include "core/shared_sum.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
 include "core/rule.pxi"

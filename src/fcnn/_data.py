@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -161,9 +162,10 @@ class Arrays:
     def _copied_blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         rows = max(self._rows // batch_size, 1) * batch_size
         X = np.empty((min(rows, self.samples), self.X.shape[1]), self._network.dtype)
+        samples = self.samples if order is None else len(order)
         with Rows(self._names[0], self.X) as source, self._stored_targets() as stored_y:
-            for begin in range(0, self.samples, rows):
-                end = min(begin + rows, self.samples)
+            for begin in range(0, samples, rows):
+                end = min(begin + rows, samples)
                 # Without an order a slice, which is copied faster than as many numbers.
                 index: Any = slice(begin, end) if order is None else order[begin:end]
                 numbers = np.arange(begin, end) if order is None else order[begin:end]
@@ -199,28 +201,88 @@ class Arrays:
         Outputs and targets of all samples are held in memory, inputs are not. A `loss` of the
         user's own has no score.
         """
+        found = self.outputs(None, n_threads, with_losses=loss is None)
+        if loss is not None:
+            return value_of(loss, found.a, found.y, self.weight)[0], None
+        return found.scored(self._network.loss)
+
+    def outputs(
+        self, order: Array | None, n_threads: int | None, *, with_losses: bool = True
+    ) -> Outputs:
+        """Return the network's outputs for some samples, or all, and what they are to be."""
         network, rows = self._network, self._rows
         losses, shares, outputs, targets = [], [], [], []
-        for large in self.blocks(None, rows):
+        for large in self.blocks(order, rows) if order is None or len(order) else ():
             # In memory they are cut like those of a memory map, for the same bits.
-            for begin in range(0, len(large.X), rows):
-                part = slice(begin, begin + rows)
+            samples = len(large.X) if large.order is None else len(large.order)
+            for begin in range(0, samples, rows):
+                part: Any = slice(begin, begin + rows)
+                if large.order is not None:
+                    part = large.order[part]
                 X, y = large.X[part], large.y[part]
                 weight = None if large.weight is None else large.weight[part]
                 targets.append(y)
-                if loss is not None:
+                if not with_losses:
                     outputs.append(network._outputs(X, n_threads))
                     continue
                 mean, a = network._loss_and_outputs(X, y, weight, n_threads)
                 losses.append(mean)
                 shares.append(len(X) if weight is None else float(weight.sum(dtype=np.float64)))
                 outputs.append(a)
-        a = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-        y = targets[0] if len(targets) == 1 else np.concatenate(targets)
-        if loss is not None:
-            return value_of(loss, a, y, self.weight)[0], None
-        mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=shares))
-        return mean, score(network.loss, a, y, self.weight)
+        if not outputs:
+            outputs.append(np.empty((0, network.sizes[-1]), network.dtype))
+            targets.append(np.asarray(self.y[:0]))
+        weight = self.weight if order is None or self.weight is None else self.weight[order]
+        return Outputs(losses, shares, _joined(outputs), _joined(targets), weight)
+
+    def digests(self) -> tuple[int, int]:
+        """Return what tells other inputs, of which it looks at a few rows, and other targets."""
+        few = [self.X[:4], self.X[-4:]]
+        inputs = [one.toarray() if isinstance(one, SparseRows) else one for one in few]
+        digest = zlib.crc32(np.ascontiguousarray(np.concatenate(inputs)).data)
+        targets = zlib.crc32(
+            np.ascontiguousarray(self.y[-4:] if self._y_is_mapped else self.y).data
+        )
+        if self.weight is not None:
+            targets = zlib.crc32(self.weight.data, targets)
+        return zlib.crc32(repr(self.X.shape).encode(), digest), targets
+
+
+class Outputs(NamedTuple):
+    """Outputs for some samples; and of parts of them the losses and what these count."""
+
+    losses: list[float]
+    shares: list[float]
+    a: Array
+    y: Array
+    weight: Array | None
+
+    def scored(self, loss: str) -> tuple[float, tuple[str, float]]:
+        """Return the loss of all, and the name and value of the score that goes with it."""
+        losses = self.losses
+        mean = losses[0] if len(losses) == 1 else float(np.average(losses, weights=self.shares))
+        return mean, score(loss, self.a, self.y, self.weight)
+
+
+def joined(parts: list[Outputs]) -> Outputs:
+    """Return the outputs of several processes as one."""
+    weight = None
+    if any(part.weight is not None for part in parts):
+        weight = np.concatenate(
+            [np.ones(len(p.a), p.a.dtype) if p.weight is None else p.weight for p in parts]
+        )
+    targets = [part.y for part in parts]
+    if len({y.ndim for y in targets}) > 1:  # labels and one-hot rows
+        targets = [y if y.ndim == 1 else y.argmax(axis=1) for y in targets]
+    return Outputs(
+        list(itertools.chain(*(part.losses for part in parts))),
+        list(itertools.chain(*(part.shares for part in parts))),
+        _joined([part.a for part in parts]), _joined(targets), weight,
+    )  # fmt: skip
+
+
+def _joined(arrays: list[Array]) -> Array:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 class Batches:

@@ -29,7 +29,7 @@ from fcnn.optimizers import Optimizer
 from fcnn.schedules import Schedule, as_schedules
 from fcnn.threads import resolve
 from fcnn.training import EpochRunner, IterationRunner, TrainingState, progress_bar, runner_of
-from fcnn.training import validate as evaluate_held_out
+from fcnn.training import validate as note_validation
 
 __all__ = ["fit_many"]
 
@@ -493,7 +493,8 @@ class _Training:
     def epoch_ended(self) -> None:
         """Evaluate what is held out, and tell who wants to know."""
         if self.held_out is not None:
-            evaluate_held_out(self.state.history, self.held_out, None, self.runner.threads)
+            found = self.held_out.evaluate(None, self.runner.threads)
+            note_validation(self.state.history, found)
         self.state.tell(self.state_now)
 
     def fail(self, error: Exception, diverged: str) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import fcnn.gradient_check
     import fcnn.history
     import fcnn.names
+    import fcnn.parallel
     import fcnn.schedules
     import fcnn.training
 
@@ -314,11 +315,12 @@ class Network(ConvertingNetwork):
         label_smoothing: float = 0.0,
         class_weight: dict[int, float] | Literal["balanced"] | None = None,
         loss: Callable[..., tuple[float, ArrayLike]] | None = None,
-        reduce: Callable[[Array], object] | None = None,
+        reduce: Callable[[Array], object] | fcnn.parallel.Reducer | None = None,
         trainable: Mapping[Any, float] | None = None,
         jacobian_targets: ArrayLike | None = None,
         jacobian_weight: float | None = None,
         resume: str | os.PathLike[str] | None = None,
+        comm: Any = None,
     ) -> fcnn.history.History:
         """Train on mini-batches.
 
@@ -391,10 +393,10 @@ class Network(ConvertingNetwork):
             or ``loss(a, y, sample_weight)`` if there are weights, is called with the outputs a,
             shape (s, n_L), and the batch's part of y as it was given. It returns the loss, a
             number, and dC/da (with its 1/s, if it is a mean). It may call the network, not train.
-        reduce : callable, optional
+        reduce : callable or fcnn.parallel.Reducer, optional
             Called for every batch with its gradient, shape (num_parameters,), in the order of
-            `parameters`, which it may change in place (averages over processes, noise,
-            projections), before the penalty and `clip_norm`; to return another one is refused.
+            `parameters`, which it may change in place (noise, projections), before the penalty and
+            `clip_norm`; to return another one is refused. A Reducer trains with other processes.
         trainable : dict, optional
             Which layers move, and how fast: ``{1: False, 2: 0.1, (3, "b"): False}`` keeps the first
             layer as it is, trains the second with a tenth of the learning rate and of the third
@@ -418,6 +420,9 @@ class Network(ConvertingNetwork):
             are parameters, optimizer (hyperparameters included), generator, history, and the states
             of schedules and callbacks; `trainable` must be that of the file; `epochs` counts from
             the beginning. A training that a callback has ended stays ended.
+        comm : mpi4py.MPI.Intracomm, optional
+            Train with the ranks of this communicator, which all call `fit` with rows of their own:
+            short for ``reduce=fcnn.parallel.Reducer(comm)``, which says more.
 
         Returns
         -------
@@ -434,6 +439,9 @@ class Network(ConvertingNetwork):
         KeyboardInterrupt
             On Ctrl-C; the parameters are those of the last completed update.
         """
+        if comm is not None or hasattr(reduce, "shards"):
+            arguments = {name: value for name, value in locals().items() if name != "self"}
+            return fcnn.parallel.fit(self, **arguments)
         # Imported by the first call, the second by the first; `from ... import` would take 4 us of
         # every call, as long as ten small steps.
         loop, data = fcnn.training, fcnn._data

@@ -4,15 +4,16 @@ import contextlib
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._checkpoint import equal, matched, samples_text, states_of
 from fcnn._data import Arrays, Batches, Block
 from fcnn._dispatch import core
 from fcnn._objective import Objective
@@ -48,6 +49,13 @@ def by_name(name: str) -> Optimizer:
     return kind()
 
 
+class Loaded(NamedTuple):
+    """A checkpoint that has been read, in place of its path; `path` is for messages."""
+
+    path: str
+    saved: tuple[dict[str, Any], NDArray[Any]]
+
+
 class TrainingState:
     """What changes from epoch to epoch: all that a checkpoint has to hold.
 
@@ -70,7 +78,7 @@ class TrainingState:
         callbacks: Any,
         rng: int | np.random.Generator | None,
         samples: int | None,
-        resume: str | os.PathLike[str] | None,
+        resume: str | os.PathLike[str] | Loaded | None,
         rates: tuple[float, ...] | None = None,
     ) -> None:
         self.network = network
@@ -78,7 +86,9 @@ class TrainingState:
         self.rates = rates
         self._path = resume
         self._saved: tuple[dict[str, Any], NDArray[Any]] | None = None
-        if resume is not None:
+        if isinstance(resume, Loaded):
+            self._path, self._saved = resume
+        elif resume is not None:
             self._saved = _format.load_checkpoint(network, resume)
         if optimizer is None:
             optimizer = self._saved_kind()
@@ -95,6 +105,8 @@ class TrainingState:
             with self._refusals():
                 state = self._saved[0]
                 self.check(state)
+                if not isinstance(resume, Loaded):  # whose samples are those of several ranks
+                    self.claim(samples)
                 self.epoch, self.stopped = state["epoch"], state["stopped"]
                 self.history = History(**state["history"])
 
@@ -140,17 +152,21 @@ class TrainingState:
             "history": asdict(self.history),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
-            "schedules": _states_of("schedule", self.schedules),
-            "callbacks": _states_of("callbacks", self.callbacks),
+            "schedules": states_of("schedule", self.schedules),
+            "callbacks": states_of("callbacks", self.callbacks),
         }
+
+    def claim(self, samples: int | None) -> None:
+        """Take the number of all samples; refuse a checkpoint of others."""
+        self.samples = samples
+        if self._saved is not None and (saved := self._saved[0]["samples"]) != samples:
+            raise ValueError(
+                f"resume: the checkpoint is of a training on {samples_text(saved)}, X has "
+                f"{samples_text(samples)}"
+            )
 
     def check(self, state: dict[str, Any]) -> None:
         """Refuse the state of another training."""
-        if state["samples"] != self.samples:
-            raise ValueError(
-                f"resume: the checkpoint is of a training on {_samples(state['samples'])}, "
-                f"X has {_samples(self.samples)}"
-            )
         rates = state.get("trainable")  # of earlier files, whose trainings moved all
         if rates is not None and len(rates) != 2 * len(self.network.activations):
             raise TypeError(f"rates of {rates!r}")
@@ -178,10 +194,10 @@ class TrainingState:
             )
         generator = type(self.generator.bit_generator)(0)
         generator.state = state["generator"]  # which refuses most of what is none
-        if not _equal(generator.state, state["generator"]):
+        if not equal(generator.state, state["generator"]):
             raise TypeError(f"a state that {kind} cannot have")
-        _matched("schedule", state["schedules"], self.schedules)
-        _matched("callbacks", state["callbacks"], self.callbacks)
+        matched("schedule", state["schedules"], self.schedules)
+        matched("callbacks", state["callbacks"], self.callbacks)
         for name, curve in vars(History(**state["history"])).items():
             if name != "score_name" and not (
                 isinstance(curve, list) and all(isinstance(v, (int, float)) for v in curve)
@@ -190,7 +206,7 @@ class TrainingState:
 
     def load_state_dict(self, state: dict[str, Any], parameters: NDArray[Any]) -> None:
         for name, given in (("schedules", self.schedules), ("callbacks", self.callbacks)):
-            for one, its_state in _matched(name, state[name], given):
+            for one, its_state in matched(name, state[name], given):
                 one.load_state_dict(its_state)
         # The caller's own objects last: what is left can no longer fail.
         self.generator.bit_generator.state = state["generator"]
@@ -207,57 +223,20 @@ class TrainingState:
             if isinstance(answer, (bool, np.bool_)) and answer:
                 self.stopped = True
 
+    def end(self, state_now: Callable[[], Progress]) -> None:
+        """Tell callbacks that the training has ended."""
+        for callback in self.callbacks:
+            if hasattr(callback, "on_end"):
+                callback.on_end(state_now())
 
-def validate(
-    history: History, held_out: Arrays, loss: OwnLoss | None, n_threads: int | None
-) -> None:
-    """Evaluate what is held out, for an epoch's entries in the history."""
-    value, score = held_out.evaluate(loss, n_threads)
+
+def validate(history: History, found: tuple[float, tuple[str, float] | None]) -> None:
+    """Put what an evaluation has found into an epoch's entries of the history."""
+    value, score = found
     history.validation_loss.append(value)
     if score is not None:
         history.score_name, value = score
         history.validation_score.append(value)
-
-
-def _equal(state: Any, other: Any) -> bool:
-    if not isinstance(state, dict) or not isinstance(other, dict):
-        return bool(np.array_equal(state, other))  # of some generators it has arrays
-    return state.keys() == other.keys() and all(_equal(state[key], other[key]) for key in state)
-
-
-def _samples(count: int | None) -> str:
-    return "batches of an iterable" if count is None else f"{count} samples"
-
-
-def _states_of(name: str, objects: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the states of those that have one, with the names of their classes."""
-    states = []
-    for i, one in enumerate(objects):
-        if hasattr(one, "state_dict"):
-            state = one.state_dict()
-            if not isinstance(state, dict):
-                raise TypeError(f"{name}[{i}]: expected a dict from state_dict(), got {state!r}")
-            if state:
-                states.append({"kind": type(one).__name__, "state": state})
-    return states
-
-
-def _matched(
-    name: str, states: list[dict[str, Any]], objects: Sequence[Any]
-) -> list[tuple[Any, dict[str, Any]]]:
-    """Return who goes on from which state: the first of its class that is left."""
-    left = [one for one in objects if hasattr(one, "load_state_dict")]
-    pairs = []
-    for state in states:
-        found = next((one for one in left if type(one).__name__ == state["kind"]), None)
-        if found is None:
-            raise ValueError(
-                f"{name}: expected the {state['kind']} whose state is in the checkpoint, got "
-                f"{list(objects)}"
-            )
-        left.remove(found)
-        pairs.append((found, state["state"]))
-    return pairs
 
 
 def run(
@@ -281,6 +260,7 @@ def run(
     core.refuse_while_asked(network)
     new_bar = progress_bar(training.epoch, epochs, progress)
     training.begin(state_now)
+    runner.begin()
     with new_bar() as bar:
         while training.epoch < epochs and not training.stopped:
             began = time.perf_counter()
@@ -292,18 +272,34 @@ def run(
             history.seconds.append(time.perf_counter() - began)
             training.epoch += 1
             if held_out is not None:
-                validate(history, held_out, runner.loss, runner.threads)
+                validate(history, runner.evaluate(held_out))
             if bar is not None:
                 bar.set_postfix(_shown(history, curves), refresh=False)
                 bar.update(training.epoch - bar.n)
-            training.tell(state_now)
-    for callback in training.callbacks:
-        if hasattr(callback, "on_end"):
-            callback.on_end(state_now())
+            runner.let(lambda: training.tell(state_now))
+    runner.let(lambda: training.end(state_now))
     return history
 
 
-class EpochRunner:
+class Runner:
+    """What makes the epochs of a training, for `run`: several ranks do it together."""
+
+    loss: OwnLoss | None = None
+    threads: int | None = None
+
+    def begin(self) -> None:
+        """Begin the epochs."""
+
+    def evaluate(self, held_out: Arrays) -> tuple[float, tuple[str, float] | None]:
+        """Return loss and score of the validation: see `Arrays.evaluate`."""
+        return held_out.evaluate(self.loss, self.threads)
+
+    def let(self, call: Callable[[], None]) -> None:
+        """Call what calls the callbacks."""
+        call()
+
+
+class EpochRunner(Runner):
     """The updates of an epoch.
 
     Parameters
@@ -478,7 +474,7 @@ class EpochRunner:
         return int(self.training.generator.integers(2**63 - 1)) if self.options.dropout else 0
 
 
-class IterationRunner:
+class IterationRunner(Runner):
     """The epochs of an optimizer of all samples at once: one iteration each.
 
     Parameters
@@ -489,8 +485,6 @@ class IterationRunner:
         As for `Network.fit`.
     jacobian : JacobianTerm or None
     """
-
-    loss = None
 
     def __init__(
         self,
@@ -538,9 +532,8 @@ def runner_of(
     if jacobian is not None:
         refuse_dropout(options)
     if not isinstance(optimizer, SecondOrder):
-        return EpochRunner(
-            training, data, batch_size, shuffle, options, loss, reduce, n_threads, jacobian
-        )
+        make = getattr(reduce, "runner", EpochRunner)  # of several ranks
+        return make(training, data, batch_size, shuffle, options, loss, reduce, n_threads, jacobian)
     kind = type(optimizer).__name__
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,

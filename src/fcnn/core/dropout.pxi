@@ -14,10 +14,10 @@ cdef void drop_layer(
         # sigma' is computed from the activation as it was.
         memcpy(<real*> ws.z[l] + first * n * lanes, <real*> ws.a[l] + first * n * lanes,
                (last - first) * n * lanes * sizeof(real))
-    key = layer_key(w.call.options.seed, w.batch, l)
+    key = layer_key(w.call.options.seed, batch_number(w), l)
     for i in range(first, last):
-        drop(w.call.options.dropout[l], key, w.begun + i * lanes, <real*> ws.a[l] + i * n * lanes,
-             <real*> ws.mask[l] + i * n * lanes, n, lanes)
+        drop(w.call.options.dropout[l], key, w.place + w.begun + i * lanes,
+             <real*> ws.a[l] + i * n * lanes, <real*> ws.mask[l] + i * n * lanes, n, lanes)
 
 
 cdef void multiply(const real* factors, real* x, Py_ssize_t n) noexcept nogil:

@@ -178,6 +178,11 @@ cdef enum:
     # ... of more, a thread needs so many samples to gain: 784-1024-1024-10 is 0.85 to 0.99 times as
     # fast on two threads with 32 of them, 1.2 to 1.3 times with 64, 1.6 with 256.
     WORTH_EXCHANGING = 32
+    # Entries before a gradient that is summed over processes, whole cache lines; the last of them
+    # that are summed, too; and levels of a tree of shards.
+    EXCHANGE_HEAD = 64
+    SCALARS = 3
+    MOST_LEVELS = 12
     # What core/tiny.pxi takes: layers, nodes of each, inputs, bytes of parameters. Twice as many
     # leave the first cache too often (256-64-10 gains 20 % with 32 samples and nothing with 128).
     TINY_LAYERS = 4
@@ -389,6 +394,25 @@ cdef struct Equations:          # of a call's samples: see core/normal_equations
     void* by_samples            # J: panels of samples (n_parameters + 1, lanes),
     void* by_parameters         # and panels of parameters (JACOBIAN_ROWS, lanes)
 
+cdef struct Exchange:           # steps whose gradient is summed over processes: core/exchange.pxi
+    PyObject* own               # who sums: its start(first, end) and finish()
+    Py_ssize_t steps
+    Py_ssize_t shards           # of this process, in each batch
+    const int64_t* rows         # (steps, shards): how many of its samples each has,
+    const int64_t* places       # (steps,) which of the whole batch the first of them is,
+    const double* weights       # (steps,) and what the whole batch weighs
+    double* costs               # OUT (steps, shards): weighted sums,
+    double* penalties           # OUT (steps,)
+    Py_ssize_t first_step       # of the epoch
+    const int64_t* buckets      # (number_of_buckets,) the lowest layer of each, descending
+    Py_ssize_t number_of_buckets
+    bint in_panels              # where weights stand: alike in all processes
+    void* sum                   # (n_parameters + SCALARS,) what is summed
+    void* levels[MOST_LEVELS]   # likewise: whole parts of the tree of shards
+    Py_ssize_t made             # OUT steps that have been made
+    bint asked                  # whether `own` has asked for the end,
+    bint stopped                # OUT or another process
+
 cdef struct Call:               # one call, for all its threads
     const Model* model
     Samples data
@@ -398,6 +422,7 @@ cdef struct Call:               # one call, for all its threads
     Options options
     bint backward
     Equations* equations        # NULL, or what is added to in place of the gradient
+    Exchange* exchange          # NULL unless gradients are summed over processes
     void* out                   # (rows, n_L) or NULL: a^L of all rows
     bint out_is_z               # it is z^L instead
     PyObject* own               # Asked for dC/da^L or dC/dz^L of the batch, or NULL: core/own.pxi
@@ -419,6 +444,10 @@ cdef struct Worker:             # a thread's view of the call
     Py_ssize_t work             # since the last look for Ctrl-C
     Py_ssize_t batch            # which one it is,
     Py_ssize_t begun            # and how many of its samples were in earlier blocks
+    # In a batch of several processes, the place of its first sample, and the parts of the gradient
+    # that the others have been given.
+    Py_ssize_t place
+    Py_ssize_t handed
 
 
 # `tag`, here and below, is never read: its type says which of float32 and float64 is meant, where

@@ -339,12 +339,13 @@ cdef class Network:
         if call.model == NULL:
             call.model = &self.model
         self.describe(call.model, X, y, sample_weight, &call.data)
-        call.batch_size = min(batch_size, call.data.rows) if batch_size > 0 else call.data.rows
         if order is not None:
             call.data.order = <const int64_t*> data_of(
-                order, cnp.NPY_INT64, call.data.rows, "order")
-            if not are_indices(call.data.order, call.data.rows, call.data.rows):
+                order, cnp.NPY_INT64, len(order), "order")
+            if not are_indices(call.data.order, len(order), call.data.rows):
                 raise ValueError("order: expected indices of samples")
+            call.data.rows = len(order)
+        call.batch_size = max(<Py_ssize_t> 1, min(batch_size or call.data.rows, call.data.rows))
         needs.rows = call.data.rows
         needs.batch_size = call.batch_size
         moved.count = vectors_in_panels(call)

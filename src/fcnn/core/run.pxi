@@ -16,13 +16,15 @@ cdef struct BatchState:         # of the batch at hand; each thread has its own,
     const void* next            # inputs of the sample whose z^1 is computed in advance, or NULL
 
 
-cdef void begin_batch(Worker* w, Py_ssize_t first, BatchState* b, const real* tag) noexcept nogil:
+cdef void begin_batch(
+    Worker* w, Py_ssize_t first, Py_ssize_t rows, BatchState* b, const real* tag,
+) noexcept nogil:
     """Which samples, what they weigh, learning rate and penalty."""
     cdef Call* call = w.call
     cdef const Options* options = &call.options
-    cdef Py_ssize_t rows = min(call.batch_size, call.data.rows - first)
     b.samples = subset(call.model, &call.data, first, rows, tag)
-    b.weight = total_weight(&b.samples, tag)
+    b.weight = (total_weight(&b.samples, tag) if call.exchange == NULL
+                else call.exchange.weights[w.batch])
     b.scale = 1 if options.summed else 1 / b.weight if b.weight != 0 else 0
     b.l1 = options.l1 * b.scale if options.penalty_per_sample else options.l1
     b.l2 = options.l2 * b.scale if options.penalty_per_sample else options.l2
@@ -88,11 +90,15 @@ cdef bint run_block(
         for i in range(panels):
             b.a_squares += ws.squares[2 * i]
             b.delta_squares += ws.squares[2 * i + 1]
-        if call.rule != NULL:
+        if call.rule != NULL and call.exchange == NULL:
             choose_update(w, first, block.rows, b, tag)
         look_ahead(w, first + w.begun + block.rows + (b.next != NULL), &ahead)
-        weight_phase(w, block.rows, b.constants if b.fused else NULL, adds_to_gradient(w),
-                     <const real*> b.next, &ahead, tag)
+        if call.exchange != NULL:
+            if weights_to_exchange(w, b, block.rows, &ahead, tag):
+                return True
+        else:
+            weight_phase(w, block.rows, b.constants if b.fused else NULL, adds_to_gradient(w),
+                         <const real*> b.next, model.L, 1, &ahead, tag)
     w.begun += block.rows
     return stop_at_barrier(w) or carry_gradient(w, b.samples.rows, tag)
 
@@ -205,7 +211,7 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     while first < call.data.rows:
         if call.options.l1 != 0 or call.options.l2 != 0:
             put_back_parameters(call, t, tag)   # the penalty reads the flat vector
-        begin_batch(w, first, &b, tag)
+        begin_batch(w, first, min(call.batch_size, call.data.rows - first), &b, tag)
         w.begun = 0
         while w.begun < b.samples.rows:
             if (tiny_block(w, t, first, &b, tag) if t != NULL else run_block(w, first, &b, tag)):
@@ -351,6 +357,11 @@ cdef void thread_main(void* call, Team* team, int index) noexcept nogil:
             predict_blocks(&w, <float*> NULL)
         else:
             predict_blocks(&w, <double*> NULL)
+    elif w.call.exchange != NULL:
+        if w.call.model.itemsize == 4:
+            run_exchange(&w, <float*> NULL)
+        else:
+            run_exchange(&w, <double*> NULL)
     elif w.call.model.itemsize == 4:
         run_batches(&w, <float*> NULL)
     else:

@@ -41,7 +41,8 @@ cdef void choose_inputs(Call* call, Workspace* ws, bint tiny) noexcept nogil:
     ws.inputs = PANELS
     ws.nodes_per_item = NODES_PER_ITEM
     ws.share = 1
-    if tiny or call.options.dropout != NULL and call.options.dropout[0] > 0:
+    if (tiny or call.data.rows == 0
+            or call.options.dropout != NULL and call.options.dropout[0] > 0):
         return
     if call.data.begins != NULL:
         ws.inputs = STORED

@@ -35,7 +35,7 @@ cdef bint takes_tiny(const Call* call, const Model* model) noexcept nogil:
     return (tiny_forced != 0 and is_tiny(model) and call.data.rows > FEW_ROWS
             and (tiny_forced == 1 or moved <= WORTH_MOVING * call.data.rows)
             and call.data.begins == NULL and call.options.dropout == NULL
-            and call.trace[0] == NULL and call.equations == NULL)
+            and call.trace[0] == NULL and call.equations == NULL and call.exchange == NULL)
 
 
 cdef Py_ssize_t padded(const Model* model, Py_ssize_t n) noexcept nogil:

@@ -125,6 +125,8 @@ cdef Py_ssize_t place_layers(const Model* model, Layer* layers, bint in_panels) 
 cdef int vectors_in_panels(const Call* call) noexcept nogil:
     """How many vectors a call moves: parameters and state, or 0 where they stay where they are."""
     cdef const Model* model = call.model
+    if call.exchange != NULL:
+        return 1 + state_vectors(call.rule) if call.exchange.in_panels else 0
     # Few rows are computed with the lanes over nodes, and read whole rows of W; so do lists of wide
     # and sparse inputs, here and there.
     if (call.rule == NULL or call.batch_size <= FEW_ROWS or call.data.begins != NULL

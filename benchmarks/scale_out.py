@@ -1,0 +1,159 @@
+"""Training on several ranks: time of a step beside that of one process, and of PyTorch's DDP.
+
+    mpiexec -n 2 python benchmarks/scale_out.py             # fcnn; --json FILE keeps the figures
+    mpiexec -n 2 python benchmarks/scale_out.py --messages  # without shared memory
+    python benchmarks/scale_out.py --ddp 2                  # PyTorch's DDP with gloo, so many ranks
+
+Rows are per rank, so the work of a rank is the same however many there are, and the parallel
+efficiency is the time of a step of one process, ``fit`` as it is, divided by that of all ranks. One
+thread for each rank, SGD, float32, random data. In turns, the least of many laps; meaningful where
+each rank has a core that nobody else uses. Not collected by pytest.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+
+CASES = {
+    "784-128-10, 128 rows": ((784, 128, 10), 128, 40),
+    "784-1024-1024-10, 256 rows": ((784, 1024, 1024, 10), 256, 8),
+}
+
+
+def problem(sizes, rows, steps):
+    """Random samples of some steps, with labels."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(rows * steps, sizes[0])).astype(np.float32)
+    return X, rng.integers(sizes[-1], size=len(X))
+
+
+def of_fcnn(laps, messages):
+    """Times of fcnn's steps by case and way, in seconds, on rank 0."""
+    from mpi4py import MPI
+
+    import fcnn
+
+    comm = MPI.COMM_WORLD
+    ways = {
+        "one process": None,
+        "default": fcnn.parallel.Reducer(comm, shared_memory=not messages),
+    }
+    if comm.size & (comm.size - 1) == 0 and comm.size <= 8:
+        ways["deterministic"] = fcnn.parallel.Reducer(comm, True, shared_memory=not messages)
+    found = {}
+    for name, (sizes, rows, steps) in CASES.items():
+        X, y = problem(sizes, rows, steps)
+        networks = {way: fcnn.Network(sizes, rng=0) for way in ways}
+        times = {way: [] for way in ways}
+        for _ in range(laps):
+            for way, reducer in ways.items():
+                if reducer is None and comm.rank > 0:
+                    wait_without_a_core(comm)
+                    continue
+                history = networks[way].fit(
+                    X, y, epochs=3, batch_size=rows, optimizer=fcnn.SGD(0.01), shuffle=False,
+                    reduce=reducer, n_threads=1,
+                )  # fmt: skip
+                if reducer is None:
+                    comm.Ibarrier().Wait()
+                times[way] += [seconds / steps for seconds in history.seconds]
+        found[name] = times
+    return comm, found
+
+
+def wait_without_a_core(comm):
+    """A barrier that leaves the processor to others."""
+    request = comm.Ibarrier()
+    while not request.Test():
+        time.sleep(0.002)
+
+
+def ddp_rank(rank, size, folder, laps):
+    """Times of DDP's steps on one rank."""
+    import torch
+    import torch.distributed as dist
+
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size
+    )
+    found = {}
+    for name, (sizes, rows, steps) in CASES.items():
+        X, y = (torch.from_numpy(a) for a in problem(sizes, rows, steps))
+        layers = []
+        for n_in, n_out in itertools.pairwise(sizes):
+            layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+        times = {"one process": [], "DDP": []}
+        nets = {"one process": torch.nn.Sequential(*layers[:-1])}
+        nets["DDP"] = torch.nn.parallel.DistributedDataParallel(torch.nn.Sequential(*layers[:-1]))
+        for _ in range(3 * laps):
+            for way, net in nets.items():
+                dist.barrier()
+                if way == "one process" and rank > 0:
+                    continue
+                optimizer = torch.optim.SGD(net.parameters(), 0.01)
+                began = time.perf_counter()
+                for i in range(steps):
+                    part = slice(i * rows, (i + 1) * rows)
+                    optimizer.zero_grad()
+                    torch.nn.functional.cross_entropy(net(X[part]), y[part]).backward()
+                    optimizer.step()
+                times[way].append((time.perf_counter() - began) / steps)
+        found[name] = times
+    if rank == 0:
+        Path(folder, "found.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+def of_ddp(size, laps):
+    """The same of PyTorch."""
+    import tempfile
+
+    import torch.multiprocessing
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(ddp_rank, (size, folder, laps), nprocs=size)
+        return json.loads(Path(folder, "found.json").read_text())
+
+
+def told(found, ranks):
+    """Lines for people."""
+    for name, times in found.items():
+        one = min(times["one process"])
+        for way, seconds in times.items():
+            best = min(seconds)
+            yield (
+                f"{name:28} {way:14} {1e3 * best:8.3f} ms a step (median "
+                f"{1e3 * statistics.median(seconds):.3f})"
+                + ("" if way == "one process" else f", efficiency of {ranks} {one / best:.2f}")
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--laps", type=int, default=15)
+    parser.add_argument("--messages", action="store_true")
+    parser.add_argument("--ddp", type=int, metavar="RANKS")
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args()
+    if options.ddp:
+        ranks, is_first, found = options.ddp, True, of_ddp(options.ddp, options.laps)
+    else:
+        comm, found = of_fcnn(options.laps, options.messages)
+        ranks, is_first = comm.size, comm.rank == 0
+    if is_first:
+        print(*told(found, ranks), sep="\n")
+        if options.json:
+            best = {n: {w: min(t) for w, t in times.items()} for n, times in found.items()}
+            Path(options.json).write_text(json.dumps({"ranks": ranks, "seconds": best}))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()
