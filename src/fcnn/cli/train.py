@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn.cli.crossvalidation import cross_validate
 from fcnn.cli.data import (
-    SCALABLE_LOSSES,
     STANDARDIZATIONS,
     Data,
+    is_scalable,
     read_for_training,
     say,
 )
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace) -> int:
 
         on = (
             " of the standardized target"
-            if net.loss in SCALABLE_LOSSES and target.scale is not None
+            if _is_standardized(model)
             else ""
         )
         loss = "half the squared error" if net.loss == "squared_error" else net.loss
@@ -150,7 +150,7 @@ def _like(source: str) -> str:
 
 
 def _is_standardized(model: fcnn.Model) -> bool:
-    return model.network.loss in SCALABLE_LOSSES and model.target.scale is not None
+    return is_scalable(model.network.loss) and model.target.scale is not None
 
 
 def _shape(net: fcnn.Network) -> str:

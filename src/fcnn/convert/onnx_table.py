@@ -324,9 +324,10 @@ def write_answers(graph: Graph, model: Model, x: str, a: str) -> None:
     target = model.target
     if not target.is_classes:
         value = graph.node("Cast", [a], "value", to=np.dtype(np.float64))
-        if target.mean is not None and target.scale is not None:
-            scale = graph.constant("target_scale", target.scale)
-            mean = graph.constant("target_mean", target.mean)
+        if model.output_scaling is not None:
+            mean, scale = model.output_scaling
+            scale = graph.constant("target_scale", scale)
+            mean = graph.constant("target_mean", mean)
             value = graph.node("Mul", [value, scale], "value.scaled")
             value = graph.node("Add", [value, mean], "value.shifted")
         doubt = graph.node("Cast", [doubt], "doubt.double", to=np.dtype(np.float64))
