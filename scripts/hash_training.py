@@ -202,8 +202,9 @@ def hash_network(sizes, activation, output, loss, init, dtype, seed, fits):
     rng = np.random.default_rng(seed)
     of_network = (*sizes[:-1], sizes[-1] * SEVERAL.get((loss, output), 1))
     network = fcnn.Network(
-        of_network, activation, output, loss=loss, dtype=dtype, init=init, rng=int(rng.integers(2**31))
-    )
+        of_network, activation, output, loss=loss, dtype=dtype, init=init,
+        rng=int(rng.integers(2**31)),
+    )  # fmt: skip
     # Of zeros alone, a ReLU's gradient would stay zero.
     network.parameters += 0.05 * rng.standard_normal(network.num_parameters)
     X, y, weight = (array[:ROWS] for array in make_data(rng, sizes, loss, ROWS))

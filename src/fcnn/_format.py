@@ -468,12 +468,11 @@ def check_model(
             f"{preparation.width}"
         )
     # One output of a binary classifier stands for two classes.
-    classes = len(target.classes)
-    if classes and classes != sizes[-1] and (classes, sizes[-1]) != (2, 1):
-        raise ValueError(f"target: names {classes} classes for {sizes[-1]} outputs of the network")
-    several = core.outputs_per_target(loss)
+    classes, several = len(target.classes), core.outputs_per_target(loss)
     if classes and several > 1:
         raise ValueError(f"target: {loss} is of numbers, got {classes} classes")
+    if classes and classes != sizes[-1] and (classes, sizes[-1]) != (2, 1):
+        raise ValueError(f"target: names {classes} classes for {sizes[-1]} outputs of the network")
     n = sizes[-1] // several
     if target.mean is not None and target.mean.shape != (n,):
         raise ValueError(f"target: expected {n} numbers, got {target.mean.shape}")

@@ -57,6 +57,7 @@ def is_scalable(loss: str) -> bool:
     """Whether a network of a loss is trained on the standardized target."""
     return core.split_loss(loss)[0] in SCALABLE_LOSSES
 
+
 # What can be done with the inputs, and how that is told.
 STANDARDIZATIONS = {
     "features": "(x - mean) / deviation, each feature by itself",

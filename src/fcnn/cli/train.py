@@ -121,11 +121,7 @@ def train(options: argparse.Namespace) -> int:
     if picture is not None:
         from fcnn.plot import plot_history
 
-        on = (
-            " of the standardized target"
-            if _is_standardized(model)
-            else ""
-        )
+        on = " of the standardized target" if _is_standardized(model) else ""
         loss = "half the squared error" if net.loss == "squared_error" else net.loss
         plot_history(
             kept.history, picture, title=f"{Path(data.source).name}, {_shape(net)}",

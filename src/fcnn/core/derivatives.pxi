@@ -12,10 +12,8 @@
 # is the same for both.
 #
 # All of them stand as rows: sample after sample, and of each its tangents one after the other. A
-# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi. The Jacobian of one
-# sample has its tangents for lanes and nodes for rows instead: so W is read where it stands, while
-# its copies into panels, which many samples share, would take as long as a fifth of the products.
-# Sums are added up as in the passes of a training, from 0, whichever way.
+# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi; of one sample it is
+# the other way round: core/jacobian.pxi. Sums are added up as in the passes of a training, from 0.
 
 cdef enum:
     # Rows of tangents that share a panel of weights: enough that its copy is a small part, and few
@@ -97,7 +95,7 @@ cdef Py_ssize_t lay_out_tangents(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, L = model.L, size = model.itemsize, deepest = 0
-    cdef Py_ssize_t rows = (max(d.samples * d.each, whole_panels(model, d.each))
+    cdef Py_ssize_t rows = (max(d.samples * d.each, d.each + 3 * model.lanes)
                             * widest_row(model) * size)
     cdef Py_ssize_t block
     cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
@@ -313,167 +311,6 @@ cdef void multiply_by_output_derivative(
 
 
 # --- What is asked for ------------------------------------------------------------------------
-
-cdef void tangents_product(
-    Worker* w, const Layer* layer, bint back,
-    const real* B,              # IN panels of tangents (depth, lanes)
-    const real* slope,          # IN sigma' of the nodes, or NULL for 1
-    real* C,                    # OUT panels (nodes, lanes)
-    Py_ssize_t count, const Tangents* t,
-) noexcept nogil:
-    """C_k = sigma'(z_k) sum_j W_kj B_j, or back C_j = sigma'(z_j) sum_k B_k W_kj, of one sample."""
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n_out = layer.n_out
-    cdef Py_ssize_t depth = n_out if back else layer.n_in, nodes = layer.n_in if back else n_out
-    cdef Py_ssize_t i = 0, k, p, s, height, at
-    cdef const real* W = <const real*> w.call.model.parameters + layer.W
-    cdef Tiles tiles = shared_by_tiles(nodes)
-    for k in range(tiles.count):
-        height = tiles.low + 1 if k < tiles.more else tiles.low
-        for p in range((count + lanes - 1) // lanes):
-            at = (p * nodes + i) * lanes
-            if back:
-                micro_tile(A_ROWS, height, count - p * lanes <= lanes // 2, W + i * n_out, n_out,
-                           BLOCK_TERMS, 0, B + p * depth * lanes, C + at, lanes, depth,
-                           <const real*> NULL, STORE, 0, 0)
-            else:
-                micro_tile(A_COLUMNS, height, count - p * lanes <= lanes // 2, W + i, n_out, 0, 0,
-                           B + p * depth * lanes, C + at, lanes, depth, <const real*> t.zeros,
-                           STORE, 0, 0)
-            if slope != NULL:
-                for s in range(height * lanes):
-                    C[at + s] *= slope[i + s // lanes]
-        i += height
-        if should_stop(w, height * count * depth):
-            return
-
-
-cdef void jacobian_of_one(
-    Worker* w, const Derivation* d, const Tangents* t, Py_ssize_t first, Py_ssize_t count,
-    real* out,                  # OUT of (n_L, n_0) some rows or, forward, columns
-) noexcept nogil:
-    """What jacobian_block computes of one sample: the tangents of some unit vectors."""
-    cdef const Model* model = w.call.model
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, L = model.L
-    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[L].n_out, l, p, j, s, some
-    cdef const Layer* layer = &model.layers[1 if d.forward else L]
-    cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in
-    cdef const real* W = <const real*> model.parameters + layer.W
-    cdef const real* row[NR]
-    cdef const real* slope = NULL
-    cdef real* panel
-    cdef real* B = <real*> t.rows[0]
-    cdef real* C = <real*> t.rows[1]
-    for p in range((count + lanes - 1) // lanes):
-        panel = B + p * n * lanes
-        if d.forward:
-            for s in range(lanes):      # the last one fills up the panel
-                row[s] = W + (first + min(p * lanes + s, count - 1)) * n
-            transpose(row, lanes, n, panel, lanes)
-        else:
-            for j in range(n):
-                memcpy(panel + j * lanes, W + j * n_L + first + p * lanes, lanes * sizeof(real))
-        if L > 1:
-            slope = <const real*> t.slope[1 if d.forward else L - 1]
-            for j in range(n):
-                for s in range(lanes):
-                    panel[j * lanes + s] *= slope[j]
-    if d.forward:
-        for l in range(2, L + 1):
-            tangents_product(w, &model.layers[l], False, <const real*> B,
-                             <const real*> t.slope[l] if l < L else <const real*> NULL, C, count,
-                             t)
-            B, C = C, B
-            if w.stop:
-                return
-    else:
-        for l in range(L - 1, 0, -1):
-            tangents_product(w, &model.layers[l], True, <const real*> B,
-                             <const real*> t.slope[l - 1] if l > 1 else <const real*> NULL, C,
-                             count, t)
-            B, C = C, B
-            if w.stop:
-                return
-    for p in range((count + lanes - 1) // lanes):
-        some = min(lanes, count - p * lanes)
-        if d.forward:
-            for j in range(n_L):
-                memcpy(out + j * n_0 + first + p * lanes, B + (p * n_L + j) * lanes,
-                       some * sizeof(real))
-        else:
-            rows_of(<const real*> B + p * n_0 * lanes, n_0, out + (first + p * lanes) * n_0, some,
-                    lanes)
-
-
-cdef void jacobian_block(
-    Worker* w, const Derivation* d, const Tangents* t, Py_ssize_t samples,
-    real* out,                  # OUT (samples, n_L, n_0)
-) noexcept nogil:
-    cdef const Model* model = w.call.model
-    cdef const real* parameters = <const real*> model.parameters
-    cdef Py_ssize_t L = model.L, n_0 = model.layers[1].n_in, n_L = model.layers[L].n_out
-    cdef const Layer* layer = &model.layers[1 if d.forward else L]
-    cdef Py_ssize_t units = n_0 if d.forward else n_L, first = 0, each, i, u, k, l
-    cdef Py_ssize_t width = widest_row(model), unit_stride, slope_stride
-    cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in
-    cdef Py_ssize_t at = 1 if d.forward else L - 1      # the layer whose sums `unit` are
-    cdef Py_ssize_t last = L if d.forward else 0
-    cdef const real* unit
-    cdef const real* slope
-    cdef real* rows = <real*> t.rows[0]
-    cdef real* other = <real*> t.rows[1]
-    while first < units:
-        each = min(d.each, units - first)
-        if samples == 1 and each > ROWS_ALONE:
-            jacobian_of_one(w, d, t, first, each, out)
-            if w.stop:
-                return
-            first += each
-            continue
-        if d.forward:
-            unit = parameters + layer.W + first * n
-            unit_stride = n
-        else:
-            unit_stride = row_width(model, n)
-            transpose_columns(parameters + layer.W + first, n_L, n, each, <real*> t.unit,
-                              unit_stride)
-            unit = <const real*> t.unit
-        slope_stride = row_width(model, n)
-        for i in range(samples):
-            slope = <const real*> t.slope[at] + i * slope_stride if at != last else NULL
-            for u in range(each):
-                if slope == NULL:
-                    memcpy(rows, unit + u * unit_stride, n * sizeof(real))
-                else:
-                    for k in range(n):
-                        rows[k] = unit[u * unit_stride + k] * slope[k]
-                rows += width
-        rows -= samples * each * width
-        l = at
-        while l != last:
-            rows_product(w, &model.layers[l + 1 if d.forward else l], not d.forward, False,
-                         <const real*> rows, width, samples * each, other, width, t)
-            l += 1 if d.forward else -1
-            rows, other = other, rows
-            if l != last:
-                multiply_rows(<const real*> t.slope[l], row_width(model, model.layers[l].n_out),
-                              samples, rows, width, each, model.layers[l].n_out)
-            if w.stop:
-                return
-        for i in range(samples):
-            if not d.forward:
-                for u in range(each):
-                    memcpy(out + (i * n_L + first + u) * n_0, rows + (i * each + u) * width,
-                           n_0 * sizeof(real))
-                continue
-            transpose_columns(<const real*> rows + i * each * width, width, each, n_L,
-                              out + i * n_L * n_0 + first, n_0)
-        first += each
-    for i in range(samples):
-        multiply_by_output_derivative(
-            model, <const real*> t.a[L] + i * row_width(model, n_L),
-            <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, False,
-            n_0)
-
 
 cdef void vjp_block(
     Worker* w, const Tangents* t, Py_ssize_t samples,

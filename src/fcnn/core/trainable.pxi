@@ -109,10 +109,8 @@ cdef object plain_rates(Options* into, const Model* model, trainable):
     cdef double* rates
     if not PyDict_CheckExact(trainable):
         return None
-    memory = PyBytes_FromStringAndSize(NULL, 2 * model.L * sizeof(double))
+    memory = ones(2 * model.L)
     rates = <double*> PyBytes_AsString(memory)
-    for l in range(2 * model.L):
-        rates[l] = 1
     for of_parts in range(2):   # a layer's W or b says more than the layer
         for key, value in (<dict> trainable).items():
             part = None
@@ -148,12 +146,22 @@ cdef object read_missed(Options* into, Rule* rule, const Model* model, optimizer
     cdef Py_ssize_t n = 2 * model.L
     if rule.name != updates.ADAM and rule.name != updates.ADAMW or optimizer._missed is None:
         return None
-    missed = np.array(optimizer._missed, np.int64)
+    missed = optimizer._missed
     rule.missed = <const int64_t*> data_of(missed, cnp.NPY_INT64, n, "optimizer")
     rates = None
     if into.rates == NULL:      # or nobody would ask for a layer's own constants
-        rates = read_rates(into, model, (1.0,) * n)
+        rates = ones(n)
+        describe_rates(into, model, <const double*> PyBytes_AsString(rates))
     return missed, rates
+
+
+cdef bytes ones(Py_ssize_t n):
+    """As many rates, in less time than an array takes."""
+    cdef Py_ssize_t i
+    memory = PyBytes_FromStringAndSize(NULL, n * sizeof(double))
+    for i in range(n):
+        (<double*> PyBytes_AsString(memory))[i] = 1
+    return memory
 
 
 cdef int count_missed(
@@ -161,13 +169,20 @@ cdef int count_missed(
 ) except -1:
     """Take note that what was frozen had no part in some updates."""
     cdef Py_ssize_t i
+    cdef bint some = False
+    cdef int64_t* missed
     if made == 0 or options.rates == NULL or (
             rule.name != updates.ADAM and rule.name != updates.ADAMW):
         return 0
-    missed = [0 if rule.missed == NULL else rule.missed[i] for i in range(2 * model.L)]
+    for i in range(2 * model.L):
+        some = some or options.rates[i] == 0
+    if not some:
+        return 0
+    if optimizer._missed is None:       # see train, of the number of steps
+        PyObject_GenericSetAttr(optimizer, "_missed", np.zeros(2 * model.L, np.int64))
+    missed = <int64_t*> data_of(
+        optimizer._missed, cnp.NPY_INT64, 2 * model.L, "optimizer", write=True)
     for i in range(2 * model.L):
         if options.rates[i] == 0:
             missed[i] += made
-    # See train, of the number of steps.
-    PyObject_GenericSetAttr(optimizer, "_missed", tuple(missed) if any(missed) else None)
     return 0
