@@ -36,12 +36,18 @@ HIDDEN = (
     "identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus",
 )  # fmt: skip
 ENTROPIES = [("cross_entropy", "softmax"), ("binary_cross_entropy", "sigmoid")]
+# Losses of several outputs for each target, and how many.
+SEVERAL = {
+    ("gaussian_nll", "identity"): 2, ("quantile", "ascending"): 3,
+    ("quantile(0.1, 0.9)", "ascending"): 2, ("quantile(0.8)", "identity"): 1,
+}  # fmt: skip
 PAIRS = [
     *((loss, output) for loss in ("squared_error", "absolute_error", "huber")
       for output in (*HIDDEN, "softmax", "exp")),
     ("poisson", "exp"), ("poisson", "softplus"), *ENTROPIES,
     # They take options that the others do not.
     *ENTROPIES, ENTROPIES[0],
+    *SEVERAL,
 ]  # fmt: skip
 # Activations, loss and sizes go by the network's number, not at random: the entropies meet the
 # last five sizes, and a softmax needs more than one output.
@@ -79,7 +85,8 @@ OF_STEPS = ("l1", "l2", "clip_norm", "dropout", "label_smoothing")
 
 def own_loss(a, y, sample_weight=None):
     """Half the squared error, and its derivative with respect to a."""
-    target = np.eye(a.shape[1], dtype=a.dtype)[y] if y.dtype.kind == "i" else y.reshape(a.shape)
+    target = np.eye(a.shape[1], dtype=a.dtype)[y] if y.dtype.kind == "i" else y.reshape(len(a), -1)
+    target = np.tile(target, a.shape[1] // target.shape[1])
     weight = np.full(len(a), 1 / len(a), a.dtype)
     if sample_weight is not None:
         weight = (sample_weight / sample_weight.sum()).astype(a.dtype)
@@ -191,11 +198,13 @@ def fit_arguments(extra, number, network, one_hot):
 
 
 def hash_network(sizes, activation, output, loss, init, dtype, seed, fits):
-    """Return the hash of a network's life."""
+    """Return the hash of a network's life; `sizes` end with the number of targets."""
     rng = np.random.default_rng(seed)
+    of_network = (*sizes[:-1], sizes[-1] * SEVERAL.get((loss, output), 1))
     network = fcnn.Network(
-        sizes, activation, output, loss=loss, dtype=dtype, init=init, rng=int(rng.integers(2**31))
-    )
+        of_network, activation, output, loss=loss, dtype=dtype, init=init,
+        rng=int(rng.integers(2**31)),
+    )  # fmt: skip
     # Of zeros alone, a ReLU's gradient would stay zero.
     network.parameters += 0.05 * rng.standard_normal(network.num_parameters)
     X, y, weight = (array[:ROWS] for array in make_data(rng, sizes, loss, ROWS))

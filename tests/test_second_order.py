@@ -143,15 +143,44 @@ def test_change_is_that_of_the_residuals_times_the_jacobian(loss):
     np.testing.assert_array_equal(objective.parameters, net.parameters)
 
 
-def test_triangular_solutions():
+def test_factors_and_their_solutions(monkeypatch):
     rng = np.random.default_rng(0)
-    for n in (1, 2, 17, 64):
+    for n, block in ((1, 256), (2, 256), (17, 256), (17, 4), (64, 7), (65, 64), (64, 64), (9, 1)):
+        monkeypatch.setattr(second_order, "_BLOCK", block)
         A = rng.normal(size=(n, n))
         A = A @ A.T + np.eye(n)
         b = rng.normal(size=n)
+        sums = np.full((n + 1, n + 1), np.nan)
+        sums[:n, :n] = np.triu(A - np.eye(n))
+        sums[np.tril_indices(n, -1)] = np.nan  # which nobody has computed
+        R = second_order._factor(sums, A.diagonal())
+        np.testing.assert_allclose(np.triu(R), np.linalg.cholesky(A).T, rtol=1e-9, atol=1e-9)
         x = b.copy()
-        second_order.core.solve_triangular(np.linalg.cholesky(A), x)
+        second_order.core.solve_factored(R, x)
         np.testing.assert_allclose(x, np.linalg.solve(A, b), rtol=1e-8)
+        indefinite = A.diagonal().copy()
+        indefinite[n // 2] = -1
+        assert second_order._factor(sums, indefinite) is None
+
+
+@pytest.mark.parametrize("damping", [1e308, 1e30])
+def test_a_damping_that_leaves_no_step_is_refused(damping):
+    net = network()
+    X, y, _ = samples(net)
+    before = net.parameters.copy()
+    optimizer = fcnn.LevenbergMarquardt(damping=damping)
+    with pytest.raises(ValueError, match=r"^optimizer: with damping=1e\+30"):
+        net.fit(X, y, optimizer=optimizer)
+    assert net.parameters.tobytes() == before.tobytes()
+    assert optimizer.steps == 0
+    # A large one is an iteration of small steps; what has converged has no step of any length.
+    optimizer.damping = 1e6
+    history = net.fit(X, y, epochs=3, optimizer=optimizer)
+    assert len(history.loss) == 3
+    assert history.loss[0] > history.loss[1] > history.loss[2]
+    linear = fcnn.Network((3, 2), loss="squared_error", dtype="float64")
+    exact = linear.predict(X)
+    assert len(linear.fit(X, exact, epochs=5, optimizer=fcnn.LevenbergMarquardt(1e6)).loss) == 1
 
 
 def test_an_iteration_is_a_damped_step_with_its_acceleration():
@@ -557,6 +586,37 @@ def test_ctrl_c_keeps_the_last_completed_iteration(kind):
         env={**os.environ}, check=False,
     )  # fmt: skip
     assert result.stdout == "interrupted\n", result.stderr[-2000:]
+
+
+@pytest.mark.slow(reason="seconds of factoring")
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to oneself")
+def test_ctrl_c_is_heard_while_a_matrix_is_factored():
+    code = """
+        import os, signal, threading, time
+        import numpy as np
+        from fcnn import second_order
+        n = 4000
+        sums = np.zeros((n + 1, n + 1))
+        sums[:n, :n] = 1
+        late = []
+        for wait in (0.1, 0.3, 0.6):
+            def send():
+                late.append(time.perf_counter())
+                os.kill(os.getpid(), signal.SIGINT)
+            timer = threading.Timer(wait, send)
+            timer.start()
+            try:
+                while True:
+                    second_order._factor(sums, np.full(n, n + 1.0))
+            except KeyboardInterrupt:
+                late[-1] = time.perf_counter() - late[-1]
+        print(max(late))
+    """
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, check=False,
+    )  # fmt: skip
+    assert float(result.stdout) < 0.3, result.stderr[-2000:]  # 1.5 s and more in one call
 
 
 @kinds

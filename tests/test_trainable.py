@@ -1,6 +1,8 @@
 """trainable=: what is frozen keeps its bits on every way, what moves has those of a whole step."""
 
+import copy
 import itertools
+import pickle
 import re
 
 import numpy as np
@@ -249,6 +251,14 @@ def problem(dtype="float64", rows=60, sizes=(5, 12, 8, 3)):
 def test_what_users_write(given, rates):
     assert as_trainable(given, 3) == rates
     assert as_trainable(named_rates(rates), 3) == rates
+    # Most of them a call of train_step reads in C.
+    for dtype in DTYPES:
+        net, X, y = problem(dtype)
+        X, y, twin = X.astype(dtype), y.astype(dtype), net.copy()
+        net.train_step(X, y, fcnn.AdamW(0.1), l2=0.1, trainable=given)
+        twin.fit(X, y, epochs=1, batch_size=None, shuffle=False, optimizer=fcnn.AdamW(0.1), l2=0.1,
+                 trainable=given)  # fmt: skip
+        assert net.parameters.tobytes() == twin.parameters.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -422,13 +432,129 @@ def test_the_penalty_in_the_loss_is_of_all_weights():
     assert loss == twin.train_step(X, y, fcnn.SGD(0.1), l2=0.1)
 
 
-def test_layers_freed_later():
+class AdamByHand:
+    """Kingma and Ba's algorithm 1 for each W and b by itself, as PyTorch has it."""
+
+    def __init__(self, net, optimizer):
+        self.optimizer, self.net = optimizer, net.copy()
+        parts = [v for pair in zip(self.net.weights, self.net.biases, strict=True) for v in pair]
+        self.parts = [[v, np.zeros_like(v), np.zeros_like(v), 0] for v in parts]
+
+    def step(self, X, y, trainable):
+        o, L = self.optimizer, len(self.net.biases)
+        rates = as_trainable(trainable, L) or (1.0,) * 2 * L
+        trace = self.net.trace(X, y)
+        gradients = [g for pair in zip(trace.dW[1:], trace.db[1:], strict=True) for g in pair]
+        for part, g, rate in zip(self.parts, gradients, rates, strict=True):
+            if rate == 0:
+                continue
+            v, m, u, t = part
+            t += 1
+            decay = o.weight_decay
+            if isinstance(o, fcnn.AdamW):
+                v *= 1 - o.lr * rate * decay
+                decay = 0
+            g = g + decay * v
+            m[...] = o.betas[0] * m + (1 - o.betas[0]) * g
+            u[...] = o.betas[1] * u + (1 - o.betas[1]) * g * g
+            corrected = m / (1 - o.betas[0] ** t), u / (1 - o.betas[1] ** t)
+            v -= o.lr * rate * corrected[0] / (np.sqrt(corrected[1]) + o.eps)
+            part[3] = t
+
+
+LATER = [
+    *[{1: False, (2, "b"): False}] * 7, *[None] * 3, *[{1: 0.5, (2, "W"): False, 3: False}] * 4,
+    *[{}] * 2, *[{3: 2.0}] * 3,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["train_step", "update", "fit", "panels", "threads", "reduce"])
+@pytest.mark.parametrize("make", ["Adam", "AdamW"])
+def test_layers_freed_later_have_a_count_of_their_own(make, way, core, forced):
+    forced(0 if way in ("panels", "threads") else -1, -1)
+    net, X, y = problem(rows=600 if way == "threads" else 60)
+    optimizer = OPTIMIZERS[make]()
+    by_hand = AdamByHand(net, optimizer)
+    for trainable in LATER:
+        by_hand.step(X, y, trainable)
+        if way == "update":
+            optimizer.update(net, net.gradients(X, y)[1], trainable=trainable)
+        elif way in ("fit", "reduce"):
+            more = {"reduce": lambda gradient: None} if way == "reduce" else {}
+            net.fit(X, y, epochs=1, batch_size=None, shuffle=False, optimizer=optimizer,
+                    trainable=trainable, **more)  # fmt: skip
+        else:
+            threads = 3 if way == "threads" else 1
+            net.train_step(X, y, optimizer, n_threads=threads, trainable=trainable)
+        np.testing.assert_allclose(net.parameters, by_hand.net.parameters, rtol=1e-11, atol=1e-13)
+    assert optimizer.steps == len(LATER)
+
+
+def test_a_first_step_of_a_layer_has_the_length_of_a_first_step():
+    """Beside a count shared by all it would be 3.2 times as long, and the tenth 6.5 times."""
     net, X, y = problem()
-    optimizer, start = fcnn.Adam(), net.copy()
-    net.fit(X, y, epochs=2, optimizer=optimizer, trainable={1: False, 2: False})
-    assert (net.weights[0] == start.weights[0]).all()
-    net.fit(X, y, epochs=2, optimizer=optimizer)
-    assert (net.weights[0] != start.weights[0]).all()
+    optimizer, frozen = fcnn.Adam(1e-3), {1: False}
+    for _ in range(1000):
+        net.train_step(X, y, optimizer, trainable=frozen)
+    before = net.weights[0].copy()
+    net.train_step(X, y, optimizer)
+    np.testing.assert_allclose(np.abs(net.weights[0] - before), 1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kept", ["state_dict", "pickle", "copy", "checkpoint"])
+def test_the_counts_are_part_of_the_state(kept, tmp_path):
+    net, X, y = problem()
+    optimizer = fcnn.AdamW(0.01)
+    given = {"batch_size": 20, "rng": 1}
+    net.fit(X, y, epochs=2, optimizer=optimizer, trainable={1: False}, **given)
+    twin, other = net.copy(), fcnn.AdamW(0.01)
+    if kept == "state_dict":
+        other.load_state_dict(optimizer.state_dict())
+    elif kept == "pickle":
+        other = pickle.loads(pickle.dumps(optimizer))
+    elif kept == "copy":
+        other = copy.copy(optimizer)
+    else:
+        path = tmp_path / "later.safetensors"
+        half, rule = net.copy(), copy.copy(optimizer)
+        half.fit(X, y, epochs=1, optimizer=rule, callbacks=[fcnn.ModelCheckpoint(path)], **given)
+        twin.fit(X, y, epochs=3, resume=path, **given)
+    if kept != "checkpoint":
+        twin.fit(X, y, epochs=3, optimizer=other, **given)
+    net.fit(X, y, epochs=3, optimizer=optimizer, **given)
+    assert net.parameters.tobytes() == twin.parameters.tobytes()
+
+
+def test_counts_that_cannot_be_are_refused():
+    net, X, y = problem()
+    optimizer = fcnn.Adam()
+    net.train_step(X, y, optimizer, trainable={1: False})
+    state = optimizer.state_dict()
+    for missed in ([2, 0, 0, 0, 0, 0], [-1, 0, 0, 0, 0, 0], [0.5] * 6):
+        with pytest.raises((ValueError, TypeError), match="missed"):
+            fcnn.Adam().load_state_dict({**state, "missed": missed})
+    other = fcnn.Adam()
+    other.load_state_dict({**state, "missed": [1, 1]})
+    before = net.parameters.copy()
+    with pytest.raises(ValueError, match=r"^optimizer: it has trained 1 layers"):
+        net.train_step(X, y, other)
+    assert net.parameters.tobytes() == before.tobytes()
+    other.reset()
+    net.train_step(X, y, other)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_schedule_is_in_the_decay_of_a_rate(core, forced, dtype):
+    """Tiny networks work on a copy of the rule, whose learning rate is that of the first step."""
+    X, y = problem(dtype)[1:]
+    found = []
+    for tiny in (1, 0):
+        forced(tiny, -1)
+        net, optimizer = problem(dtype)[0], fcnn.AdamW(0.1, weight_decay=0.5)
+        net.fit(X, y, epochs=2, batch_size=10, shuffle=False, optimizer=optimizer,
+                trainable={1: 0.5}, schedule=lambda t: 1 / (1 + 5 * t))  # fmt: skip
+        found.append(net.parameters.tobytes())
+    assert found[0] == found[1]
 
 
 # --- Checkpoints ----------------------------------------------------------------------------------

@@ -396,8 +396,11 @@ def test_what_has_no_meaning_is_refused_by_name(loss):
         net.fit(X, y, label_smoothing=0.1)
     with pytest.raises(ValueError, match="class_weight: "):
         net.fit(X, y, class_weight="balanced")
-    with pytest.raises(ValueError, match=f"network: a Model .*{loss}, which has several"):
-        fcnn.Model(net, Preparation.of_numbers(np.zeros(3), np.ones(3)), Target(["a", "b"]))
+    preparation = Preparation.of_numbers(np.zeros(3), np.ones(3))
+    with pytest.raises(ValueError, match=r"target: names 3 numbers for 2 targets"):
+        fcnn.Model(net, preparation, Target(["a", "b", "c"]))
+    with pytest.raises(ValueError, match=f"target: {loss} is of numbers, got 2 classes"):
+        fcnn.Model(net, preparation, Target(["a"], ["yes", "no"]))
 
 
 def test_a_log_variance_that_overflows_ends_the_training_with_its_weights():
@@ -517,19 +520,148 @@ def test_an_example_of_the_page_runs(number, tmp_path, monkeypatch, capsys):
     assert len(EXAMPLES) == 2
 
 
+# --- Tables --------------------------------------------------------------------------------------
+
+
+def model_of(loss, m=2, dtype="float64"):
+    """A model with scaled targets that is not trained, and a table for it."""
+    rng = np.random.default_rng(4)
+    table = {"a": rng.normal(size=40), "c": rng.choice(["x", "y"], 40)}
+    y = rng.normal(size=(40, m)) * [300.0, 0.01][:m] + [5000.0, -7.0][:m]
+    preparation = Preparation.fit(table)
+    each = fcnn._dispatch.core.outputs_per_target(loss)
+    net = fcnn.Network((preparation.width, 6, each * m), "tanh", loss=loss, dtype=dtype, rng=5)
+    net.biases[-1][...] = rng.normal(size=each * m)
+    target = Target(["one", "two"][:m]).scaled(y)
+    return fcnn.Model(net, preparation, target), table, y
+
+
+@pytest.mark.parametrize("m", [1, 2])
+@each_loss
+def test_a_model_answers_in_the_units_of_its_targets(loss, m, tmp_path):
+    model, table, y = model_of(loss, m)
+    outputs = model.network.predict(model.prepare(table)).reshape(40, -1, m)  # part by part
+    mean, std = y.mean(axis=0), y.std(axis=0)
+    answers = model.predict(table)
+    if loss == "gaussian_nll":
+        expected, central = outputs[:, 0] * std + mean, 0
+        _, spread = model.predict(table, return_std=True)
+        np.testing.assert_allclose(
+            spread.reshape(40, m), np.exp(outputs[:, 1] / 2) * std, rtol=1e-12
+        )
+    else:
+        levels = model.levels
+        expected = outputs * std + mean
+        central = int(np.argmin(np.abs(np.array(levels) - 0.5)))
+        expected = expected[:, 0] if len(levels) == 1 else expected.transpose(0, 2, 1)
+        with pytest.raises(ValueError, match="return_std: only the loss gaussian_nll"):
+            model.predict(table, return_std=True)
+    np.testing.assert_allclose(answers, expected[:, 0] if m == 1 else expected, rtol=1e-12)
+    row = {"a": table["a"][3], "c": table["c"][3]}
+    np.testing.assert_array_equal(model.predict(row), answers[3])
+
+    scores = model.evaluate(table, y)
+    of = (outputs * std + mean)[:, central]
+    np.testing.assert_allclose(scores["rmse"], np.sqrt(((of - y) ** 2).mean(axis=0)).squeeze())
+    if len(model.levels) > 1:
+        low, high = outputs[:, 0] * std + mean, outputs[:, -1] * std + mean
+        assert scores["coverage"] == ((low <= y) & (y <= high)).mean()
+    else:
+        assert "coverage" not in scores
+
+    model.save(tmp_path / "m.safetensors")
+    again = fcnn.load(tmp_path / "m.safetensors")
+    assert again.predict(table).tobytes() == answers.tobytes()
+    assert again.network.loss == loss
+
+
 @pytest.mark.parametrize("loss", ["gaussian_nll", "quantile"])
-def test_the_command_refuses_them_by_name_and_looks_at_networks(loss, tmp_path, capsys):
+def test_a_model_as_a_graph_has_its_outputs_in_those_units(loss):
+    pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    model, table, _ = model_of(loss, 2)
+    graph = ReferenceEvaluator(convert.to_onnx(model))
+    inputs = {
+        "a": table["a"][:, np.newaxis], "c": np.array(table["c"], object)[:, np.newaxis],
+    }  # fmt: skip
+    (found,) = graph.run(None, inputs)
+    if loss == "gaussian_nll":
+        mean, std = model.predict(table, return_std=True)
+        expected = np.hstack([mean, 2 * np.log(std)])
+    else:
+        expected = model.predict(table).transpose(0, 2, 1).reshape(40, -1)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "columns"),
+    [
+        ("gaussian_nll", ["prediction", "std"]),
+        ("quantile(0.1, 0.9)", ["quantile_0.1", "quantile_0.9"]),
+        ("quantile", ["quantile_0.05", "quantile_0.5", "quantile_0.95"]),
+        ("quantile(0.3)", ["prediction"]),
+    ],
+)
+def test_the_command_trains_and_answers(loss, columns, tmp_path, capsys):
     from fcnn.cli.main import main
 
-    (tmp_path / "t.csv").write_text("a,y\n" + "\n".join(f"{i},{i / 3}" for i in range(20)))
-    assert main(["train", str(tmp_path / "t.csv"), "--target", "y", "--loss", loss]) == 2
-    assert f"got {loss!r}" in capsys.readouterr().err
-    network(loss).save(tmp_path / "net.safetensors")
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-2, 2, 600)
+    y = 1000 * (np.sin(a) + (0.1 + 0.2 * np.abs(a)) * rng.normal(size=a.size)) + 5e4
+    lines = [f"{u!r},{v!r}" for u, v in zip(a.tolist(), y.tolist(), strict=True)]
+    data, path = tmp_path / "t.csv", tmp_path / "t.safetensors"
+    data.write_text("a,y\n" + "\n".join(lines))
+    options = ["--target", "y", "--loss", loss, "--output", str(path), "--epochs", "20"]
+    assert main(["train", str(data), *options, "--cv", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "target standardized for training" in told
+    assert ("between the quantiles" in told) is (len(columns) > 1 and "quantile" in loss)
+    assert main(["predict", str(path), str(data), "--append"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0].split(",") == ["a", "y", *columns]
+    numbers = np.loadtxt(printed.out.splitlines()[1:], delimiter=",")[:, 2:]
+    model = fcnn.load(path)
+    assert model.network.loss == loss
+    if loss == "gaussian_nll":
+        expected = np.stack(model.predict({"a": a}, return_std=True), axis=1)
+        wide = np.abs(a) > 1.5
+        assert expected[wide, 1].mean() > 1.5 * expected[np.abs(a) < 0.5, 1].mean()
+    else:
+        expected = model.predict({"a": a}).reshape(len(a), -1)
+    np.testing.assert_array_equal(numbers, expected)
+    assert "r2 0." in printed.err
+    assert main(["inspect", str(path)]) == 0
+    assert f"loss {loss}" in capsys.readouterr().out
+    pytest.importorskip("matplotlib")
+    page = tmp_path / "r.html"
+    assert main(["report", str(path), str(data), "--output", str(page)]) == 0
+    assert f">{loss.replace('_', ' ')}</" in page.read_text()
+
+
+@pytest.mark.parametrize("loss", ["gaussian_nll", "quantile"])
+def test_the_command_takes_a_network_alone(loss, tmp_path, capsys):
+    from fcnn.cli.main import main
+
+    net = network(loss)
+    net.save(tmp_path / "net.safetensors")
     assert main(["inspect", str(tmp_path / "net.safetensors")]) == 0
     assert f"loss {loss}" in capsys.readouterr().out
     np.savetxt(tmp_path / "x.csv", np.ones((4, 3)), delimiter=",")
-    assert main(["predict", str(tmp_path / "net.safetensors"), str(tmp_path / "x.csv")]) == 2
-    assert f"the loss {loss}, which has several" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "net.safetensors"), str(tmp_path / "x.csv")]) == 0
+    kinds = ["prediction", "std"] if loss == "gaussian_nll" else [
+        "quantile_0.05", "quantile_0.5", "quantile_0.95"]  # fmt: skip
+    header = capsys.readouterr().out.splitlines()[0].split(",")
+    assert header == [f"{kind}_{k}" for k in (1, 2) for kind in kinds]
+
+
+@pytest.mark.parametrize("loss", ["quantile(0.9,0.1)", "quantile(2)", "huber(0.5)", "quantiles"])
+def test_the_command_refuses_what_is_no_loss(loss, tmp_path, capsys):
+    from fcnn.cli.main import main
+
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    assert main(["train", str(tmp_path / "t.csv"), "--target", "y", "--loss", loss]) == 2
+    assert "argument --loss: " in capsys.readouterr().err
 
 
 # --- Other makers ---------------------------------------------------------------------------------

@@ -68,16 +68,16 @@ def as_activation(name: str, value: Any, choices: Sequence[str]) -> Name:
     return named(activation, check.as_number(what, constant, least=0, most=MOST_CONSTANT))
 
 
-def as_loss(value: Any) -> Name:
+def as_loss(value: Any, argument: str = "loss") -> Name:
     """Return a loss by its name, with its levels if they are not the default."""
     choices = list(check.OUTPUT_ACTIVATIONS)
     if not isinstance(value, str) or "(" not in value:
-        return Name(check.as_choice("loss", value, choices))
+        return Name(check.as_choice(argument, value, choices))
     given, _, numbers = value.partition("(")
-    name = check.as_choice("loss", given.strip(), choices)
+    name = check.as_choice(argument, given.strip(), choices)
     if name not in core.LOSS_LEVELS:
         raise ValueError(
-            f"loss: levels go with {check.listed([*core.LOSS_LEVELS])} alone, got {value!r}"
+            f"{argument}: levels go with {check.listed([*core.LOSS_LEVELS])} alone, got {value!r}"
         )
     try:
         levels = [float(number) for number in numbers.rstrip().removesuffix(")").split(",")]
@@ -85,7 +85,7 @@ def as_loss(value: Any) -> Name:
             raise ValueError
     except ValueError:
         levels = []
-    return with_levels("loss", name, levels, value)
+    return with_levels(argument, name, levels, value)
 
 
 def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -> Name:

@@ -29,7 +29,7 @@ Who calls whom, from the outside in:
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
     DifferentiatedNetwork.jacobian, ...     core/differentiated.pxi
-      run > differentiate                   core/derivatives.pxi, second_derivatives, sobolev
+      run > differentiate                   core/derivatives.pxi, jacobian, ..., sobolev
     CheckedNetwork.train_step, ...          core/checked.pxi    what users give
     Network._train_epoch, gradients, ...     core/network.pxi
       pass_once > run > thread_main         core/run.pxi
@@ -86,8 +86,8 @@ from fcnn.kernels.losses cimport (
 )
 from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
-    A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, SGD_UPDATE, STORE, Tiles, end_of_block, micro_tile,
-    MOST_NARROW_BYTES, add_wide_rows, narrow_row_product, shared_by_tiles, sum_of_squares,
+    A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, MOST_NARROW_BYTES, SGD_UPDATE, STORE, Tiles,
+    add_wide_rows, end_of_block, micro_tile, narrow_row_product, shared_by_tiles, sum_of_squares,
     transposed_row_product,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
@@ -577,6 +577,7 @@ include "core/whole_gradient.pxi"
 include "core/dropout.pxi"
 include "core/in_place.pxi"
 include "core/derivatives.pxi"
+include "core/jacobian.pxi"
 include "core/second_derivatives.pxi"
 include "core/sobolev.pxi"
 include "core/normal_equations.pxi"

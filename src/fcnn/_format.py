@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fcnn import _validation as check
 from fcnn._architecture import as_architecture, as_sizes
 from fcnn._container import Container, Entry, as_path, brief, holds, opened, parsed, write
+from fcnn._dispatch import core
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
 from fcnn.names import Name
@@ -202,7 +203,7 @@ def _described(
             tensors["target_mean"], tensors["target_scale"] = target.mean, target.scale
     text = json.dumps(description)
     if preparation is not None:
-        _around(parsed(text), tensors, network.sizes)
+        _around(parsed(text), tensors, network.sizes, network.loss)
     return tensors, {"fcnn": text}
 
 
@@ -247,8 +248,8 @@ def load_model(
         network = make(header.architecture)
         tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
         file.read({**tensors, **_named_views(network.weights, network.biases)})
-        sizes = header.architecture.sizes
-        preparation, target, training = _around(header.description, tensors, sizes)
+        sizes, loss = header.architecture.sizes, header.architecture.loss
+        preparation, target, training = _around(header.description, tensors, sizes, loss)
         features = classes = None
         if preparation is None:
             features, classes = _read_names(header.description, sizes)
@@ -398,14 +399,14 @@ def _checked_header(
         raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
     dtype = check.as_dtype(description["dtype"])
-    expected = _expected(sizes, dtype, description)
+    sizes, activations, loss = as_architecture(sizes, hidden, output, description["loss"])
+    if (loss, *activations) != (description["loss"], *hidden, output):
+        raise ValueError(f"expected {loss!r} and {activations}, by these names")
+    expected = _expected(sizes, loss, dtype, description)
     for name in dict.fromkeys([*expected, *found]):
         wanted, got = expected.get(name), found.get(name)
         if wanted is None or got is None or wanted != (got.dtype, got.shape):
             raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
-    sizes, activations, loss = as_architecture(sizes, hidden, output, description["loss"])
-    if (loss, *activations) != (description["loss"], *hidden, output):
-        raise ValueError(f"expected {loss!r} and {activations}, by these names")
     return _Header(
         Architecture(sizes, activations, loss, dtype), description,
         {name: entry for name, entry in found.items() if name in _SCALING},
@@ -425,7 +426,7 @@ def _named_views(weights: Iterable[Any], biases: Iterable[Any]) -> dict[str, Any
 
 
 def _around(
-    description: dict[str, Any], tensors: dict[str, Any], sizes: tuple[int, ...]
+    description: dict[str, Any], tensors: dict[str, Any], sizes: tuple[int, ...], loss: str
 ) -> tuple[Preparation | None, Target | None, TrainingRecord | None]:
     """Return what stands before and behind the network of a model, and its training."""
     described = _model_of(description)
@@ -449,15 +450,17 @@ def _around(
         target = Target.from_json(
             described["target"], tensors.get("target_mean"), tensors.get("target_scale")
         )
-    check_model(sizes, preparation, target)
+    check_model(sizes, loss, preparation, target)
     training = None
     if description["format"] != 1 and "training" in described:
         training = TrainingRecord.from_json(described["training"])
-        training.check(len(target.classes), sizes[-1])
+        training.check(len(target.classes), sizes[-1] // core.outputs_per_target(loss))
     return preparation, target, training
 
 
-def check_model(sizes: tuple[int, ...], preparation: Preparation, target: Target) -> None:
+def check_model(
+    sizes: tuple[int, ...], loss: str, preparation: Preparation, target: Target
+) -> None:
     """Refuse a preparation or a target that does not fit a network."""
     if preparation.width != sizes[0]:
         raise ValueError(
@@ -465,13 +468,16 @@ def check_model(sizes: tuple[int, ...], preparation: Preparation, target: Target
             f"{preparation.width}"
         )
     # One output of a binary classifier stands for two classes.
-    classes = len(target.classes)
+    classes, several = len(target.classes), core.outputs_per_target(loss)
+    if classes and several > 1:
+        raise ValueError(f"target: {loss} is of numbers, got {classes} classes")
     if classes and classes != sizes[-1] and (classes, sizes[-1]) != (2, 1):
         raise ValueError(f"target: names {classes} classes for {sizes[-1]} outputs of the network")
-    if target.mean is not None and target.mean.shape != sizes[-1:]:
-        raise ValueError(f"target: expected {sizes[-1]} numbers, got {target.mean.shape}")
-    if not classes and len(target.names) not in (0, sizes[-1]):
-        raise ValueError(f"target: names {len(target.names)} numbers for {sizes[-1]} outputs")
+    n = sizes[-1] // several
+    if target.mean is not None and target.mean.shape != (n,):
+        raise ValueError(f"target: expected {n} numbers, got {target.mean.shape}")
+    if not classes and len(target.names) not in (0, n):
+        raise ValueError(f"target: names {len(target.names)} numbers for {n} targets")
 
 
 _SCALING = ("mean", "scale", "target_mean", "target_scale")
@@ -487,7 +493,7 @@ def _model_of(description: dict[str, Any]) -> Any:
 
 
 def _expected(
-    sizes: tuple[int, ...], dtype: np.dtype[Any], description: dict[str, Any]
+    sizes: tuple[int, ...], loss: str, dtype: np.dtype[Any], description: dict[str, Any]
 ) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
     """Return dtype and shape of each tensor but for those of a training."""
     little, double = dtype.newbyteorder("<"), np.dtype("<f8")
@@ -499,5 +505,6 @@ def _expected(
     if described is not None:
         tensors["mean"] = tensors["scale"] = (double, (sizes[0],))
         if description["format"] != 1 and described["target"].get("scaled"):
-            tensors["target_mean"] = tensors["target_scale"] = (double, (sizes[-1],))
+            n = sizes[-1] // core.outputs_per_target(loss)
+            tensors["target_mean"] = tensors["target_scale"] = (double, (n,))
     return tensors

@@ -435,6 +435,10 @@ class NumberScores:
         Their scores.
     alike : numpy.ndarray of float64, shape (n,)
         The value of all targets, where there is no other; else NaN.
+    levels : tuple of float
+        Of quantiles: which ones there are; else empty.
+    coverage : float or None
+        The share of the targets from the lowest to the highest of several quantiles.
     """
 
     names: tuple[str, ...]
@@ -447,10 +451,18 @@ class NumberScores:
     baseline_rmse: NDArray[np.float64]
     baseline_mae: NDArray[np.float64]
     alike: NDArray[np.float64]
+    levels: tuple[float, ...] = ()
+    coverage: float | None = None
 
     @classmethod
     def of(
-        cls, outputs: Array, y: Array, names: Sequence[str] = (), baseline: Array | None = None
+        cls,
+        outputs: Array,
+        y: Array,
+        names: Sequence[str] = (),
+        baseline: Array | None = None,
+        levels: tuple[float, ...] = (),
+        coverage: float | None = None,
     ) -> NumberScores:
         """Return the scores of numbers.
 
@@ -460,6 +472,8 @@ class NumberScores:
         names : sequence of str, optional
         baseline : numpy.ndarray, shape (n,), optional
             The trivial answers; None takes the means of y.
+        levels, coverage
+            See `NumberScores`.
         """
         y = np.asarray(y, np.float64)
         means = y.mean(axis=0) if baseline is None else np.asarray(baseline, np.float64)
@@ -473,7 +487,7 @@ class NumberScores:
             np.array([r2(answers[:, [k]], y[:, [k]]) for k in each]), rmse(answers, y),
             mae(answers, y),
             means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
-            np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan),
+            np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan), levels, coverage,
         )  # fmt: skip
 
     @property
@@ -507,6 +521,7 @@ class NumberScores:
             "r2": float(self.r2.mean()),
             "rmse": plain(self.rmse),
             "mae": plain(self.mae),
+            **({} if self.coverage is None else {"coverage": self.coverage}),
             "baseline": {
                 "answer": plain(self.baseline),
                 "r2": float(self.baseline_r2.mean()),

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn.history import TrainingRecord
-from fcnn.metrics import ClassScores, NumberScores
+from fcnn.metrics import ClassScores, NumberScores, coverage
 from fcnn.network import Network
 from fcnn.tables import Preparation, Table, TableError, Target, as_table
 from fcnn.tables.target import most_probable
@@ -82,14 +83,9 @@ class Model:
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
         if training is not None and not isinstance(training, TrainingRecord):
             raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
-        if network.num_targets != network.sizes[-1]:
-            raise ValueError(
-                "network: a Model has an output for each target, got the loss "
-                f"{network.loss}, which has several: train and ask the network itself"
-            )
-        _format.check_model(network.sizes, preparation, target)
+        _format.check_model(network.sizes, network.loss, preparation, target)
         if training is not None:
-            training.check(len(target.classes), network.sizes[-1])
+            training.check(len(target.classes), network.num_targets)
         self.network = network
         self.preparation = preparation
         self.target = target
@@ -110,6 +106,34 @@ class Model:
         """What it tells apart: texts, integers, floats or booleans; empty where it is numbers."""
         return self.target.classes
 
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of quantiles, below which share of the targets each is to be; else empty."""
+        return core.split_loss(self.network.loss)[1]
+
+    @property
+    def has_std(self) -> bool:
+        """Whether it predicts standard deviations, too: of the loss gaussian_nll."""
+        return core.split_loss(self.network.loss)[0] == "gaussian_nll"
+
+    @property
+    def output_scaling(self) -> tuple[Array, Array] | None:
+        """What makes numbers in their own units of each output a of the network, a scale + mean.
+
+        Two arrays of float64, shape (n_L,): means and scales; or None. What is normal with the
+        logarithm s of a variance has s + 2 log(scale) in the target's units.
+        """
+        mean, scale = self.target.mean, self.target.scale
+        if mean is None or scale is None:
+            return None
+        if self.has_std:
+            return (
+                np.concatenate([mean, 2 * np.log(scale)]),
+                np.concatenate([scale, np.ones(len(scale))]),
+            )
+        several = self.network.sizes[-1] // len(mean)
+        return np.tile(mean, several), np.tile(scale, several)
+
     # --- Predicting ------------------------------------------------------------------------------
 
     def prepare(self, data: Any, notes: list[str] | None = None) -> Array:
@@ -129,7 +153,37 @@ class Model:
         """Return the network's outputs as they are, shape (s, n_L)."""
         return self.network.predict(self.prepare(data), n_threads=n_threads)
 
-    def predict(self, data: Any, *, n_threads: int | None = None) -> Any:
+    def decode(self, outputs: Array) -> Array:
+        """Return outputs of the network as answers: see `predict`, of several rows."""
+        if self.classes:
+            return self.target.decode(outputs)
+        numbers = self._numbers(outputs)
+        answers = numbers if self.levels[1:] else numbers[:, :, 0]
+        return answers[:, 0] if answers.shape[1] == 1 else answers
+
+    def central(self, outputs: Array) -> Array:
+        """Return one number for each target, float64, shape (s, n): what scores are of.
+
+        Of gaussian_nll the mean, of quantiles that whose level is nearest to 1/2.
+        """
+        middle = int(np.argmin([abs(level - 0.5) for level in self.levels or (0.5,)]))
+        return self._numbers(outputs)[:, :, middle]
+
+    def deviations(self, outputs: Array) -> Array:
+        """Return the standard deviations, float64, shape (s, n), of the loss gaussian_nll."""
+        with np.errstate(over="ignore"):
+            std: Array = np.exp(self._numbers(outputs)[:, :, 1] / 2)
+        return std
+
+    def _numbers(self, outputs: Array) -> Array:
+        """Return the outputs in their own units, float64, shape (s, n, outputs of a target)."""
+        values = outputs.astype(np.float64)
+        if self.output_scaling is not None:
+            mean, scale = self.output_scaling
+            values = values * scale + mean
+        return values.reshape(len(values), -1, self.network.num_targets).transpose(0, 2, 1)
+
+    def predict(self, data: Any, *, return_std: bool = False, n_threads: int | None = None) -> Any:
         """Return the answers for raw data.
 
         Parameters
@@ -139,24 +193,38 @@ class Model:
             structured array or a table of `fcnn.tables.read_table`: columns are taken by name, in
             any order, others are ignored. Or anything that NumPy reads, shape (s, n) or (n,), with
             the columns of `features` in their order. A model without names takes all by position.
+        return_std : bool, default False
+            Return the standard deviations, too: of the loss gaussian_nll.
         n_threads : int, optional
             See `Network.predict`.
 
         Returns
         -------
-        numpy.ndarray
+        answers : numpy.ndarray
             Classes, shape (s,); or float64 numbers in the target's own units, (s,) of one and
-            (s, n_L) of several. Of a single row, (n,) or a dict of single values, its one answer.
+            (s, n) of several. Several quantiles are the last dimension, in the order of `levels`.
+            Of a single row, (n,) or a dict of single values, its one answer.
+        std : numpy.ndarray of the same shape
+            With `return_std`, in the target's own units.
 
         Raises
         ------
         TypeError, ValueError
             If columns are missing, or cells are not what was learned from: all of them are listed,
-            up to ten.
+            up to ten; or with `return_std` the model has another loss.
         """
+        if check.as_flag("return_std", return_std) and not self.has_std:
+            raise ValueError(
+                "return_std: only the loss gaussian_nll has standard deviations, got "
+                f"{self.network.loss}"
+            )
         table = as_table(data)
-        answers = self.target.decode(self.outputs(table, n_threads=n_threads))
-        return answers[0] if table.is_single else answers
+        outputs = self.outputs(table, n_threads=n_threads)
+        answers = self.decode(outputs)
+        if not return_std:
+            return answers[0] if table.is_single else answers
+        std = self.deviations(outputs).reshape(answers.shape)
+        return (answers[0], std[0]) if table.is_single else (answers, std)
 
     def predict_proba(self, data: Any, *, n_threads: int | None = None) -> Array:
         """Return the probability of each class, in the order of `classes`.
@@ -241,7 +309,9 @@ class Model:
             ``recall``, ``f1`` and ``support``, NaN where it is never answered or has no row; and
             ``confusion_matrix``, a list for each true class with a count for each answer.
             Of numbers ``r2`` (averaged over several), and in their own units ``rmse``, the root
-            mean square error, and ``mae``, the mean absolute error: lists of several.
+            mean square error, and ``mae``, the mean absolute error: lists of several. They are of
+            the means, or of the quantiles nearest to the median; of several quantiles there is
+            ``coverage``, too, the share of the targets from the lowest to the highest one.
             Of both ``baseline``: the scores of the trivial ``answer``, the most frequent class or
             the mean of the rows that the model was trained on, or of these where it does not know
             (`training` is None); and ``warnings``, a list of texts: that the network is no better
@@ -279,8 +349,13 @@ class Model:
         """
         trivial: Any = None if self.training is None else self.training.trivial
         if not self.classes:
-            answers = self.target.decode(outputs).reshape(values.shape)
-            return NumberScores.of(answers, values, self.targets, trivial)
+            inside = None
+            if self.levels[1:]:
+                numbers = self._numbers(outputs)
+                inside = coverage(numbers[:, :, 0], numbers[:, :, -1], values)
+            return NumberScores.of(
+                self.central(outputs), values, self.targets, trivial, self.levels, inside
+            )
         of_the_second = outputs[:, -1]
         if outputs.shape[1] == 2 and self.network.activations[-1] != "softmax":
             of_the_second = outputs[:, 1] - outputs[:, 0]  # where it is positive it is the answer
@@ -330,7 +405,7 @@ class Model:
             texts = self.target.class_texts
             shown = ", ".join(texts[:5]) + (", ..." if len(texts) > 5 else "")
             return f"{named + ': ' if named else ''}{len(texts):,} classes ({shown})"
-        count = self.network.sizes[-1]
+        count = self.network.num_targets
         return named or f"{count:,} number{'s' * (count > 1)}"
 
     def _reads(self) -> str:

@@ -396,7 +396,8 @@ class Network(ConvertingNetwork):
         reduce : callable or fcnn.parallel.Reducer, optional
             Called for every batch with its gradient, shape (num_parameters,), in the order of
             `parameters`, which it may change in place (noise, projections), before the penalty and
-            `clip_norm`; to return another one is refused. A Reducer trains with other processes.
+            `clip_norm`; to return another one is refused. A Reducer trains with other processes. Of
+            what `trainable` keeps it has zeros, and what stands there afterwards is not looked at.
         trainable : dict, optional
             Which layers move, and how fast: ``{1: False, 2: 0.1, (3, "b"): False}`` keeps the first
             layer as it is, trains the second with a tenth of the learning rate and of the third
@@ -405,7 +406,9 @@ class Network(ConvertingNetwork):
             least one has to move. What has False or 0 keeps its bits, under every penalty and
             decay, and so does its state in the optimizer; `clip_norm` does not count it, the
             penalty in the loss does. Below the lowest layer that moves nothing is propagated back.
-            Not with optimizers of all samples at once.
+            Adam's bias correction counts, of each W and b, the updates that it had part in, as in
+            PyTorch: what is freed later begins with steps of the usual length. Not with optimizers
+            of all samples at once.
         jacobian_targets : array-like, shape (s, n_L, n_0), optional
             Train on derivatives, too (Sobolev training): dY, what `jacobian` is to give for each
             sample; of one output (s, n_0) will do. Not with dropout, batches of an iterable and

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
@@ -63,6 +64,8 @@ class Optimizer:
     def reset(self) -> None:
         """Forget the state, the count of steps and the network."""
         self.steps = 0
+        # How many of them W^1, b^1, W^2, ... had no part in (`trainable`): for Adam's correction.
+        self._missed: NDArray[np.int64] | None = None
         self._state: tuple[NDArray[Any], ...] = ()
         self._owner: weakref.ref[Any] | None = None
 
@@ -103,6 +106,11 @@ class Optimizer:
                 f"optimizer: it holds {len(self._state)} state vectors of {self._state[0].size} "
                 f"{self._state[0].dtype} numbers, the network needs {count} of {parameters.size} "
                 f"{parameters.dtype}; call optimizer.reset()"
+            )
+        if self._missed is not None and len(self._missed) != 2 * len(network.activations):
+            raise ValueError(
+                f"optimizer: it has trained {len(self._missed) // 2} layers, the network has "
+                f"{len(network.activations)}; call optimizer.reset()"
             )
         if self._owner is None:
             self._owner = weakref.ref(network)
@@ -154,7 +162,7 @@ class Optimizer:
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in ("steps", "_state", "_owner")
+            if name not in ("steps", "_missed", "_state", "_owner")
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -162,6 +170,7 @@ class Optimizer:
         return {
             "rule": self.rule,
             "steps": self.steps,
+            "missed": None if self._missed is None else self._missed.tolist(),
             "hyperparameters": self._hyperparameters(),
             "vectors": list(self._state),
         }
@@ -184,26 +193,37 @@ class Optimizer:
             setattr(other, name, value)  # which checks it
         vectors = tuple(map(_copy, state["vectors"]))
         steps = as_count("steps", state["steps"], 0)
+        # Nothing in earlier files, where what was frozen counted them all.
+        missed = state.get("missed")
+        if missed is not None:
+            missed = np.array([as_count("missed", count, 0) for count in missed], np.int64)
+            if missed.max(initial=0) > steps:
+                raise ValueError(f"optimizer: {missed.max()} of {steps} updates were missed")
         if not other._takes(len(vectors)) and (vectors or steps):
             raise ValueError(
                 f"optimizer: {self.rule} keeps {other._num_states()} vectors, got {len(vectors)}"
             )
-        self.__dict__.update(vars(other), steps=steps, _state=vectors, _owner=None)
+        self.__dict__.update(vars(other), steps=steps, _missed=missed, _state=vectors, _owner=None)
 
     def __getstate__(self) -> dict[str, Any]:
         # A weak reference cannot be pickled; a copy belongs to the network it updates next.
         return {**self.__dict__, "_owner": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Copied: the vectors of a pickle may be read-only memory (joblib's memory maps).
-        self.__dict__.update(state)
-        self._state = tuple(map(_copy, state["_state"]))
+        # Copied: the vectors of a pickle may be read-only memory (joblib's memory maps). Earlier
+        # pickles know of no missed updates.
+        self.__dict__.update({"_missed": None, **state})
+        self._copy_state()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Optimizer":
         other: Optimizer = object.__new__(type(self))
         other.__dict__.update(self.__getstate__())
-        other._state = tuple(map(_copy, self._state))
+        other._copy_state()
         return other
+
+    def _copy_state(self) -> None:
+        self._state = tuple(map(_copy, self._state))
+        self._missed = None if self._missed is None else self._missed.copy()
 
     def __copy__(self) -> "Optimizer":
         return self.__deepcopy__({})  # a shallow copy would share the state vectors

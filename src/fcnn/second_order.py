@@ -192,12 +192,14 @@ class LevenbergMarquardt(SecondOrder):
         mu, nu = self._mu or self.damping * float(diagonal.max(initial=0.0)), 2.0
         if not mu > 0 or not gradient.any():
             return loss, False
+        if self._mu == 0:
+            self._refuse_damping(at, gradient, diagonal)
         while math.isfinite(mu):
             step = -gradient
             factor = _factor(sums, diagonal + mu)
             promised = 0.0
             if factor is not None:
-                core.solve_triangular(factor, step)
+                core.solve_factored(factor, step)
                 promised = float(step @ (mu * step - gradient)) / 2
             if not (promised > 0 and math.isfinite(promised)):
                 mu, nu = mu * nu, nu * 2
@@ -206,7 +208,7 @@ class LevenbergMarquardt(SecondOrder):
             # J^T of the residuals' second derivative along h, by a difference: J^T J h is known.
             bend = objective.change(_PROBE * step) / _PROBE + gradient + (mu + decay) * step
             bend *= -2 / _PROBE
-            core.solve_triangular(factor, bend)
+            core.solve_factored(factor, bend)
             ratio, reached = -1.0, math.inf
             if np.linalg.norm(bend) <= _MOST_BEND * np.linalg.norm(step):
                 objective.move_to(at + step + bend / 2)
@@ -222,6 +224,17 @@ class LevenbergMarquardt(SecondOrder):
         objective.return_to(begin)
         return loss, False
 
+    def _refuse_damping(self, at: Array, gradient: Array, diagonal: Array) -> None:
+        """Refuse a first mu beside which no step is left, where there would be one."""
+        largest = float(diagonal.max())
+        least = _LEAST_STEP * float(np.linalg.norm(at)) * largest
+        length = float(np.linalg.norm(gradient))
+        if length > least and not length > least * self.damping:
+            raise ValueError(
+                f"optimizer: with damping={self.damping:g} no step would change the parameters; "
+                "expected a share of the largest entry of J^T J, such as 1e-3"
+            )
+
     def __repr__(self) -> str:
         return f"LevenbergMarquardt(damping={self.damping:g})"
 
@@ -233,16 +246,36 @@ _PROBE, _MOST_BEND = 0.1, 0.75
 _LEAST_STEP = 1e-15
 
 
+# Columns that LAPACK factors in one call, during which nobody hears Ctrl-C: more go block by block.
+_BLOCK = 256
+
+
 def _factor(sums: Array, diagonal: Array) -> Array | None:
-    """Return the Cholesky factor of the equations with another diagonal; None if there is none."""
+    """Return the Cholesky factor R, R^T R = A, of equations with another diagonal.
+
+    The upper half of A, `sums` but for its last row and column, is read, and that of R is its upper
+    half; None if A is not positive definite. G. H. Golub, C. F. van Loan: Matrix computations, 4th
+    ed., 2013, section 4.2.9.
+    """
     n = diagonal.size
-    damped = sums[:n, :n].T.copy()  # the lower half, which LAPACK's reads
-    np.fill_diagonal(damped, diagonal)
+    R = np.empty((n, n))
+    for begin in range(0, n, _BLOCK):
+        R[begin : begin + _BLOCK, begin:] = sums[begin : min(begin + _BLOCK, n), begin:n]
+    np.fill_diagonal(R, diagonal)
     try:
-        factor: NDArray[Any] = np.linalg.cholesky(damped)
+        for begin in range(0, n, _BLOCK):
+            end = min(begin + _BLOCK, n)
+            block = R[begin:end, begin:end]
+            block[...] = np.linalg.cholesky(block, upper=True)
+            if end == n:
+                break
+            rest = R[begin:end, end:]
+            rest[...] = np.linalg.inv(block).T @ rest
+            for k in range(end, n, _BLOCK):
+                R[k : k + _BLOCK, k:] -= rest[:, k - end : k - end + _BLOCK].T @ rest[:, k - end :]
     except np.linalg.LinAlgError:
         return None
-    return factor
+    return R
 
 
 def _memory() -> int | None:

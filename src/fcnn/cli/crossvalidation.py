@@ -80,7 +80,7 @@ def _scores(model: fcnn.Model, X: Array, y: Array) -> dict[str, float]:
     outputs = model.network.predict(X)
     if model.classes:
         return {"accuracy": float(np.mean(most_probable(outputs) == y))}
-    error = model.target.decode(outputs).reshape(y.shape) - y
+    error = model.central(outputs) - y
     rest = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
     r2 = np.mean([1 - e / r for e, r in zip((error**2).sum(axis=0), rest, strict=True) if r])
     return {

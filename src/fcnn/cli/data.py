@@ -44,13 +44,19 @@ BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 # The tasks, and the loss of each unless --loss names another.
 DEFAULT_LOSSES = {"classification": "cross_entropy", "regression": "squared_error"}
 
-# Those that a table's model can have: of an output for each target.
-LOSSES = tuple(loss for loss in check.OUTPUT_ACTIVATIONS if core.outputs_per_target(loss) == 1)
+LOSSES = tuple(check.OUTPUT_ACTIVATIONS)
 
-# Errors that grow with the unit of the target: networks are trained on the standardized one. The
-# unit of an error of huber's is that of its bend, so there the mean alone is taken out.
-SCALABLE_LOSSES = ("squared_error", "absolute_error")
+# Errors that grow with the unit of the target, and a spread that is in it: networks are trained on
+# the standardized one. The unit of an error of huber's is that of its bend, so there the mean alone
+# is taken out.
+SCALABLE_LOSSES = ("squared_error", "absolute_error", "gaussian_nll", "quantile")
 SHIFTABLE_LOSSES = ("huber",)
+
+
+def is_scalable(loss: str) -> bool:
+    """Whether a network of a loss is trained on the standardized target."""
+    return core.split_loss(loss)[0] in SCALABLE_LOSSES
+
 
 # What can be done with the inputs, and how that is told.
 STANDARDIZATIONS = {

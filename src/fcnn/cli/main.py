@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import fcnn
 from fcnn import _validation as check
-from fcnn._architecture import as_activation
+from fcnn._architecture import as_activation, as_loss
 from fcnn.cli.data import (
     BROKEN_PIPE,
     DEFAULT_LOSSES,
@@ -324,11 +324,13 @@ def _add_train(commands: Any) -> None:
         help=f"those, {' or '.join(check.OUTPUT_ONLY)} (default: the loss's natural one)",
     )  # fmt: skip
     add(
-        "--loss", type=_choice(*LOSSES), metavar="NAME",
+        "--loss", type=_choice(*LOSSES, read=lambda name, text, _: as_loss(text, name)),
+        metavar="NAME",
         help=f"{', '.join(LOSSES)} (default: "
-        f"{', '.join(f'{loss} for {task}' for task, loss in DEFAULT_LOSSES.items())}). With "
-        f"{check.listed(SCALABLE_LOSSES)} and identity output, targets are standardized for "
-        "training; the saved model predicts in the original units",
+        f"{', '.join(f'{loss} for {task}' for task, loss in DEFAULT_LOSSES.items())}); of "
+        "quantiles others than 'quantile(0.05,0.5,0.95)' are named like that. With "
+        f"{check.listed(SCALABLE_LOSSES)} targets are standardized for training; the saved model "
+        "predicts in the original units",
     )  # fmt: skip
     add(
         "--init", type=_choice(*INITIALIZERS), default="auto", metavar="NAME",

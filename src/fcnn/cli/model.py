@@ -18,6 +18,7 @@ from fcnn._container import opened
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
 from fcnn.cli.output import ENDING
+from fcnn.cli.results import of_numbers
 from fcnn.cli.terminal import columns_of, cut, padded, visible
 from fcnn.metrics import NumberScores
 from fcnn.tables import ColumnKind, Preparation, Table, TableError, Target
@@ -25,15 +26,6 @@ from fcnn.tables.table import some
 from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
-
-
-def scores(answers: Array, y: Array) -> str:
-    """Return the scores of numbers, shape (s, n), in the units of y, as a line."""
-    found = NumberScores.of(answers, y)
-    return (
-        f"r2 {found.r2.mean():.4f}, root mean square error "
-        f"{', '.join(f'{e:.4g}' for e in found.rmse)} on {found.rows:,} samples"
-    )
 
 
 def load(path: str, data: str = "") -> tuple[fcnn.Model, bool]:
@@ -93,10 +85,7 @@ def predict(options: argparse.Namespace) -> int:
     elif classes:
         header, columns = ["prediction"], [_texts(model, outputs)]
     else:
-        n = outputs.shape[1]
-        names = model.targets or tuple(map(str, range(1, n + 1)))
-        header = ["prediction"] if n == 1 else [f"prediction_{name}" for name in names]
-        columns = list(model.target.decode(outputs).reshape(len(outputs), n).T)
+        header, columns = _numbers(model, outputs)
     if options.append:
         if not table.is_named:
             raise CommandError(f"--append: is for tables; {options.data} has no named columns")
@@ -112,6 +101,25 @@ def predict(options: argparse.Namespace) -> int:
             _write_csv(file, header, columns)
     _report_score(model, outputs, table, y, part)
     return 0
+
+
+def _numbers(model: fcnn.Model, outputs: Array) -> tuple[list[str], list[Any]]:
+    """Return names and columns of what a model predicts: target by target."""
+    n = model.network.num_targets
+    names = model.targets or tuple(map(str, range(1, n + 1)))
+    answers = model.decode(outputs).reshape(len(outputs), n, -1)
+    kinds, parts = ["prediction"], [answers[:, :, 0]]
+    if model.levels[1:]:
+        kinds = [f"quantile_{level:g}" for level in model.levels]
+        parts = list(np.moveaxis(answers, 2, 0))
+    elif model.has_std:
+        kinds, parts = [*kinds, "std"], [*parts, model.deviations(outputs)]
+    header, columns = [], []
+    for k, name in enumerate(names):
+        for kind, part in zip(kinds, parts, strict=True):
+            header.append(kind if n == 1 else f"{kind}_{name}")
+            columns.append(part[:, k])
+    return header, columns
 
 
 def _texts(model: fcnn.Model, outputs: Array) -> Array:
@@ -150,7 +158,7 @@ def _report_score(
     where = f" ({part})" if part else ""
     some = y.take(rows)
     try:
-        if len(some.columns) != (1 if target.is_classes else outputs.shape[1]):
+        if len(some.columns) != (1 if target.is_classes else model.network.num_targets):
             raise TableError(f"{len(some.columns)} columns of targets")
         values = target.encode_columns((some.columns, some))
     except TableError as error:
@@ -161,8 +169,9 @@ def _report_score(
             right = int(np.count_nonzero(most_probable(outputs[rows]) == values))
         say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
         return
-    answers = target.decode(outputs[rows]).reshape(values.shape)
-    say(f"{scores(answers, values)}{where}")
+    scores = model.scores(outputs[rows], values)
+    assert isinstance(scores, NumberScores)
+    say(f"{of_numbers(scores)}{where}")
 
 
 def _inspect_file(path: str) -> None:
@@ -187,17 +196,15 @@ def inspect(options: argparse.Namespace) -> int:
         loaded = fcnn.load(options.model)
     if isinstance(loaded, fcnn.Ensemble):
         return _inspect_ensemble(loaded, options.model)
-    net = loaded if isinstance(loaded, fcnn.Network) else loaded.network
-    # Of several outputs for each target there is no model.
-    one_each = net.num_targets == net.sizes[-1]
-    model, is_whole = _as_model(loaded, options.model) if one_each else (None, False)
+    model, is_whole = _as_model(loaded, options.model)
+    net = model.network
     _inspect_file(options.model)
     print(net.summary())
-    if model is not None and model.classes:
+    if model.classes:
         print(visible(f"\nclasses    {some(model.target.class_texts)}"))
-    if model is not None and model.targets:
+    if model.targets:
         print(visible(f"target     {', '.join(model.targets)}"))
-    if model is None or not is_whole:
+    if not is_whole:
         print("inputs     as they are: the file holds no scaling")
     else:
         _inspect_inputs(model)

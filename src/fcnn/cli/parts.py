@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._dispatch import core
 from fcnn._split import HeldOut, generator, split
 from fcnn.cli.data import (
     DEFAULT_LOSSES,
     LOSSES,
-    SCALABLE_LOSSES,
     SHIFTABLE_LOSSES,
     CommandError,
     Data,
+    is_scalable,
     refusals,
 )
 from fcnn.metrics import accuracy, r2
@@ -104,7 +105,7 @@ def network_for(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Netw
         if check.TARGETS[loss] == "probabilities" and n_out == 2:
             n_out = 1
     else:
-        n_out = targets.y.shape[1]
+        n_out = targets.y.shape[1] * core.outputs_per_target(loss)
         if check.TARGETS[loss] == "classes":
             others = [name for name in LOSSES if check.TARGETS[name] != "classes"]
             raise CommandError(
@@ -190,17 +191,18 @@ def _scaled(data: Data, parts: Parts, net: fcnn.Network) -> Target:
     target = data.targets.target
     if target.is_classes:
         return target
-    if net.activations[-1] == "identity" and net.loss in (*SCALABLE_LOSSES, *SHIFTABLE_LOSSES):
+    scalable = is_scalable(net.loss) and net.activations[-1] in ("identity", "ascending")
+    if scalable or (net.activations[-1] == "identity" and net.loss in SHIFTABLE_LOSSES):
         with refusals(y=data.whose):
             scaled = target.scaled(parts.y)
-        if net.loss in SCALABLE_LOSSES:
+        if scalable:
             return scaled
         return Target(target.names, (), scaled.mean, np.ones(parts.y.shape[1]), target.rules,
                       bare=target.bare)  # fmt: skip
     for y in (parts.y, parts.y_validation, parts.y_test):
         if len(y):
             with refusals(y=data.whose):
-                check.as_targets("y", y, len(y), net.sizes[-1], net.loss, net.dtype)
+                check.as_targets("y", y, len(y), net.num_targets, net.loss, net.dtype)
     return target
 
 

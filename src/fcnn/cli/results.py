@@ -99,11 +99,23 @@ def _of_classes(scores: ClassScores, width: int) -> tuple[list[str], list[str]]:
     return texts, table
 
 
-def _of_numbers(scores: NumberScores, width: int) -> tuple[list[str], list[str]]:
-    texts = [
+def of_numbers(scores: NumberScores) -> str:
+    """Return the scores of numbers as a line."""
+    inside = ""
+    if scores.coverage is not None:
+        low, high = scores.levels[0], scores.levels[-1]
+        inside = (
+            f", {scores.coverage:.1%} of them between the quantiles {low:g} and {high:g} "
+            f"(of {high - low:.0%})"
+        )
+    return (
         f"r2 {scores.r2.mean():.4f}, root mean square error "
-        f"{', '.join(f'{e:.4g}' for e in scores.rmse)} on {scores.rows:,} samples"
-    ]
+        f"{', '.join(f'{e:.4g}' for e in scores.rmse)} on {scores.rows:,} samples{inside}"
+    )
+
+
+def _of_numbers(scores: NumberScores, width: int) -> tuple[list[str], list[str]]:
+    texts = [of_numbers(scores)]
     if len(scores.rmse) == 1:
         texts.append(
             f"mean absolute error {scores.mae[0]:.4g}; always the mean, {scores.baseline[0]:.6g}, "

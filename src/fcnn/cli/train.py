@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn.cli.crossvalidation import cross_validate
 from fcnn.cli.data import (
-    SCALABLE_LOSSES,
     STANDARDIZATIONS,
     Data,
+    is_scalable,
     read_for_training,
     say,
 )
@@ -121,11 +121,7 @@ def train(options: argparse.Namespace) -> int:
     if picture is not None:
         from fcnn.plot import plot_history
 
-        on = (
-            " of the standardized target"
-            if net.loss in SCALABLE_LOSSES and target.scale is not None
-            else ""
-        )
+        on = " of the standardized target" if _is_standardized(model) else ""
         loss = "half the squared error" if net.loss == "squared_error" else net.loss
         plot_history(
             kept.history, picture, title=f"{Path(data.source).name}, {_shape(net)}",
@@ -150,7 +146,7 @@ def _like(source: str) -> str:
 
 
 def _is_standardized(model: fcnn.Model) -> bool:
-    return model.network.loss in SCALABLE_LOSSES and model.target.scale is not None
+    return is_scalable(model.network.loss) and model.target.scale is not None
 
 
 def _shape(net: fcnn.Network) -> str:

@@ -399,12 +399,13 @@ def write_answers(model: Model, words: Words) -> str:
     """Return the function from a row to the answers."""
     if model.target.is_classes:
         return _classes(model, words)
-    n_out, target = model.network.sizes[-1], model.target
+    n_out = model.network.sizes[-1]
     value, parts = "a[k]", []
-    if target.mean is not None and target.scale is not None:
+    if model.output_scaling is not None:
+        mean, scale = model.output_scaling
         parts = [
-            words.doubles("target_mean", target.mean),
-            words.doubles("target_scale", target.scale),
+            words.doubles("target_mean", mean),
+            words.doubles("target_scale", scale),
         ]
         value = "a[k] * NAME_target_scale[k] + NAME_target_mean[k]"
     parts.append(

@@ -324,11 +324,12 @@ def write_answers(graph: Graph, model: Model, x: str, a: str) -> None:
     target = model.target
     if not target.is_classes:
         value = graph.node("Cast", [a], "value", to=np.dtype(np.float64))
-        if target.mean is not None and target.scale is not None:
-            scale = graph.constant("target_scale", target.scale)
-            mean = graph.constant("target_mean", target.mean)
-            value = graph.node("Mul", [value, scale], "value.scaled")
-            value = graph.node("Add", [value, mean], "value.shifted")
+        if model.output_scaling is not None:
+            mean, scale = model.output_scaling
+            factors = graph.constant("target_scale", scale)
+            terms = graph.constant("target_mean", mean)
+            value = graph.node("Mul", [value, factors], "value.scaled")
+            value = graph.node("Add", [value, terms], "value.shifted")
         doubt = graph.node("Cast", [doubt], "doubt.double", to=np.dtype(np.float64))
         name = graph.free("prediction")
         graph.add("Add", [value, doubt], name, f"{name}.Add")

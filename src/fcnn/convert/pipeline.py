@@ -178,9 +178,7 @@ def _encoders(
 
 
 def _target(perceptron: Any, network: Network, scaler: Any) -> Target:
-    n_out = network.sizes[-1]
-    if network.num_targets != n_out:
-        _refuse("estimator", perceptron, f"has several outputs for each target: {network.loss}")
+    n_out = network.num_targets
     if hasattr(perceptron, "classes_"):
         classes = perceptron.classes_.tolist()
         if n_out > 1 and network.activations[-1] != "softmax":

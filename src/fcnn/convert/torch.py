@@ -344,8 +344,7 @@ def to_torch(net: Network | Model) -> Any:
     target = model.target
     if not target.is_classes:
         n_out = len(layers[-1].W)
-        scaled = target.mean is not None and target.scale is not None
-        numbers = (target.mean, target.scale) if scaled else (np.zeros(n_out), np.ones(n_out))
+        numbers = model.output_scaling or (np.zeros(n_out), np.ones(n_out))
         sequence.append(around.OwnUnits(*numbers))
     elif len(layers[-1].W) == 1 and layers[-1].activation == "sigmoid":
         sequence.append(around.BothClasses())

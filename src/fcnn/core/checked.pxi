@@ -52,6 +52,14 @@ cdef inline bint is_0(number) noexcept:
     return PyFloat_CheckExact(number) and PyFloat_AsDouble(number) == 0
 
 
+cdef inline bint is_plain(number, double* into) noexcept:
+    """Whether it is a float that is at least 0 and finite, which is read."""
+    if not PyFloat_CheckExact(number):
+        return False
+    into[0] = PyFloat_AsDouble(number)
+    return 0 <= into[0] < INFINITY
+
+
 cdef object place_apart(out, X, y, weight):
     """`out`, or None where a batch is read that shares its memory: its gradient is added up while
     later blocks are still to be read."""
@@ -213,6 +221,25 @@ cdef class CheckedNetwork(Network):
         other = <char*> cnp.PyArray_DATA(<cnp.ndarray> vector)
         return other + size <= begin or begin + size <= other
 
+    cdef object plain_options(
+        self, Options* into, l1, l2, clip_norm, dropout, label_smoothing, trainable, bint any_,
+    ):
+        """Fill in the options of an update that need no look of Python's; None if they do.
+
+        What is returned otherwise must stay alive. To check and hand on the least of them by
+        Python takes four times as long as a small step. Not `any_`: where all are as by default.
+        """
+        if not (is_0(dropout) and is_0(label_smoothing) and is_plain(l1, &into.l1)
+                and is_plain(l2, &into.l2)):
+            return None
+        if clip_norm is not None and not (
+                is_plain(clip_norm, &into.clip_norm) and into.clip_norm > 0):
+            return None
+        if not any_ and (
+                into.l1 != 0 or into.l2 != 0 or clip_norm is not None or trainable is not None):
+            return None
+        return True if trainable is None else plain_rates(into, &self.model, trainable)
+
     cdef tuple own(
         self, X, y, sample_weight, n_threads, loss, of, optimizer, options, gradient, seed,
     ):
@@ -307,8 +334,11 @@ cdef class CheckedNetwork(Network):
                     f"of: it says what a loss of your own is of, got {of!r} without one")
             X, y, sample_weight = self.batch(X, y, sample_weight)
         options, seed = None, 0
-        if not (clip_norm is None and trainable is None and is_0(l1) and is_0(l2) and is_0(dropout)
-                and is_0(label_smoothing) and isinstance(optimizer, self._optimizer_type)):
+        memset(&call, 0, sizeof(Call))
+        _rates = self.plain_options(
+            &call.options, l1, l2, clip_norm, dropout, label_smoothing, trainable, loss is None)
+        if _rates is None or not isinstance(optimizer, self._optimizer_type):
+            memset(&call, 0, sizeof(Call))
             options, seed = self._as_update(
                 optimizer, n_threads, loss is not None, l1, l2, clip_norm, dropout, label_smoothing,
                 trainable)
@@ -316,7 +346,6 @@ cdef class CheckedNetwork(Network):
             value, penalty = self.own(
                 X, y, sample_weight, n_threads, loss, of, optimizer, options, None, seed)
             return value + penalty
-        memset(&call, 0, sizeof(Call))
         try:
             return self.train(X, y, optimizer, len(X), None, sample_weight, n_threads, &call,
                               options, None, None, seed)

@@ -12,8 +12,8 @@
 # is the same for both.
 #
 # All of them stand as rows: sample after sample, and of each its tangents one after the other. A
-# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi: so one sample fills
-# tiles as many do. Sums are added up as in the passes of a training, from 0.
+# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi; of one sample it is
+# the other way round: core/jacobian.pxi. Sums are added up as in the passes of a training, from 0.
 
 cdef enum:
     # Rows of tangents that share a panel of weights: enough that its copy is a small part, and few
@@ -95,7 +95,8 @@ cdef Py_ssize_t lay_out_tangents(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, L = model.L, size = model.itemsize, deepest = 0
-    cdef Py_ssize_t rows = d.samples * d.each * widest_row(model) * size
+    cdef Py_ssize_t rows = (max(d.samples * d.each, d.each + 3 * model.lanes)
+                            * widest_row(model) * size)
     cdef Py_ssize_t block
     cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
     cdef void* part[5]
@@ -310,71 +311,6 @@ cdef void multiply_by_output_derivative(
 
 
 # --- What is asked for ------------------------------------------------------------------------
-
-cdef void jacobian_block(
-    Worker* w, const Derivation* d, const Tangents* t, Py_ssize_t samples,
-    real* out,                  # OUT (samples, n_L, n_0)
-) noexcept nogil:
-    cdef const Model* model = w.call.model
-    cdef const real* parameters = <const real*> model.parameters
-    cdef Py_ssize_t L = model.L, n_0 = model.layers[1].n_in, n_L = model.layers[L].n_out
-    cdef const Layer* layer = &model.layers[1 if d.forward else L]
-    cdef Py_ssize_t units = n_0 if d.forward else n_L, first = 0, each, i, u, k, l
-    cdef Py_ssize_t width = widest_row(model), unit_stride, slope_stride
-    cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in
-    cdef Py_ssize_t at = 1 if d.forward else L - 1      # the layer whose sums `unit` are
-    cdef Py_ssize_t last = L if d.forward else 0
-    cdef const real* unit
-    cdef const real* slope
-    cdef real* rows = <real*> t.rows[0]
-    cdef real* other = <real*> t.rows[1]
-    while first < units:
-        each = min(d.each, units - first)
-        if d.forward:
-            unit = parameters + layer.W + first * n
-            unit_stride = n
-        else:
-            unit_stride = row_width(model, n)
-            transpose_columns(parameters + layer.W + first, n_L, n, each, <real*> t.unit,
-                              unit_stride)
-            unit = <const real*> t.unit
-        slope_stride = row_width(model, n)
-        for i in range(samples):
-            slope = <const real*> t.slope[at] + i * slope_stride if at != last else NULL
-            for u in range(each):
-                if slope == NULL:
-                    memcpy(rows, unit + u * unit_stride, n * sizeof(real))
-                else:
-                    for k in range(n):
-                        rows[k] = unit[u * unit_stride + k] * slope[k]
-                rows += width
-        rows -= samples * each * width
-        l = at
-        while l != last:
-            rows_product(w, &model.layers[l + 1 if d.forward else l], not d.forward, False,
-                         <const real*> rows, width, samples * each, other, width, t)
-            l += 1 if d.forward else -1
-            rows, other = other, rows
-            if l != last:
-                multiply_rows(<const real*> t.slope[l], row_width(model, model.layers[l].n_out),
-                              samples, rows, width, each, model.layers[l].n_out)
-            if w.stop:
-                return
-        for i in range(samples):
-            if not d.forward:
-                for u in range(each):
-                    memcpy(out + (i * n_L + first + u) * n_0, rows + (i * each + u) * width,
-                           n_0 * sizeof(real))
-                continue
-            transpose_columns(<const real*> rows + i * each * width, width, each, n_L,
-                              out + i * n_L * n_0 + first, n_0)
-        first += each
-    for i in range(samples):
-        multiply_by_output_derivative(
-            model, <const real*> t.a[L] + i * row_width(model, n_L),
-            <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, False,
-            n_0)
-
 
 cdef void vjp_block(
     Worker* w, const Tangents* t, Py_ssize_t samples,

@@ -257,6 +257,8 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
             network = trainings[i][0]
             keep(network.kept, all_trainings[i].opened.workspace.memory)
             PyObject_GenericSetAttr(trainings[i][3], "steps", all_trainings[i].rule.step)
+            count_missed(&all_trainings[i].call.options, &all_trainings[i].rule, &network.model,
+                         trainings[i][3], all_trainings[i].rule.step - all_trainings[i].first_step)
         PyMem_Free(many.memory)
         PyMem_Free(many.begins)
         PyMem_Free(places)

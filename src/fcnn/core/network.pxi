@@ -532,6 +532,7 @@ cdef class Network:
             # Not by assignment, which enters the optimizer's __setattr__: a pending Ctrl-C would be
             # raised there, and the steps be lost that the weights have made.
             PyObject_GenericSetAttr(optimizer, "steps", rule.step)
+            count_missed(&call.options, &rule, &self.model, optimizer, rule.step - first_step)
         failure = failure_of(call, rule.step - first_step)
         if failure is not None:
             raise failure
@@ -556,7 +557,8 @@ cdef class Network:
             if not (lr_curve.min() >= 0 and lr_curve.max() < np.inf):
                 raise ValueError("lr_curve: expected learning rates, at least 0 and finite")
         call.rule = rule
-        return of_options, read_rule(self, optimizer, rule)
+        state = read_rule(self, optimizer, rule)
+        return of_options, state, read_missed(&call.options, rule, &self.model, optimizer)
 
     cdef object read_options(self, Options* into, options, seed):
         """Fill in what an update is given; return what must stay alive with it."""

@@ -234,6 +234,8 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
         network._refuse_vector("gradient", gradient)
     own = np.empty(model.n_parameters + SLACK, network.dtype)
     _state = read_rule(network, optimizer, &rule)    # alive
+    _missed = read_missed(&given, &rule, model, optimizer)
+    first_step = rule.step
     g = cnp.PyArray_DATA(<cnp.ndarray> gradient)
     copy = cnp.PyArray_DATA(own)
     with nogil:
@@ -244,6 +246,7 @@ def update(CheckedNetwork network not None, optimizer, gradient, options=None):
             outcome = update_given(
                 &w, model, &rule, <const double*> g, &given, <double*> copy, NULL)
     PyObject_GenericSetAttr(optimizer, "steps", rule.step)
+    count_missed(&given, &rule, model, optimizer, rule.step - first_step)
     raise_error(&call)
     if outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")

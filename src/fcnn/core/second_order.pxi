@@ -51,20 +51,54 @@ def gradient_given(Network network, X, dC_da, n_threads=None):
     return network.pass_given(X, dC_da, None, n_threads, &call, None, None, 0)
 
 
-def solve_triangular(factor, vector):
-    """Solve L L^T x = b in place, L the lower triangle of `factor`, both float64."""
-    cdef Py_ssize_t n = len(vector), i, j
-    cdef const double* L = <const double*> data_of(factor, cnp.NPY_FLOAT64, n * n, "factor")
+cdef enum:
+    PARTIAL_SUMS = 8            # of a dot product, that it is no chain of additions
+
+
+cdef void solve_rows(
+    const double* R, double* x, Py_ssize_t n, Py_ssize_t first, Py_ssize_t end,
+) noexcept nogil:
+    """Some rows of R^T y = b, in place."""
+    cdef Py_ssize_t i, j
+    for i in range(first, end):
+        x[i] /= R[i * n + i]
+        for j in range(i + 1, n):
+            x[j] -= R[i * n + j] * x[i]
+
+
+cdef void solve_rows_back(
+    const double* R, double* x, Py_ssize_t n, Py_ssize_t first, Py_ssize_t end,
+) noexcept nogil:
+    """Some rows of R x = y, in place, the last one first."""
+    cdef Py_ssize_t i, j, c
+    cdef double sums[PARTIAL_SUMS]
+    for i in range(end - 1, first - 1, -1):
+        memset(sums, 0, sizeof(sums))
+        j = i + 1
+        while j + PARTIAL_SUMS <= n:
+            for c in range(PARTIAL_SUMS):
+                sums[c] += R[i * n + j + c] * x[j + c]
+            j += PARTIAL_SUMS
+        while j < n:
+            sums[0] += R[i * n + j] * x[j]
+            j += 1
+        for c in range(PARTIAL_SUMS):
+            x[i] -= sums[c]
+        x[i] /= R[i * n + i]
+
+
+def solve_factored(factor, vector):
+    """Solve R^T R x = b in place, R the upper triangle of `factor`, both float64."""
+    cdef Py_ssize_t n = len(vector), first = 0, rows = max(<Py_ssize_t> 1, ENTRIES_PER_LOOK // n)
+    cdef const double* R = <const double*> data_of(factor, cnp.NPY_FLOAT64, n * n, "factor")
     cdef double* x = <double*> data_of(vector, cnp.NPY_FLOAT64, n, "vector", write=True)
-    cdef double value
-    with nogil:
-        for i in range(n):
-            value = x[i]
-            for j in range(i):
-                value -= L[i * n + j] * x[j]
-            x[i] = value / L[i * n + i]
-        # By rows of L here, too: they are what stands together.
-        for i in range(n - 1, -1, -1):
-            x[i] /= L[i * n + i]
-            for j in range(i):
-                x[j] -= L[i * n + j] * x[i]
+    while first < n:
+        with nogil:
+            solve_rows(R, x, n, first, min(first + rows, n))
+        first += rows
+        PyErr_CheckSignals()
+    while first > 0:
+        first -= rows
+        with nogil:
+            solve_rows_back(R, x, n, first, min(first + rows, n))
+        PyErr_CheckSignals()

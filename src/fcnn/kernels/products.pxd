@@ -331,80 +331,90 @@ cdef inline void end_of_block(
             sums[j] = 0
 
 
-cdef inline void add_columns(
-    const real* columns,        # IN (2, 4, a register full), float64 (2, 2, ..) in as much memory
-    const real* A, Py_ssize_t first, Py_ssize_t end, vector* total, const vector* tag,
+cdef inline vector add_columns(
+    const real* columns,        # IN (., a register full)
+    const real* A, Py_ssize_t first, Py_ssize_t end, vector total, const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), c, g
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), c
     for c in range(first, end):
-        for g in range(2):
-            total[g] = vector_multiply_add(
-                spread(A[c], tag), load(columns + g * 4 * FLOATS + c * one, tag), total[g])
+        total = vector_multiply_add(spread(A[c], tag), load(columns + c * one, tag), total)
+    return total
 
 
 cdef inline void transposed_row_kernel(
-    const real* W, Py_ssize_t stride, Py_ssize_t rows,  # IN (rows, depth), as many as two registers
+    Py_ssize_t groups,          # constant at every call: 2 or 4
+    const real* W, Py_ssize_t stride, Py_ssize_t rows,  # IN (rows, depth), that fill registers
     const real* A,              # IN (depth,)
-    real* C,                    # OUT two registers full
+    real* C,                    # OUT these registers full
     Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), i, g, c, k = 0, last
     cdef bint later = False     # as in micro_kernel
-    cdef const real* row[2 * FLOATS]
-    cdef real columns[2][4 * FLOATS]    # what GCC keeps in registers
-    cdef real rest[2][4 * FLOATS]
-    cdef vector total[2]
-    cdef vector before[2]
+    cdef const real* row[4 * FLOATS]
+    cdef real columns[4 * FLOATS]       # what GCC keeps in registers
+    cdef real rest[4 * FLOATS]
+    cdef vector total[4]
+    cdef vector before[4]
     cdef vector squares[2]
-    for i in range(2 * one):
+    for i in range(groups * one):
         row[i] = W + min(i, rows - 1) * stride
-    for g in range(2):
-        total[g] = squares[g] = spread(<real> 0, tag)
+    squares[0] = squares[1] = spread(<real> 0, tag)
+    for g in range(groups):
+        total[g] = squares[0]
     while True:
         last = min(k + BLOCK_TERMS, depth)
         while k + some <= last:
-            for g in range(2):
-                transpose_block(&row[g * one], k, &columns[g][0], one, &squares[0])
-            add_columns(&columns[0][0], A + k, 0, some, &total[0], tag)
+            for g in range(groups):
+                transpose_block(&row[g * one], k, &columns[0], one, &squares[0])
+                total[g] = add_columns(&columns[0], A + k, 0, some, total[g], tag)
             k += some
         if k < last and depth < some:
-            for g in range(2):
+            for g in range(groups):
                 for c in range(depth):
                     for i in range(one):
-                        rest[g][c * one + i] = row[g * one + i][c]
-            add_columns(&rest[0][0], A, 0, depth, &total[0], tag)
+                        rest[c * one + i] = row[g * one + i][c]
+                total[g] = add_columns(&rest[0], A, 0, depth, total[g], tag)
         elif k < last:          # the last ones once more, of which those before k are not used
-            for g in range(2):
-                transpose_block(&row[g * one], depth - some, &rest[g][0], one, &squares[0])
-            add_columns(&rest[0][0], A + depth - some, k - depth + some, some, &total[0], tag)
+            for g in range(groups):
+                transpose_block(&row[g * one], depth - some, &rest[0], one, &squares[0])
+                total[g] = add_columns(
+                    &rest[0], A + depth - some, k - depth + some, some, total[g], tag)
         k = last
         if k == depth:
             break
-        for g in range(2):
+        for g in range(groups):
             before[g] = total[g] + (before[g] if later else spread(<real> 0, tag))
             total[g] = spread(<real> 0, tag)
         later = True
-    for g in range(2):
+    for g in range(groups):
         store(C + g * one, before[g] + total[g] if later else total[g])
+
+
+cdef inline void transposed_row_parts(
+    const real* A, const real* B, real* C, Py_ssize_t columns, Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    """By four registers, each of which waits for its sums; what is left by two."""
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j = 0
+    while columns - j > 2 * one:
+        transposed_row_kernel(4, B + j * depth, depth, min(4 * one, columns - j), A, C + j, depth,
+                              tag)
+        j += 4 * one
+    if j < columns:
+        transposed_row_kernel(2, B + j * depth, depth, columns - j, A, C + j, depth, tag)
 
 
 cdef inline void transposed_row_product(
     const real* A,              # IN (depth,)
     const real* B,              # IN (columns, depth)
-    real* C,                    # OUT (columns,), and up to two registers full
+    real* C,                    # OUT (columns,), and up to four registers full
     Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
     """C_j = sum_k A_k B_jk, the lanes over j: B is transposed by registers."""
-    cdef Py_ssize_t most = 2 * BYTES // <Py_ssize_t> sizeof(real), j = 0
-    while j < columns:
-        if real is float:
-            transposed_row_kernel(B + j * depth, depth, min(most, columns - j), A, C + j, depth,
-                                  <float_vector*> NULL)
-        else:
-            transposed_row_kernel(B + j * depth, depth, min(most, columns - j), A, C + j, depth,
-                                  <double_vector*> NULL)
-        j += most
+    if real is float:
+        transposed_row_parts(A, B, C, columns, depth, <float_vector*> NULL)
+    else:
+        transposed_row_parts(A, B, C, columns, depth, <double_vector*> NULL)
 
 
 cdef inline void add_wide_rows(

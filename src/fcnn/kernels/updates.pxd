@@ -6,7 +6,7 @@ of a step, when no number of it can overflow, and its arithmetic.
 """
 
 from libc cimport math
-from libc.stdint cimport INT64_MAX
+from libc.stdint cimport INT64_MAX, int64_t
 from libc.string cimport memcpy
 
 from fcnn.kernels.isa cimport BYTES, FLOATS
@@ -35,7 +35,8 @@ cdef struct Rule:
     bint epsilon_hat            # p <- p - lr_t m / (sqrt(v) + epsilon): Adam, end of section 2
     void* first                 # velocity of SGD with momentum, first moment of Adam
     void* second                # second moment of Adam
-    Py_ssize_t step             # updates made so far
+    Py_ssize_t step             # updates made so far,
+    const int64_t* missed       # and how many of them W^1, b^1, W^2, ... had no part in; or NULL
 
 
 cdef inline bint valid_rule(const Rule* rule) noexcept nogil:
@@ -97,17 +98,31 @@ cdef enum:                      # constants of an update, each in every lane of 
 cdef struct RuleConstants:      # of one update of weights, or of biases
     const Rule* rule
     double rate                 # a factor of lr; of 0 nothing is updated
+    double t                    # which update it is, from 1 on
     double c[NUM_CONSTANTS]
+
+
+cdef inline void correct_bias(RuleConstants* constants) noexcept nogil:
+    """Set the constants of a rule with moments that depend on t."""
+    cdef const Rule* rule = constants.rule
+    cdef double* c = constants.c
+    # 1 - beta^t. Not by pow: that of the GNU C library is a new one since 2.29, and alone would
+    # keep wheels from the systems that are older.
+    c[STEP_SIZE] = -c[DESCENT] / math.expm1(constants.t * math.log1p(rule.beta1 - 1))
+    c[FACTOR] = 1 / math.sqrt(-math.expm1(constants.t * math.log1p(rule.beta2 - 1)))
+    if rule.epsilon_hat:
+        c[STEP_SIZE] /= c[FACTOR]
+        c[FACTOR] = 1
 
 
 cdef inline RuleConstants rule_constants(
     const Rule* rule, double l2,        # what joins the gradient beside the weight decay
 ) noexcept nogil:
     cdef RuleConstants constants
-    cdef double t = <double> (rule.step + 1)
     cdef double* c = constants.c
     constants.rule = rule
     constants.rate = 1
+    constants.t = <double> (rule.step + 1)
     c[DESCENT] = -rule.lr
     c[DECAY] = l2
     c[DECAY_FACTOR] = 1
@@ -126,25 +141,27 @@ cdef inline RuleConstants rule_constants(
     c[EPSILON] = rule.epsilon
     c[STEP_SIZE] = c[FACTOR] = 0
     if rule.name == ADAM or rule.name == ADAMW:
-        # 1 - beta^t. Not by pow: that of the GNU C library is a new one since 2.29, and alone would
-        # keep wheels from the systems that are older.
-        c[STEP_SIZE] = rule.lr / math.expm1(t * math.log1p(rule.beta1 - 1))
-        c[FACTOR] = 1 / math.sqrt(-math.expm1(t * math.log1p(rule.beta2 - 1)))
-        if rule.epsilon_hat:
-            c[STEP_SIZE] /= c[FACTOR]
-            c[FACTOR] = 1
+        correct_bias(&constants)
     return constants
 
 
-cdef inline RuleConstants at_rate(const RuleConstants* constants, double rate) noexcept nogil:
-    """Those of parameters whose learning rate is another one."""
+cdef inline RuleConstants at_rate(
+    const RuleConstants* constants, double rate,
+    Py_ssize_t part,            # 0, 1, 2, ... of W^1, b^1, W^2, ...
+) noexcept nogil:
+    """Those of parameters whose learning rate is another one, or that have missed updates."""
     cdef RuleConstants own = constants[0]
     cdef const Rule* rule = constants.rule
     own.rate = rate
+    if rule.missed != NULL and rule.missed[part] > 0 and (
+            rule.name == ADAM or rule.name == ADAMW):
+        own.t = max(1.0, own.t - <double> rule.missed[part])
+        correct_bias(&own)
     own.c[DESCENT] *= rate
     own.c[STEP_SIZE] *= rate
     if rule.name == ADAMW:
-        own.c[DECAY_FACTOR] = 1 - rate * rule.lr * rule.weight_decay
+        # Not of rule.lr, which is the step's alone where the rule is: a tiny network has a copy.
+        own.c[DECAY_FACTOR] = 1 + own.c[DESCENT] * rule.weight_decay
     elif not (rule.name == SGD or rule.name == ADAM):
         trap()                  # lr may be in other constants of another rule
     return own

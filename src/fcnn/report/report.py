@@ -117,7 +117,7 @@ class Report:
             loss = float(model.network.evaluate(X, model.scaled(values))["loss"])
             answers = most_probable(outputs)
         else:
-            answers = model.target.decode(outputs).reshape(values.shape)
+            answers = model.central(outputs)
         named = given.is_named and model.preparation.is_named
         columns = [given[c.name] for c in model.preparation.columns if named and c.name in given]
         if not columns and given.matrix is None:
@@ -179,7 +179,7 @@ class Report:
         )
         if self.model.classes:
             return f"{len(self.model.classes)} classes{f' of {named}' if named else ''}"
-        return named or _count(self.model.network.sizes[-1], "number")
+        return named or _count(self.model.network.num_targets, "number")
 
     def _score_section(self) -> Element:
         if isinstance(self.scores, ClassScores):

@@ -1,0 +1,148 @@
+"""Tangents of one sample: the lanes are a few of them, the rows nodes, and W is read in place.
+
+One to three registers of tangents go with as many rows as have room for their sums. Twelve numbers
+of float64 are three registers by four rows, where the tile of products.pxd would take two by six
+and once more one by six, which waits for its sums (12-64-64-12: 4.1 us instead of 2.7).
+"""
+
+from fcnn.kernels.isa cimport BYTES, FLOATS, HAS_FMA, MR, VECTORS
+from fcnn.kernels.products cimport BLOCK_TERMS
+from fcnn.kernels.real cimport real, trap
+from fcnn.kernels.vector cimport (
+    double_vector, float_vector, load, opaque, spread, store, vector, vector_multiply_add,
+)
+
+cdef enum:
+    MOST_TANGENT_VECTORS = 3
+    MOST_TANGENT_ROWS = 8       # as many as GCC peels
+
+
+cdef inline void tangent_kernel(
+    bint back, Py_ssize_t rows, Py_ssize_t vectors,     # constant at every call
+    const real* W, Py_ssize_t stride,   # IN (nodes, depth), or forward (depth, nodes)
+    const real* B,              # IN (depth, vectors full of tangents)
+    const real* factors,        # IN (rows,), or NULL for 1
+    real* C,                    # OUT (rows, vectors full)
+    Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, j, block, _k
+    cdef bint later = False     # as in micro_kernel
+    cdef vector total[MOST_TANGENT_ROWS][MOST_TANGENT_VECTORS]
+    cdef vector before[MOST_TANGENT_ROWS][MOST_TANGENT_VECTORS]
+    cdef vector b[MOST_TANGENT_VECTORS]
+    cdef vector a
+    for i in range(rows):
+        for j in range(vectors):
+            total[i][j] = spread(<real> 0, tag)
+    while True:
+        block = min(depth, <Py_ssize_t> BLOCK_TERMS)
+        depth -= block
+        opaque(block)
+        for _k in range(block):
+            for j in range(vectors):
+                b[j] = load(B + j * one, tag)
+            for i in range(rows):
+                a = spread(W[i * stride] if back else W[i], tag)
+                for j in range(vectors):
+                    total[i][j] = vector_multiply_add(a, b[j], total[i][j])
+            B += vectors * one
+            W += 1 if back else stride
+        if depth == 0:
+            break
+        for i in range(rows):
+            for j in range(vectors):
+                before[i][j] = total[i][j] + (before[i][j] if later else spread(<real> 0, tag))
+                total[i][j] = spread(<real> 0, tag)
+        later = True
+    for i in range(rows):
+        a = spread(factors[i] if factors != NULL else <real> 1, tag)
+        for j in range(vectors):
+            if later:
+                total[i][j] = before[i][j] + total[i][j]
+            if factors != NULL:
+                total[i][j] = total[i][j] * a
+            store(C + (i * vectors + j) * one, total[i][j])
+
+
+cdef inline void tangent_rows(
+    bint back, Py_ssize_t most, Py_ssize_t vectors,     # constant at every call
+    const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
+    real* C, Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    """All nodes by tiles of `most`; the last one computes some of the one before once more."""
+    cdef Py_ssize_t i = 0, width = vectors * (BYTES // <Py_ssize_t> sizeof(real))
+    while True:
+        tangent_kernel(back, most, vectors, W + i * (stride if back else 1), stride, B,
+                       factors + i if factors != NULL else factors, C + i * width, depth, tag)
+        if i + most >= nodes:
+            return
+        i = min(i + most, nodes - most)
+
+
+cdef inline void tangent_columns(
+    bint back, Py_ssize_t most, Py_ssize_t vectors,     # constant at every call
+    const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
+    real* C, Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    """Name the number of rows, which makes it a constant."""
+    if nodes >= most:
+        tangent_rows(back, most, vectors, W, stride, nodes, B, factors, C, depth, tag)
+    elif most > 4 and nodes >= 4:
+        tangent_rows(back, 4, vectors, W, stride, nodes, B, factors, C, depth, tag)
+    elif most > 2 and nodes >= 2:
+        tangent_rows(back, 2, vectors, W, stride, nodes, B, factors, C, depth, tag)
+    else:
+        tangent_rows(back, 1, vectors, W, stride, nodes, B, factors, C, depth, tag)
+
+
+cdef inline void any_tangents(
+    bint back, Py_ssize_t vectors,      # the first constant at every call
+    const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
+    real* C, Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    """Name the number of registers. Without a multiply-add, products take registers, too."""
+    cdef Py_ssize_t sums = MR * VECTORS if HAS_FMA else 8
+    if vectors == 1:
+        tangent_columns(back, min(sums, <Py_ssize_t> MOST_TANGENT_ROWS), 1, W, stride, nodes, B,
+                        factors, C, depth, tag)
+    elif vectors == 2:
+        tangent_columns(back, min(sums // 2, <Py_ssize_t> MOST_TANGENT_ROWS), 2, W, stride, nodes,
+                        B, factors, C, depth, tag)
+    elif vectors == 3:
+        tangent_columns(back, min(sums // 3, <Py_ssize_t> MOST_TANGENT_ROWS), 3, W, stride, nodes,
+                        B, factors, C, depth, tag)
+    else:
+        trap()
+
+
+cdef inline void tangents(
+    bint back,                  # constant at every call
+    Py_ssize_t vectors,
+    const real* W, Py_ssize_t stride, Py_ssize_t nodes,     # IN, as in tangent_kernel
+    const real* B, const real* factors, real* C, Py_ssize_t depth,  # as there
+) noexcept nogil:
+    """C_i = factor_i sum_k W_ik B_k, or forward W_ki, the lanes over tangents."""
+    if real is float:
+        any_tangents(back, vectors, W, stride, nodes, B, factors, C, depth, <float_vector*> NULL)
+    else:
+        any_tangents(back, vectors, W, stride, nodes, B, factors, C, depth, <double_vector*> NULL)
+
+
+cdef inline void scaled_registers(
+    real factor, const real* source, real* target, Py_ssize_t vectors, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _j
+    for _j in range(vectors):
+        store(target, spread(factor, tag) * load(source, tag))
+        source += one
+        target += one
+
+
+cdef inline void scaled_tangents(
+    real factor, const real* source, real* target, Py_ssize_t vectors,
+) noexcept nogil:
+    """Of a node: some registers full, which may be their own target."""
+    if real is float:
+        scaled_registers(factor, source, target, vectors, <float_vector*> NULL)
+    else:
+        scaled_registers(factor, source, target, vectors, <double_vector*> NULL)
