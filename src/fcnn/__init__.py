@@ -27,6 +27,7 @@ __all__ = [
     "datasets",
     "get_include",
     "get_num_threads",
+    "learn",
     "load",
     "plot",
     "reference",
@@ -46,7 +47,17 @@ def get_include() -> str:
 
 
 if TYPE_CHECKING:
-    from fcnn import callbacks, convert, datasets, plot, reference, report, schedules, tables
+    from fcnn import (
+        callbacks,
+        convert,
+        datasets,
+        learn,
+        plot,
+        reference,
+        report,
+        schedules,
+        tables,
+    )
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.files import load
     from fcnn.model import Model
@@ -55,7 +66,7 @@ else:
     # Imported at first use, for a quick start: with what they import (json, pathlib, regular
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
-        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model",
+        "callbacks", "convert", "datasets", "files", "gradient_check", "history", "learn", "model",
         "plot", "reference", "report", "schedules", "second_order", "sklearn", "tables", "training",
     )  # fmt: skip
     _HOMES = {
