@@ -30,6 +30,7 @@ __all__ = [
     "fit_many",
     "get_include",
     "get_num_threads",
+    "learn",
     "load",
     "metrics",
     "names",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         convert,
         datasets,
         errors,
+        learn,
         metrics,
         names,
         parallel,
@@ -79,7 +81,7 @@ else:
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "ensemble", "errors", "explanation", "files",
-        "gradient_check", "halving", "history", "initializers", "many", "metrics", "model", "names",
+        "gradient_check", "halving", "history", "initializers", "learn", "many", "metrics", "model", "names",
         "optimizers", "parallel", "plot", "reference", "report", "schedules", "second_order", "sklearn",
         "tables", "threads", "trace", "training",
     )  # fmt: skip
