@@ -81,9 +81,9 @@ else:
     # expressions) they take longer than the rest of fcnn, and many programs use none of them.
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "ensemble", "errors", "explanation", "files",
-        "gradient_check", "halving", "history", "initializers", "learn", "many", "metrics", "model", "names",
-        "optimizers", "parallel", "plot", "reference", "report", "schedules", "second_order", "sklearn",
-        "tables", "threads", "trace", "training",
+        "gradient_check", "halving", "history", "initializers", "learn", "many", "metrics", "model",
+        "names", "optimizers", "parallel", "plot", "reference", "report", "schedules",
+        "second_order", "sklearn", "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RankError", "Reducer"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 # Levels of the core's tree of shards: core/exchange.pxi.
 _MOST_SHARDS = 256
 

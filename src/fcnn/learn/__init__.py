@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["Verdict", "check", "serve", "widget"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def serve(port: int = 0) -> "LearnServer":
     """Return a server of the page, on this machine alone; ``serve_forever()`` answers.
 
