@@ -232,7 +232,7 @@ def test_the_parts_must_fit():
     for network, target, said in (
         (fcnn.Network((2, 3)), Target((), "abc"), "expected 2 numbers, the inputs"),
         (fcnn.Network((1, 3)), Target((), "ab"), "2 classes for 3 outputs"),
-        (fcnn.Network((1, 1), loss="squared_error"), Target(("y", "z")), "2 numbers for 1 outputs"),
+        (fcnn.Network((1, 1), loss="squared_error"), Target(("y", "z")), "2 numbers for 1 targets"),
         ("net", Target(), "network: expected a Network"),
         (fcnn.Network((1, 2)), None, "target: expected a Target"),
     ):

@@ -300,13 +300,16 @@ def exchange_steps(
     if lr_curve is not None:
         call.options.lr_curve = <const double*> data_of(
             lr_curve, cnp.NPY_FLOAT64, e.steps, "lr_curve")
-    _state = network.read_rule(optimizer, &rule)    # alive
+    _state = read_rule(network, optimizer, &rule)   # alive
+    _missed = read_missed(&call.options, &rule, &network.model, optimizer)
+    step = rule.step
     call.rule = &rule
     call.exchange = &e
     try:
         network.pass_once(X, y, sample_weight, n_threads, &call, True, max(1, rows.max()), order)
     finally:
         PyObject_GenericSetAttr(optimizer, "steps", rule.step)
+        count_missed(&call.options, &rule, &network.model, optimizer, rule.step - step)
     if call.outcome == NO_MEMORY:
         raise MemoryError("cannot copy parameters and optimizer state before a risky step")
     if call.outcome == OVERFLOW:
