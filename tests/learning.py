@@ -97,3 +97,57 @@ def agrees(text, result):
     found, told = evaluated(text), Interval.of(evaluated(result))
     slack = 1e-6 * max(abs(told.low), abs(told.high), 1e-30)  # float32's own rounding
     return found.low - slack <= told.high and told.low - slack <= found.high
+
+
+# --- LaTeX ----------------------------------------------------------------------------------------
+
+PLAIN = {
+    r"\cdot": "*", r"\left": "", r"\right": "", r"\ln": "log", r"\tanh": "tanh", r"\Phi": "Phi",
+    r"\varphi": "phi", r"\,": " ", r"\times": "@",
+}  # fmt: skip
+
+
+def _group(latex, i):
+    """Return what stands in the braces that begin at i, and where they end."""
+    assert latex[i] == "{", latex[i:]
+    depth = 0
+    for at in range(i, len(latex)):
+        depth += {"{": 1, "}": -1}.get(latex[at], 0)
+        if depth == 0:
+            return latex[i + 1 : at], at + 1
+    raise AssertionError(latex)
+
+
+def python_of(latex):
+    """Return the arithmetic of a formula without symbols."""
+    text, i = "", 0
+    while i < len(latex):
+        if latex.startswith(r"\frac", i):
+            above, i = _group(latex, i + 5)
+            below, i = _group(latex, i)
+            text += f"(({python_of(above)}) / ({python_of(below)}))"
+        elif latex.startswith(r"\underbrace", i):  # the rest of a long sum, and how many there are
+            inside, i = _group(latex, i + 11)
+            _, i = _group(latex, i + 1)
+            text += python_of(inside)
+        elif latex.startswith(r"\htmlClass", i):
+            _, i = _group(latex, i + 10)
+            inside, i = _group(latex, i)
+            text += python_of(inside)
+        elif latex.startswith("e^{", i):
+            power, i = _group(latex, i + 2)
+            text += f"exp({python_of(power)})"
+        elif latex.startswith("^{", i):  # of a power of ten
+            power, i = _group(latex, i + 1)
+            text += f"^{power}"
+        elif latex[i] == "\\":
+            name = re.match(r"\\(?:[a-zA-Z]+|,)", latex[i:])[0]
+            text += PLAIN[name]
+            i += len(name)
+        elif latex[i] == "^":
+            text += "**"
+            i += 1
+        else:
+            text += latex[i]
+            i += 1
+    return re.sub(r"\s*@\s*10\^(-?\d+)", r"e\1", text)

@@ -45,6 +45,9 @@ def check(net, X, y, weight=None, digits=6, max_terms=8):
                 told = trace.explain(l, k, sample=sample, digits=digits, max_terms=max_terms)
                 for step in told.steps:
                     assert agrees(step.numbers.text, step.result.text), (step, str(told))
+                    for latex in (step.symbol.latex, step.general.latex, step.numbers.latex):
+                        assert not re.search(r"_\{[^{}]*\}\^", latex), "two powers of one symbol"
+                        assert latex.count("{") == latex.count("}")
                     seen[step.name] = seen.get(step.name, 0) + 1
                     if step.name == "C":
                         costs += step.value * float(trace.share[sample])
@@ -54,7 +57,7 @@ def check(net, X, y, weight=None, digits=6, max_terms=8):
                         j = int(re.search(r"_\d+,(\d+)$", step.symbol.text)[1])
                     value = float(expected(trace, step, l, k, j, sample))
                     assert step.value == value
-                    assert step.result.text == f"{value:.{digits}g}"
+                    assert step.result.text == f"{value or 0.0:.{digits}g}"
     assert costs == pytest.approx(trace.loss, rel=1e-5)
     return seen
 

@@ -19,6 +19,7 @@ HEAVY = {
     "fcnn.datasets",
     "fcnn.files",
     "fcnn.gradient_check",
+    "fcnn.learn",
     "fcnn.model",
     "fcnn.plot",
     "fcnn.reference",
@@ -37,8 +38,8 @@ HEAVY = {
     "zipfile",
 }
 LATE = [
-    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "model", "plot",
-    "reference", "report", "schedules", "tables", "training",
+    "callbacks", "convert", "datasets", "files", "gradient_check", "history", "learn", "model",
+    "plot", "reference", "report", "schedules", "tables", "training",
 ]  # fmt: skip
 
 

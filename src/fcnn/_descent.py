@@ -66,7 +66,7 @@ def as_descent(
     X: Any,
     y: Any,
     optimizers: Mapping[str, Optimizer] | None,
-    parameters: tuple[int, int],
+    parameters: Any,
     steps: int,
     resolution: int,
     span: float | None,

@@ -37,7 +37,7 @@ def number(value: float, digits: int, mark: str = "") -> Formula:
 
     With a mark its LaTeX is ``\htmlClass{mark}{...}``, which a page can colour.
     """
-    text = f"{value:.{digits}g}"
+    text = f"{value or 0.0:.{digits}g}"  # 0 has no sign to tell
     mantissa, e, exponent = text.partition("e")
     latex = rf"{mantissa} \times 10^{{{int(exponent)}}}" if e else text
     if not math.isfinite(value):
@@ -48,10 +48,16 @@ def number(value: float, digits: int, mark: str = "") -> Formula:
     return Formula(text, latex, _PRODUCT if is_negative or e else _ATOM, is_negative)
 
 
+def in_parentheses(part: Formula) -> Formula:
+    """Return a formula in parentheses."""
+    # Plain ones where nothing is tall: a line that is too long can be broken inside them.
+    is_tall = r"\frac" in part.latex or r"\sum" in part.latex or r"\underbrace" in part.latex
+    around = (r"\left(", r"\right)") if is_tall else ("(", ")")
+    return Formula(f"({part.text})", part.latex.join(around))
+
+
 def _held(part: Formula, rank: int) -> Formula:
-    if part.rank >= rank and not part.is_negative:
-        return part
-    return Formula(f"({part.text})", rf"\left({part.latex}\right)")
+    return part if part.rank >= rank and not part.is_negative else in_parentheses(part)
 
 
 def plus(*terms: Formula) -> Formula:
@@ -93,8 +99,9 @@ def over(a: Formula, b: Formula) -> Formula:
 
 def square(a: Formula) -> Formula:
     """Return a^2."""
-    held = _held(a, _ATOM)
-    return Formula(f"{held.text}**2", f"{held.latex}^2", _PRODUCT)
+    # A symbol with its layer above has no room for another power.
+    held = in_parentheses(a) if "^" in a.latex else _held(a, _ATOM)
+    return Formula(f"{_held(a, _ATOM).text}**2", f"{held.latex}^2", _PRODUCT)
 
 
 def exp(a: Formula, sign: str = "") -> Formula:
@@ -109,10 +116,10 @@ def call(name: str, *arguments: Formula) -> Formula:
     """Return a function of something."""
     known = {"log": r"\ln", "max": r"\max", "tanh": r"\tanh", "Phi": r"\Phi", "phi": r"\varphi"}
     latex = known.get(name, rf"\operatorname{{{name}}}")
-    return Formula(
-        f"{name}({', '.join(a.text for a in arguments)})",
-        rf"{latex}\left({', '.join(a.latex for a in arguments)}\right)",
+    inside = in_parentheses(
+        Formula(", ".join(a.text for a in arguments), ", ".join(a.latex for a in arguments))
     )
+    return Formula(f"{name}{inside.text}", f"{latex}{inside.latex}")
 
 
 ZERO = Formula("0", "0")

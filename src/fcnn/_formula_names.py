@@ -25,7 +25,7 @@ def partial(of: Formula) -> Formula:
 
 def sigma_prime(slope: Formula, z: Formula) -> Formula:
     """Return sigma'(z) as what it is of z and a, named below."""
-    held = in_parentheses(slope) if slope.rank == f._SUM else slope
+    held = f.in_parentheses(slope) if slope.rank == f._SUM else slope
     latex = rf"\underbrace{{{slope.latex}}}_{{\sigma'({z.latex})}}"
     return Formula(held.text, latex, f._PRODUCT)
 
@@ -93,9 +93,3 @@ def activation_formulas(name: str, z: float) -> tuple[_Sigma, Formula, str]:
     if base == "softplus" and z > 20:  # beyond, e^-z is below the last digit
         return _PLAIN["identity"], constant, "as z > 20, where ln(1 + e^z) is z"
     return _PLAIN[base], constant, ""
-
-
-def in_parentheses(a: Formula) -> Formula:
-    if a.rank == f._ATOM and not a.is_negative:
-        return a
-    return Formula(f"({a.text})", rf"\left({a.latex}\right)")

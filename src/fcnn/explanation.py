@@ -15,7 +15,6 @@ from fcnn._dispatch import core
 from fcnn._formula import Formula
 from fcnn._formula_names import (
     activation_formulas,
-    in_parentheses,
     partial,
     quantity,
     sigma_prime,
@@ -372,8 +371,7 @@ class _Explainer:
             inner = self.total(
                 [f.times(slope, self.a(L, j)) for j, slope in enumerate(slopes)], values
             )
-            numbers = f.times(self.a(L, k), f.minus(slopes[k], Formula(f"({inner.text})",
-                              rf"\left({inner.latex}\right)")))  # fmt: skip
+            numbers = f.times(self.a(L, k), f.minus(slopes[k], f.in_parentheses(inner)))
             g = [partial(quantity("a", L, j)) for j in (k, "j")]
             rest = Formula(
                 f"sum_j {g[1].text} a^{L}_j", rf"\sum_j {g[1].latex} a^{{{L}}}_j", f._PRODUCT
@@ -431,8 +429,8 @@ class _Explainer:
         _, slope, case = self.sigma(self.t.activations[l - 1], l, j)
         symbol = self.slope_of(self.t.activations[l - 1], l, j)
         return self.step(
-            "delta", quantity("delta", l, j), f.times(symbol, in_parentheses(general)),
-            f.times(slope, in_parentheses(numbers)), value,
+            "delta", quantity("delta", l, j), f.times(symbol, _in_parentheses(general)),
+            f.times(slope, _in_parentheses(numbers)), value,
             "back along every outgoing edge, summed over the receiving nodes"
             + (f"; {case}" if case else ""),
         )  # fmt: skip
@@ -471,12 +469,16 @@ def _pair(a: Formula, b: Formula) -> Formula:
     return Formula(f"{a.text} {b.text}", rf"{a.latex}\, {b.latex}", f._PRODUCT)
 
 
+def _in_parentheses(a: Formula) -> Formula:
+    return a if a.rank == f._ATOM and not a.is_negative else f.in_parentheses(a)
+
+
 def _summand(a: Formula) -> Formula:
-    return a if a.rank > f._SUM else in_parentheses(a)
+    return a if a.rank > f._SUM else _in_parentheses(a)
 
 
 def _negative(y: Formula) -> Formula:
-    return Formula(f"(-{y.text})", rf"\left(-{y.latex}\right)")
+    return Formula(f"(-{y.text})", f"(-{y.latex})")
 
 
 def _evaluated_slope(e: _Explainer, k: int) -> float:

@@ -28,6 +28,7 @@ from fcnn.cli.data import (
     say,
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
+from fcnn.cli.learn import add_learn
 from fcnn.cli.terminal import drop_unwritten, open_streams, red
 from fcnn.initializers import INITIALIZERS
 from fcnn.names import Name
@@ -228,6 +229,7 @@ def _parser() -> tuple["_Parser", dict[str, "_Parser"]]:
     _add_report(commands)
     _add_inspect(commands)
     _add_bench(commands)
+    add_learn(commands, _count)
     _add_completion(commands)
     return parser, commands.choices
 

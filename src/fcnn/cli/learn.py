@@ -1,0 +1,72 @@
+"""``fcnn learn``: the page on this machine, and checks of one's own file."""
+
+import argparse
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fcnn.cli.data import FAILED, CommandError, say
+
+
+def add_learn(commands: Any, count: Callable[[int], Callable[[str], int]]) -> None:
+    """Add the command; `count` reads whole numbers."""
+    parser = commands.add_parser(
+        "learn",
+        help="backpropagation on a page, every number computed by the engine",
+        description=(
+            "Show a page in the browser: the chain of two nodes, a fully connected network, the "
+            "check of a gradient, paths downhill, a playground, and six exercises. It is served on "
+            "this machine alone and needs no network; Ctrl-C ends it."
+        ),
+        epilog="examples:\n  fcnn learn\n  fcnn learn --check mine.py",
+    )
+    parser.set_defaults(command="learn", run=learn)
+    parser.add_argument(
+        "--port", type=count(0), default=0, metavar="N", help="of the address (default: a free one)"
+    )
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the address, and open no browser"
+    )
+    parser.add_argument(
+        "--check", metavar="FILE",
+        help="run a Python file of your own and compare its functions forward, output_delta, "
+        "hidden_delta, gradient, update and train with the engine",
+    )  # fmt: skip
+
+
+def learn(options: argparse.Namespace) -> int:
+    """Run ``fcnn learn`` and return its exit code."""
+    if options.check is not None:
+        return _check(options.check)
+    from fcnn.learn import serve
+
+    try:
+        server = serve(options.port)
+    except ValueError as error:
+        raise CommandError(f"--{error}") from None
+    with server:
+        print(f"open {server.url}\nCtrl-C ends it", flush=True)
+        if not options.no_browser and not webbrowser.open(server.url):
+            say("note: no browser was found; open the address in one on this machine")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+    return 0
+
+
+def _check(path: str) -> int:
+    from fcnn.learn._exercises import check_file
+
+    if not Path(path).is_file():
+        raise CommandError(f"--check: there is no file {path!r}")
+    try:
+        verdicts = check_file(path)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    except Exception as error:  # of the file's own
+        raise CommandError(f"{path}: {type(error).__name__}: {error}") from None
+    for verdict in verdicts:
+        print(verdict)
+    return 0 if all(verdicts) else FAILED

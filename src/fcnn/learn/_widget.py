@@ -1,0 +1,110 @@
+"""The page in a notebook: the same modules, answered by the kernel instead of the server."""
+
+import json
+import re
+from importlib import resources
+from typing import Any
+
+from fcnn import _validation as check
+from fcnn.learn._requests import answer
+from fcnn.learn._server import page_files
+
+VIEWS = ("chain", "full", "check", "descend", "playground", "build")
+_IMPORT = re.compile(r'from\s*"\./([\w./-]+)"')
+
+
+def bundle() -> str:
+    """Return the page's modules as one, which a notebook loads.
+
+    Each becomes the address of a blob, after those that it imports, whose names in it are replaced.
+    """
+    files = {name: body.decode() for name, body in page_files().items() if name.endswith(".js")}
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        if name in order:
+            return
+        for one in imported(name):
+            visit(one)
+        order.append(name)
+
+    def imported(name: str) -> list[str]:
+        folder = name.rpartition("/")[0]
+        return [f"{folder}/{one}" if folder else one for one in _IMPORT.findall(files[name])]
+
+    visit("app.js")
+    css = resources.files("fcnn").joinpath("learn", "page", "style.css").read_text("utf-8")
+    return (
+        f"const sources = {json.dumps([[name, files[name]] for name in order])};\n"
+        f"const css = {json.dumps(css)};\n{_LOADER}"
+    )
+
+
+_LOADER = """
+const urls = {};
+for (const [name, text] of sources) {
+  const whole = text.replace(/from\\s*"\\.\\/([\\w./-]+)"/g, (_, path) => `from "${urls[path]}"`);
+  urls[name] = URL.createObjectURL(new Blob([whole], { type: "text/javascript" }));
+}
+const app = import(urls["app.js"]);
+
+async function render({ model, el }) {
+  const waiting = new Map();
+  let next = 0;
+  model.on("msg:custom", (message) => {
+    const done = waiting.get(message.id);
+    if (!done) return;
+    waiting.delete(message.id);
+    if (message.error) done.reject(new Error(message.error));
+    else done.resolve(message.result);
+  });
+  const ask = (name, request) => new Promise((resolve, reject) => {
+    const id = next++;
+    waiting.set(id, { resolve, reject });
+    model.send({ id, name, request });
+  });
+  const root = el.attachShadow ? el.attachShadow({ mode: "open" }) : el;
+  const style = document.createElement("style");
+  style.textContent = css;
+  const body = document.createElement("div");
+  body.className = "fcnn";
+  root.append(style, body);
+  (await app).mount(body, ask, { view: model.get("view"), plain: true });
+}
+export default { render };
+"""
+
+
+def make_widget(view: str) -> Any:
+    """Return the widget; see `fcnn.learn.widget`."""
+    check.as_choice("view", view, VIEWS)
+    try:
+        import anywidget
+        import traitlets
+    except ImportError:
+        raise ImportError(
+            "the page in a notebook needs anywidget: pip install fcnn[notebook]"
+        ) from None
+
+    class LearnWidget(anywidget.AnyWidget):  # type: ignore[misc]  # has no types where it is absent
+        """The page of ``fcnn learn``."""
+
+        _esm = bundle()
+        view = traitlets.Unicode().tag(sync=True)
+
+        def __init__(self) -> None:
+            super().__init__(view=view)
+            self.on_msg(_reply)
+
+    return LearnWidget()
+
+
+def _reply(widget: Any, message: Any, _buffers: Any) -> None:
+    """Answer one request of the page."""
+    number = message.get("id") if isinstance(message, dict) else None
+    try:
+        result = answer(message["name"], message["request"])
+    except (ValueError, TypeError, OverflowError, KeyError) as error:
+        widget.send({"id": number, "error": str(error)})
+    else:
+        widget.send({"id": number, "result": result})

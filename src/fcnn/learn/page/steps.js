@@ -1,0 +1,15 @@
+// The explanation of a node: formulas with the numbers in them.
+import { h, tex } from "./dom.js";
+
+const NAMES = { z: "input sum", a: "activation", C: "cost", delta: "delta", dx: "by the input", dW: "by the weight", db: "by the bias" };
+
+export function steps(told, only) {
+  return h("ol", { class: "steps" }, told.steps.filter((one) => !only || only.includes(one.name)).map((one) =>
+    h("li", { class: `step is-${one.name}`, data: { text: one.text, name: one.name } },
+      h("span", { class: "tag" }, NAMES[one.name]),
+      h("div", { class: "lines", tabindex: "0", role: "group", "aria-label": one.text },
+        tex(`${one.symbol} = ${one.general}`),
+        one.numbers === one.result ? null : h("span", { class: "numbers" }, tex(`= ${one.numbers}`)),
+        h("span", { class: "result" }, tex(`= ${one.result}`))),
+      one.why ? h("details", {}, h("summary", {}, "Why?"), h("p", {}, one.why)) : null)));
+}
