@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import slow_but
 
 import fcnn
 from fcnn import schedules
@@ -50,7 +51,7 @@ def test_defaults():
     both(some_networks(), X, y, lambda i: {})
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, None])
+@pytest.mark.parametrize("n_threads", slow_but([2], [1, 2, 3, None]))
 def test_every_option_of_each(n_threads):
     X, y = data()
     n = 12
@@ -107,6 +108,7 @@ def test_labels_classes_and_smoothing():
     )  # fmt: skip
 
 
+@pytest.mark.slow(reason="two times nine trainings of forty epochs")
 def test_validation_and_early_stopping_of_each():
     X, y = data(200)
     X_held, y_held = data(60, seed=1)
@@ -323,6 +325,7 @@ def test_progress(capsys):
     assert "mean loss=" in shown
 
 
+@pytest.mark.slow(reason="waits, and trains again what was trained")
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -358,6 +361,7 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
         np.testing.assert_array_equal(network.parameters, other.parameters)
 
 
+@pytest.mark.slow(reason="five times twenty epochs of nine networks")
 def test_many_networks_in_threads_of_python():
     """Calls at the same time do not meet: each network is in one of them."""
     X, y = data()
