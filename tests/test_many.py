@@ -184,6 +184,25 @@ def test_one_optimizer_is_copied_and_a_list_goes_on():
         np.testing.assert_array_equal(one.parameters, other.parameters)
 
 
+def test_rules_of_one_form_in_one_register():
+    X, y = data()
+
+    def rules():
+        return [
+            fcnn.Adam(0.01 * (i + 1), weight_decay=0.1) if i % 2
+            else fcnn.AdamW(0.02, betas=(0.8, 0.9), weight_decay=0.1 * i)
+            for i in range(10)
+        ]  # fmt: skip
+
+    own = rules()
+    both(some_networks(), X, y, lambda i: {"optimizer": own[i]}, optimizers=rules())
+
+
+def test_more_epochs_than_a_call_makes():
+    X, y = data(20)
+    both(some_networks(8), X, y, lambda i: {"epochs": 230}, epochs=230)
+
+
 def test_a_seed_for_all():
     X, y = data()
     both(some_networks(), X, y, lambda i: {"rng": np.random.default_rng((4, i))}, rngs=4)
@@ -266,7 +285,9 @@ def test_what_is_refused():
     used = fcnn.Adam()
     some_networks(1)[0].fit(*data(), optimizer=used, epochs=1)
     refused("optimizers: .*has made 3 steps", optimizers=used)
-    refused("state of another network.*", optimizers=[used, None, None])
+    new = fcnn.Adam()
+    refused("state of another network.*networks.1.", optimizers=[new, used, None])
+    assert not new._state
     for name in ("epochs", "batch_size", "l1", "l2", "clip_norm", "dropout", "label_smoothing",
                  "trainable", "optimizers", "schedules", "sample_weights", "rngs"):  # fmt: skip
         refused(rf"{name}: expected one for all, or a list with one for each of 3 networks, got a "
