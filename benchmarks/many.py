@@ -139,7 +139,7 @@ def with_jax(sizes, loss, size, count, *, vmapped):
     return call, parameters_of
 
 
-def check(sizes, loss, size, count):
+def check(sizes, loss, size, count, *, jax):
     """Compare what is timed: bits with the loop's, JAX's weights with fcnn's."""
     (many, some), (loop, others) = (
         in_one_call(sizes, loss, size, count, 2), in_a_loop(sizes, loss, size, count)
@@ -150,7 +150,7 @@ def check(sizes, loss, size, count):
         if not np.array_equal(one.parameters, other.parameters):
             raise SystemExit("fit_many: other bits than those of fit")
     X, y = problem(sizes, loss)
-    for vmapped in (True, False):
+    for vmapped in (True, False) if jax else ():
         call, parameters_of = with_jax(sizes, loss, size, 3, vmapped=vmapped)
         order = np.random.default_rng(5).permutation(SAMPLES)
         call([order.astype(np.int32).reshape(-1, size)] * 3)
@@ -184,8 +184,7 @@ def main():
     print(f"{options.networks} networks, Adam, float32, {SAMPLES} samples; us of a network-step, "
           "best (median)")  # fmt: skip
     for sizes, loss, size in ROWS:
-        if not options.no_jax:
-            check(sizes, loss, size, options.networks)
+        check(sizes, loss, size, options.networks, jax=not options.no_jax)
         steps = options.networks * EPOCHS * (SAMPLES // size)
         alone = None
         for threads in options.threads:

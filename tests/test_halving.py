@@ -49,6 +49,7 @@ def same(found, expected):
         assert one.history.validation_loss == other.history.validation_loss
 
 
+@pytest.mark.slow(reason="three searches")
 def test_what_is_found():
     found = search()
     assert len(found.trials) == 18
@@ -103,6 +104,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow(reason="six searches")
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4])
 def test_a_search_that_was_killed_comes_to_the_same(tmp_path, monkeypatch, rounds):
     """At the end of each round, and amid the next: what that did is made anew."""
@@ -146,6 +148,7 @@ found = test_halving.search({path!r}, epochs=27, groups=3)
 """
 
 
+@pytest.mark.slow(reason="a process, and searches of 27 epochs")
 @pytest.mark.skipif(os.name == "nt", reason="kills by a POSIX signal")
 def test_a_killed_process(tmp_path):
     path = tmp_path / "s"
@@ -160,6 +163,7 @@ def test_a_killed_process(tmp_path):
     same(search(path, epochs=27, groups=3), search(epochs=27, groups=3))
 
 
+@pytest.mark.slow(reason="a second, and again")
 def test_a_box_of_time(tmp_path):
     began = time.perf_counter()
     found = search(tmp_path / "s", groups=None, seconds=1.0, epochs=27)
@@ -171,6 +175,7 @@ def test_a_box_of_time(tmp_path):
     assert len(again.trials) >= 9
 
 
+@pytest.mark.slow(reason="four groups")
 def test_configurations_that_diverge_are_left_behind():
     space = {**SPACE, "lr": [1e-3, 1e38], "layers": [(8,)], "activation": ["relu"]}
     found = search(space=space, optimizer=lambda c: fcnn.SGD(c["lr"]), groups=3)

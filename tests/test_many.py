@@ -9,6 +9,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import slow_but
 
 import fcnn
 from fcnn import schedules
@@ -50,7 +51,7 @@ def test_defaults():
     both(some_networks(), X, y, lambda i: {})
 
 
-@pytest.mark.parametrize("n_threads", [1, 2, 3, None])
+@pytest.mark.parametrize("n_threads", slow_but([2], [1, 2, 3, None]))
 def test_every_option_of_each(n_threads):
     X, y = data()
     n = 12
@@ -107,6 +108,7 @@ def test_labels_classes_and_smoothing():
     )  # fmt: skip
 
 
+@pytest.mark.slow(reason="two times nine trainings of forty epochs")
 def test_validation_and_early_stopping_of_each():
     X, y = data(200)
     X_held, y_held = data(60, seed=1)
@@ -180,6 +182,25 @@ def test_one_optimizer_is_copied_and_a_list_goes_on():
             network.fit(X, y, optimizer=own, epochs=2)
     for one, other in zip(networks, copies, strict=True):
         np.testing.assert_array_equal(one.parameters, other.parameters)
+
+
+def test_rules_of_one_form_in_one_register():
+    X, y = data()
+
+    def rules():
+        return [
+            fcnn.Adam(0.01 * (i + 1), weight_decay=0.1) if i % 2
+            else fcnn.AdamW(0.02, betas=(0.8, 0.9), weight_decay=0.1 * i)
+            for i in range(10)
+        ]  # fmt: skip
+
+    own = rules()
+    both(some_networks(), X, y, lambda i: {"optimizer": own[i]}, optimizers=rules())
+
+
+def test_more_epochs_than_a_call_makes():
+    X, y = data(20)
+    both(some_networks(8), X, y, lambda i: {"epochs": 230}, epochs=230)
 
 
 def test_a_seed_for_all():
@@ -264,7 +285,9 @@ def test_what_is_refused():
     used = fcnn.Adam()
     some_networks(1)[0].fit(*data(), optimizer=used, epochs=1)
     refused("optimizers: .*has made 3 steps", optimizers=used)
-    refused("state of another network.*", optimizers=[used, None, None])
+    new = fcnn.Adam()
+    refused("state of another network.*networks.1.", optimizers=[new, used, None])
+    assert not new._state
     for name in ("epochs", "batch_size", "l1", "l2", "clip_norm", "dropout", "label_smoothing",
                  "trainable", "optimizers", "schedules", "sample_weights", "rngs"):  # fmt: skip
         refused(rf"{name}: expected one for all, or a list with one for each of 3 networks, got a "
@@ -323,6 +346,7 @@ def test_progress(capsys):
     assert "mean loss=" in shown
 
 
+@pytest.mark.slow(reason="waits, and trains again what was trained")
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -358,6 +382,7 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
         np.testing.assert_array_equal(network.parameters, other.parameters)
 
 
+@pytest.mark.slow(reason="five times twenty epochs of nine networks")
 def test_many_networks_in_threads_of_python():
     """Calls at the same time do not meet: each network is in one of them."""
     X, y = data()

@@ -77,6 +77,7 @@ def test_two_classes_and_several_labels(iris):
         assert model.predict(X).shape == targets.shape
 
 
+@pytest.mark.slow(reason="eight trainings")
 def test_standard_deviations(diabetes):
     X, y = diabetes
     for targets in (y, np.column_stack([y, -y])):
@@ -137,6 +138,7 @@ def test_partial_fit_and_warm_start(iris):
         warm.set_params(n_networks=3).fit(X, y)
 
 
+@pytest.mark.slow(reason="ends after a second and a half")
 def test_options_reach_each(iris, diabetes):
     X, y = iris
     seen = []
@@ -155,6 +157,7 @@ def test_options_reach_each(iris, diabetes):
     assert time.perf_counter() - began < 6
 
 
+@pytest.mark.slow(reason="is interrupted after half a second")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.filterwarnings("ignore:Training interrupted")
 def test_ctrl_c_ends_all(diabetes):
@@ -170,6 +173,7 @@ def test_ctrl_c_ends_all(diabetes):
     assert np.isfinite(model.predict(X)).all()
 
 
+@pytest.mark.slow(reason="imports ONNX Runtime")
 def test_conversions(iris, diabetes):
     X, y = iris
     model = ours.MLPClassifier((4,), n_networks=2, max_iter=3, random_state=0).fit(X, y)

@@ -41,6 +41,7 @@ def __dir__() -> list[str]:
 Array = NDArray[Any]
 
 DIVERGED = ("raise", "stop")
+MOST_EPOCHS = 100  # of a call of the core, so that all networks get on
 
 
 def fit_many(
@@ -186,6 +187,9 @@ def fit_many(
     bar = progress_bar(0, max(one.epochs for one in trainings), progress)
     for one in trainings:
         core.refuse_while_asked(one.network)
+        if one.state.optimizer._state:  # which refuses one that is another network's
+            with _named(f"networks[{one.number}]"):
+                one.state.optimizer.state(one.network)
     for one in trainings:
         one.state.begin(one.state_now)
     with bar() as shown:
@@ -516,10 +520,10 @@ class _Training:
 def _run(trainings: list[_Training], threads: int | None, diverged: str, bar: Any) -> None:
     """Make all epochs."""
     while going := [one for one in trainings if one.is_going]:
-        # Where nobody looks between epochs a call makes all that are left.
+        # Where nobody looks between epochs a call makes several.
         count = 1
         if bar is None and not any(one.is_watched for one in going):
-            count = min(one.epochs - one.state.epoch for one in going)
+            count = min(MOST_EPOCHS, *(one.epochs - one.state.epoch for one in going))
         began = time.perf_counter()
         failures: list[tuple[_Training, Exception]] = []
         joint = [one for one in going if one.is_joint]

@@ -194,8 +194,8 @@ cdef enum:
     # panels; of 160: as fast).
     WORTH_MOVING = 150
     # Networks of at most so many parameters are trained several at once, one in each lane
-    # (core/lockstep.pxi), where they fill so many lanes of a hundred.
-    TOGETHER_PARAMETERS = 2048
+    # (core/lockstep.pxi; of 1,400 it gains nothing), where they fill so many lanes of a hundred.
+    TOGETHER_PARAMETERS = 1024
     WORTH_LANES = 70
     # Multiplications of a step from which on several threads take it by panels, if a call has them:
     # by calculation (one thread is twice as fast as a tiny network), not measured.

@@ -20,7 +20,7 @@ from fcnn.kernels.updates cimport (
     MOMENTS, NESTEROV, NUM_CONSTANTS, PLAIN, VELOCITY, Form, update_vector,
 )
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, is_above, load, spread, store, unless_less, vector,
+    double_vector, float_vector, is_above, load, load_once, spread, store, unless_less, vector,
     vector_multiply_add,
 )
 
@@ -57,7 +57,7 @@ cdef inline void product_tile(
         for k in range(nodes):
             w[k] = load(W + k * node, tag)
         for i in range(TILE_SAMPLES):
-            x = load(A + i // VECTORS * A_panel + i % VECTORS * one, tag)
+            x = load_once(A + i // VECTORS * A_panel + i % VECTORS * one, tag)
             for k in range(nodes):
                 total[i][k] = vector_multiply_add(x, w[k], total[i][k])
         W += term
@@ -188,7 +188,7 @@ cdef inline void add_sample(
     for k in range(receiving):
         d[k] = load(D + k * lanes, tag)
     for j in range(emitting):
-        x = load(A + j * lanes, tag)
+        x = load_once(A + j * lanes, tag)
         for k in range(receiving):
             total[j * TILE_NODES + k] = vector_multiply_add(x, d[k], total[j * TILE_NODES + k])
 

@@ -70,6 +70,17 @@ typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
 /* Keeps a number from the compiler's knowledge. */
 #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
 
+/* Has a register in a register, once: GCC would read it from memory again for each of its uses. */
+#if defined(FCNN_IS_V4)
+#define FCNN_IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define FCNN_IN_REGISTER(v) __asm__("" : "+x"(v))
+#elif defined(FCNN_IS_NEON)
+#define FCNN_IN_REGISTER(v) __asm__("" : "+w"(v))
+#else
+#define FCNN_IN_REGISTER(v) ((void) 0)
+#endif
+
 /* Into the second-level cache, for later. */
 #define FCNN_PREFETCH_LATER(p) __builtin_prefetch(p, 0, 2)
 

@@ -25,6 +25,8 @@ cdef extern from "vector.h" nogil:
     void prefetch "__builtin_prefetch"(const void* p)
     void prefetch_later "FCNN_PREFETCH_LATER"(const void* p)
     void opaque "FCNN_OPAQUE"(Py_ssize_t n)
+    void in_register_f "FCNN_IN_REGISTER"(float_vector v)
+    void in_register_d "FCNN_IN_REGISTER"(double_vector v)
     void transpose_4x4_f "fcnn_transpose_4x4_f"(
         const float* a, const float* b, const float* c, const float* d, float* t, Py_ssize_t stride)
     void transpose_4x4_d "fcnn_transpose_4x4_d"(
@@ -61,6 +63,16 @@ cdef inline vector load(const real* p, const vector* tag) noexcept nogil:
         return load_f(p)
     else:
         return load_d(p)
+
+
+cdef inline vector load_once(const real* p, const vector* tag) noexcept nogil:
+    """load, for several uses."""
+    cdef vector v = load(p, tag)
+    if vector is float_vector:
+        in_register_f(v)
+    else:
+        in_register_d(v)
+    return v
 
 
 cdef inline void store(real* p, vector v) noexcept nogil:
