@@ -22,6 +22,7 @@ is left out). A line that begins with `~` says of the mutant before it why no te
 """
 
 import argparse
+import collections
 import concurrent.futures
 import hashlib
 import json
@@ -39,46 +40,48 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LIST = ROOT / "scripts" / "mutants.txt"
-BUILD = ROOT / "build" / "mutants"
+BUILD = Path(os.environ.get("FCNN_MUTANTS") or ROOT / "build" / "mutants")
 TREE = BUILD / "tree"
 
 # The test files that see most faults of a source file, the quickest first.
 NEAR = {
-    "_core.pyx": ("gradients", "parallel", "panels", "optimizers"),
+    "_core.pyx": ("gradients", "parallel", "panels", "optimizers", "regularization"),
     "core/arrays.pxi": ("core_guards",),
     "core/c_interface.pxi": ("c_interface",),
     "core/checked.pxi": ("core_guards", "calls"),
     "core/dropout.pxi": ("regularization",),
     "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
     "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
-    "core/norms.pxi": ("regularization", "training", "panels"),
-    "core/panels.pxi": ("gradients", "optimizers", "parallel"),
+    "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
     "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
-    "core/run.pxi": ("regularization", "training", "parallel", "optimizers"),
+    "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
     "core/shuffle.pxi": ("tiny", "training"),
     "core/signals.pxi": ("training", "tiny", "parallel"),
-    "core/sparse.pxi": ("sparse_inputs",),
-    "core/tiny.pxi": ("tiny",),
+    "core/sparse.pxi": ("sparse_inputs", "core_guards"),
+    "core/tiny.pxi": ("core_guards", "tiny"),
     "core/weights.pxi": ("panels", "gradients"),
-    "core/whole_gradient.pxi": ("regularization", "training", "panels"),
-    "core/workspace.pxi": ("calls", "gradients", "panels"),
+    "core/whole_gradient.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/workspace.pxi": ("core_guards", "calls", "gradients", "panels"),
     "kernels/activations.pxd": ("gradients",),
     "kernels/dropout.pxd": ("regularization",),
     "kernels/elementary.pxd": ("elementary",),
     "kernels/losses.pxd": ("gradients", "training"),
-    "kernels/products.pxd": ("gradients", "panels", "parallel"),
+    "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
     "kernels/sparse.pxd": ("sparse_inputs",),
     "kernels/threads.h": ("parallel", "threads"),
-    "kernels/tiny.pxd": ("tiny",),
+    "kernels/tiny.pxd": ("tiny", "core_guards"),
     "kernels/updates.pxd": ("core_guards", "optimizers", "training", "c_interface"),
-    "kernels/vector.pxd": ("gradients", "tiny"),
+    "kernels/vector.pxd": ("core_guards", "gradients", "tiny"),
 }
 # In the sources' own text, or in environments of their own, there is nothing of a mutant.
 NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
 # Several times what the tests take: a mutant that takes longer goes round in circles.
-MOST_SECONDS = {"quick": 200, "all": 1800}
+MOST_SECONDS = {"near": 200, "quick": 200, "all": 1800}
 # Mutants that one process runs the tests for.
-MOST_AT_ONCE = 6
+MOST_AT_ONCE = 20
+# Tests that have caught others, which are run before all.
+MOST_FIRST = 60
 
 
 class Mutant(NamedTuple):
@@ -179,7 +182,16 @@ def _rendered(source, begin, end, edits, is_c):
             raise SystemExit(f"mutant {mutant.number} overlaps another: {mutant.text}")
         parts.append(source[begin:first])
         old = _rendered(source, first, last, within, is_c)
-        indent = " " * (first - source.rfind("\n", 0, first) - 1)
+        line = source.rfind("\n", 0, first) + 1
+        if (
+            mutant.is_statement
+            and not is_c
+            and not re.fullmatch(
+                r"\s*\0 *(#.*)?", source[line:first] + "\0" + source[last:].partition("\n")[0]
+            )
+        ):
+            raise SystemExit(f"mutant {mutant.number} is no whole statement: {mutant.text}")
+        indent = " " * (first - line)
         parts.append(_chosen(mutant, old, indent, is_c))
         begin, edits = last, edits[1 + len(within) :]
     return "".join(parts) + source[begin:end]
@@ -289,12 +301,15 @@ def build(mutants):
 # --- Running ------------------------------------------------------------------------------------
 
 
-def quick_tests(file):
-    """Return what sees most faults of a source file, and then the rest of the quick tests."""
-    from_conftest = re.search(r"^QUICK = .*?^\]", (TREE / "tests" / "conftest.py").read_text(),
-                              re.MULTILINE | re.DOTALL)  # fmt: skip
-    names = [*NEAR.get(file, ()), *re.findall(r'"(\w+)"', from_conftest[0])]
-    return [f"tests/test_{name}.py" for name in dict.fromkeys(names)]
+def test_files(file, stage):
+    """Return the test files of a stage: what sees most faults of a source file, or is quick."""
+    near = [f"tests/test_{name}.py" for name in NEAR[file]]
+    if stage == "near":
+        return near
+    found = re.search(r"^QUICK = .*?^\]", (TREE / "tests" / "conftest.py").read_text(),
+                      re.MULTILINE | re.DOTALL)  # fmt: skip
+    quick = [f"tests/test_{name}.py" for name in re.findall(r'"(\w+)"', found[0])]
+    return [path for path in quick if path not in near]
 
 
 def pytest_of(number, arguments, **options):
@@ -324,11 +339,11 @@ def run_all_tests(number, arguments=()):
     return failed[1].removeprefix("tests/") if failed else f"pytest ended: {output[-80:]}"
 
 
-def run_quick_tests(mutants):
-    """Run the quick tests with each of some mutants of one file; yield (number, what, seconds)."""
+def run_forked(mutants, stage):
+    """Run the tests of a stage with mutants of one file; yield (number, what, seconds)."""
     numbers = ",".join(str(m.number) for m in mutants)
     process = pytest_of(0, [__file__, "--forks", numbers, "--one-build", "-m", "not slow",
-                            *quick_tests(mutants[0].file)])  # fmt: skip
+                            *test_files(mutants[0].file, stage)])  # fmt: skip
     for line in process.stdout:
         yield json.loads(line)
     if process.wait():
@@ -344,9 +359,12 @@ class Forks:
 
     def __init__(self, numbers, report):
         self.numbers, self.report = numbers, report
+        # What has caught others goes first.
+        self.caught = collections.Counter(record["caught"] for record in results().values())
 
     def pytest_runtestloop(self, session):
         """Run all tests for all mutants."""
+        self.place = {item.nodeid.removeprefix("tests/"): i for i, item in enumerate(session.items)}
         for number in self.numbers:
             begin = time.monotonic()
             reading, writing = os.pipe()
@@ -355,9 +373,10 @@ class Forks:
                 os.setsid()
                 self.run(session, number, writing)
             os.close(writing)
-            caught = self.wait(process, begin + MOST_SECONDS["quick"])
+            caught = self.wait(process, begin + MOST_SECONDS["near"])
             with os.fdopen(reading) as file:
                 caught = file.read() or caught
+            self.caught[caught] += 1
             print(json.dumps([number, caught, round(time.monotonic() - begin, 1)]),
                   file=self.report, flush=True)  # fmt: skip
         return True
@@ -371,7 +390,12 @@ class Forks:
             if name.startswith("fcnn._core") and module.__file__:
                 ctypes.c_int.in_dll(ctypes.CDLL(module.__file__), "fcnn_mutant").value = number
         self.writing = writing
-        for item, following in zip(session.items, [*session.items[1:], None], strict=True):
+        first = [self.place[name] for name, _ in self.caught.most_common() if name in self.place]
+        # By files, whose fixtures are made once.
+        first = sorted(first[:MOST_FIRST])
+        items = [session.items[i] for i in first]
+        items += [item for i, item in enumerate(session.items) if i not in set(first)]
+        for item, following in zip(items, [*items[1:], None], strict=True):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         os._exit(0)
 
@@ -412,14 +436,27 @@ def run_forks(numbers, arguments):
 
 def find_out(mutants, last):
     """Yield what sees some mutants of one file: (mutant, record for the results)."""
+    took = dict.fromkeys((m.number for m in mutants), 0.0)
     numbered = {m.number: m for m in mutants}
-    for number, caught, seconds in run_quick_tests(mutants):
-        stage = "quick"
-        if caught is None and last == "all":
-            begin = time.monotonic()
-            caught, stage = run_all_tests(number), "all"
-            seconds += round(time.monotonic() - begin, 1)
-        yield numbered[number], {"caught": caught, "stage": stage, "seconds": seconds}
+    for stage in MOST_SECONDS:
+        left = [numbered[number] for number in took if number in numbered]
+        for number, caught, seconds in (
+            one_by_one(left) if stage == "all" else (run_forked(left, stage) if left else ())
+        ):
+            took[number] = round(took[number] + seconds, 1)
+            if caught or stage == last:
+                record = {"caught": caught, "stage": stage, "seconds": took[number]}
+                yield numbered.pop(number), record
+        if stage == last:
+            return
+
+
+def one_by_one(mutants):
+    """Run all tests with each of some mutants; yield (number, what, seconds)."""
+    for mutant in mutants:
+        begin = time.monotonic()
+        caught = run_all_tests(mutant.number)
+        yield mutant.number, caught, time.monotonic() - begin
 
 
 def digest(paths):
@@ -436,14 +473,17 @@ def key_of(mutant, sources):
                           ).hexdigest()[:16]  # fmt: skip
 
 
+def results():
+    """Return all results that there are, by their keys."""
+    path = BUILD / "results.jsonl"
+    records = map(json.loads, path.read_text().splitlines() if path.exists() else ())
+    return {record["key"]: record for record in records}
+
+
 def known(mutants, sources, tests, last):
     """Return the results that still hold, by the mutants' numbers."""
     order = list(MOST_SECONDS)
-    kept = {}
-    path = BUILD / "results.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else ():
-        record = json.loads(line)
-        kept[record["key"]] = record
+    kept = results()
     found = {}
     for mutant in mutants:
         record = kept.get(key_of(mutant, sources))
@@ -455,12 +495,12 @@ def known(mutants, sources, tests, last):
     return found
 
 
-def report(mutants, results):
+def report(mutants, found):
     """Print the table and the count; return the mutants that survived without a reason."""
     print(f"{'':>4} {'where':<42} {'change':<52} {'s':>6}  caught by")
     survivors, explained, open_ = [], 0, 0
     for mutant in mutants:
-        result = results.get(mutant.number)
+        result = found.get(mutant.number)
         if result is None and mutant.why_unseen:
             by, seconds, explained = f"nothing can: {mutant.why_unseen}", "", explained + 1
         elif result is None:
@@ -500,11 +540,11 @@ def main():
     sources = digest(p for p in (ROOT / "src").rglob("*") if p.suffix in
                      (".pyx", ".pxd", ".pxi", ".h", ".py"))  # fmt: skip
     tests = digest((ROOT / "tests").rglob("*.py"))
-    results = {} if arguments.only else known(mutants, sources, tests, arguments.stage)
+    found = {} if arguments.only else known(mutants, sources, tests, arguments.stage)
     if not arguments.report:
         build(mutants)
         to_do = [
-            m for m in chosen if m.number not in results and (arguments.only or not m.why_unseen)
+            m for m in chosen if m.number not in found and (arguments.only or not m.why_unseen)
         ]
         by_file = {file: [m for m in to_do if m.file == file] for file in {m.file for m in to_do}}
         groups = [
@@ -515,7 +555,7 @@ def main():
 
         def run_group(group):
             for mutant, result in find_out(group, arguments.stage):
-                results[mutant.number] = result
+                found[mutant.number] = result
                 record = {"key": key_of(mutant, sources), "tests": tests, **result}
                 with (BUILD / "results.jsonl").open("a") as file:
                     file.write(json.dumps(record) + "\n")
@@ -527,7 +567,7 @@ def main():
         print("no mutant: --quick passes", flush=True)
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
             list(pool.map(run_group, groups))
-    survivors = report(chosen, results)
+    survivors = report(chosen, found)
     return 1 if survivors else 0
 
 

@@ -24,12 +24,15 @@ LARGE = {"float32": (1e10, 1e32), "float64": (1e150, 1e200)}
 # every place of its own, must be seen by each of them.
 
 
-@pytest.fixture(params=["tiny", "rows", "panels", "in-panels", "blocks", "lists"])
+WAYS = {"rows": 3, "blocks": 300, "tiny-blocks": 300, "in-panels": 88}
+
+
+@pytest.fixture(params=["tiny", "rows", "panels", "in-panels", "blocks", "tiny-blocks", "lists"])
 def way(request, core):
     """How a step is computed: (rows, rows of a batch)."""
-    core.force_tiny(int(request.param == "tiny"))
+    core.force_tiny(int(request.param.startswith("tiny")))
     core.force_lists(int(request.param == "lists"))
-    rows = {"rows": 3, "blocks": 300, "in-panels": 88}.get(request.param, 37)
+    rows = WAYS.get(request.param, 37)
     yield rows, 11 if request.param == "in-panels" else rows
     core.force_tiny(-1)
     core.force_lists(-1)
@@ -154,6 +157,63 @@ def test_a_bias_alone_may_overflow(core, way):
     assert refuses(core, net, X, y, batch_size, lambda: fcnn.SGD(1e14 * 1e7))
     net = core.Network((4, 3, 2), ("identity", "identity"), "absolute_error", "float32")
     assert refuses(core, net, X, y * np.float32(1e18), batch_size, lambda: fcnn.SGD(1e38 * 4))
+
+
+@pytest.mark.parametrize("dtype", list(LARGE))
+def test_a_length_beyond_numbers_is_no_update(core, way, dtype):
+    """Each entry of the gradient is finite, and so is the loss: only the clipped length is not."""
+    rows, batch_size = way
+    net = core.Network((3, 2), ("identity",), "absolute_error", dtype)
+    X = np.full((rows, 3), 1e200 if dtype == "float64" else 1e38).astype(dtype)
+    y = np.ones((rows, 2), dtype)
+    step = net.train_epoch, X, y, fcnn.SGD(1e-3), batch_size
+    options = StepOptions(clip_norm=1.0)
+    if dtype == "float32":  # whose squares are numbers of float64
+        step[0](*step[1:], options=options)
+        assert np.isfinite(net.parameters).all()
+    else:
+        with pytest.raises(fcnn.DivergenceError):
+            step[0](*step[1:], options=options)
+        assert not net.parameters.any()
+
+
+def test_the_penalty_of_l1_leaves_zeros_where_they_are(core, way):
+    """The derivative of |w| at 0 is taken for 0."""
+    rows, batch_size = way
+    net = core.Network((3, 4, 2), ("tanh", "identity"), "squared_error", "float64")
+    net.parameters[[0, 5, 17]] = 1.0, -1.0, 0.5
+    X, y = np.zeros((rows, 3)), np.zeros((rows, 2))
+    before = net.parameters.copy()
+    net.train_epoch(X, y, fcnn.SGD(0.1), batch_size, options=StepOptions(l1=0.01))
+    np.testing.assert_array_equal(net.parameters[before == 0], 0)
+    assert (np.abs(net.parameters[before != 0]) < np.abs(before[before != 0])).all()
+
+
+@pytest.mark.parametrize("make", [lambda: fcnn.SGD(1e-3), lambda: fcnn.Adam(1e-3)])
+def test_checked_steps_between_others(core, make):
+    """A step of large numbers is checked, those around it are made as their gradient appears."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(80, 4)), rng.normal(size=(80, 2))
+    X[24:32, 1] = 1e9  # the fourth batch of eight
+    y[24:32] = 1e9
+    results = []
+    for tiny in (0, 1):
+        core.force_tiny(tiny)
+        net = core.Network((4, 6, 2), ("tanh", "identity"), "squared_error", "float64")
+        net.parameters[:] = np.random.default_rng(1).normal(size=net.parameters.size)
+        optimizer = make()
+        try:
+            net.train_epoch(X, y, optimizer, 8)
+        finally:
+            core.force_tiny(-1)
+        results.append([net.parameters.tobytes(), *(v.tobytes() for v in optimizer.state(net))])
+    alone = core.Network((4, 6, 2), ("tanh", "identity"), "squared_error", "float64")
+    alone.parameters[:] = np.random.default_rng(1).normal(size=alone.parameters.size)
+    optimizer = make()
+    for first in range(0, 80, 8):
+        alone.train_step(X[first : first + 8], y[first : first + 8], optimizer)
+    results.append([alone.parameters.tobytes(), *(v.tobytes() for v in optimizer.state(alone))])
+    assert results[0] == results[1] == results[2]
 
 
 # --- Memory ---------------------------------------------------------------------------------------
@@ -285,7 +345,7 @@ def test_batches_have_a_row(core, batch_size):
 
 @pytest.mark.parametrize("rows", [4, 70])
 def test_nothing_behind_the_last_row_counts(core, way, rows):
-    """Rows, labels, weights and order are slices of longer arrays; what follows is NaN and nonsense."""
+    """Rows, labels, weights and order are slices of longer arrays; what follows is nonsense."""
     rng = np.random.default_rng(0)
     more = rows + 40
     X, weight = rng.normal(size=(more, 4)), rng.uniform(1, 2, more)
