@@ -59,7 +59,7 @@ def refuses(core, net, X, y, batch_size, make=lambda: fcnn.SGD(0.1)):
     truth = core.Network(net.sizes, net.activations, net.loss, net.dtype)
     truth.parameters[:] = net.parameters
     with np.errstate(all="ignore"), pytest.raises(fcnn.DivergenceError):
-        net.train_epoch(X, y, optimizer, batch_size)
+        net._train_epoch(X, y, optimizer, batch_size)
     other = make()
     for first in range(0, optimizer.steps * batch_size, batch_size):
         batch = slice(first, first + batch_size)
@@ -85,7 +85,7 @@ def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
                 W[l][j] = 0
                 W[l][j, 0] = large
             W[l + 1][:, j] = 0
-            y = net.outputs(X)
+            y = net._outputs(X)
             y[i] -= small
             assert refuses(core, net, X, y, batch_size), (l, j, i)
 
@@ -112,11 +112,11 @@ def test_one_large_delta_is_seen_wherever_it_is(core, way, dtype):
                 W[l][j] = 0  # the node itself is 0
                 W[l + 1][:, j] = 0
                 W[l + 1][1, j] = large
-                y = net.outputs(X)
+                y = net._outputs(X)
                 y[i] -= 1
             else:  # the square of an output's error must be finite
                 W[l - 1][1, 0] = large / small * 1e5 if dtype == "float32" else large
-                y = net.outputs(X)
+                y = net._outputs(X)
                 y[i, j] -= 1e18 if dtype == "float32" else small
             assert refuses(core, net, X, y, batch_size), (l, j, i)
 
@@ -166,7 +166,7 @@ def test_a_length_beyond_numbers_is_no_update(core, way, dtype):
     net = core.Network((3, 2), ("identity",), "absolute_error", dtype)
     X = np.full((rows, 3), 1e200 if dtype == "float64" else 1e38).astype(dtype)
     y = np.ones((rows, 2), dtype)
-    step = net.train_epoch, X, y, fcnn.SGD(1e-3), batch_size
+    step = net._train_epoch, X, y, fcnn.SGD(1e-3), batch_size
     options = StepOptions(clip_norm=1.0)
     if dtype == "float32":  # whose squares are numbers of float64
         step[0](*step[1:], options=options)
@@ -184,7 +184,7 @@ def test_the_penalty_of_l1_leaves_zeros_where_they_are(core, way):
     net.parameters[[0, 5, 17]] = 1.0, -1.0, 0.5
     X, y = np.zeros((rows, 3)), np.zeros((rows, 2))
     before = net.parameters.copy()
-    net.train_epoch(X, y, fcnn.SGD(0.1), batch_size, options=StepOptions(l1=0.01))
+    net._train_epoch(X, y, fcnn.SGD(0.1), batch_size, options=StepOptions(l1=0.01))
     np.testing.assert_array_equal(net.parameters[before == 0], 0)
     assert (np.abs(net.parameters[before != 0]) < np.abs(before[before != 0])).all()
 
@@ -203,7 +203,7 @@ def test_checked_steps_between_others(core, make):
         net.parameters[:] = np.random.default_rng(1).normal(size=net.parameters.size)
         optimizer = make()
         try:
-            net.train_epoch(X, y, optimizer, 8)
+            net._train_epoch(X, y, optimizer, 8)
         finally:
             core.force_tiny(-1)
         results.append([net.parameters.tobytes(), *(v.tobytes() for v in optimizer.state(net))])
@@ -286,15 +286,15 @@ def test_arrays_that_the_core_may_not_read_are_refused(core, dtype, labels):
             optimizer = fcnn.SGD(0.1)
             given = {**right, name: spoil(array)}
             with pytest.raises(ValueError, match=name):
-                net.train_epoch(given.pop("X"), given.pop("y"), optimizer, BATCH, **given)
+                net._train_epoch(given.pop("X"), given.pop("y"), optimizer, BATCH, **given)
             assert optimizer.steps == 0, (name, spoil)
             assert not net.parameters.any(), (name, spoil)
     for columns in (3, 5):
         net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", dtype)
         with pytest.raises(ValueError, match="X"):
-            net.train_epoch(np.zeros((ROWS, columns), dtype), right["y"], fcnn.SGD(0.1), BATCH)
+            net._train_epoch(np.zeros((ROWS, columns), dtype), right["y"], fcnn.SGD(0.1), BATCH)
     net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", dtype)
-    net.train_epoch(right.pop("X"), right.pop("y"), fcnn.SGD(0.1), BATCH, **right)
+    net._train_epoch(right.pop("X"), right.pop("y"), fcnn.SGD(0.1), BATCH, **right)
     assert net.parameters.any()
 
 
@@ -320,7 +320,7 @@ def test_what_is_no_array_is_refused(core):
     with pytest.raises(TypeError, match="y: expected an array, got list"):
         net.gradients(X, [0] * ROWS)
     with pytest.raises(TypeError, match="totals"):
-        net.train_epoch(X, np.zeros(ROWS, np.int64), fcnn.SGD(0.1), BATCH, totals=[0.0] * 4)
+        net._train_epoch(X, np.zeros(ROWS, np.int64), fcnn.SGD(0.1), BATCH, totals=[0.0] * 4)
 
 
 @pytest.mark.parametrize("bad", [-1, ROWS, 2**62, -(2**63)])
@@ -331,7 +331,7 @@ def test_an_order_beyond_the_rows_is_refused(core, bad):
         order[place] = bad
         net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
         with pytest.raises(ValueError, match="order"):
-            net.train_epoch(right["X"], right["y"], fcnn.SGD(0.1), BATCH, order)
+            net._train_epoch(right["X"], right["y"], fcnn.SGD(0.1), BATCH, order)
         assert not net.parameters.any()
 
 
@@ -340,7 +340,7 @@ def test_batches_have_a_row(core, batch_size):
     net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
     right = arguments("float32", True)
     with pytest.raises(ValueError, match="batch_size"):
-        net.train_epoch(right["X"], right["y"], fcnn.SGD(0.1), batch_size)
+        net._train_epoch(right["X"], right["y"], fcnn.SGD(0.1), batch_size)
 
 
 @pytest.mark.parametrize("rows", [4, 70])
@@ -357,9 +357,9 @@ def test_nothing_behind_the_last_row_counts(core, way, rows):
         net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float64")
         net.parameters[:] = np.random.default_rng(1).normal(size=net.parameters.size)
         part = [a[:rows].copy() if copied else a[:rows] for a in (X, labels, order, weight)]
-        loss = net.train_epoch(part[0], part[1], fcnn.SGD(0.1), rows, part[2], part[3])
-        again = net.train_epoch(part[0], part[1], fcnn.SGD(0.1), rows, None, part[3])
-        results.append([loss, again, *net.parameters, *net.outputs(part[0]).ravel()])
+        loss = net._train_epoch(part[0], part[1], fcnn.SGD(0.1), rows, part[2], part[3])
+        again = net._train_epoch(part[0], part[1], fcnn.SGD(0.1), rows, None, part[3])
+        results.append([loss, again, *net.parameters, *net._outputs(part[0]).ravel()])
     assert results[0] == results[1]
     assert np.isfinite(results[0]).all()
 
