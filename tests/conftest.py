@@ -31,8 +31,8 @@ PAIRS = [(loss, output) for loss, outputs in OUTPUT_ACTIVATIONS.items() for outp
 QUICK = [
     Path(__file__).with_name(f"test_{name}.py")
     for name in (
-        "c_interface", "elementary", "gradients", "network", "optimizers", "parallel",
-        "regularization", "training",
+        "c_interface", "core_guards", "elementary", "gradients", "network", "optimizers",
+        "parallel", "regularization", "training",
     )
 ]  # fmt: skip
 assert all(path.exists() for path in QUICK)

@@ -451,6 +451,36 @@ def test_npz_refuses_a_member_that_is_no_array(tmp_path):
     assert "X holds" in message
 
 
+NPY_DAMAGE = {
+    "an open bracket": (b"(4, 6)", b"(4, 6["),  # tokenize.TokenError of NumPy's reader
+    "a quote": (b"'shape'", b"'shape"),
+    "another version": (b"NUMPY\x01", b"NUMPY\x03"),
+    "more than there is": (b"(4, 6), }     ", b"(4, 60000000),"),
+    "more than there can be": (b"(4, 6), }               ", b"(4, 60000000000000), }  "),
+    "an unknown type": (b"'<f8'", b"'<q9'"),
+    "below 0": (b"(4, 6)", b"(-4,6)"),
+}
+
+
+@pytest.mark.parametrize("damage", NPY_DAMAGE)
+def test_npz_refuses_members_whose_archive_is_sound(tmp_path, damage):
+    """The archive's checksums fit. Nothing is allocated that the member has no numbers for."""
+    np.savez(tmp_path / "a.npz", X=X4.reshape(4, 6).astype(float), y=Y4)
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    old, new = NPY_DAMAGE[damage]
+    assert old in members["X.npy"]
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("X.npy", members["X.npy"].replace(old, new, 1))
+        archive.writestr("y.npy", members["y.npy"])
+    tracemalloc.start()
+    message = refusal(ValueError, datasets.load_npz, tmp_path / "a.npz")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "intact .npz archive" in message
+    assert peak < 2_000_000
+
+
 def test_npz_with_inputs_alone(tmp_path):
     np.savez(tmp_path / "a.npz", X=X4, other=Y4)
     X, *rest = datasets.load_npz(tmp_path / "a.npz")

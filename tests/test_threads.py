@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -151,6 +152,15 @@ def test_fewer_threads_than_cpus_share_all_but_the_callers(core, mask):
 def test_more_threads_than_cpus_are_left_alone(core, mask, count, size):
     cpus = mask(count)
     assert [allowed for _, allowed in core.team_placement(size, nothing)] == [cpus] * size
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere it waits awake")
+@pytest.mark.parametrize("size", [2, 4])
+def test_a_thread_that_waits_for_long_takes_no_time_of_others(core, size):
+    """One that offers its processor over and over would take all that others leave."""
+    before = time.process_time()
+    core.team_placement(size, lambda: time.sleep(0.4))
+    assert time.process_time() - before < 0.03
 
 
 # --- Quotas --------------------------------------------------------------------------------------

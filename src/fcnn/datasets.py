@@ -275,8 +275,6 @@ def load_npz(path: PathArgument) -> Split:
     path = _file(path)
     import zipfile
 
-    # OSError and RuntimeError: damaged offsets and flags of a zip file come out as these.
-    damage = ValueError, OSError, RuntimeError, zipfile.BadZipFile
     # Opened first, because is_zipfile takes a file that it may not read for one that is no archive.
     with open(path, "rb") as stream:
         if not zipfile.is_zipfile(stream):
@@ -285,15 +283,34 @@ def load_npz(path: PathArgument) -> Split:
                 "one; expected a file written by numpy.savez"
             )
         stream.seek(0)
-        with _intact(path, ".npz archive", *damage):
+        # Exception: of damage zipfile and NumPy raise a dozen kinds, those of tokenize, too.
+        with _intact(path, ".npz archive", Exception):
             archive = np.load(stream, allow_pickle=False)
         keys = _npz_keys(path, archive.files)
-        with _intact(path, ".npz archive", *damage):
-            # asarray: a member that is no array comes as bytes.
-            arrays = [(key, np.asarray(archive[key])) for key in keys]
+        with _intact(path, ".npz archive", Exception):
+            arrays = [(key, _npz_array(archive, key)) for key in keys]
     if len(arrays) == 1:
         return _flattened(path, *arrays[0]), None, None, None
     return _split(path, arrays)
+
+
+def _npz_array(archive: Any, key: str) -> NDArray[Any]:
+    """Return an array; refuse one that its file has no numbers for before memory is asked for."""
+    info = archive.zip.getinfo(key if key in archive.zip.namelist() else f"{key}.npy")
+    form = np.lib.format
+    with archive.zip.open(info) as stream:
+        if stream.read(len(form.MAGIC_PREFIX)) == form.MAGIC_PREFIX:
+            stream.seek(0)
+            # Version 3 is of records, whose names are not Latin.
+            readers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
+            shape, _, dtype = readers[form.read_magic(stream)](stream)
+            needed = math.prod(shape) * dtype.itemsize
+            if needed > info.file_size:
+                raise ValueError(
+                    f"{key} of shape {shape} needs {needed} bytes, there are {info.file_size}"
+                )
+    # asarray: a member that is no array comes as bytes.
+    return np.asarray(archive[key])
 
 
 def _npz_keys(path: Path, keys: Sequence[str]) -> list[str]:
@@ -336,6 +353,8 @@ def _intact(path: Path, kind: str, *errors: type[Exception]) -> Iterator[None]:
     damaged: tuple[type[Exception], ...] = (EOFError, zlib.error, *errors)
     try:
         yield
+    except MemoryError:
+        raise
     except damaged as error:
         raise ValueError(f"{path} cannot be read as an intact {kind}: {error}") from error
 

@@ -7,9 +7,10 @@
     python -m tests.soak --list             what there is
 
 From the repository's folder, with the Python that has fcnn. Each part runs in a process of its own:
-one that crashes or hangs is an error like others, and the rest goes on. The seed is printed, and
-``--seed`` repeats what failed. Linux; `kills` needs strace, `sanitizers` and `races` build fcnn and
-need CMake, Cython and GCC, `valgrind` needs valgrind. What a part lacks is said, and is no error.
+one that crashes, or hangs for minutes, is an error like others, and the rest goes on. The seed is
+printed, and ``--seed`` repeats what failed. Linux; `kills` needs strace, `sanitizers` and `races`
+build fcnn and need CMake, Cython and GCC, `valgrind` needs valgrind. What a part lacks is said, and
+is no error.
 """
 
 import argparse
@@ -18,10 +19,10 @@ import importlib
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[2]
+from .common import ROOT, Lacking, goes_on
+
 SKIPPED = 77  # exit code
 
 
@@ -55,13 +56,10 @@ PARTS = {
 }
 
 
-class Lacking(Exception):  # noqa: N818
-    """What a part needs is not here."""
-
-
 def run_alone(name, size, seed):
     """Run a part in this process; return the exit code."""
     faulthandler.enable()
+    goes_on()
     module = importlib.import_module(f"tests.soak.{name}")
     try:
         print(module.run(size, seed))

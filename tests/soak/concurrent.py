@@ -9,6 +9,8 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 
 def run(size, seed):
     rng = np.random.default_rng(seed)
@@ -19,6 +21,7 @@ def run(size, seed):
     expected = (
         shared.predict(X).tobytes(), shared.gradients(X, y)[1].tobytes(), shared.evaluate(X, y)
     )  # fmt: skip
+    goes_on(size + 300)
     until, failed, counts = time.monotonic() + size, [], {}
 
     def trained(seed):

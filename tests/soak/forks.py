@@ -8,6 +8,8 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 HANGS = 30  # seconds
 
 
@@ -50,6 +52,7 @@ def run(size, seed):
         thread.start()
     try:
         for i in range(size):
+            goes_on()
             time.sleep(rng.uniform(0, 2e-3))
             child = os.fork()
             if child == 0:

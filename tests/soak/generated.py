@@ -9,6 +9,8 @@ import scipy.sparse
 
 import fcnn
 
+from .common import goes_on
+
 ISSUED = (ValueError, TypeError, fcnn.DivergenceError, OverflowError)
 
 
@@ -117,6 +119,7 @@ def run_here(size, seed):
     warnings.simplefilter("ignore")
     refused = 0
     for i in range(size):
+        goes_on()
         rng = np.random.default_rng([seed, i])
         net = fcnn.Network((4, 5, 3), ["tanh", "relu"][i % 2], rng=1,
                            dtype=["float32", "float64"][i // 2 % 2])  # fmt: skip

@@ -9,13 +9,14 @@ from pathlib import Path
 import fcnn
 from fcnn._dispatch import core
 
-from .__main__ import ROOT, Lacking
+from .common import ROOT, Lacking, goes_on
 
 
 def build(folder, flags):
     """Return the folder of a package whose core has these flags: two minutes."""
     if not all(map(shutil.which, ("cmake", "gcc"))):
         raise Lacking("needs CMake and GCC, Cython and NumPy")
+    goes_on(4 * 3600)  # of compilers and instruments, which take long
     name = core.__name__.rpartition(".")[2]
     package = folder / "path" / "fcnn"
     shutil.copytree(Path(fcnn.__file__).parent, package)

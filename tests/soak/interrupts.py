@@ -1,6 +1,7 @@
 """Ctrl-C at any moment of a training: the parameters are those of as many steps as were counted."""
 
 import signal
+import sys
 import time
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -9,33 +10,46 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 
 class Interrupted(BaseException):
     """What the handler raises, as Python's own raises KeyboardInterrupt."""
 
 
+LOST = 20  # seconds of the process's own time, and as many of the clock's for the next signal
+
+
 def interrupted(call, delay, timer=signal.ITIMER_REAL):
     """Call it, and raise Interrupted after a delay in seconds; return whether that came in time.
 
-    A timer of the system's, not a thread's, which would wait for the interpreter's lock. Where the
-    interpreter drops the exception (in a destructor of its own), another follows.
+    A timer of the system's, not a thread's, which would wait for the interpreter's lock. It goes
+    off once more where the call goes on nevertheless: then the signal was not heard, or what the
+    handler raised was dropped on its way out, and either is an error.
     """
     is_inside = True
+    calls = 0
 
     def interrupt(number, frame):
+        nonlocal calls
         if is_inside:
+            calls += 1
             raise Interrupted
 
     number = signal.SIGPROF if timer == signal.ITIMER_PROF else signal.SIGALRM
     before = signal.signal(number, interrupt)
+    begin = time.process_time()
     try:
-        signal.setitimer(timer, delay, 0.5)
+        signal.setitimer(timer, delay, LOST)
         call()
         is_inside = False
     except Interrupted:
         is_inside = False
+        assert calls == 1, "what an interrupt raised was dropped"
+        assert time.process_time() - begin < delay + LOST, "an interrupt was not heard"
         return True
     finally:
+        is_inside = False
         signal.setitimer(timer, 0)
         signal.signal(number, before)
     return False
@@ -147,14 +161,83 @@ def check_update(rng, seed):
     return rules[0].steps
 
 
+def calls_by_lines():
+    """Return calls by name, whose Python is interrupted line by line."""
+    X, y = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32), np.arange(60) % 3
+    net, optimizer = fcnn.Network((4, 5, 3), rng=0), fcnn.Adam()
+    gradient = np.ones(net.num_parameters, np.float32)
+
+    def fit():
+        net.fit(X, y, epochs=2, batch_size=20, optimizer=fcnn.Adam(), validation=(X, y),
+                callbacks=[fcnn.EarlyStopping(patience=3)])  # fmt: skip
+
+    def fit_by(optimizer):
+        other = fcnn.Network((4, 3, 1), loss="squared_error", rng=0)
+        return other.fit(X, X[:, 0], epochs=2, optimizer=optimizer)
+
+    return {
+        "fit": fit,
+        "update": lambda: optimizer.update(net, gradient, clip_norm=0.1, l1=1e-3),
+        "evaluate": lambda: net.evaluate(X, y),
+        "predict": lambda: net.predict(X.tolist()),
+        "train_step": lambda: net.train_step(X, y, optimizer, clip_norm=1.0),
+        "Levenberg-Marquardt": lambda: fit_by(fcnn.LevenbergMarquardt()),
+        "L-BFGS": lambda: fit_by(fcnn.LBFGS()),
+    }
+
+
+def raised_at(call, number):
+    """Call it and raise Interrupted at one of its lines, by their order; return if it has so many.
+
+    Which must come out: nowhere may it be dropped, as CPython does it in destructors.
+    """
+    left, raised = number, False
+
+    def look(frame, event, argument):
+        nonlocal left, raised
+        left -= 1
+        if left == 0:
+            raised = True
+            raise Interrupted
+        return look
+
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        call()
+    except Interrupted:
+        return True
+    finally:
+        sys.settrace(before)
+    assert not raised, "what an interrupt raised was dropped"
+    return False
+
+
+def check_lines(most):
+    """Interrupt calls at all of their lines, or at so many of each; return how many."""
+    count = 0
+    for call in calls_by_lines().values():
+        call()
+        lines = 1
+        while raised_at(call, lines):
+            lines *= 2
+        for number in range(1, lines, max(lines // most, 1)):
+            goes_on()
+            count += raised_at(call, number)
+    return count
+
+
 def run(size, seed):
     rng = np.random.default_rng(seed)
     steps = []
     for i in range(size):
+        goes_on()
         kind = i % (len(TRAININGS) + 1)
         if kind == len(TRAININGS):
             steps.append(check_update(rng, i))
         else:
             steps.append(check_training(TRAININGS[kind], i, rng))
-    return (f"{size} interrupts of {len(TRAININGS)} trainings and of updates, after 0 to "
-            f"{max(steps):,} steps: all as after as many whole steps")  # fmt: skip
+    lines = check_lines(4 * size)
+    return (f"{lines:,} interrupts of Python's lines: all came out; {size} interrupts of "
+            f"{len(TRAININGS)} trainings and of updates, after 0 to {max(steps):,} steps: all as "
+            "after as many whole steps")  # fmt: skip

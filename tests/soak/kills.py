@@ -21,7 +21,7 @@ import fcnn
 from fcnn._format import load_checkpoint
 from fcnn.tables import Preparation, Target
 
-from .__main__ import Lacking
+from .common import Lacking, goes_on
 
 SAVED, REFUSED = 0, 3
 # What happens to a call, and to which (of strace's names; None: to all).
@@ -123,6 +123,7 @@ def check(kind, how, folder, most):
     count = 0
     for ended in itertools.islice(disturbed_saves(save, path, how), most or None):
         count += 1
+        goes_on()
         left = numbers(kind, path)
         assert left in (old, new)
         if os.WIFSIGNALED(ended):

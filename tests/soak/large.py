@@ -7,7 +7,7 @@ import numpy as np
 
 import fcnn
 
-from .__main__ import Lacking
+from .common import Lacking, goes_on
 
 ROWS = 2**31 // 512 + 1000
 NEEDED = 6 * 2**30
@@ -22,6 +22,7 @@ def available():
 def run(size, seed):
     if available() < NEEDED:
         raise Lacking(f"needs {NEEDED >> 30} GB of memory")
+    goes_on(3600)
     rng = np.random.default_rng(seed)
     net = fcnn.Network((512, 3, 2), "tanh", loss="squared_error", rng=1)
     X = np.zeros((ROWS, 512), np.float32)

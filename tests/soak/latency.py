@@ -16,6 +16,7 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
 from .interrupts import interrupted, longest_wait
 
 LIMIT = 0.1  # seconds, at the 99th percentile
@@ -163,6 +164,7 @@ def run(size, seed):
     for name, make in CALLS.items():
         if chosen not in name:
             continue
+        goes_on()
         call = make()
         took, late = latencies(call, size, rng)
         _, wait = longest_wait(call)

@@ -10,6 +10,8 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 MOST_BYTES = 2_000_000
 
 
@@ -52,6 +54,8 @@ def run(size, seed):
     gc.collect()
     blocks, memory = sys.getallocatedblocks(), resident()
     for i in range(size):
+        if i % 1000 == 0:
+            goes_on()
         cycle(i, shared, X, y)
     gc.collect()
     more, grown = sys.getallocatedblocks() - blocks, resident() - memory

@@ -11,7 +11,7 @@ import numpy as np
 
 import fcnn
 
-from .__main__ import Lacking
+from .common import Lacking, goes_on
 
 MOST = 3000  # allocations of a call
 # What others say instead of MemoryError: CPython of a lock and of a frame, NumPy's operators.
@@ -62,6 +62,7 @@ def run(size, seed):
     points = 0
     net, optimizer, some = calls()
     for name, call in some.items():
+        goes_on()
         with contextlib.suppress(ValueError):
             call()
         misses = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from . import forks, interrupts, kills, sums
-from .__main__ import Lacking
+from .common import Lacking, goes_on
 
 
 def rows_alone(predict, X):
@@ -240,6 +240,7 @@ def run(size, seed):
             print(f"{name.strip()}: not installed")
             continue
         there += 1
+        goes_on(1200)
         for figure in figures(size, np.random.default_rng(seed)):
             print(f"{name.strip()} {module.__version__}: {figure}", flush=True)
     if not there:

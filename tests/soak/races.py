@@ -15,7 +15,8 @@ from pathlib import Path
 import fcnn
 from fcnn._dispatch import isa
 
-from .instrumented import ROOT, build
+from .common import ROOT
+from .instrumented import build
 
 RACES = 66  # exit status
 

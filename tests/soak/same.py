@@ -10,6 +10,8 @@ import fcnn
 from fcnn._dispatch import core
 from fcnn._validation import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
 
+from .common import goes_on
+
 # Of quantiles several levels, that is several outputs for each target.
 LOSSES = {"quantile": "quantile(0.1, 0.5, 0.9)"}
 PAIRS = [
@@ -155,6 +157,7 @@ def check_training(case):
 
 def run(size, seed):
     for i in range(size):
+        goes_on()
         rng = np.random.default_rng([seed, i])
         case = Case(rng)
         try:

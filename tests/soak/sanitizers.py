@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fcnn._dispatch import isa
 
-from .__main__ import ROOT, Lacking
+from .common import ROOT, Lacking
 from .instrumented import build
 
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"

@@ -10,6 +10,8 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 MOST = 16  # of random positive numbers
 LIKE_NUMPY = 1.4  # of constants, whose roundings all go one way
 U = {"float32": 2.0**-24, "float64": 2.0**-53}
@@ -84,6 +86,7 @@ def table(seed):
         for kind in ("random", "constant"):
             for dtype in U:
                 for terms in all_terms:
+                    goes_on()
                     rng = np.random.default_rng(seed)
                     ours, numpys = errors(kind, dtype, terms, product, rng)
                     yield name, kind, dtype, terms, ours, numpys

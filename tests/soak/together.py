@@ -7,6 +7,8 @@ import numpy as np
 
 import fcnn
 
+from .common import goes_on
+
 MOST = 1.15
 
 
@@ -21,6 +23,7 @@ def run(size, seed):
     train(0)
     best = [np.inf, np.inf]
     for _ in range(size):
+        goes_on()
         begin = time.perf_counter()
         train(0)
         train(1)

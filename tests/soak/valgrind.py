@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from .__main__ import ROOT, Lacking
+from .common import ROOT, Lacking, goes_on
 
 PROGRAM = """
 import numpy as np, fcnn, scipy.sparse, sys
@@ -34,6 +34,7 @@ print("done")
 def run(size, seed):
     if shutil.which("valgrind") is None:
         raise Lacking("needs valgrind (apt-get install valgrind)")
+    goes_on(4 * 3600)
     done = subprocess.run(
         ["valgrind", "--error-limit=no", "--num-callers=20", sys.executable, "-c", PROGRAM],
         cwd=ROOT, capture_output=True, text=True, check=False,

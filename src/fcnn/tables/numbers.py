@@ -138,11 +138,14 @@ def _pattern(rule: NumberRule) -> re.Pattern[str]:
     mark = re.escape(rule.decimal)
     group = {"": "", " ": _SPACES}.get(rule.thousands, re.escape(rule.thousands))
     whole = r"[0-9]+" if not group else rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)"
-    unit = rf"(?:{re.escape(rule.unit)})?\s*" if rule.unit else ""
+    # Blanks stand in one place of the pattern for each place of a text: behind the number in two, a
+    # cell of 100,000 of them took minutes.
+    sign = re.escape(rule.unit)
+    unit = rf"(?:{sign})?\s*" if rule.unit else ""
     return re.compile(
         rf"(?P<sign>[+-]?){unit}(?P<inner>{'[+-]?' if unit else ''})"
         rf"(?P<digits>{whole}(?:{mark}[0-9]*)?(?:[eE][+-]?[0-9]+)?|{mark}[0-9]+(?:[eE][+-]?[0-9]+)?)"
-        + (rf"\s*{unit}" if unit else "")
+        + (rf"\s*(?:{sign}\s*)?" if unit else "")
     )
 
 

@@ -77,6 +77,9 @@ def read_table(
         raise FileNotFoundError(f"path: {str(file)!r} is a folder, expected a file")
     if not file.exists():
         raise FileNotFoundError(f"path: there is no file {str(file)!r}")
+    # /dev/zero has no end. A pipe may have one, as those of a shell's <(...).
+    if file.is_char_device() or file.is_block_device():
+        raise TableError(f"path: {str(file)!r} is a device, expected a file; - is standard input")
     return table_of(file.read_bytes(), str(file), header=header, sheet=sheet)
 
 

@@ -1,0 +1,584 @@
+"""Mutation testing of the core: which deliberate faults the tests see.
+
+    .venv-dev/bin/python scripts/mutate.py              # after make dev; goes on where it stopped
+    .venv-dev/bin/python scripts/mutate.py --only 17    # these mutants, anew
+    .venv-dev/bin/python scripts/mutate.py --report     # the table of what is known
+
+scripts/mutants.txt lists the faults, each a small change of a text of src/fcnn. All of them go into
+one copy of the sources, where the environment variable FCNN_MUTANT chooses one (0 or unset: none):
+
+    if bound < large                becomes     if bound < (large * 2 if MUTANT == 17 else large)
+
+so the core is compiled once, with the flags of `make dev`. For each mutant first run the test files
+that are likely to see it (NEAR) and those of `pytest --quick`, then all tests, until one fails. A
+mutant that ends the process or never comes to an end is caught, too. What is found is kept in
+build/mutants/results.jsonl and holds as long as the sources do; what survived is tried again when
+the tests have changed.
+
+The format of mutants.txt: `@ file function` says where; then each line is a mutant, its text with
+the change in braces, white space as it comes. The text must be in that function (`-`: in the file)
+exactly once. `{{a => b}}` changes an expression, `{{a -> b}}` a whole statement (nothing for b: it
+is left out). A line that begins with `~` says of the mutant before it why no test can see it.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import textwrap
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = ROOT / "scripts" / "mutants.txt"
+BUILD = Path(os.environ.get("FCNN_MUTANTS") or ROOT / "build" / "mutants")
+TREE = BUILD / "tree"
+
+# The test files that see most faults of a source file, the quickest first.
+NEAR = {
+    "_core.pyx": ("gradients", "parallel", "panels", "optimizers", "regularization"),
+    "core/arrays.pxi": ("core_guards",),
+    "core/c_interface.pxi": ("c_interface",),
+    "core/checked.pxi": ("core_guards", "calls"),
+    "core/derivatives.pxi": ("derivatives",),
+    "core/differentiated.pxi": ("derivatives",),
+    "core/dropout.pxi": ("regularization",),
+    "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
+    "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
+    "core/normal_equations.pxi": ("second_order",),
+    "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/own.pxi": ("own_loops",),
+    "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
+    "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
+    "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
+    "core/second_derivatives.pxi": ("derivatives",),
+    "core/second_order.pxi": ("second_order",),
+    "core/shuffle.pxi": ("tiny", "training"),
+    "core/signals.pxi": ("training", "tiny", "parallel"),
+    "core/sobolev.pxi": ("sobolev",),
+    "core/sparse.pxi": ("sparse_inputs", "core_guards"),
+    "core/tiny.pxi": ("core_guards", "tiny"),
+    "core/together.pxi": ("gradients", "uncertainty", "derivatives"),
+    "core/trainable.pxi": ("trainable",),
+    "core/weights.pxi": ("panels", "gradients"),
+    "core/whole_gradient.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/workspace.pxi": ("core_guards", "calls", "gradients", "panels"),
+    "kernels/activations.pxd": ("gradients",),
+    "kernels/dropout.pxd": ("regularization",),
+    "kernels/elementary.pxd": ("elementary",),
+    "kernels/losses.pxd": ("gradients", "training"),
+    "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
+    "kernels/sparse.pxd": ("sparse_inputs",),
+    "kernels/threads.h": ("parallel", "threads"),
+    "kernels/tiny.pxd": ("tiny", "core_guards"),
+    "kernels/updates.pxd": ("core_guards", "optimizers", "training", "c_interface"),
+    "kernels/vector.pxd": ("core_guards", "gradients", "tiny"),
+}
+# In the sources' own text, or in environments of their own, there is nothing of a mutant.
+NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
+# Several times what the tests take: a mutant that takes longer goes round in circles.
+MOST_SECONDS = {"near": 200, "quick": 200, "all": 1800}
+# Mutants that one process runs the tests for.
+MOST_AT_ONCE = 20
+# Tests that have caught others, which are run before all.
+MOST_FIRST = 60
+
+
+class Mutant(NamedTuple):
+    """One fault: in a function of a file, `old` (regular expression in `text`) becomes `new`."""
+
+    number: int
+    file: str
+    function: str
+    text: str  # as it stands in the list
+    pattern: re.Pattern  # its group is what changes
+    new: str
+    is_statement: bool
+    why_unseen: str  # why no test can see it, or ""
+
+    @property
+    def change(self):
+        """What becomes of what."""
+        old, new = re.search(r"\{\{(.*?) (?:=>|->) ?(.*?)\}\}", self.text).groups()
+        return f"{old.strip()} -> {new.strip() or '(nothing)'}"
+
+
+def read_list(path=LIST):
+    """Return the mutants of the list, numbered from 1 on."""
+    mutants, file, function = [], None, None
+    for line in path.read_text().splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("@"):
+            file, function = line[1:].split()
+        elif line.lstrip().startswith("~"):
+            why = f"{mutants[-1].why_unseen} {line.lstrip()[1:].strip()}".strip()
+            mutants[-1] = mutants[-1]._replace(why_unseen=why)
+        else:
+            text = line.strip()
+            found = re.fullmatch(r"(.*)\{\{(.*?) (=>|->) ?(.*?)\}\}(.*)", text)
+            if not found:
+                raise SystemExit(f"{path.name}: no change in {text!r}")
+            before, old, kind, new, after = found.groups()
+            pattern = "".join((_spaced(before), "(", _spaced(old), ")", _spaced(after)))
+            mutants.append(Mutant(
+                len(mutants) + 1, file, function, text, re.compile(pattern), new.strip(),
+                kind == "->", ""))  # fmt: skip
+    return mutants
+
+
+def _spaced(text):
+    """Return a pattern for a text with white space as it comes."""
+    words = [re.escape(word) for word in text.split()]
+    spaced = r"\s+".join(words)
+    return r"\s*" * text[:1].isspace() + spaced + r"\s*" * (text[-1:].isspace() and bool(words))
+
+
+def span_of(mutant, source):
+    """Return where in a file's text the change is, (begin, end)."""
+    begin, end = 0, len(source)
+    if mutant.function != "-":
+        head = rf"^ *(?:cdef|def|static)\b[^\n=(]*\b{mutant.function}\("
+        heads = list(re.finditer(head, source, re.MULTILINE))
+        if len(heads) != 1:
+            raise SystemExit(f"{mutant.file}: {len(heads)} functions {mutant.function}")
+        begin = heads[0].start()
+        after = re.compile(r"^ *(?:cdef|def|class|static)\b[^\n]*\(", re.MULTILINE)
+        # Its own variables may be declared by calls, too, but deeper.
+        indent = re.match(" *", heads[0].group()).end()
+        for following in after.finditer(source, heads[0].end()):
+            if re.match(" *", following.group()).end() <= indent:
+                end = following.start()
+                break
+    found = [m.span(1) for m in mutant.pattern.finditer(source, begin, end)]
+    if len(found) != 1:
+        raise SystemExit(
+            f"mutant {mutant.number}, {mutant.file} {mutant.function}: {len(found)} times "
+            f"{mutant.text!r}")  # fmt: skip
+    begin, end = found[0]
+    while source[begin].isspace():
+        begin += 1
+    while source[end - 1].isspace():
+        end -= 1
+    return begin, end
+
+
+def mutated(source, mutants, is_c):
+    """Return a file's text with all of its mutants."""
+    edits = sorted(
+        ((*span_of(mutant, source), mutant) for mutant in mutants),
+        key=lambda edit: (edit[0], -edit[1], edit[2].number),
+    )
+    return _rendered(source, 0, len(source), edits, is_c)
+
+
+def _rendered(source, begin, end, edits, is_c):
+    """Return a part of a text with its mutants, of which one may be within another."""
+    parts = []
+    while edits:
+        first, last, mutant = edits[0]
+        within = [edit for edit in edits[1:] if edit[0] < last]
+        if any(edit[1] > last for edit in within):
+            raise SystemExit(f"mutant {mutant.number} overlaps another: {mutant.text}")
+        parts.append(source[begin:first])
+        old = _rendered(source, first, last, within, is_c)
+        line = source.rfind("\n", 0, first) + 1
+        if (
+            mutant.is_statement
+            and not is_c
+            and not re.fullmatch(
+                r"\s*\0 *(#.*)?", source[line:first] + "\0" + source[last:].partition("\n")[0]
+            )
+        ):
+            raise SystemExit(f"mutant {mutant.number} is no whole statement: {mutant.text}")
+        indent = " " * (first - line)
+        parts.append(_chosen(mutant, old, indent, is_c))
+        begin, edits = last, edits[1 + len(within) :]
+    return "".join(parts) + source[begin:end]
+
+
+def _chosen(mutant, old, indent, is_c):
+    """Return a text with a choice of the mutant."""
+    n, new = mutant.number, mutant.new
+    if is_c:
+        if mutant.is_statement:
+            return f"if (fcnn_mutant == {n}) {{ {new} }} else {{ {old} }}"
+        return f"(fcnn_mutant == {n} ? ({new}) : ({old}))"
+    if mutant.is_statement:
+        kept = textwrap.indent(indent + old, "    ")
+        return f"if MUTANT == {n}:\n{indent}    {new or 'pass'}\n{indent}else:\n{kept}"
+    return f"(({new}) if MUTANT == {n} else ({old}))"
+
+
+# --- Building -----------------------------------------------------------------------------------
+
+# Read when the module is loaded: before anything of it runs.
+CHOICE = """\
+#ifndef FCNN_MUTANT_H
+#define FCNN_MUTANT_H
+#include <stdlib.h>
+/* Visible to scripts/mutate.py, which changes it in a forked process. */
+__attribute__((visibility("default"))) int fcnn_mutant;
+__attribute__((constructor)) static void fcnn_choose_mutant(void)
+{
+    const char *number = getenv("FCNN_MUTANT");
+    fcnn_mutant = number ? atoi(number) : 0;
+}
+#endif
+"""
+DECLARED = """\
+cdef extern from "mutant.h" nogil:
+    int MUTANT "fcnn_mutant"
+"""
+
+
+def copy_sources(mutants):
+    """Copy everything, the sources with all mutants, to build/mutants; touch only what changes.
+
+    The tests, too, so that they may be worked on meanwhile.
+    """
+    texts = {"src/fcnn/kernels/mutant.h": CHOICE, "src/fcnn/kernels/mutant.pxd": DECLARED}
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
+        capture_output=True, check=True, text=True)  # fmt: skip
+    for name in listed.stdout.split("\0")[:-1]:
+        path = ROOT / name
+        if not path.is_file():  # deleted, and not yet committed
+            (TREE / name).unlink(missing_ok=True)
+            continue
+        if path.suffix not in (".pyx", ".pxd", ".pxi", ".h") or not name.startswith("src/"):
+            _write(TREE / name, path.read_bytes())
+            continue
+        text = path.read_text()
+        here = [m for m in mutants if name == f"src/fcnn/{m.file}"]
+        if here:
+            text = mutated(text, here, path.suffix == ".h")
+            if path.suffix in (".pxd", ".pyx"):
+                text = re.sub(r"^(?=c?import |from |cimport )", "from fcnn.kernels.mutant cimport "
+                              "MUTANT\n", text, count=1, flags=re.MULTILINE)  # fmt: skip
+            elif path.suffix == ".h":
+                text = re.sub(r"^(#define \w+_H\n)", r'\1#include "mutant.h"\n', text, count=1,
+                              flags=re.MULTILINE)  # fmt: skip
+        texts[name] = text
+    for name, text in texts.items():
+        _write(TREE / name, text.encode())
+
+
+def _write(path, data):
+    if not path.exists() or path.read_bytes() != data:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def build(mutants):
+    """Compile the copy, and make an environment that imports it."""
+    copy_sources(mutants)
+    tools = Path(sysconfig.get_path("scripts"))
+    packages = sysconfig.get_path("purelib")
+    cmake = str(shutil.which("cmake", path=tools) or "cmake")
+    configuration = [
+        cmake, "-S", TREE, "-B", BUILD / "cmake", "-G", "Ninja", "--log-level=ERROR",
+        f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=tools) or 'ninja'}",
+        f"-DPython_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release",
+        "-DFCNN_ONLY=native", "-DFCNN_OPTIMIZE=-Og", "-DFCNN_SPECIALIZED=0",
+    ]  # fmt: skip
+    for command in (
+        configuration,
+        [cmake, "--build", BUILD / "cmake"],
+        [cmake, "--install", BUILD / "cmake", "--prefix", TREE / "src"],
+    ):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    # Of its own, since what `make dev` installs finds the sources before any other path.
+    venv = BUILD / "venv"
+    if not (venv / "bin" / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (venv / "lib" / version / "site-packages" / "mutants.pth").write_text(
+        f"{TREE / 'src'}\n{packages}\n"
+    )
+
+
+# --- Running ------------------------------------------------------------------------------------
+
+
+def test_files(file, stage):
+    """Return the test files of a stage: what sees most faults of a source file, or is quick."""
+    near = [f"tests/test_{name}.py" for name in NEAR[file]]
+    if stage == "near":
+        return near
+    found = re.search(r"^QUICK = .*?^\]", (TREE / "tests" / "conftest.py").read_text(),
+                      re.MULTILINE | re.DOTALL)  # fmt: skip
+    quick = [f"tests/test_{name}.py" for name in re.findall(r'"(\w+)"', found[0])]
+    return [path for path in quick if path not in near]
+
+
+def pytest_of(number, arguments, **options):
+    """Start pytest with a mutant."""
+    environment = {**os.environ, "FCNN_MUTANT": str(number), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.Popen(
+        [BUILD / "venv" / "bin" / "python", *arguments, "-x", "-q", "--tb=no", "-rfE",
+         "-p", "no:cacheprovider", "-p", "no:faulthandler"],
+        cwd=TREE, env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **options,
+    )  # fmt: skip
+
+
+def run_all_tests(number, arguments=()):
+    """Run all tests, or some, in a process of their own; return what failed, or None."""
+    left_out = [f"--ignore=tests/test_{name}.py" for name in NOT_OF_THE_CORE]
+    process = pytest_of(number, ["-m", "pytest", "--one-build", *left_out, *arguments])
+    try:
+        output, _ = process.communicate(timeout=MOST_SECONDS["all"])
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return "no end"
+    if process.returncode <= 0:
+        return signal.Signals(-process.returncode).name if process.returncode else None
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
+    return failed[1].removeprefix("tests/") if failed else f"pytest ended: {output[-80:]}"
+
+
+def run_forked(mutants, stage):
+    """Run the tests of a stage with mutants of one file; yield (number, what, seconds)."""
+    numbers = ",".join(str(m.number) for m in mutants)
+    process = pytest_of(0, [__file__, "--forks", numbers, "--one-build", "-m", "not slow",
+                            *test_files(mutants[0].file, stage)])  # fmt: skip
+    for line in process.stdout:
+        yield json.loads(line)
+    if process.wait():
+        raise SystemExit(f"pytest of {mutants[0].file} ended with {process.returncode}")
+
+
+class Forks:
+    """A plugin of pytest that runs the tests once for each mutant, in a forked process.
+
+    So Python is started, and the tests are imported, once for some mutants: what takes longer than
+    to see that most of them are wrong.
+    """
+
+    def __init__(self, numbers, report):
+        self.numbers, self.report = numbers, report
+        # What has caught others goes first.
+        self.caught = collections.Counter(record["caught"] for record in results().values())
+
+    def pytest_runtestloop(self, session):
+        """Run all tests for all mutants."""
+        self.place = {item.nodeid.removeprefix("tests/"): i for i, item in enumerate(session.items)}
+        for number in self.numbers:
+            begin = time.monotonic()
+            reading, writing = os.pipe()
+            process = os.fork()
+            if process == 0:
+                os.setsid()
+                self.run(session, number, writing)
+            os.close(writing)
+            caught = self.wait(process, begin + MOST_SECONDS["near"])
+            with os.fdopen(reading) as file:
+                caught = file.read() or caught
+            self.caught[caught] += 1
+            print(json.dumps([number, caught, round(time.monotonic() - begin, 1)]),
+                  file=self.report, flush=True)  # fmt: skip
+        return True
+
+    def run(self, session, number, writing):
+        """Run the tests until one fails; never return."""
+        import ctypes
+
+        os.environ["FCNN_MUTANT"] = str(number)  # of processes that a test starts
+        for name, module in list(sys.modules.items()):
+            if name.startswith("fcnn._core") and module.__file__:
+                ctypes.c_int.in_dll(ctypes.CDLL(module.__file__), "fcnn_mutant").value = number
+        self.writing = writing
+        first = [self.place[name] for name, _ in self.caught.most_common() if name in self.place]
+        # By files, whose fixtures are made once.
+        first = sorted(first[:MOST_FIRST])
+        items = [session.items[i] for i in first]
+        items += [item for i, item in enumerate(session.items) if i not in set(first)]
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+        os._exit(0)
+
+    def pytest_runtest_logreport(self, report):
+        """End the process with the first failure."""
+        if report.failed:
+            os.write(self.writing, report.nodeid.removeprefix("tests/").encode())
+            os._exit(1)
+
+    @staticmethod
+    def wait(process, deadline):
+        """Return None if it ended well, or how it ended otherwise."""
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(process, os.WNOHANG)
+            if ended:
+                code = os.waitstatus_to_exitcode(status)
+                return (
+                    signal.Signals(-code).name
+                    if code < 0
+                    else f"ended with {code}"
+                    if code
+                    else None
+                )
+            time.sleep(0.02)
+        os.killpg(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        return "no end"
+
+
+def run_forks(numbers, arguments):
+    """Run pytest with that plugin."""
+    import pytest
+
+    report = os.fdopen(os.dup(1), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return pytest.main(arguments, plugins=[Forks([int(n) for n in numbers.split(",")], report)])
+
+
+def find_out(mutants, last):
+    """Yield what sees some mutants of one file: (mutant, record for the results)."""
+    took = dict.fromkeys((m.number for m in mutants), 0.0)
+    numbered = {m.number: m for m in mutants}
+    for stage in MOST_SECONDS:
+        left = [numbered[number] for number in took if number in numbered]
+        for number, caught, seconds in (
+            one_by_one(left) if stage == "all" else (run_forked(left, stage) if left else ())
+        ):
+            took[number] = round(took[number] + seconds, 1)
+            if caught or stage == last:
+                record = {"caught": caught, "stage": stage, "seconds": took[number]}
+                yield numbered.pop(number), record
+        if stage == last:
+            return
+
+
+def one_by_one(mutants):
+    """Run all tests with each of some mutants; yield (number, what, seconds)."""
+    for mutant in mutants:
+        begin = time.monotonic()
+        caught = run_all_tests(mutant.number)
+        yield mutant.number, caught, time.monotonic() - begin
+
+
+def digest(paths):
+    """Return a hash of some files."""
+    total = hashlib.sha256()
+    for path in sorted(paths):
+        total.update(path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def key_of(mutant, sources):
+    """Return what a result is of: the mutant, and the sources it was made in."""
+    return hashlib.sha256(f"{sources}{mutant.file}{mutant.function}{mutant.text}".encode()
+                          ).hexdigest()[:16]  # fmt: skip
+
+
+def results():
+    """Return all results that there are, by their keys."""
+    path = BUILD / "results.jsonl"
+    records = map(json.loads, path.read_text().splitlines() if path.exists() else ())
+    return {record["key"]: record for record in records}
+
+
+def known(mutants, sources, tests, last):
+    """Return the results that still hold, by the mutants' numbers."""
+    order = list(MOST_SECONDS)
+    kept = results()
+    found = {}
+    for mutant in mutants:
+        record = kept.get(key_of(mutant, sources))
+        if record is None:
+            continue
+        as_far = order.index(record["stage"]) >= order.index(last)
+        if record["caught"] or (record["tests"] == tests and as_far):
+            found[mutant.number] = record
+    return found
+
+
+def report(mutants, found):
+    """Print the table and the count; return the mutants that survived without a reason."""
+    print(f"{'':>4} {'where':<42} {'change':<52} {'s':>6}  caught by")
+    survivors, explained, open_ = [], 0, 0
+    for mutant in mutants:
+        result = found.get(mutant.number)
+        if result is None and mutant.why_unseen:
+            by, seconds, explained = f"nothing can: {mutant.why_unseen}", "", explained + 1
+        elif result is None:
+            by, seconds, open_ = "not run", "", open_ + 1
+        else:
+            seconds = result["seconds"]
+            by = result["caught"] or "NOTHING"
+            if not result["caught"]:
+                survivors.append(mutant)
+        print(f"{mutant.number:>4} {mutant.file + ' ' + mutant.function:<42} "
+              f"{mutant.change[:52]:<52} {seconds:>6}  {by}")  # fmt: skip
+    caught = len(mutants) - len(survivors) - explained - open_
+    if caught + len(survivors):
+        share = 100 * caught / (caught + len(survivors))
+        print(f"{caught} of {caught + len(survivors)} caught ({share:.1f} %), {explained} that no "
+              f"test can see, {open_} not run")  # fmt: skip
+    return survivors
+
+
+def main():
+    """Build, run what is not known, print the table."""
+    if sys.argv[1:2] == ["--forks"]:
+        return run_forks(sys.argv[2], sys.argv[3:])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these, run anew")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--stage", choices=MOST_SECONDS, default="all", help="the last that is run")
+    parser.add_argument("--report", action="store_true", help="run nothing")
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not test without a mutant first"
+    )
+    arguments = parser.parse_args()
+    mutants = read_list()
+    chosen = [m for m in mutants if not arguments.only or m.number in arguments.only]
+    sources = digest(p for p in (ROOT / "src").rglob("*") if p.suffix in
+                     (".pyx", ".pxd", ".pxi", ".h", ".py"))  # fmt: skip
+    tests = digest((ROOT / "tests").rglob("*.py"))
+    found = {} if arguments.only else known(mutants, sources, tests, arguments.stage)
+    if not arguments.report:
+        build(mutants)
+        to_do = [
+            m for m in chosen if m.number not in found and (arguments.only or not m.why_unseen)
+        ]
+        by_file = {file: [m for m in to_do if m.file == file] for file in {m.file for m in to_do}}
+        groups = [
+            of_file[i : i + MOST_AT_ONCE]
+            for of_file in by_file.values()
+            for i in range(0, len(of_file), MOST_AT_ONCE)
+        ]
+
+        def run_group(group):
+            for mutant, result in find_out(group, arguments.stage):
+                found[mutant.number] = result
+                record = {"key": key_of(mutant, sources), "tests": tests, **result}
+                with (BUILD / "results.jsonl").open("a") as file:
+                    file.write(json.dumps(record) + "\n")
+                print(f"{mutant.number}: {result['caught'] or 'SURVIVES'}", flush=True)
+
+        caught = None if arguments.no_check else run_all_tests(0, ["--quick"])
+        if caught:
+            raise SystemExit(f"without any mutant: {caught}")
+        print("no mutant: --quick passes", flush=True)
+        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(run_group, groups))
+    survivors = report(chosen, found)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
