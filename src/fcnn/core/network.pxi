@@ -519,6 +519,9 @@ cdef class Network:
     ):
         cdef Rule rule
         cdef Py_ssize_t first_step
+        # By the samples are lr_curve and batch_losses as long.
+        if order is not None and len(order) != len(X):
+            raise ValueError(f"order: {len(order)} indices for {len(X)} samples")
         _alive = self.read_training(
             len(X), optimizer, batch_size, n_threads, call, &rule, options, lr_curve, 1, seed)
         if batch_losses is not None:
