@@ -80,8 +80,8 @@ else:
     _SUBMODULES = (
         "callbacks", "convert", "datasets", "ensemble", "errors", "explanation", "files",
         "gradient_check", "halving", "history", "initializers", "many", "metrics", "model", "names",
-        "optimizers", "parallel", "plot", "reference", "report", "schedules", "second_order", "sklearn",
-        "tables", "threads", "trace", "training",
+        "optimizers", "parallel", "plot", "reference", "report", "schedules", "second_order",
+        "sklearn", "tables", "threads", "trace", "training",
     )  # fmt: skip
     _HOMES = {
         "EarlyStopping": "callbacks",

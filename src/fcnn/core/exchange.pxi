@@ -300,7 +300,7 @@ def exchange_steps(
     if lr_curve is not None:
         call.options.lr_curve = <const double*> data_of(
             lr_curve, cnp.NPY_FLOAT64, e.steps, "lr_curve")
-    _state = network.read_rule(optimizer, &rule)    # alive
+    _state = read_rule(network, optimizer, &rule)    # alive
     call.rule = &rule
     call.exchange = &e
     try:
