@@ -16,7 +16,7 @@ from mpi4py import MPI
 
 import fcnn
 from fcnn import _data
-from fcnn.parallel import RankError, Reducer
+from fcnn.parallel import Reducer
 
 comm = MPI.COMM_WORLD
 rank, size = comm.Get_rank(), comm.Get_size()
@@ -241,6 +241,7 @@ def refusals():
         def callback(progress):
             if progress.epoch == when:
                 raise what("by the callback")
+
         return callback
 
     def source():

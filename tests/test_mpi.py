@@ -145,28 +145,30 @@ def test_refusals_name_rank_and_argument(run):
         for answer in (first, last):
             kind, text, seconds, same = answer[name]
             assert (kind, same) == ("ValueError", True), (name, text)
-            assert text.startswith(name) and "rank 1 has" in text, text
+            assert text.startswith(name), text
+            assert "rank 1 has" in text, text
             assert seconds < 10
     for name, kind, said in [
         ("X", "ValueError", "X: "), ("no rows", "ValueError", "X: "),
         ("iterable", "OSError", "the disk is gone"),
     ]:  # fmt: skip
-        assert last[name][0] == kind and said in last[name][1], last[name]
+        assert last[name][0] == kind, last[name]
+        assert said in last[name][1], last[name]
         assert first[name][0] == "RankError", first[name]
         assert f"rank 1 of 2 has ended the training ({kind}: " in first[name][1]
     for name, kind in [("callback", "ValueError"), ("interrupt", "KeyboardInterrupt"),
                        ("resume", "FileNotFoundError")]:  # fmt: skip
         assert first[name][0] == kind, first[name]
-        assert last[name][0] == "RankError" and f"rank 0 of 2 has ended the training ({kind}" in (
-            last[name][1]
-        ), last[name]
+        assert last[name][0] == "RankError", last[name]
+        assert f"rank 0 of 2 has ended the training ({kind}" in last[name][1], last[name]
     for name, said in [
         ("lbfgs", "reduce: not with fcnn.LBFGS"), ("loss", "loss: not with several ranks"),
         ("balanced", "class_weight: "), ("shuffle", "shuffle: "), ("uneven", "deterministic: "),
         ("other rows", "X: expected the same on all 2 ranks"),
     ]:  # fmt: skip
         for answer in (first, last):
-            assert answer[name][0] == "ValueError" and answer[name][1].startswith(said), answer
+            assert answer[name][0] == "ValueError", answer[name]
+            assert answer[name][1].startswith(said), answer[name]
     for answer in (first, last):
         assert answer["diverges"][0] == answer["infinite on one"][0] == "DivergenceError"
         assert answer["still works"][0] == "nothing"
@@ -176,8 +178,11 @@ def test_refusals_name_rank_and_argument(run):
 def test_interrupt_of_one_rank_ends_all_with_equal_parameters(run):
     first, last = run(2, "interrupted")
     assert last[0] == "KeyboardInterrupt"
-    assert first[0] == "RankError" and "rank 1 of 2" in first[1] and "KeyboardInterrupt" in first[1]
-    assert first[3:] == last[3:] and first[4] > 0
+    assert first[0] == "RankError"
+    assert "rank 1 of 2" in first[1]
+    assert "KeyboardInterrupt" in first[1]
+    assert first[3:] == last[3:]
+    assert first[4] > 0
     assert max(first[2], last[2]) < 15
 
 

@@ -21,7 +21,7 @@ from fcnn._data import Arrays, Block, joined
 from fcnn._dispatch import core
 from fcnn._ranks import RankError, Ranks, refuse_differences, uninterrupted
 from fcnn._shared_parts import Part, Parts, added
-from fcnn._sums import Sum, best_sum
+from fcnn._sums import Sum, SystemSum, best_sum
 from fcnn.errors import DivergenceError
 from fcnn.history import History
 from fcnn.threads import get_num_threads
@@ -401,6 +401,8 @@ class SharedRunner(EpochRunner):
         lowest = 1
         if self.options.trainable is not None:
             lowest = next(i for i, rate in enumerate(self.options.trainable) if rate) // 2 + 1
+        if issubclass(self._kind_of_sum, SystemSum):  # whose messages go while others are computed
+            return np.arange(len(self.training.network.activations), lowest - 1, -1)
         return np.array([lowest], np.int64)
 
     # --- Around the epochs -----------------------------------------------------------------------
