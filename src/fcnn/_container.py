@@ -42,6 +42,7 @@ _PIECE = 1 << 20
 _CHECKSUM = "checksum"
 _DIGITS = "crc32:%08x"
 _BEFORE_DIGITS = b'{"__metadata__":{"checksum":"crc32:'
+_CHECKSUM_TEXT = re.compile(r"crc32:[0-9a-f]{8}")
 _TEXT = "text."
 
 _NAMES = {
@@ -300,8 +301,8 @@ class _Memory:
 class _File:
     """An open file, which is read from its beginning to its end."""
 
-    def __init__(self, descriptor: int, size: int) -> None:
-        self._descriptor, self._size = descriptor, size
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
 
     def seek(self, at: int) -> None:
         os.lseek(self._descriptor, at, os.SEEK_SET)
@@ -352,7 +353,7 @@ class Container:
         if self.checksum is not None:
             begin = len(_BEFORE_DIGITS)
             if not (
-                re.fullmatch(r"crc32:[0-9a-f]{8}", self.checksum)
+                _CHECKSUM_TEXT.fullmatch(self.checksum)
                 and head.startswith(_BEFORE_DIGITS)
                 and head[begin : begin + 8].decode() == self.checksum[6:]
             ):
@@ -366,6 +367,8 @@ class Container:
                 self.metadata[key] = content.decode()
 
     def _bytes(self, count: int) -> bytes:
+        if count <= _PIECE:
+            return bytes(self._file.read(count))
         sizes = [min(_PIECE, count - begin) for begin in range(0, count, _PIECE)]
         return b"".join([bytes(self._file.read(size)) for size in sizes])
 
@@ -493,7 +496,7 @@ def opened(source: Path | memoryview) -> Iterator[Container]:
         _refuse_folder(source, status.st_mode)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError(f"{source}: expected a regular file, got a device or a pipe")
-        yield _container(_File(descriptor, status.st_size), status.st_size, source)
+        yield _container(_File(descriptor), status.st_size, source)
     finally:
         os.close(descriptor)
 
