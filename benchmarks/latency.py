@@ -20,7 +20,7 @@ from typing import Any
 from laps import bind
 from peers.threads import limit_threads
 
-NETWORKS = ((4, 16, 3), (64, 100, 10), (32, 256, 256, 2))
+NETWORKS = ("4-16-3", "64-100-10")
 TURN = 2000
 WARM = 2000
 PEERS = ("fcnn", "NumPy", "ONNX Runtime", "generated C", "Numba")
@@ -63,6 +63,7 @@ def main() -> None:
     parser.add_argument(
         "--cpu", type=int, help="bind everything to this CPU (one that serves few interrupts)"
     )
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="their sizes")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), help="who takes part")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     parser.add_argument("--markdown", action="store_true", help="tables for a document")
@@ -83,20 +84,21 @@ def main() -> None:
     from fcnn import bench
 
     load = Load()
-    peers, absent = load_peers(1)
-    taking_part = [peer for peer in peers if peer.name in options.peers]
+    peers, absent = load_peers(1, options.peers)
     clock = time.get_clock_info("perf_counter")
     print(f"{options.calls:,} calls of each, {options.dtype}, {clock.implementation}, "
-          f"{', '.join(f'{peer.name} {peer.version}' for peer in taking_part)}; "
+          f"{', '.join(f'{peer.name} {peer.version}' for peer in peers)}; "
           f"instruction set {fcnn.show_config('dicts')['instruction set']}")  # fmt: skip
-    print(*(line for line in absent if line.startswith(tuple(options.peers))), sep="\n")
+    for line in absent:
+        print(line)
     head = ["us", *(name for name, _ in QUANTILES), "worst"]
-    for sizes in NETWORKS:
+    for network in options.networks:
+        sizes = tuple(map(int, network.split("-")))
         pair = bench.make_pair(sizes, 1, options.dtype)
         x = pair.X[0].copy()
         expected = pair.twin.predict(x)
         contestants: dict[str, Callable[[], Any]] = {"an empty call": lambda: None}
-        for peer in taking_part:
+        for peer in peers:
             try:
                 call = peer.predictor(pair.network, x)
             except UnsupportedError:
@@ -104,7 +106,7 @@ def main() -> None:
             check_prediction(call, expected)
             contestants[peer.name] = call
         lines = [[name, *row(times)] for name, times in measure(contestants, options.calls).items()]
-        head[0] = bench.dashed(sizes)
+        head[0] = network
         if options.markdown:
             print(f"\n| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
             print("\n".join(f"| {' | '.join(line)} |" for line in lines))

@@ -5,6 +5,7 @@ parameters(), flat. A predictor is a call without arguments that returns the ans
 converted to what the peer computes with beforehand.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from peers.contestants.fcnn import Fcnn, FcnnCore
@@ -27,10 +28,15 @@ WAYS = {
 }
 
 
-def load_peers(threads: int) -> tuple[list[Any], list[str]]:
-    """Return the peers that are installed, fcnn and NumPy first, and the names of the others."""
+def load_peers(threads: int, names: Container[str] = ()) -> tuple[list[Any], list[str]]:
+    """Return the peers that are installed, fcnn and NumPy first, and what is said of the others.
+
+    With names only these.
+    """
     present, absent = [], []
     for peer in PEERS:
+        if names and peer.name not in names:
+            continue
         try:
             present.append(peer(threads))
         except ImportError as error:
