@@ -25,8 +25,6 @@ def test_examples_are_short(path):
 
 def test_lecture(capsys):
     """Sixty lines of formulas, held against the core: every z, a, delta and updated parameter."""
-    import fcnn
-
     lecture = load("lecture")
     rng = np.random.default_rng(0)
     for sizes in ((1, 1), (2, 4, 1), (3, 5, 4, 2)):

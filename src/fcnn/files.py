@@ -26,7 +26,9 @@ def __dir__() -> list[str]:
     return __all__
 
 
-def load(path: str | os.PathLike[str] | Buffer, *, verified: bool = False) -> Network | Model | Ensemble:
+def load(
+    path: str | os.PathLike[str] | Buffer, *, verified: bool = False
+) -> Network | Model | Ensemble:
     """Return what a file holds: the network, the model or the ensemble that was saved in it.
 
     Parameters

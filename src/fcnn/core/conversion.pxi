@@ -167,14 +167,27 @@ cdef bint rows_fit(
 cdef int all_fit(const Given* given, Py_ssize_t itemsize) except -1:
     """Whether all rows can be; Ctrl-C is heard between two pieces."""
     cdef Py_ssize_t first = 0, most = max(<Py_ssize_t> 1, ENTRIES_PER_LOOK // given.n), rows
-    while first < given.rows:
+    cdef bint fit = True
+    while fit and first < given.rows:
         rows = min(most, given.rows - first)
-        if not rows_fit(given, first, rows, itemsize):
-            return False
+        if rows * given.n < WORTH_RELEASING:
+            fit = rows_fit(given, first, rows, itemsize)
+        else:
+            with nogil:
+                fit = rows_fit(given, first, rows, itemsize)
         first += rows
         if first < given.rows:
             PyErr_CheckSignals()
-    return True
+    return fit
+
+
+cdef inline void convert_to(
+    const Given* given, Py_ssize_t first, Py_ssize_t rows, void* to, Py_ssize_t itemsize,
+) noexcept nogil:
+    if itemsize == sizeof(float):
+        convert_rows(given, first, rows, <float*> to)
+    else:
+        convert_rows(given, first, rows, <double*> to)
 
 
 cdef int convert(
@@ -184,10 +197,11 @@ cdef int convert(
     cdef Py_ssize_t end = first + rows, most = max(<Py_ssize_t> 1, ENTRIES_PER_LOOK // given.n)
     while first < end:
         rows = min(most, end - first)
-        if itemsize == sizeof(float):
-            convert_rows(given, first, rows, <float*> to)
+        if rows * given.n < WORTH_RELEASING:
+            convert_to(given, first, rows, to, itemsize)
         else:
-            convert_rows(given, first, rows, <double*> to)
+            with nogil:
+                convert_to(given, first, rows, to, itemsize)
         to = <char*> to + rows * given.n * itemsize
         first += rows
         if first < end:

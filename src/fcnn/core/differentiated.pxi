@@ -63,7 +63,7 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
         try:
             run(&call, threads, work)
         finally:
-            keep(self.kept, ws.memory, MOST_KEPT_BYTES)
+            keep(self.kept, ws.memory)
         return out
 
     # As for predict: plain method descriptors cost less.

@@ -18,7 +18,7 @@ cdef object predict_array(Network network, cnp.ndarray inputs, out, n_threads):
         memcpy(<Kept*> apart + 1, x, size)
         compute(network, <Kept*> apart + 1, rows, cnp.PyArray_DATA(outputs), n_threads)
     finally:
-        keep(network.kept, apart, MOST_KEPT_BYTES)
+        keep(network.kept, apart)
     return outputs
 
 
@@ -69,7 +69,7 @@ cdef object predict_given(Network network, X, const Given* given, out, n_threads
             first += rows
     finally:
         if apart != NULL:
-            keep(network.kept, apart, MOST_KEPT_BYTES)
+            keep(network.kept, apart)
     return outputs
 
 
@@ -91,7 +91,7 @@ cdef object predict_list(Network network, X, Py_ssize_t rows, int ndim, out, n_t
         compute(network, x, rows, cnp.PyArray_DATA(outputs), n_threads)
     finally:
         if apart != NULL:
-            keep(network.kept, apart, MOST_KEPT_BYTES)
+            keep(network.kept, apart)
     return outputs
 
 
@@ -204,6 +204,7 @@ cdef int predict_many(
     finally:
         # Of every thread, and of a network as wide as it needs: predictions of many rows that
         # follow each other allocate nothing.
-        keep(network.kept, ws.memory,
-             max(threads * <Py_ssize_t> MOST_KEPT_BYTES, 2 * vector_bytes(model)))
+        keep_up_to(
+            network.kept, ws.memory,
+            max(threads * <Py_ssize_t> MOST_KEPT_BYTES, 2 * vector_bytes(model)))
     return 0

@@ -443,5 +443,5 @@ def add_jacobian_gradient(
     try:
         run(&call, threads, work)
     finally:
-        keep(network.kept, ws.memory, MOST_KEPT_BYTES)
+        keep(network.kept, ws.memory)
     return call.loss * d.scale / 2

@@ -216,7 +216,7 @@ cdef void* take_kept(void** kept) noexcept nogil:
     return NULL
 
 
-cdef void keep(void** kept, void* memory, Py_ssize_t most_bytes) noexcept:
+cdef void keep_up_to(void** kept, void* memory, Py_ssize_t most_bytes) noexcept:
     """Keep it for the next call, before those of earlier calls; too many or too large: free it."""
     cdef Py_ssize_t i
     if (<Kept*> memory).size <= most_bytes:
@@ -225,6 +225,10 @@ cdef void keep(void** kept, void* memory, Py_ssize_t most_bytes) noexcept:
             if memory == NULL:
                 return
     PyMem_Free(memory)
+
+
+cdef inline void keep(void** kept, void* memory) noexcept:
+    keep_up_to(kept, memory, MOST_KEPT_BYTES)
 
 
 cdef void free_kept(void** kept) noexcept:
