@@ -3,6 +3,8 @@
 
        c_driver allocations NETWORK     counts what forward, backward, train_step and update
                                         allocate
+       c_driver predict NETWORK         counts what predict, the method, allocates in calls after the
+                                        first: of inputs of all kinds, with a place for the answer
        c_driver threads NETWORK N       N threads at once on one network: the same bits as alone
        c_driver race NETWORK N          the same while another trains it, which is forbidden:
                                         a race detector must see it
@@ -146,12 +148,9 @@ static int update(buffers *b)
 
 /* --- allocations ------------------------------------------------------------------------------ */
 
-static void count_allocations(void)
+static void see_the_counter_count(void)
 {
-    size_t bytes = (size_t) (fcnn->n_parameters(net) * fcnn->dtype(net));
-    void *parameters = fcnn->parameters(net);
-    void *before = memcpy(zeros(bytes), parameters, bytes);
-    long seen, calls = 0;
+    long seen;
     void *volatile kept;                /* or the compiler leaves such pairs out */
     counting = 1;
     free(kept = malloc(1));
@@ -161,6 +160,15 @@ static void count_allocations(void)
     seen = allocations;
     allocations = 0;
     if (seen != 5) fail("the counter does not count: it must say 5");
+}
+
+static void count_allocations(void)
+{
+    size_t bytes = (size_t) (fcnn->n_parameters(net) * fcnn->dtype(net));
+    void *parameters = fcnn->parameters(net);
+    void *before = memcpy(zeros(bytes), parameters, bytes);
+    long calls = 0;
+    see_the_counter_count();
     for (int rule = FCNN_SGD; rule <= FCNN_ADAMW; rule++) {
         buffers b;
         prepare(&b, rule);
@@ -185,6 +193,63 @@ static void count_allocations(void)
     }
     printf("%ld calls, %ld allocations\n", calls, allocations);
     if (allocations != 0) exit(1);
+}
+
+/* --- predict ---------------------------------------------------------------------------------- */
+
+/* What the counted calls are given: (X, out, n_threads). */
+static const char *const given =
+    "import sys, numpy as np, fcnn\n"
+    "net = fcnn.load(sys.argv[1])\n"
+    "n_in, n_out, dtype = net.sizes[0], net.sizes[-1], net.dtype\n"
+    "other = np.float64 if dtype == np.float32 else np.float32\n"
+    "calls = []\n"
+    "for rows in (1, 2, 3, 4, 8, 33, 250, 600, 3000):\n"
+    "    X = np.random.default_rng(0).normal(size=(rows, n_in)).astype(dtype)\n"
+    "    out = np.empty((rows, n_out), dtype)\n"
+    "    both = np.zeros((rows, 2 * n_in), dtype)\n"
+    "    memory = np.zeros(rows * max(n_in, n_out), dtype)\n"
+    "    within = memory[: rows * n_in].reshape(rows, n_in)\n"
+    "    over = memory[: rows * n_out].reshape(rows, n_out)\n"
+    "    for x in (X, X.astype(other), both[:, ::2], (9 * X).astype(np.int64), X > 0, X.tolist()):\n"
+    "        calls.append((x, out, 1))\n"
+    "    calls.append((within, over, 1))\n"
+    "    if rows == 1:\n"
+    "        calls += [(x[0], out[0], None) for x in (X, X.astype(other), X.tolist())]\n";
+
+static void count_of_predict(char *path)
+{
+    long counted = 0;
+    wchar_t *name = Py_DecodeLocale(path, NULL);
+    PyObject *globals = PyModule_GetDict(PyImport_AddModule("__main__"));
+    PyObject *arguments = Py_BuildValue("[s, u]", "c_driver", name);
+    PyObject *predict, *calls;
+    PySys_SetObject("argv", arguments);
+    if (PyRun_SimpleString(given) != 0) fail("cannot make the calls");
+    predict = PyObject_GetAttrString(PyDict_GetItemString(globals, "net"), "predict");
+    calls = PyDict_GetItemString(globals, "calls");
+    for (Py_ssize_t i = 0; i < PyList_Size(calls); i++) {
+        PyObject *call = PyList_GetItem(calls, i);
+        PyObject *const arguments_of[] = {PyTuple_GetItem(call, 0), PyTuple_GetItem(call, 1),
+                                          PyTuple_GetItem(call, 2)};
+        for (int turn = 0; turn < 4; turn++) {
+            PyObject *answer;
+            counting = turn > 0;
+            answer = PyObject_Vectorcall(predict, arguments_of, 3, NULL);
+            Py_XDECREF(answer);
+            counting = 0;
+            counted += turn > 0;
+            if (answer == NULL) {
+                PyErr_Print();
+                exit(1);
+            }
+            if (allocations != 0) {
+                fprintf(stderr, "call %zd of the list allocates\n", i);
+                exit(1);
+            }
+        }
+    }
+    printf("%ld calls, %ld allocations\n", counted, allocations);
 }
 
 /* --- threads ---------------------------------------------------------------------------------- */
@@ -262,6 +327,11 @@ int main(int argc, char **argv)
     n_in = fcnn->n_inputs(net);
     n_out = fcnn->n_outputs(net);
     is_float = fcnn->dtype(net) == FCNN_FLOAT32;
+    if (strcmp(argv[1], "predict") == 0) {
+        see_the_counter_count();
+        count_of_predict(argv[2]);
+        return 0;
+    }
     /* Nothing below has the interpreter's lock. */
     PyThreadState *state = PyEval_SaveThread();
     if (strcmp(argv[1], "allocations") == 0) count_allocations();

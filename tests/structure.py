@@ -17,7 +17,8 @@ LAYERS = {
     "kernels": ("kernels",),
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
-    "arguments": ("_validation", "_architecture", "_own_loss", "_pieces", "_sparse", "threads"),
+    "arguments": ("_validation", "_architecture", "_own_loss", "_pieces", "_sparse",
+                  "_frames", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
@@ -32,7 +33,7 @@ LAYERS = {
     "public names": ("fcnn",),  # __init__.py
     "around the network": (
         "files", "model", "many", "ensemble", "halving", "datasets", "convert", "plot", "report",
-        "sklearn", "bench", "learn", "_descent",
+        "sklearn", "bench", "learn", "_descent", "_ctypes_table",
     ),
     "commands": ("cli", "__main__"),
 }  # fmt: skip

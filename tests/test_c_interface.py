@@ -91,6 +91,12 @@ STRUCTURES = {
             "size_t workspace_bytes)",
             "ptrdiff_t (*n_targets)(const fcnn_network *network)",
         ],
+        4: [
+            "ptrdiff_t (*n_layers)(const fcnn_network *network)",
+            "ptrdiff_t (*layer_size)(const fcnn_network *network, ptrdiff_t layer)",
+            "fcnn_network *(*load_bytes)(const void *content, size_t bytes, char *message, "
+            "size_t message_bytes)",
+        ],
     },
 }
 CONSTANTS = {
@@ -101,7 +107,8 @@ CONSTANTS = {
     "FCNN_UPDATE": 5,
     "FCNN_SGD": 0, "FCNN_ADAM": 1, "FCNN_ADAMW": 2,
 }  # fmt: skip
-SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176, 3: 200}}  # bytes where pointers have 8
+# Bytes where pointers have 8.
+SIZES = {"fcnn_optimizer": 80, "fcnn_api": {1: 144, 2: 176, 3: 200, 4: 224}}
 
 
 class Optimizer(ctypes.Structure):
@@ -165,6 +172,9 @@ class Api(ctypes.Structure):
         ("update_f32", UPDATE_TYPE),
         ("update_f64", UPDATE_TYPE),
         ("n_targets", function(c_ssize_t, c_void_p)),
+        ("n_layers", function(c_ssize_t, c_void_p)),
+        ("layer_size", function(c_ssize_t, c_void_p, c_ssize_t)),
+        ("load_bytes", function(c_void_p, c_void_p, c_size_t, ctypes.c_char_p, c_size_t)),
     ]
 
 
@@ -393,6 +403,9 @@ def test_a_handle_says_what_the_network_is(api, core, dtype):
     assert api.dtype(net) == np.dtype(dtype).itemsize
     assert (api.n_inputs(net), api.n_outputs(net), api.n_parameters(net)) == (3, 2, 32)
     assert api.parameters(net) == address(network.parameters)
+    assert api.n_layers(net) == 2
+    assert [api.layer_size(net, l) for l in range(-2, 6)] == [0, 0, 3, 5, 2, 0, 0, 0]
+    assert api.layer_size(net, 2**63 - 1) == api.layer_size(net, -(2**63)) == 0
 
 
 def test_borrow_refuses_what_is_no_network(api, core):
@@ -415,6 +428,36 @@ def test_load_returns_a_network_of_its_own(tmp_path):
     assert out.tobytes() == network.predict(x).tobytes()
     api.release(net)
     api.release(None)
+
+
+def test_bytes_are_loaded_as_a_file_is(tmp_path):
+    api = table_of(fcnn._C_API)
+    network = fcnn.Network((4, 8, 3))
+    network.save(tmp_path / "a")
+    content = bytearray((tmp_path / "a").read_bytes())
+    memory = (ctypes.c_char * len(content)).from_buffer(content)
+    net = api.load_bytes(ctypes.addressof(memory), len(content), None, 0)
+    parameters = (ctypes.c_float * api.n_parameters(net)).from_address(api.parameters(net))
+    content[:] = bytes(len(content))  # no longer needed
+    assert bytes(parameters) == network.parameters.tobytes()
+    api.release(net)
+
+
+def test_bytes_that_are_none_are_refused(tmp_path):
+    api = table_of(fcnn._C_API)
+    fcnn.Network((4, 8, 3)).save(tmp_path / "a")
+    content = (tmp_path / "a").read_bytes()
+    message = ctypes.create_string_buffer(500)
+    assert not api.load_bytes(None, 10, message, len(message))
+    assert message.value == b"TypeError: content: expected the bytes of a file, got NULL"
+    for length in range(0, len(content), 7):
+        assert not api.load_bytes(content, length, message, len(message))
+        assert message.value.startswith(b"ValueError: %d bytes: not a " % length)
+    for place in range(0, len(content), 5):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        assert not api.load_bytes(bytes(damaged), len(content), message, len(message)), place
+        assert message.value.startswith(b"ValueError: ")
 
 
 @pytest.mark.parametrize("size", [0, 1, 12, 500])
@@ -765,8 +808,38 @@ def test_a_workspace_for_many_rows_serves_fewer(api, core, purpose):
         some = [*range(1, 600), 8192, 8193, 9000, 70_000]  # more blocks have a second sum
         needed = [api.workspace_bytes(net, purpose, rows) for rows in some]
         assert needed == sorted(needed)
-        for rows in (2**31, 2**62, 2**63 - 1):
+        for rows in (2**31, 2**45):
             assert api.workspace_bytes(net, purpose, rows) == max(needed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_no_memory_holds_are_refused(api, core, dtype):
+    network = core.Network((7, 5, 2), ("tanh", "softmax"), "cross_entropy", dtype)
+    net, end = api.borrow(network), suffix(dtype)
+    memory = np.zeros(1000, np.uint8)
+    item, most = np.dtype(dtype).itemsize, 2**62
+    place, size = address(memory), 2**63
+    for purpose, name, entries in (
+        (FORWARD, "forward", 7), (BACKWARD, "backward", 7), (TRAIN, "train_step", 7),
+        (JACOBIAN, "jacobian", 14), (VJP, "vjp", 7),
+    ):  # fmt: skip
+        largest = most // (entries * item)
+        assert api.workspace_bytes(net, purpose, largest) > 0
+        for rows in (largest + 1, 2**62, 2**63 - 1, -(2**63)):
+            assert api.workspace_bytes(net, purpose, rows) == 0
+            call = getattr(api, f"{name}_{end}")
+            optimizer, _state = optimizer_for(api, net, rule=SGD)
+            arguments = {
+                "forward": (place, rows, place, place, size),
+                "jacobian": (place, rows, place, place, size),
+                "vjp": (place, place, rows, None, place, place, size),
+                "backward": (place, place, None, None, rows, byref(c_double()), place, place, size),
+                "train_step": (
+                    place, place, None, None, rows, byref(optimizer), byref(c_double()), place, size
+                ),
+            }  # fmt: skip
+            assert call(net, *arguments[name]) == BAD_ARGUMENT, (name, rows)
+    assert api.workspace_bytes(net, UPDATE, 2**63 - 1) == api.workspace_bytes(net, UPDATE, 1) > 0
 
 
 def test_every_code_has_a_text(api):

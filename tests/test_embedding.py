@@ -47,9 +47,13 @@ needs_library = pytest.mark.skipif(
 )
 
 
+# Where programs find the packages of this Python.
+PATHS = [Path(module.__file__).parents[1] for module in (fcnn, np)]
+
+
 def run(*command, **settings):
     """Run a program that finds the packages of this Python; return what it printed."""
-    path = os.pathsep.join(str(Path(m.__file__).parents[1]) for m in (fcnn, np))
+    path = os.pathsep.join(map(str, PATHS))
     done = subprocess.run(
         [str(part) for part in command],
         env={**os.environ, "PYTHONPATH": path},
@@ -106,6 +110,28 @@ def test_no_call_allocates(driver, saved):
 
 
 @needs_library
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (4, 16, 3),
+        (21, 50, 33, 5),
+        (300, 64, 10),  # many rows: inputs in place
+        (6, 900, 4),  # one row is too wide for the stack
+        pytest.param((1024, 1024, 1024, 10), marks=pytest.mark.slow(reason="3000 rows in float64")),
+    ],
+    ids=str,
+)
+def test_steady_predictions_allocate_nothing(driver, tmp_path, sizes, dtype):
+    program, counted = driver
+    if not counted:
+        pytest.skip("the counter is before the allocator of glibc")
+    fcnn.Network(sizes, "tanh", dtype=dtype).save(tmp_path / "network.safetensors")
+    printed = run(program, "predict", tmp_path / "network.safetensors")
+    assert printed == "198 calls, 0 allocations\n"
+
+
+@needs_library
 def test_threads_get_the_same_bits_as_one(driver, saved):
     assert run(driver[0], "threads", saved, 8) == "8 threads, 3840 calls, 0 different\n"
 
@@ -120,6 +146,25 @@ def test_the_c_example_predicts(predict, tmp_path, threads):
     printed = run(predict, tmp_path / "network.safetensors", threads, input=rows)
     answer = np.array([line.split() for line in printed.splitlines()], np.float32)
     assert answer.tobytes() == network.predict(X).tobytes()
+
+
+@needs_library
+def test_import_says_why_it_failed(imports, tmp_path, monkeypatch):
+    """Not that a capsule could not be imported, but what Python would have said."""
+    for package in ("fcnn", "numpy"):
+        (tmp_path / f"broken {package}" / package).mkdir(parents=True)
+        (tmp_path / f"broken {package}" / package / "__init__.py").write_text(
+            f"raise RuntimeError('this {package} is broken')\n"
+        )
+    for paths, said in (
+        ([tmp_path / "broken fcnn", *PATHS], "RuntimeError: this fcnn is broken"),
+        ([tmp_path / "broken numpy", *PATHS], "RuntimeError: this numpy is broken"),
+        ([tmp_path / "none"], "ModuleNotFoundError: No module named 'fcnn'"),
+    ):
+        with monkeypatch.context() as changed:
+            changed.setattr(sys.modules[__name__], "PATHS", paths)
+            with pytest.raises(AssertionError, match=said):
+                run(imports)
 
 
 @needs_library

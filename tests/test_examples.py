@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fcnn
+
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "python"
 
 
@@ -23,8 +25,6 @@ def test_examples_are_short(path):
 
 def test_lecture(capsys):
     """Sixty lines of formulas, held against the core: every z, a, delta and updated parameter."""
-    import fcnn
-
     lecture = load("lecture")
     rng = np.random.default_rng(0)
     for sizes in ((1, 1), (2, 4, 1), (3, 5, 4, 2)):
@@ -84,6 +84,51 @@ def test_predictive_control_by_casadi(capfd):
     # It hangs at pi, and is brought to a stop at the top.
     assert np.abs(load("predictive_control").main()).max() < 0.01
     assert "rad from the top" in capfd.readouterr().out
+
+
+@pytest.mark.slow(reason="Numba compiles")
+def test_numba_rollout(capsys):
+    pytest.importorskip("numba")
+    example = load("numba_rollout")
+    net, states, truth = example.main()
+    assert "after 1000 steps" in capsys.readouterr().out
+    np.testing.assert_allclose(states[-1], truth, atol=0.1)  # of a swing of 1.5
+    # The loop in Python, bit for bit.
+    state = states[0]
+    for expected in states[1:]:
+        state = state + net.predict(state)
+        assert state.tobytes() == expected.tobytes()
+    other = fcnn.Network((2, 3), loss="squared_error")
+    with pytest.raises(ValueError, match="the network has the other dtype"):
+        example.roll_out(other, [0.0, 0.0], 3)
+
+
+def test_cffi_callback(capsys):
+    pytest.importorskip("cffi")
+    example = load("cffi_callback")
+    answer, expected = example.main()
+    assert capsys.readouterr().out
+    assert answer.tobytes() == expected.tobytes()
+    predictor = example.Predictor(fcnn.Network((4, 3), dtype="float64"), 5)
+    with pytest.raises(ValueError, match="the network has the other dtype"):
+        predictor(np.ones((5, 4), np.float32))
+
+
+@pytest.mark.slow(reason="Numba compiles")
+def test_scipy_integrand(capsys):
+    pytest.importorskip("numba")
+    pytest.importorskip("scipy")
+    example = load("scipy_integrand")
+    net, found, truth = example.main()
+    assert "integral of the network" in capsys.readouterr().out
+    assert abs(found - truth) < 1e-3
+    # By the network itself, on a grid of Gauss and Legendre's points.
+    points, weights = np.polynomial.legendre.leggauss(20)
+    grid = np.stack(np.meshgrid(points, points), axis=-1).reshape(-1, 2) / 2 + 0.5
+    by_points = net.predict(grid)[:, 0] @ np.outer(weights, weights).ravel() / 4
+    assert abs(found - by_points) < 1e-9
+    with pytest.raises(ValueError, match="needs more memory"):
+        example.integral(fcnn.Network((2, 9000, 1), loss="squared_error", dtype="float64"))
 
 
 @pytest.mark.slow

@@ -374,3 +374,49 @@ def test_load_of_an_unreadable_file(tmp_path):
     (tmp_path / "m").chmod(0)
     with pytest.raises(PermissionError, match="m"):
         fcnn.load(tmp_path / "m")
+
+
+# --- Of memory --------------------------------------------------------------------------------
+
+
+@dtypes
+@architectures
+def test_bytes_are_a_file(tmp_path, architecture, dtype):
+    net = trained(architecture, dtype)
+    net.save(tmp_path / "net")
+    content = (tmp_path / "net").read_bytes()
+    odd = memoryview(b"x" + content)[1:]
+    numbers = np.frombuffer(content, np.uint8)
+    for given in (content, bytearray(content), memoryview(content), odd, numbers):
+        assert_same(net, fcnn.load(given))
+        assert_same(net, fcnn.load(given, verified=True))
+    memory = bytearray(content)
+    other = fcnn.load(memory)
+    memory[:] = bytes(len(memory))
+    assert_same(net, other)
+    memory.clear()  # nobody holds it
+
+
+def test_bytes_that_are_no_file_are_refused(tmp_path):
+    net = fcnn.Network((4, 6, 3))
+    net.save(tmp_path / "net")
+    content = (tmp_path / "net").read_bytes()
+    for length in range(0, len(content), 3):
+        with pytest.raises(ValueError, match=f"^{length} bytes: not a"):
+            fcnn.load(content[:length])
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x10
+        with pytest.raises(ValueError, match=f"^{len(content)} bytes: not a"):
+            fcnn.load(damaged)
+    net.parameters[3] = np.nan
+    net.save(tmp_path / "net")
+    content = (tmp_path / "net").read_bytes()
+    with pytest.warns(RuntimeWarning, match=rf"^{len(content)} bytes: 1 of its"):
+        fcnn.load(content)
+
+
+@pytest.mark.parametrize("wrong", [3, None, [1, 2], object(), 1.5, memoryview(b"abcd")[::2]])
+def test_what_is_neither_a_path_nor_bytes(wrong):
+    with pytest.raises(TypeError, match=r"^path: expected a str, an os.PathLike or a file's bytes"):
+        fcnn.load(wrong)

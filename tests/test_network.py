@@ -19,7 +19,7 @@ def test_public_names():
     """Each is documented; what the core's class has beside them is for the package alone."""
     names = {name for name in dir(fcnn.Network) if not name.startswith("_")}
     assert names == {
-        "sizes", "activations", "loss", "dtype", "features", "classes",
+        "sizes", "activations", "loss", "dtype", "features", "classes", "rng", "address",
         "parameters", "weights", "biases", "num_parameters", "num_targets", "summary", "copy",
         "save", "predict", "trace", "evaluate", "fit", "train_step", "gradients",
         "sample_gradients",

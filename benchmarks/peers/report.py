@@ -31,6 +31,8 @@ MARKS = {
     "JAX": ("#009E73", "^"),
     "scikit-learn": ("#CC79A7", "D"),
     "ONNX Runtime": ("#E69F00", "v"),
+    "generated C": ("#56B4E9", "P"),
+    "Numba": ("#000000", "X"),
 }
 
 

@@ -110,5 +110,9 @@ cdef extern from "fcnn.h":
             fcnn_network* network, const double* gradient, fcnn_optimizer* optimizer, double l1,
             double l2, double clip_norm, void* workspace, size_t workspace_bytes) noexcept nogil
         ptrdiff_t (*n_targets)(const fcnn_network* network) noexcept nogil
+        ptrdiff_t (*n_layers)(const fcnn_network* network) noexcept nogil
+        ptrdiff_t (*layer_size)(const fcnn_network* network, ptrdiff_t layer) noexcept nogil
+        fcnn_network* (*load_bytes)(
+            const void* content, size_t bytes, char* message, size_t message_bytes) noexcept nogil
 
     const fcnn_api* fcnn_import() except NULL

@@ -23,6 +23,7 @@ __all__ = [
     "ModelCheckpoint",
     "Network",
     "__version__",
+    "c_functions",
     "callbacks",
     "convert",
     "datasets",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         schedules,
         tables,
     )  # fmt: skip
+    from fcnn._ctypes_table import c_functions
     from fcnn.callbacks import EarlyStopping, ModelCheckpoint
     from fcnn.ensemble import Ensemble
     from fcnn.files import load
@@ -92,6 +94,7 @@ else:
         "LevenbergMarquardt": "second_order",
         "ModelCheckpoint": "callbacks",
         "Model": "model",
+        "c_functions": "_ctypes_table",
         "fit_many": "many",
         "load": "files",
         "search": "halving",
@@ -101,12 +104,15 @@ else:
         if name == "_C_API":  # what fcnn_import() of fcnn.h asks for
             from fcnn._dispatch import core
 
-            return core.c_api(lambda path: __getattr__("files").load_network(path))
+            return core.c_api(lambda source: __getattr__("files").load_network(source))
         if name in _SUBMODULES or name in _HOMES:
             import importlib
 
             module = importlib.import_module(f"fcnn.{_HOMES.get(name, name)}")
-            return getattr(module, name) if name in _HOMES else module
+            if name not in _HOMES:
+                return module
+            globals()[name] = value = getattr(module, name)  # found at once the next time
+            return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

@@ -26,7 +26,10 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
         )
-    counts = tuple(check.as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
+    counts = tuple(
+        n if type(n) is int and n > 0 else check.as_count(f"sizes[{l}]", n)
+        for l, n in enumerate(values)
+    )
     # The core counts bytes in signed 64-bit numbers, and must not wrap around.
     if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(counts)) > 2**58:
         raise ValueError(f"sizes: more parameters than any memory holds, got {sizes!r}")
@@ -138,6 +141,13 @@ def as_architecture(
 ) -> tuple[tuple[int, ...], tuple[Name, ...], Name]:
     """Return sizes, activations and loss of a network, by their own names."""
     sizes = as_sizes(sizes)
+    return sizes, *of_sizes(sizes, activation, output_activation, loss)
+
+
+def of_sizes(
+    sizes: tuple[int, ...], activation: Any, output_activation: Any, loss: Any
+) -> tuple[tuple[str, ...], str]:
+    """Return activations and loss of a network whose sizes have been checked."""
     loss = as_loss(loss)
     activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
     if check.TARGETS[loss] == "classes" and sizes[-1] == 1:
@@ -151,4 +161,4 @@ def as_architecture(
             f"sizes: the loss {loss} has {outputs} outputs for each target, expected a multiple of "
             f"{outputs} at the end, got {sizes[-1]}"
         )
-    return sizes, activations, loss
+    return activations, loss

@@ -42,13 +42,17 @@ _PIECE = 1 << 20
 _CHECKSUM = "checksum"
 _DIGITS = "crc32:%08x"
 _BEFORE_DIGITS = b'{"__metadata__":{"checksum":"crc32:'
+_CHECKSUM_TEXT = re.compile(r"crc32:[0-9a-f]{8}")
 _TEXT = "text."
 
-_DTYPES = {
+_NAMES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
     "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "|b1",
 }  # fmt: skip
-_CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
+_DTYPES = {code: np.dtype(name) for code, name in _NAMES.items()}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_KEYS = {"dtype", "shape", "data_offsets"}
+_INTEGERS = {int}  # and not bool
 
 
 def holds(dtype: np.dtype[Any]) -> bool:
@@ -72,21 +76,41 @@ def as_path(path: Any, name: str = "path") -> Path:
     return Path(path)
 
 
+def as_source(path: Any) -> Path | memoryview:
+    """Return a path, or the bytes that a file would have."""
+    if isinstance(path, (str, os.PathLike)):
+        return Path(path)
+    try:
+        return memoryview(path).cast("B")
+    except TypeError:
+        raise TypeError(
+            f"path: expected a str, an os.PathLike or a file's bytes, got {type(path).__name__}"
+        ) from None
+
+
+def named(source: Path | memoryview) -> str:
+    """Return how messages call what is read."""
+    return f"{len(source)} bytes" if isinstance(source, memoryview) else str(source)
+
+
 def brief(text: str, most: int = 400) -> str:
     """Return a text, its middle left out where a file made it long."""
     return text if len(text) <= most else f"{text[: most // 2]} ... {text[-most // 4 :]}"
 
 
-def parsed(text: str | bytes) -> Any:
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a name stands twice")
+    return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+
+
+def parsed(text: str) -> Any:
     """Return what JSON says, in which no name stands twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            raise ValueError("a name stands twice")
-        return result
-
-    return json.loads(text, object_pairs_hook=once)
+    return _DECODER.decode(text)
 
 
 def pieces(array: Array) -> Iterator[Array]:
@@ -257,6 +281,43 @@ def _sync_folder(folder: Path) -> None:
 # --- Reading -------------------------------------------------------------------------------------
 
 
+class _Memory:
+    """The bytes of a file in memory: what is read is a part of them."""
+
+    def __init__(self, content: memoryview) -> None:
+        self._content, self._at = content, 0
+
+    def seek(self, at: int) -> None:
+        self._at = at
+
+    def read(self, count: int) -> memoryview:
+        some = self._content[self._at : self._at + count]
+        if len(some) < count:
+            raise ValueError("it ends too early: truncated")
+        self._at += count
+        return some
+
+
+class _File:
+    """An open file, which is read from its beginning to its end."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def seek(self, at: int) -> None:
+        os.lseek(self._descriptor, at, os.SEEK_SET)
+
+    def read(self, count: int) -> memoryview:
+        """Return the next bytes, a megabyte at most."""
+        content = os.read(self._descriptor, count)
+        while len(content) < count:
+            more = os.read(self._descriptor, count - len(content))
+            if not more:
+                raise ValueError("it ends too early: truncated")
+            content += more
+        return memoryview(content)
+
+
 class Container:
     """An open file, its header read and checked, its numbers not yet read.
 
@@ -272,7 +333,7 @@ class Container:
         "crc32:" and eight hexadecimal digits, or None of a file without one.
     """
 
-    def __init__(self, file: io.FileIO, size: int) -> None:
+    def __init__(self, file: _File | _Memory, size: int) -> None:
         self._file, self.size = file, size
         first = self._bytes(8)
         (length,) = struct.unpack("<Q", first)
@@ -292,7 +353,7 @@ class Container:
         if self.checksum is not None:
             begin = len(_BEFORE_DIGITS)
             if not (
-                re.fullmatch(r"crc32:[0-9a-f]{8}", self.checksum)
+                _CHECKSUM_TEXT.fullmatch(self.checksum)
                 and head.startswith(_BEFORE_DIGITS)
                 and head[begin : begin + 8].decode() == self.checksum[6:]
             ):
@@ -306,17 +367,10 @@ class Container:
                 self.metadata[key] = content.decode()
 
     def _bytes(self, count: int) -> bytes:
-        content = bytearray(count)
-        self._fill(memoryview(content))
-        return bytes(content)
-
-    def _fill(self, memory: memoryview) -> None:
-        begin = 0
-        while begin < len(memory):
-            read = self._file.readinto(memory[begin : begin + _PIECE])
-            if not read:
-                raise ValueError("it ends too early: truncated")
-            begin += read
+        if count <= _PIECE:
+            return bytes(self._file.read(count))
+        sizes = [min(_PIECE, count - begin) for begin in range(0, count, _PIECE)]
+        return b"".join([bytes(self._file.read(size)) for size in sizes])
 
     def _long_text(self, name: str) -> bytes:
         """Return the bytes of a text that stands among the tensors."""
@@ -346,13 +400,11 @@ class Container:
         """
         texts = {name: np.empty(len(text), np.uint8) for name, text in self._long.items()}
         places = {**into, **texts}
-        buffer = memoryview(bytearray(_PIECE))
         checksum = 0
 
         def read(count: int) -> memoryview:
             nonlocal checksum
-            content = buffer[:count]
-            self._fill(content)
+            content = self._file.read(count)
             checksum = zlib.crc32(content, checksum)
             return content
 
@@ -364,7 +416,7 @@ class Container:
                 continue
             for piece in pieces(places[name]):
                 numbers = np.frombuffer(read(piece.size * entry.dtype.itemsize), entry.dtype)
-                if entry.dtype == bool and numbers.view(np.uint8).max(initial=0) > 1:
+                if entry.dtype.kind == "b" and numbers.view(np.uint8).max(initial=0) > 1:
                     raise ValueError(f"{name}: a truth value that is neither 0 nor 1")
                 piece[...] = numbers.reshape(piece.shape)
         checksum = zlib.crc32(self._head, checksum)
@@ -384,7 +436,7 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
     """Return the tensors of a header, which fill the rest of the file, `size` bytes, end to end."""
     entries = {}
     for name, described in header.items():
-        if not isinstance(described, dict) or {*described} != {"dtype", "shape", "data_offsets"}:
+        if not isinstance(described, dict) or described.keys() != _KEYS:
             raise ValueError(f"expected dtype, shape and data_offsets of {name}, found {described}")
         code, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
         if not isinstance(code, str) or code not in _DTYPES:
@@ -394,12 +446,13 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
             if (
                 not isinstance(counts, list)
                 or len(counts) > 32
-                or not all(type(count) is int and 0 <= count < 2**63 for count in counts)
+                or not {*map(type, counts)} <= _INTEGERS
+                or (counts and not 0 <= min(counts) <= max(counts) < 2**63)
             ):
                 raise ValueError(f"{name}: expected {what} as whole numbers, found {counts}")
         if len(offsets) != 2:
             raise ValueError(f"{name}: expected two data_offsets, found {offsets}")
-        entry = Entry(np.dtype(_DTYPES[code]), tuple(shape), *offsets)
+        entry = Entry(_DTYPES[code], tuple(shape), *offsets)
         if entry.end - entry.begin != math.prod(shape) * entry.dtype.itemsize:
             raise ValueError(f"{name}: {code} of shape {shape} does not take bytes {offsets}")
         entries[name] = entry
@@ -415,8 +468,8 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Container]:
-    """Open a file to read it.
+def opened(source: Path | memoryview) -> Iterator[Container]:
+    """Open a file, or the bytes of one, to read it.
 
     Raises
     ------
@@ -426,22 +479,39 @@ def opened(path: Path) -> Iterator[Container]:
         If it is no regular file, or its header is not sound, or what is done with it finds fault;
         all begin with the path.
     """
-    if path.is_dir():
-        raise IsADirectoryError(f"{path}: expected a model file, got a folder")
+    if isinstance(source, memoryview):
+        yield _container(_Memory(source), len(source), source)
+        return
     # A pipe that nobody writes to would block; what was opened is asked, not what the name meant.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0))
+        descriptor = os.open(source, flags | getattr(os, "O_CLOEXEC", 0))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file") from None
-    with open(descriptor, "rb", buffering=0) as file:
+        raise FileNotFoundError(f"{source}: no such file") from None
+    except PermissionError:
+        _refuse_folder(source, os.stat(source).st_mode)  # which Windows does not open
+        raise
+    try:
         status = os.fstat(descriptor)
+        _refuse_folder(source, status.st_mode)
         if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{path}: expected a regular file, got a device or a pipe")
-        try:
-            container = Container(file, status.st_size)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{path}: not a model file, or a truncated one ({brief(str(error))})"
-            ) from None
-        yield container
+            raise ValueError(f"{source}: expected a regular file, got a device or a pipe")
+        yield _container(_File(descriptor), status.st_size, source)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_folder(path: Path, mode: int) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(f"{path}: expected a model file, got a folder")
+
+
+def _container(file: _File | _Memory, size: int, source: Path | memoryview) -> Container:
+    try:
+        if isinstance(file, _File) and size <= _PIECE:
+            file = _Memory(file.read(size))  # in one call, and of one moment
+        return Container(file, size)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{named(source)}: not a model file, or a truncated one ({brief(str(error))})"
+        ) from None

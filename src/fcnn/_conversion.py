@@ -3,6 +3,7 @@
 # Annotations stay text, or help() shows ArrayLike as the union of all its types.
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,10 @@ Array = NDArray[Any]
 class ConvertingNetwork(core.DifferentiatedNetwork):
     """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
 
-    rng: np.random.Generator
+    @functools.cached_property
+    def rng(self) -> np.random.Generator:
+        """Of `fit`'s shuffling and dropout; of a network from a file made when it is asked for."""
+        return np.random.default_rng(0)
 
     def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""

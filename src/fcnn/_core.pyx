@@ -24,7 +24,7 @@ is split between threads, so their number changes no bit of the result.
 
 Who calls whom, from the outside in:
 
-    Network.predict                         core/network.pxi
+    Network.predict > compute               core/prediction.pxi
       predict_row                           core/rows.pxi       up to 3 rows, on the stack
       predict_many > run > thread_main      core/run.pxi
         predict_blocks > forward_layer        or predict_in_place     core/in_place.pxi
@@ -121,6 +121,7 @@ include "core/workspace.pxi"
 include "core/weights.pxi"
 include "core/norms.pxi"
 include "core/arrays.pxi"
+include "core/conversion.pxi"
 include "core/together.pxi"
 include "core/loss.pxi"
 
@@ -586,6 +587,7 @@ include "core/exchange.pxi"
 include "core/shared_sum.pxi"
 include "core/tiny.pxi"
 include "core/network.pxi"
+include "core/prediction.pxi"
 include "core/rule.pxi"
 include "core/second_order.pxi"
 include "core/checked.pxi"

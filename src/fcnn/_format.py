@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn._architecture import as_architecture, as_sizes
-from fcnn._container import Container, Entry, as_path, brief, holds, opened, parsed, write
+from fcnn._architecture import as_sizes, of_sizes
+from fcnn._container import Container, Entry, as_path, brief, holds, named, opened, parsed, write
 from fcnn._dispatch import core
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
@@ -231,15 +231,14 @@ def _read_names(
 
 
 def load_model(
-    path: str | os.PathLike[str], make: Callable[[Architecture], Any], verified: bool = False
+    source: Path | memoryview, make: Callable[[Architecture], Any], verified: bool = False
 ) -> tuple[Any, Stored]:
     """Return the network that a file holds, and what stands around it: see `fcnn.load`.
 
     The numbers are read into the network that `make` returns, with no copy between. Of an ensemble
     the first is the list of its networks.
     """
-    path = as_path(path)
-    with opened(path) as file, _named(path, "a sound fcnn model"):
+    with opened(source) as file, _named(source, "a sound fcnn model"):
         if verified and file.checksum is None:
             raise ValueError("it has no checksum, and verified=True asks for one")
         if _ENSEMBLE in file.metadata:
@@ -247,8 +246,8 @@ def load_model(
         header = _read_header(file)
         network = make(header.architecture)
         tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
-        file.read({**tensors, **_named_views(network.weights, network.biases)})
         sizes, loss = header.architecture.sizes, header.architecture.loss
+        file.read({**tensors, **_named_views(*layer_views(network.parameters, sizes))})
         preparation, target, training = _around(header.description, tensors, sizes, loss)
         features = classes = None
         if preparation is None:
@@ -358,12 +357,12 @@ _NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 
 
 @contextlib.contextmanager
-def _named(path: Path, expected: str) -> Iterator[None]:
+def _named(source: Path | memoryview, expected: str) -> Iterator[None]:
     """Turn what a file's content leads to into one error that begins with its path."""
     try:
         yield
     except _NONSENSE as error:
-        raise ValueError(f"{path}: not {expected} ({brief(str(error))})") from None
+        raise ValueError(f"{named(source)}: not {expected} ({brief(str(error))})") from None
 
 
 def _read_header(file: Container) -> _Header:
@@ -399,7 +398,7 @@ def _checked_header(
         raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
     dtype = check.as_dtype(description["dtype"])
-    sizes, activations, loss = as_architecture(sizes, hidden, output, description["loss"])
+    activations, loss = of_sizes(sizes, hidden, output, description["loss"])
     if (loss, *activations) != (description["loss"], *hidden, output):
         raise ValueError(f"expected {loss!r} and {activations}, by these names")
     expected = _expected(sizes, loss, dtype, description)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
+from fcnn._frames import block_of, is_list, refuse_plan
 from fcnn._pieces import converted
 from fcnn._sparse import SparseRows, canonical, is_sparse
 
@@ -177,6 +178,10 @@ def as_numeric(name: str, values: Any) -> Array:
 
 
 def _as_array(name: str, values: Any) -> Array:
+    refuse_plan(name, values)
+    block = block_of(values)
+    if block is not None:
+        return block
     # NumPy does not ask for it, and may take the object for a sequence.
     only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
     try:
@@ -205,6 +210,8 @@ def _from_objects(name: str, array: Array) -> Array:
             raise ValueError(f"{name}: holds numbers too large for float64") from None
         except (TypeError, ValueError):
             got = f"{value!r} at [{', '.join(map(str, place))}]" if place else type(value).__name__
+            if place and is_list(value):
+                got += "; numpy.stack(column.to_list()) makes an array of a column of lists"
             raise TypeError(f"{name}: expected numbers, got {got}") from None
     # Integers stay integers: class labels of a data frame of several types.
     whole = all(isinstance(v, (int, np.integer)) for v in array.flat)

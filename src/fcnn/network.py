@@ -90,6 +90,8 @@ class Network(ConvertingNetwork):
     activations : tuple of str
         One name for each layer 1..L, with a number where it is not the default.
     loss : str
+    address : int
+        Where the functions of `fcnn.c_functions` find the network.
     num_targets : int
         Columns of y: n_L, or a part of it with the losses gaussian_nll and quantile.
     dtype : numpy.dtype

@@ -9,6 +9,7 @@ import pytest
 
 import fcnn
 from fcnn import _validation
+from fcnn.tables.conversion import as_table
 
 from .helpers import (
     DLPack,
@@ -42,6 +43,19 @@ def polars_of(a):
 
 def torch_of(a):
     return pytest.importorskip("torch").from_numpy(a.copy())
+
+
+def columns_of(*kinds):
+    """Return a maker of frames whose columns take turns with some types."""
+
+    def make(a):
+        pandas = pytest.importorskip("pandas")
+        if any("pyarrow" in kind for kind in kinds):
+            pytest.importorskip("pyarrow")
+        frame = pandas.DataFrame(a, columns=list("abcd")[: a.shape[1]])
+        return frame.astype(dict(zip(frame.columns, kinds * 4, strict=False)))
+
+    return make
 
 
 OTHERS = {
@@ -107,6 +121,111 @@ def test_nothing_is_copied_that_need_not_be(make, memory, dtype):
     theirs = make(inputs(dtype=dtype))
     array = _validation.as_inputs("X", theirs, 4, np.dtype(dtype))
     assert np.shares_memory(array, memory(theirs))
+
+
+@pytest.mark.parametrize(
+    ("kinds", "as_type"),
+    [
+        (("Float64", "float64"), "f8"), (("Float32", "Int64"), "f8"), (("Int8", "UInt32"), "i8"),
+        (("int64[pyarrow]", "Int16"), "i8"), (("float[pyarrow]", "double[pyarrow]"), "f8"),
+        (("boolean", "Int64"), "i8"), (("bool", "float64"), "f8"), (("bool", "Float32"), "f8"),
+        (("bool[pyarrow]",), "i8"), (("uint8[pyarrow]", "float64"), "f8"), (("UInt64",), "i8"),
+        (("Float64", "category"), "f8"), (("Float64", "object"), "f8"),
+    ],
+    ids=str,
+)  # fmt: skip
+@dtypes
+def test_columns_of_several_types(kinds, as_type, dtype):
+    X = np.random.default_rng(0).integers(0, 2, (7, 4)).astype(float)
+    frame = columns_of(*kinds)(X)
+    expected = network(dtype=dtype).predict(X)
+    assert network(dtype=dtype).predict(frame).tobytes() == expected.tobytes()
+    array = _validation.as_numeric("X", frame)
+    assert array.dtype == as_type
+    assert array.tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("kinds", [("Float64",), ("Int64",), ("double[pyarrow]", "int64[pyarrow]")])
+def test_a_block_is_converted_as_one(kinds, monkeypatch):
+    X = np.arange(40.0).reshape(10, 4)
+    frame, expected = columns_of(*kinds)(X), network().predict(X)
+    monkeypatch.setattr(_validation, "_from_objects", None)  # one by one
+    assert network().predict(frame).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "value"),
+    [(("Float64",), None), (("Int64",), None), (("double[pyarrow]",), None),
+     (("int64[pyarrow]", "float64"), None), (("boolean", "Int8"), None)],
+    ids=str,
+)  # fmt: skip
+def test_missing_values_in_columns_of_several_types(kinds, value):
+    frame = columns_of(*kinds)(np.ones((5, 4)))
+    frame.iloc[3, 2] = value
+    with pytest.raises(TypeError, match=r"^X: expected numbers, got <NA> at \[3, 2\]"):
+        network().predict(frame)
+
+
+def test_integers_that_int64_does_not_hold():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({name: pandas.array([2**63 + 2**40, 1], "UInt64") for name in "abcd"})
+    with pytest.raises(ValueError, match=r"^X: holds numbers too large"):
+        network().predict(frame)
+    frame = pandas.DataFrame({name: pandas.array([2**62 + 1, 1], "Int64") for name in "abcd"})
+    expected = network().predict(np.full((2, 4), [[2**62 + 1], [1]]))
+    assert network().predict(frame).tobytes() == expected.tobytes()
+
+
+QUERIES = {
+    "LazyFrame": (lambda: pytest.importorskip("polars").LazyFrame({"a": [1.0]}), r"\.collect\(\)"),
+    "DuckDBPyRelation": (
+        lambda: pytest.importorskip("duckdb").sql("select 1.0 a, 2 b"), r"\.df\(\), \.pl\(\)"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", QUERIES)
+def test_queries_say_how_to_make_a_table(kind):
+    make, way_out = QUERIES[kind]
+    query, message = make(), rf"expected a table, got a {kind}; {way_out}"
+    refused(network(), query, labels(), TypeError, "X: ", [f"got a {kind}; "])
+    with pytest.raises(TypeError, match=f"^X: {message}"):
+        network().predict(query)
+    with pytest.raises(TypeError, match=f"^y: {message}"):
+        network().evaluate(inputs(), query)
+    with pytest.raises(TypeError, match=f"^X: {message}"):
+        as_table(query)
+
+
+def lists_of_polars(a):
+    polars = pytest.importorskip("polars")
+    return polars.DataFrame({"e": polars.Series(a), "n": range(len(a))}), lambda t: t["e"].to_list()
+
+
+def lists_of_arrow(a):
+    return lists_of_polars(a)[0].to_arrow(), lambda t: t["e"].to_pylist()
+
+
+def lists_of_pandas(a):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    frame = lists_of_arrow(a)[0].to_pandas(types_mapper=pandas.ArrowDtype)
+    return frame, lambda t: t["e"].to_list()
+
+
+@pytest.mark.parametrize("make", [lists_of_polars, lists_of_arrow, lists_of_pandas])
+def test_columns_of_lists_say_what_to_do(make):
+    """What Arrow calls FixedSizeList: embeddings beside other columns."""
+    pytest.importorskip("pyarrow")
+    frame, entries = make(inputs(dtype="float32"))
+    for X in (frame, frame[["e"]] if make is lists_of_pandas else frame.select(["e"])):
+        with pytest.raises(TypeError, match=r"^X: .* at \[0, 0\]; numpy.stack\(column.to_list"):
+            network().predict(X)
+    with pytest.raises(TypeError, match=r"^X: column 'e': .* make a column for each entry"):
+        as_table(frame)
+    # What the message says:
+    expected = network().predict(inputs(dtype="float32"))
+    assert network().predict(np.stack(entries(frame))).tobytes() == expected.tobytes()
 
 
 def test_missing_values_are_named():

@@ -6,6 +6,10 @@ from fcnn cimport (
     FCNN_VERSION, FCNN_VJP, FCNN_WRONG_DTYPE, fcnn_api, fcnn_network, fcnn_optimizer,
 )
 
+from cpython.buffer cimport PyBUF_READ
+from cpython.memoryview cimport PyMemoryView_FromMemory
+
+
 cdef Py_ssize_t lay_out_for(
     const Model* model, Workspace* ws, void* memory, int purpose, Py_ssize_t rows,
 ) noexcept nogil:
@@ -14,6 +18,14 @@ cdef Py_ssize_t lay_out_for(
     # Of a gradient alone the caller has the place.
     return lay_out(model, ws, memory, True, False, NULL, 1, is_tiny(model), 0,
                    4 if purpose == FCNN_TRAIN else 0)
+
+
+cdef bint are_rows(const Model* model, int purpose, Py_ssize_t rows) noexcept nogil:
+    """Whether there can be so many: a caller's arrays of them have no more bytes than a half of the
+    addresses, and nothing that is computed of their number overflows."""
+    cdef Py_ssize_t n_in = model.layers[1].n_in, n_out = model.layers[model.L].n_out
+    cdef Py_ssize_t entries = n_in * n_out if purpose == FCNN_JACOBIAN else max(n_in, n_out)
+    return 1 <= rows <= (<Py_ssize_t> 1 << 62) // (entries * model.itemsize)
 
 
 cdef size_t workspace_bytes(
@@ -26,6 +38,10 @@ cdef size_t workspace_bytes(
     cdef Derivation derivation
     if network == NULL or rows < 1:
         return 0
+    if purpose == FCNN_UPDATE:
+        return 4 * vector_bytes(model) + 64     # the gradient, and copies of three
+    if not are_rows(model, purpose, rows):
+        return 0
     if purpose == FCNN_FORWARD:
         if rows <= FEW_ROWS:
             return few_entries(model) * model.itemsize + 64
@@ -35,8 +51,6 @@ cdef size_t workspace_bytes(
     if purpose == FCNN_JACOBIAN or purpose == FCNN_VJP:
         begin_derivation(&derivation, model, JACOBIAN if purpose == FCNN_JACOBIAN else VJP, rows)
         return lay_out_tangents(model, &derivation, NULL, &tangents) + 64
-    if purpose == FCNN_UPDATE:
-        return 4 * vector_bytes(model) + 64     # the gradient, and copies of three
     return 0
 
 
@@ -48,7 +62,8 @@ cdef inline int forward(
     cdef Py_ssize_t i
     cdef Call call
     cdef Workspace ws
-    if network == NULL or x == NULL or out == NULL or workspace == NULL or rows < 1:
+    if (network == NULL or x == NULL or out == NULL or workspace == NULL
+            or not are_rows(model, FCNN_FORWARD, rows)):
         return FCNN_BAD_ARGUMENT
     if model.itemsize != sizeof(real):
         return FCNN_WRONG_DTYPE
@@ -92,8 +107,8 @@ cdef int run_step(
     cdef Py_ssize_t i
     cdef Call call
     cdef Workspace ws
-    if (network == NULL or x == NULL or (y == NULL) == (labels == NULL) or rows < 1
-            or loss == NULL or workspace == NULL):
+    if (network == NULL or x == NULL or (y == NULL) == (labels == NULL)
+            or not are_rows(model, purpose, rows) or loss == NULL or workspace == NULL):
         return FCNN_BAD_ARGUMENT
     if model.itemsize != itemsize:
         return FCNN_WRONG_DTYPE
@@ -285,7 +300,7 @@ cdef int derive(
     cdef Call call
     cdef Workspace ws
     if (network == NULL or x == NULL or (purpose == FCNN_VJP and v == NULL) or out == NULL
-            or workspace == NULL or rows < 1):
+            or workspace == NULL or not are_rows(model, purpose, rows)):
         return FCNN_BAD_ARGUMENT
     if model.itemsize != itemsize:
         return FCNN_WRONG_DTYPE
@@ -353,6 +368,17 @@ cdef ptrdiff_t n_targets(const fcnn_network* network) noexcept nogil:
     return (<const Model*> network).n_targets
 
 
+cdef ptrdiff_t n_layers(const fcnn_network* network) noexcept nogil:
+    return (<const Model*> network).L
+
+
+cdef ptrdiff_t layer_size(const fcnn_network* network, ptrdiff_t layer) noexcept nogil:
+    cdef const Model* model = <const Model*> network
+    if layer == 0:
+        return model.layers[1].n_in
+    return model.layers[layer].n_out if 0 < layer <= model.L else 0
+
+
 cdef ptrdiff_t n_parameters(const fcnn_network* network) noexcept nogil:
     return (<const Model*> network).n_parameters
 
@@ -388,22 +414,50 @@ cdef fcnn_network* borrow(object network) except NULL:
 cdef object loader = None       # fcnn.load, given to c_api: the core imports no files
 
 
-cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept with gil:
+cdef fcnn_network* loaded(content, char* message, size_t size) noexcept:
+    """The handle of what `loader` makes, the caller's; or NULL and why."""
     cdef fcnn_network* handle
     try:
-        if path == NULL:
-            raise TypeError("path: expected a file's name, got NULL")
-        network = loader(os.fsdecode(<bytes> path))
+        network = loader(content)
         handle = borrow(network)
         Py_INCREF(network)
         return handle
     except BaseException as error:
-        if message != NULL and size > 0:
-            text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:size - 1]
-            text = text.decode("utf-8", "ignore").encode()      # whole characters
-            memcpy(message, <const char*> text, len(text))
-            message[len(text)] = 0
+        tell(error, message, size)
         return NULL
+
+
+cdef int tell(error, char* message, size_t size) except -1:
+    if message != NULL and size > 0:
+        text = f"{type(error).__name__}: {error}".encode("utf-8", "replace")[:size - 1]
+        text = text.decode("utf-8", "ignore").encode()      # whole characters
+        memcpy(message, <const char*> text, len(text))
+        message[len(text)] = 0
+    return 0
+
+
+cdef fcnn_network* load(const char* path, char* message, size_t size) noexcept with gil:
+    try:
+        if path == NULL:
+            raise TypeError("path: expected a file's name, got NULL")
+        name = os.fsdecode(<bytes> path)
+    except BaseException as error:
+        tell(error, message, size)
+        return NULL
+    return loaded(name, message, size)
+
+
+cdef fcnn_network* load_bytes(
+    const void* content, size_t count, char* message, size_t size,
+) noexcept with gil:
+    try:
+        if content == NULL:
+            raise TypeError("content: expected the bytes of a file, got NULL")
+        view = PyMemoryView_FromMemory(<char*> content, count, PyBUF_READ)
+    except BaseException as error:
+        tell(error, message, size)
+        return NULL
+    return loaded(view, message, size)
 
 
 cdef void release(fcnn_network* network) noexcept with gil:
@@ -438,10 +492,16 @@ table.vjp_f64 = vjp_f64
 table.update_f32 = update_f32
 table.update_f64 = update_f64
 table.n_targets = n_targets
+table.n_layers = n_layers
+table.layer_size = layer_size
+table.load_bytes = load_bytes
 
 
 def c_api(load):
-    """Return the table of include/fcnn.h in a capsule; `load` makes a network of a file's path."""
+    """Return the table of include/fcnn.h in a capsule.
+
+    `load` makes a network of a file's path, or of its bytes.
+    """
     global loader
     loader = load
     return PyCapsule_New(&table, FCNN_CAPSULE, NULL)

@@ -11,8 +11,16 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
         """X as the core reads it. What is computed has a place for each zero of a sparse one."""
         if self.model.layers == NULL:
             raise RuntimeError("the network has not been initialized")
+        cdef Given given
+        cdef cnp.ndarray inputs
         if self.is_direct(X):
             return X
+        if describe_given(X, self.model.layers[1].n_in, &given) and all_fit(
+                &given, self.model.itemsize):
+            inputs = cnp.PyArray_SimpleNew(
+                cnp.PyArray_NDIM(<cnp.ndarray> X), cnp.PyArray_DIMS(<cnp.ndarray> X), self.kind)
+            convert(&given, 0, given.rows, cnp.PyArray_DATA(inputs), self.model.itemsize)
+            return inputs
         X = self._as_inputs(X)
         return X if cnp.PyArray_Check(X) else X.toarray()
 
@@ -50,8 +58,7 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
             # Blocks need no barrier between them.
             threads = min(<Py_ssize_t> threads, (rows + d.samples - 1) // d.samples)
         ws.scratch_bytes = lay_out_tangents(&self.model, d, NULL, &tangents)
-        ws.memory = enlarged(
-            take_kept(self.kept), sizeof(Kept) + threads * ws.scratch_bytes + 64)
+        ws.memory = workspace_of(self.kept, threads * ws.scratch_bytes + 64)
         ws.scratch = aligned(<Kept*> ws.memory + 1)
         try:
             run(&call, threads, work)

@@ -165,6 +165,8 @@ cdef enum:
     # large each may be: larger ones belong to steps that take far longer than to allocate them.
     MOST_KEPT = 4
     MOST_KEPT_BYTES = 33554432
+    # Inputs of other types are converted so many bytes at a time: their workspace is kept, too.
+    MOST_CONVERTED_BYTES = 16777216
     # Multiplications of a call that make up for releasing the lock (about 100 ns) ...
     WORTH_RELEASING = 100000
     # ... for making a second thread (20 to 50 us), and, in a block of a step, for each thread that

@@ -90,6 +90,15 @@ cdef class Network:
         """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
         return self.vector[:]   # a view: reshaping it must not reshape the network's own array
 
+    @property
+    def address(self):
+        """Where the functions of `fcnn.c_functions` find the network: an int, valid as long as it.
+
+        It stays the same when the network is trained or its parameters are assigned; a copy or an
+        unpickled network has one of its own.
+        """
+        return <uintptr_t> borrow(self)
+
     cdef int describe(
         self, const Model* model, X, y, sample_weight, Samples* samples,
     ) except -1:
@@ -158,46 +167,9 @@ cdef class Network:
         ValueError, TypeError
             If X has the wrong shape or is not numeric, or out cannot take the answer.
         """
-        cdef cnp.ndarray inputs, outputs
-        cdef cnp.npy_intp shape[2]
-        cdef Py_ssize_t rows
-        cdef int ndim
-        cdef char* begin
-        if self.model.layers == NULL:
-            raise RuntimeError("the network has not been initialized")
         if self.is_direct(X):
-            inputs = X
-        else:
-            X = self._as_inputs(X)
-            if not cnp.PyArray_Check(X):
-                return self.predict_stored(X, out, n_threads)
-            inputs = X
-        ndim = cnp.PyArray_NDIM(inputs)
-        rows = cnp.PyArray_DIM(inputs, 0) if ndim == 2 else 1
-        shape[0] = rows
-        shape[ndim - 1] = self.model.layers[self.model.L].n_out
-        if out is None:
-            outputs = cnp.PyArray_SimpleNew(ndim, shape, self.kind)
-        else:
-            if not self.takes(out, ndim, shape):
-                self._refuse_out(out, (*np.shape(inputs)[:ndim - 1], self.sizes[self.model.L]))
-            outputs = out
-            begin = <char*> cnp.PyArray_DATA(inputs)
-            if (begin < <char*> cnp.PyArray_DATA(outputs) + cnp.PyArray_NBYTES(outputs)
-                    and <char*> cnp.PyArray_DATA(outputs) < begin + cnp.PyArray_NBYTES(inputs)):
-                inputs = inputs.copy()      # or the first rows would overwrite later inputs
-        if (rows <= FEW_ROWS and few_entries(&self.model) <= STACK_ENTRIES
-                and self.multiplications(rows) < WORK_PER_LOOK):
-            if n_threads is not None and not is_1(n_threads):
-                self._threads(n_threads)
-            if self.multiplications(rows) < WORTH_RELEASING:
-                self.predict_few(inputs, outputs, rows)
-            else:
-                with nogil:
-                    self.predict_few(inputs, outputs, rows)
-        else:
-            self.predict_many(inputs, outputs, rows, n_threads)
-        return outputs
+            return predict_array(self, X, out, n_threads)
+        return predict_converted(self, X, out, n_threads)
 
     cdef bint takes(self, out, int ndim, const cnp.npy_intp* shape) noexcept:
         """Whether predict can write outputs of this shape to out, apart from the parameters."""
@@ -208,72 +180,6 @@ cdef class Network:
                 and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
                 and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]
                 and not overlap(<cnp.ndarray> out, self.vector))
-
-    cdef predict_stored(self, X, out, n_threads):
-        """Return a^L for rows of CSR: predict's answer by the passes of a training."""
-        cdef cnp.npy_intp shape[2]
-        shape[0] = len(X)
-        shape[1] = self.model.layers[self.model.L].n_out
-        if out is None:
-            return self._outputs(X, n_threads)
-        if not self.takes(out, 2, shape):
-            self._refuse_out(out, (shape[0], shape[1]))
-        out[...] = self._outputs(X, n_threads)
-        return out
-
-    cdef void predict_few(
-        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows,
-    ) noexcept nogil:
-        cdef double on_stack[STACK_ENTRIES]
-        cdef Py_ssize_t i
-        cdef Py_ssize_t n_in = self.model.layers[1].n_in
-        cdef Py_ssize_t n_out = self.model.layers[self.model.L].n_out
-        cdef void* x = cnp.PyArray_DATA(inputs)
-        cdef void* out = cnp.PyArray_DATA(outputs)
-        for i in range(rows):
-            if self.model.itemsize == 4:
-                predict_row(&self.model, <float*> x + i * n_in, <float*> out + i * n_out,
-                            <float*> on_stack, NULL)
-            else:
-                predict_row(&self.model, <double*> x + i * n_in, <double*> out + i * n_out,
-                            on_stack, NULL)
-
-    cdef int predict_many(
-        self, cnp.ndarray inputs, cnp.ndarray outputs, Py_ssize_t rows, n_threads,
-    ) except -1:
-        cdef Call call
-        cdef Workspace ws
-        cdef Prediction parts
-        cdef int threads = 1
-        cdef bint in_place
-        cdef Py_ssize_t size
-        begin_prediction(&call, &ws, &self.model, cnp.PyArray_DATA(inputs), rows,
-                         cnp.PyArray_DATA(outputs))
-        choose_inputs(&call, &ws, False)
-        in_place = ws.inputs == PANELS and reads_in_place(&self.model, rows)
-        # Blocks need no barrier between them.
-        if n_threads is not None or self.multiplications(rows) >= WORTH_THREADS:
-            threads = most_threads(
-                self._threads(n_threads), n_threads is None,
-                2 * self.multiplications(rows) // WORTH_THREADS)
-        if in_place:
-            call.batch_size = IN_PLACE_ROWS
-        threads = min(<Py_ssize_t> threads, (rows + call.batch_size - 1) // call.batch_size)
-        if in_place:
-            size = lay_out_in_place(&self.model, threads, NULL, &ws)
-        else:
-            ws.scratch_bytes = lay_out_prediction(&self.model, call.batch_size, NULL, &parts)
-            size = threads * ws.scratch_bytes + 64
-        ws.memory = enlarged(take_kept(self.kept), sizeof(Kept) + size)
-        if in_place:
-            lay_out_in_place(&self.model, threads, <Kept*> ws.memory + 1, &ws)
-        else:
-            ws.scratch = aligned(<Kept*> ws.memory + 1)
-        try:
-            run(&call, threads, self.multiplications(rows))
-        finally:
-            keep(self.kept, ws.memory)
-        return 0
 
     cdef Py_ssize_t multiplications(self, Py_ssize_t rows) noexcept:
         """Multiplications of a forward pass, near enough; without overflow."""
@@ -299,7 +205,7 @@ cdef class Network:
     cdef bint is_direct(self, X) noexcept:
         """Whether X can be read as it is."""
         cdef int ndim
-        if not cnp.PyArray_CheckExact(X):
+        if not cnp.PyArray_CheckExact(X) or self.model.layers == NULL:
             return False
         ndim = cnp.PyArray_NDIM(<cnp.ndarray> X)
         return (cnp.PyArray_TYPE(<cnp.ndarray> X) == self.kind

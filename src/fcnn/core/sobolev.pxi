@@ -438,8 +438,7 @@ def add_jacobian_gradient(
             network._threads(n_threads), n_threads is None, 2 * work // WORTH_THREADS)
         threads = min(<Py_ssize_t> threads, (rows + d.samples - 1) // d.samples)
     ws.scratch_bytes = lay_out_pairs(model, &d, NULL, &t, &p)
-    ws.memory = enlarged(
-        take_kept(network.kept), sizeof(Kept) + threads * ws.scratch_bytes + 64)
+    ws.memory = workspace_of(network.kept, threads * ws.scratch_bytes + 64)
     ws.scratch = aligned(<Kept*> ws.memory + 1)
     try:
         run(&call, threads, work)

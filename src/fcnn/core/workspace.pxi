@@ -216,15 +216,19 @@ cdef void* take_kept(void** kept) noexcept nogil:
     return NULL
 
 
-cdef void keep(void** kept, void* memory) noexcept:
+cdef void keep_up_to(void** kept, void* memory, Py_ssize_t most_bytes) noexcept:
     """Keep it for the next call, before those of earlier calls; too many or too large: free it."""
     cdef Py_ssize_t i
-    if (<Kept*> memory).size <= MOST_KEPT_BYTES:
+    if (<Kept*> memory).size <= most_bytes:
         for i in range(MOST_KEPT):
             memory = exchange(&kept[i], memory, ACQUIRE_RELEASE)
             if memory == NULL:
                 return
     PyMem_Free(memory)
+
+
+cdef inline void keep(void** kept, void* memory) noexcept:
+    keep_up_to(kept, memory, MOST_KEPT_BYTES)
 
 
 cdef void free_kept(void** kept) noexcept:
@@ -244,6 +248,11 @@ cdef void* enlarged(void* memory, Py_ssize_t size) except NULL:
         (<Kept*> memory).size = size
     (<Kept*> memory).needs.threads = 0
     return memory
+
+
+cdef inline void* workspace_of(void** kept, Py_ssize_t size) except NULL:
+    """Memory of `size` bytes behind its Kept; `keep` takes it back."""
+    return enlarged(take_kept(kept), sizeof(Kept) + size)
 
 
 cdef int open_workspace(

@@ -34,7 +34,7 @@ extern "C" {
 /* Another ABI has another table. A newer version has more functions at its end, and nothing else
    that is different: what was compiled for an older one runs. */
 #define FCNN_ABI 1
-#define FCNN_VERSION 3
+#define FCNN_VERSION 4
 
 #define FCNN_CAPSULE "fcnn._C_API"
 
@@ -101,7 +101,8 @@ typedef struct fcnn_api {
     /* The flat vector net.parameters: for each layer W, (n_(l-1), n_l) row-major, then b. */
     void *(*parameters)(fcnn_network *network);
 
-    /* Bytes that a call with up to `rows` rows takes; 0 for wrong arguments. What a workspace
+    /* Bytes that a call with up to `rows` rows takes; 0 for wrong arguments, as are more rows than
+       there can be bytes for. What a workspace
        contains changes no result, but zeros at first keep rare bit patterns (denormals) from
        slowing a call. */
     size_t (*workspace_bytes)(const fcnn_network *network, int purpose, ptrdiff_t rows);
@@ -163,14 +164,28 @@ typedef struct fcnn_api {
     /* Since version 3. Columns of y: n_L, or a part of it of a loss with several outputs for each.
      */
     ptrdiff_t (*n_targets)(const fcnn_network *network);
+
+    /* Since version 4. L, the layers behind the inputs; and n_0, ..., n_L, 0 of any other layer. */
+    ptrdiff_t (*n_layers)(const fcnn_network *network);
+    ptrdiff_t (*layer_size)(const fcnn_network *network, ptrdiff_t layer);
+    /* Since version 4. `load` of a file's content, which is read and then no longer needed. */
+    fcnn_network *(*load_bytes)(const void *content, size_t bytes, char *message,
+                                size_t message_bytes);
 } fcnn_api;
 
 #ifdef Py_PYTHON_H
 /* Imports fcnn and returns its table, which is valid until the interpreter ends. With the
-   interpreter's lock. NULL with an exception set: there is no fcnn, or an older one. */
+   interpreter's lock. NULL with an exception set: there is no fcnn, it cannot be imported (the
+   exception is that of the import: no numpy, ...), or it is an older one. */
 static inline const fcnn_api *fcnn_import(void)
 {
-    const fcnn_api *api = (const fcnn_api *) PyCapsule_Import(FCNN_CAPSULE, 0);
+    /* Not by PyCapsule_Import, which puts "could not import module" in the place of any error. */
+    PyObject *module = PyImport_ImportModule("fcnn");
+    PyObject *capsule = module == NULL ? NULL : PyObject_GetAttrString(module, "_C_API");
+    const fcnn_api *api =
+        capsule == NULL ? NULL : (const fcnn_api *) PyCapsule_GetPointer(capsule, FCNN_CAPSULE);
+    Py_XDECREF(capsule);
+    Py_XDECREF(module);
     if (api != NULL && (api->abi != FCNN_ABI || api->version < FCNN_VERSION)) {
         PyErr_Format(PyExc_ImportError,
                      "compiled for the C interface %d.%d of fcnn, which is installed with %d.%d",

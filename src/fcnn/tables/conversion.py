@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._frames import is_list, refuse_plan
 from fcnn.tables.table import Column, Table, number_text, quoted, some
 
 Array = NDArray[Any]
@@ -39,6 +40,7 @@ def as_table(data: Any, name: str = "X") -> Table:
     """
     if isinstance(data, Table):
         return data
+    refuse_plan(name, data)
     frame = _from_frame(data, name)
     if frame is not None:
         return frame
@@ -138,7 +140,6 @@ def _from_frame(data: Any, name: str) -> Table | None:
     library = _library(data)
     if library not in sys.modules or library not in ("pandas", "polars", "pyarrow"):
         return None
-    kind = type(data).__name__
     if library == "pandas" and hasattr(data, "iloc") and data.ndim == 2:
         return Table(
             [as_column(data.iloc[:, j], str(key), name) for j, key in enumerate(data.columns)],
@@ -150,8 +151,6 @@ def _from_frame(data: Any, name: str) -> Table | None:
     if library == "pyarrow" and hasattr(data, "column_names"):
         columns = zip(data.column_names, data.columns, strict=True)
         return Table([as_column(c, key, name) for key, c in columns], name, rows=data.num_rows)
-    if kind == "LazyFrame":
-        raise TypeError(f"{name}: expected a table, got a LazyFrame; .collect() makes one of it")
     return None
 
 
@@ -382,6 +381,7 @@ def _as_text(cell: Any, whose: str) -> str:
         )
     if isinstance(cell, (datetime.date, datetime.time)):
         return cell.isoformat()
-    raise TypeError(
-        f"{whose}: expected numbers, texts, booleans or dates, got {quoted(repr(cell))}"
-    )
+    message = f"{whose}: expected numbers, texts, booleans or dates, got {quoted(repr(cell))}"
+    if is_list(cell):
+        message += "; of a column of lists make a column for each entry"
+    raise TypeError(message)

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""How long one prediction of one row takes at worst: p50, p99, p99.9 and the worst of a million.
+
+    python benchmarks/latency.py [--calls N] [--cpu 1] [--peers fcnn NumPy ...] [--markdown]
+
+Each call is timed by itself, by the clock that the first line names; what the clock takes is timed
+as a call of its own, an empty one, and stands in its row. The contestants of benchmarks/peers take
+turns, 2,000 calls each, in one process on one thread and one CPU, so that what disturbs the machine
+disturbs all of them. Their answers are checked first.
+"""
+
+import argparse
+import gc
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from laps import bind
+from peers.threads import limit_threads
+
+NETWORKS = ("4-16-3", "64-100-10")
+TURN = 2000
+WARM = 2000
+PEERS = ("fcnn", "NumPy", "ONNX Runtime", "generated C", "Numba")
+QUANTILES = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
+
+
+def take_turn(call: Callable[[], Any], times: array, first: int, calls: int) -> None:
+    """Time each of some calls, in ns."""
+    clock = time.perf_counter_ns
+    for i in range(first, first + calls):
+        begin = clock()
+        call()
+        times[i] = clock() - begin
+
+
+def measure(contestants: dict[str, Callable[[], Any]], calls: int) -> dict[str, Any]:
+    """Return the sorted times of each contestant, in ns."""
+    import numpy as np
+
+    times = {name: array("q", bytes(8 * calls)) for name in contestants}
+    for call in contestants.values():
+        take_turn(call, array("q", bytes(8 * WARM)), 0, WARM)
+    gc.collect()
+    for first in range(0, calls, TURN):
+        for name, call in contestants.items():
+            take_turn(call, times[name], first, min(TURN, calls - first))
+    return {name: np.sort(np.frombuffer(some, np.int64)) for name, some in times.items()}
+
+
+def row(times: Any) -> list[str]:
+    """Return p50, p99, p99.9 and the worst, in us."""
+    at = [times[min(int(share * len(times)), len(times) - 1)] for _, share in QUANTILES]
+    return [f"{ns / 1e3:.2f}" for ns in (*at, times[-1])]
+
+
+def main() -> None:
+    """Print a table for each network."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--calls", type=int, default=1_000_000, help="of each contestant (1000000)")
+    parser.add_argument(
+        "--cpu", type=int, help="bind everything to this CPU (one that serves few interrupts)"
+    )
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="their sizes")
+    parser.add_argument("--peers", nargs="+", default=list(PEERS), help="who takes part")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
+    parser.add_argument("--markdown", action="store_true", help="tables for a document")
+    options = parser.parse_args()
+    if options.calls < 1:
+        parser.error(f"--calls: expected at least 1, got {options.calls}")
+    limit_threads(1, options.dtype)
+    if options.cpu is not None:
+        bind(options.cpu)
+
+    # Only now: a BLAS reads its limits when NumPy is loaded.
+    from peers.checks import check_prediction
+    from peers.contestants import load_peers
+    from peers.threads import Load
+    from peers.workloads import UnsupportedError
+
+    import fcnn
+    from fcnn import bench
+
+    load = Load()
+    peers, absent = load_peers(1, options.peers)
+    clock = time.get_clock_info("perf_counter")
+    print(f"{options.calls:,} calls of each, {options.dtype}, {clock.implementation}, "
+          f"{', '.join(f'{peer.name} {peer.version}' for peer in peers)}; "
+          f"instruction set {fcnn.show_config('dicts')['instruction set']}")  # fmt: skip
+    for line in absent:
+        print(line)
+    head = ["us", *(name for name, _ in QUANTILES), "worst"]
+    for network in options.networks:
+        sizes = tuple(map(int, network.split("-")))
+        pair = bench.make_pair(sizes, 1, options.dtype)
+        x = pair.X[0].copy()
+        expected = pair.twin.predict(x)
+        contestants: dict[str, Callable[[], Any]] = {"an empty call": lambda: None}
+        for peer in peers:
+            try:
+                call = peer.predictor(pair.network, x)
+            except UnsupportedError:
+                continue
+            check_prediction(call, expected)
+            contestants[peer.name] = call
+        lines = [[name, *row(times)] for name, times in measure(contestants, options.calls).items()]
+        head[0] = network
+        if options.markdown:
+            print(f"\n| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
+            print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+        else:
+            print("\n" + "".join([head[0].ljust(18), *(h.rjust(10) for h in head[1:])]))
+            for line in lines:
+                print("".join([line[0].ljust(18), *(cell.rjust(10) for cell in line[1:])]))
+        sys.stdout.flush()
+    print(f"\n{load.note()}")
+
+
+if __name__ == "__main__":
+    main()

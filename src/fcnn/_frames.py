@@ -1,0 +1,59 @@
+"""Data frames of other libraries as one block of numbers, and what is no table yet.
+
+None of these libraries is imported: what is given has been made by one that is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# What is only the plan of a table, by library and class, and how its user makes one of it.
+_PLANS = {
+    ("polars", "LazyFrame"): ".collect() makes one of it",
+    ("duckdb", "DuckDBPyRelation"): ".df(), .pl() or .fetchnumpy() makes one of it",
+    ("ibis", "Table"): ".to_pandas() or .to_polars() makes one of it",
+}
+
+
+def library_of(values: Any) -> str:
+    """Return the package that a value's class is from."""
+    # Classes of ctypes have none.
+    return (type(values).__module__ or "").partition(".")[0].lstrip("_")
+
+
+def refuse_plan(name: str, values: Any) -> None:
+    """Raise TypeError if it is a query that has not been made: NumPy would see one object."""
+    way_out = _PLANS.get((library_of(values), type(values).__name__))
+    if way_out is not None:
+        raise TypeError(f"{name}: expected a table, got a {type(values).__name__}; {way_out}")
+
+
+def is_list(cell: Any) -> bool:
+    """Return whether a cell of a column is a list itself, of whatever library."""
+    return isinstance(cell, (list, tuple, np.ndarray)) or (
+        library_of(cell) in ("polars", "pyarrow", "pandas") and hasattr(cell, "__len__")
+    )
+
+
+def block_of(values: Any) -> NDArray[Any] | None:
+    """Return a pandas frame or series by one conversion, None where that is not the way.
+
+    Columns that are nullable or Arrow's become objects in NumPy's hands, one by one. Not here:
+    what NumPy reads as it is, what is no number, and what has missing values, each of which is to
+    be named.
+    """
+    if library_of(values) != "pandas" or not hasattr(values, "isna"):
+        return None
+    dtypes = list(values.dtypes) if getattr(values, "ndim", 0) == 2 else [values.dtype]
+    kinds = {dtype.kind for dtype in dtypes}
+    mixed = "b" in kinds and len(kinds) > 1  # objects, of NumPy's own types, too
+    if not kinds <= {*"biuf"} or (all(isinstance(d, np.dtype) for d in dtypes) and not mixed):
+        return None
+    if any(dtype.kind == "u" and dtype.itemsize == 8 for dtype in dtypes):
+        return None  # int64 may not hold them
+    if np.asarray(values.isna()).any():
+        return None
+    return values.to_numpy(dtype=np.float64 if "f" in kinds else np.int64)
