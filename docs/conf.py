@@ -23,6 +23,7 @@ version = release = fcnn.__version__
 language = "en"
 
 extensions = [
+    "fcnn_live",
     "fcnn_site",
     "myst_nb",
     "numpydoc",

@@ -45,12 +45,21 @@ class Block(NamedTuple):
         return bool(re.search(r"^(import fcnn$|from fcnn\b)", self.code, re.MULTILINE))
 
 
+def is_generated(path):
+    """Whether a page is one that building the site has made of another document."""
+    return path.parent == ROOT / "docs" / "project" and path.name != "cite.md"
+
+
 def documents():
     """Return the paths of all documents with blocks, as from the root."""
     paths = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
     paths += sorted(ROOT.glob("docs/**/*.md"))
     paths += [ROOT / "benchmarks" / "README.md"]
-    return [path.relative_to(ROOT).as_posix() for path in paths if path.exists()]
+    return [
+        path.relative_to(ROOT).as_posix()
+        for path in paths
+        if path.exists() and not is_generated(path)
+    ]
 
 
 def blocks(document):

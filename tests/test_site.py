@@ -6,12 +6,16 @@
 import html.parser
 import importlib
 import inspect
+import json
 import os
 import re
+import shutil
+import subprocess
 import zlib
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 from documents import ROOT
 from test_namespaces import MODULES
@@ -216,6 +220,36 @@ def test_the_lessons_numbers_and_pictures_are_in_their_pages():
         assert "<img" in page
         assert "Traceback" not in page
     assert "gradient check passed" in (SITE / "learn" / "1-chain.html").read_text("utf-8")
+
+
+@built
+def test_the_live_network_answers_as_the_recorded_one():
+    text = (SITE / "_static" / "live-data.js").read_text("utf-8")
+    data = json.loads(text.removeprefix("window.fcnnLive = ").removesuffix(";\n"))
+    assert len(data["samples"]) == 20
+    for sample in data["samples"]:
+        wanted = np.array(sample["a"]) - np.eye(10)[sample["y"]]
+        np.testing.assert_allclose(sample["delta"], wanted, atol=1e-6)
+    if data["wasm"] is None or shutil.which("node") is None:
+        pytest.skip("no compiler for WebAssembly, or no node to run it")
+    program = """
+        const data = JSON.parse(require("fs").readFileSync(0));
+        WebAssembly.instantiate(Buffer.from(data.wasm, "base64"), {}).then(({ instance }) => {
+          const { memory, inputs, predict, _initialize } = instance.exports;
+          _initialize?.();
+          console.log(JSON.stringify(data.samples.map((sample) => {
+            const x = new Float32Array(memory.buffer, inputs(), 64);
+            x.set(sample.x.map((value) => value / 16));
+            return [...new Float32Array(memory.buffer, predict(), 10)];
+          })));
+        });
+    """
+    done = subprocess.run(
+        ["node", "-e", program], input=json.dumps(data), capture_output=True, check=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    recorded = [sample["a"] for sample in data["samples"]]
+    np.testing.assert_allclose(json.loads(done.stdout), recorded, rtol=1e-5, atol=1e-7)
 
 
 @built
