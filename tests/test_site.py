@@ -74,6 +74,14 @@ def test_every_public_name_is_in_the_api(module):
             assert ways_to(name) & found, f"docs/api does not mention {name}"
 
 
+def test_every_page_is_in_the_contents():
+    contents = (ROOT / "docs" / "index.md").read_text("utf-8").splitlines()
+    pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert not pages - {*contents}, "a page of docs/ that no contents of docs/index.md name"
+    api = (API / "index.rst").read_text("utf-8").split()
+    assert not {path.stem for path in API.glob("*.rst")} - {"index"} - {*api}
+
+
 def test_every_method_of_a_network_is_in_the_api():
     page = (API / "network.rst").read_text("utf-8")
     shown = set(re.findall(r"auto\w+:: Network\.(\w+)", page))
