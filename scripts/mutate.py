@@ -55,10 +55,12 @@ NEAR = {
     "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
     "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
     "core/normal_equations.pxi": ("second_order",),
+    "core/loss.pxi": ("gradients", "uncertainty"),
     "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
     "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
     "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
+    "core/rule.pxi": ("core_guards", "training", "optimizers"),
     "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
     "core/second_derivatives.pxi": ("derivatives",),
     "core/second_order.pxi": ("second_order",),
@@ -86,7 +88,8 @@ NEAR = {
 # In the sources' own text, or in environments of their own, there is nothing of a mutant.
 NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
 # Several times what the tests take: a mutant that takes longer goes round in circles.
-MOST_SECONDS = {"near": 200, "quick": 200, "all": 1800}
+MOST_SECONDS = {"near": 200, "quick": 200, "all": 1800}  # of the processor,
+PATIENCE = 10  # and so many times as many of the clock, on which others count, too
 # Mutants that one process runs the tests for.
 MOST_AT_ONCE = 20
 # Tests that have caught others, which are run before all.
@@ -337,7 +340,7 @@ def run_all_tests(number, arguments=()):
     left_out = [f"--ignore=tests/test_{name}.py" for name in NOT_OF_THE_CORE]
     process = pytest_of(number, ["-m", "pytest", "--one-build", *left_out, *arguments])
     try:
-        output, _ = process.communicate(timeout=MOST_SECONDS["all"])
+        output, _ = process.communicate(timeout=PATIENCE * MOST_SECONDS["all"])
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
@@ -382,7 +385,7 @@ class Forks:
                 os.setsid()
                 self.run(session, number, writing)
             os.close(writing)
-            caught = self.wait(process, begin + MOST_SECONDS["near"])
+            caught = self.wait(process, begin + PATIENCE * MOST_SECONDS["near"])
             with os.fdopen(reading) as file:
                 caught = file.read() or caught
             self.caught[caught] += 1
@@ -393,7 +396,9 @@ class Forks:
     def run(self, session, number, writing):
         """Run the tests until one fails; never return."""
         import ctypes
+        import resource
 
+        resource.setrlimit(resource.RLIMIT_CPU, 2 * (MOST_SECONDS["near"],))
         os.environ["FCNN_MUTANT"] = str(number)  # of processes that a test starts
         for name, module in list(sys.modules.items()):
             if name.startswith("fcnn._core") and module.__file__:
@@ -421,6 +426,8 @@ class Forks:
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
                 code = os.waitstatus_to_exitcode(status)
+                if code in (-signal.SIGXCPU, -signal.SIGKILL):
+                    return "no end"
                 return (
                     signal.Signals(-code).name
                     if code < 0

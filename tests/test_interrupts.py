@@ -6,10 +6,12 @@ left behind.
 """
 
 import os
+import signal
+import time
 
 import numpy as np
 import pytest
-from soak.interrupts import longest_wait
+from soak.interrupts import interrupted, longest_wait
 
 import fcnn
 
@@ -90,6 +92,23 @@ def test_ctrl_c_is_heard_soon(name):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_the_other_threads_of_a_call_end_with_it():
+    """Not only the one that hears Ctrl-C: what they compute nobody will see."""
+    _, X, _ = rows("float32")
+    net = fcnn.Network((784, 512, 10), rng=0)
+
+    def call():
+        return net.predict(X, n_threads=2)
+
+    call()
+    begin = time.process_time()
+    call()
+    took, begin = time.process_time() - begin, time.process_time()
+    assert interrupted(call, took / 20, signal.ITIMER_PROF)
+    assert time.process_time() - begin < took / 2
+
+
 def test_a_long_wait_is_seen():
     matrix = np.ones((600, 600))
 

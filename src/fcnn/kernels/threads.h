@@ -232,16 +232,17 @@ static inline void fcnn_request_stop(fcnn_team *team)
     __atomic_store_n(&team->stop_asked, 1, __ATOMIC_RELAXED);
 }
 
-/* Whether threads that were made still run, after up to about a millisecond of waiting for them. */
+/* Whether threads that were made still run, after some milliseconds of waiting for them at most. */
 static int fcnn_others_run(fcnn_team *team)
 {
-    int turns;
-    for (turns = 0; turns < 4 * FCNN_SPINS; turns++) {
-        if (__atomic_load_n(&team->left, __ATOMIC_ACQUIRE) == 0) return 0;
+    int turns, left;
+    for (turns = 0; turns < (FCNN_SLEEPS ? FCNN_SPINS + 1 : 4 * FCNN_SPINS); turns++) {
+        left = __atomic_load_n(&team->left, __ATOMIC_ACQUIRE);
+        if (left == 0) return 0;
         if (turns < FCNN_SPINS)
             fcnn_pause();
         else
-            fcnn_give_way();
+            fcnn_sleep(team, &team->left, left);
     }
     return 1;
 }
