@@ -468,7 +468,7 @@ LATER = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["train_step", "update", "fit", "panels", "threads", "reduce"])
+@pytest.mark.parametrize("way", ["train_step", "update", "fit", "many", "panels", "threads", "reduce"])
 @pytest.mark.parametrize("make", ["Adam", "AdamW"])
 def test_layers_freed_later_have_a_count_of_their_own(make, way, core, forced):
     forced(0 if way in ("panels", "threads") else -1, -1)
@@ -479,6 +479,9 @@ def test_layers_freed_later_have_a_count_of_their_own(make, way, core, forced):
         by_hand.step(X, y, trainable)
         if way == "update":
             optimizer.update(net, net.gradients(X, y)[1], trainable=trainable)
+        elif way == "many":
+            fcnn.fit_many([net], X, y, epochs=1, batch_size=None, shuffle=False,
+                          optimizers=[optimizer], trainable=trainable)  # fmt: skip
         elif way in ("fit", "reduce"):
             more = {"reduce": lambda gradient: None} if way == "reduce" else {}
             net.fit(X, y, epochs=1, batch_size=None, shuffle=False, optimizer=optimizer,
