@@ -274,6 +274,19 @@ def test_the_server_is_this_machines_and_knows_its_page(server):
     assert (status, json.loads(body)["sizes"]) == (200, [2, 3, 2])
 
 
+def test_answers_leave_at_once(server):
+    """Head and body in two packets would take 40 ms, until the first is acknowledged."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    seconds = []
+    for _ in range(30):
+        begin = time.perf_counter()
+        connection.request("POST", f"/{server.token}/api/trace", json.dumps(NET), JSON)
+        connection.getresponse().read()
+        seconds.append(time.perf_counter() - begin)
+    connection.close()
+    assert min(seconds) < 0.03
+
+
 def test_without_the_secret_nothing_is_answered(server):
     for path in ("/", "/index.html", "/x/", f"/{server.token}", f"/{server.token[:-1]}/", "//",
                  f"/{server.token}x/", f"/x/{server.token}/", "/api/trace"):  # fmt: skip
