@@ -268,7 +268,7 @@ def test_the_deltas_come_back_term_by_term(page):
             seen.append((j, k))
         else:
             # The steps of the playing alone, not of the panel beside it.
-            node = re.search(r"node (\d) of layer 1", caption)
+            node = re.search(r"Back: node (\d) of layer 1", caption)
             if node:
                 result = browser.run(
                     "document.querySelector('.playing .result annotation').textContent"
