@@ -55,6 +55,7 @@ NEAR = {
     "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
     "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
     "core/normal_equations.pxi": ("second_order",),
+    "core/jacobian.pxi": ("derivatives",),
     "core/loss.pxi": ("gradients", "uncertainty"),
     "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
