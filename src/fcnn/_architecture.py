@@ -146,7 +146,7 @@ def as_architecture(
 
 def of_sizes(
     sizes: tuple[int, ...], activation: Any, output_activation: Any, loss: Any
-) -> tuple[tuple[str, ...], str]:
+) -> tuple[tuple[Name, ...], Name]:
     """Return activations and loss of a network whose sizes have been checked."""
     loss = as_loss(loss)
     activations = as_activations(activation, output_activation, loss, len(sizes) - 1)
