@@ -19,7 +19,8 @@ TABLES = {
 }  # fmt: skip
 # Modules that know no activation, or take the table of another one.
 PARTS = {
-    "c", "c_elementary", "c_selftest", "c_table", "c_training", "c_weights", "c_words", "onnx_activations", "onnx_answers", "onnx_flow", "onnx_graph", "onnx_operators",
+    "c", "c_elementary", "c_selftest", "c_table", "c_training", "c_weights", "c_words",
+    "onnx_activations", "onnx_answers", "onnx_flow", "onnx_graph", "onnx_operators",
     "onnx_reader", "onnx_table", "onnx_writer", "pipeline", "steps", "torch_modules",
 }  # fmt: skip
 
@@ -76,8 +77,8 @@ WRITERS = {
     "torch": convert.to_torch,
 }
 PACKAGES = {
-    "c_layers": "fcnn", "c_derivatives": "fcnn", "onnx": "onnx", "sklearn": "sklearn.neural_network",
-    "torch": "torch",
+    "c_layers": "fcnn", "c_derivatives": "fcnn", "onnx": "onnx",
+    "sklearn": "sklearn.neural_network", "torch": "torch",
 }  # fmt: skip
 
 

@@ -179,7 +179,7 @@ def to_c(
     )  # fmt: skip
     made = _written(net, words, found, derivatives, training, test)
     blob = None if file is None or found.blob is None else file.with_suffix(".bin")
-    given = {"path": file, "header": header_file, "the file of the weights": blob}
+    given = {"header": header_file, "path": file, "the file of the weights": blob}
     _refuse_one_for_two(given)
     declared, text = (
         part.replace("@FILE", text_literal(blob.name)) if blob else part
@@ -246,7 +246,7 @@ def _written(
             f"void NAME_predict({weights.given}const REAL *x, REAL *a);\n"
         )
     more = weights.declared
-    if derivatives or (training and len(layers) > 1):
+    if (derivatives or training) and len(layers) > 1:
         functions.append(BACK)
     if derivatives:
         function, scratch = write_jacobian(network, layers, words, weights)

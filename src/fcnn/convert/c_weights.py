@@ -72,7 +72,16 @@ int NAME_load(const char *path)
 #ifndef MACRO_WEIGHTS
 #define MACRO_WEIGHTS @FILE
 #endif
-/* Their length is checked here; whether they are the right ones, only NAME_load looks. */
+/* Their length is checked here; whether they are the right ones, only NAME_load looks. Clang's
+   assembler knows it too late for .if, but refuses a negative number of zeros. */
+#ifdef __clang__
+#define MACRO_CHECK ".zero . - NAME_parameters - {bytes}\\n.zero {bytes} + NAME_parameters - .\\n"
+#else
+#define MACRO_CHECK \\
+    ".if . - NAME_parameters - {bytes}\\n" \\
+    ".error \\"" MACRO_WEIGHTS ": expected {bytes} bytes\\"\\n" \\
+    ".endif\\n"
+#endif
 __asm__(".pushsection {section}\\n"
         ".balign 64\\n"
         ".globl NAME_parameters\\n"
@@ -80,9 +89,7 @@ __asm__(".pushsection {section}\\n"
         ".type NAME_parameters, %object\\n"
         "NAME_parameters:\\n"
         ".incbin \\"" MACRO_WEIGHTS "\\"\\n"
-        ".if . - NAME_parameters - {bytes}\\n"
-        ".error \\"" MACRO_WEIGHTS ": expected {bytes} bytes\\"\\n"
-        ".endif\\n"
+        MACRO_CHECK
         ".zero {zeros}\\n"
         ".size NAME_parameters, . - NAME_parameters\\n"
         ".popsection\\n");
