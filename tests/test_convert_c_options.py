@@ -382,7 +382,6 @@ def test_the_self_test_is_a_program_and_finds_a_fault(any_compiler, tmp_path):
 
 @pytest.mark.parametrize("target", ["texts", "two, by one output", "numbers"])
 @pytest.mark.parametrize("weights", ["text", "extern"])
-@pytest.mark.filterwarnings("ignore:X. column .*(not seen in training|no known):UserWarning")
 def test_models_have_the_options_too(any_compiler, target, weights, tmp_path):
     model = tabular.model("every kind", target)
     data = tabular.table(30, seed=1, new=True)

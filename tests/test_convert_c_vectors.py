@@ -10,7 +10,7 @@ from generated_c import COMPILERS, find, run
 import fcnn
 from fcnn import convert
 
-ARITHMETIC = "add|sub|mul|div"
+ARITHMETIC = "add|sub|mul|div|max|min"
 # What takes whole registers, and what takes a single number, of AVX2 and of NEON.
 PACKED = {
     "x86-64": rf"\tvf?n?m?({ARITHMETIC})\w*p[sd]\t",

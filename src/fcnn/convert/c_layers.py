@@ -124,10 +124,8 @@ def activate(activation: str, place: Place, array: str, words: Words, net: Netwo
     if not entry:
         return []
     value = expression(FUNCTIONS, activation, {"z": f"{array}[k]"}, words)
-    # A short one that is unrolled is a vector all the same where it has few operations.
-    loop = ["    MACRO_LOOP"] if re.search(r"NAME_(?!choose)", value) else []
     return [
-        *loop,
+        "    MACRO_LOOP",
         f"    for (k = 0; k < {place.width}; k++)",
         f"        {array}[k] = {value};",
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from fcnn import _validation as check
 from fcnn.convert.c_words import Words
 from fcnn.model import Model
 from fcnn.network import Network
-from fcnn.tables import as_table
+from fcnn.tables import Table, as_table
 from fcnn.tables.categories import CategoryColumn, OrdinalColumn
 from fcnn.tables.columns import (
     BooleanColumn,
@@ -89,16 +89,18 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
     if isinstance(net, Model):
         if rows is True:
             raise ValueError("self_test: of a model give it rows of data, as for model.predict")
-        inputs = _raw(net, rows)
-        if net.classes and net.network.activations[-1] in ("softmax", "sigmoid"):
-            answers = np.atleast_2d(net.predict_proba(rows)).astype(np.float64)
-        elif net.classes:
-            answers = net.outputs(rows).astype(np.float64)
-        else:
-            answers = np.asarray(net.predict(rows), np.float64).reshape(len(inputs), -1)
+        table = as_table(rows)
+        inputs = _raw(net, table)
+        # Its notes are for those who want the answers.
+        outputs = net.network.predict(net.prepare(table, []))
+        decoded = net.target.decode(outputs)
+        answers = outputs.astype(np.float64)
+        if not net.classes:
+            answers = np.asarray(decoded, np.float64).reshape(len(inputs), -1)
+        elif outputs.shape[1] == 1 and net.network.activations[-1] == "sigmoid":
+            answers = np.hstack([1 - outputs, outputs]).astype(np.float64)
         if net.classes:
-            found = np.atleast_1d(net.predict(rows)).tolist()
-            classes = np.array([net.classes.index(label) for label in found])
+            classes = np.array([net.classes.index(label) for label in decoded.tolist()])
     else:
         if rows is True:
             rows = np.random.default_rng(0).normal(size=(ROWS, net.sizes[0]))
@@ -109,9 +111,8 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
     return inputs, answers, classes
 
 
-def _raw(model: Model, data: Any) -> Array:
+def _raw(model: Model, table: Table) -> Array:
     """Return rows of a table as the numbers that a file of C takes."""
-    table = as_table(data)
     report = Report(table)
     columns = model.preparation.used(table)
     raw = np.zeros((table.rows, len(columns)))
