@@ -4,7 +4,7 @@ import re
 import shutil
 
 import pytest
-from conftest import HIDDEN, PAIRS
+from conftest import HIDDEN, PAIRS, slow_but
 from generated_c import COMPILERS, find, run
 
 import fcnn
@@ -55,7 +55,7 @@ def singles(text, machine):
     return [line for line in text.splitlines() if re.search(SINGLE[machine], line)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", slow_but(["float32"], ["float32", "float64"]))
 @pytest.mark.parametrize("machine", list(PACKED))
 @pytest.mark.parametrize("compiler", list(COMPILERS))
 def test_every_loop_is_of_vectors(compiler, machine, dtype, tmp_path):

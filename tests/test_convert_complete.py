@@ -10,7 +10,7 @@ import pytest
 import fcnn
 from fcnn import _validation as check
 from fcnn import convert
-from fcnn.convert import steps
+from fcnn.convert import c_training, steps
 
 # Each converter's table by fcnn's names. None, or no name (Keras), says that it has no such thing.
 TABLES = {
@@ -52,6 +52,14 @@ def test_every_converter_has_a_table():
 @pytest.mark.parametrize("module", TABLES)
 def test_a_table_has_every_activation(module):
     assert not incomplete(module), incomplete(module)
+
+
+def test_training_in_c_has_every_loss():
+    losses = {one.partition(",")[0] for one in c_training.LOSSES}
+    lacking, unknown = {*check.OUTPUT_ACTIVATIONS} - losses, losses - {*check.OUTPUT_ACTIVATIONS}
+    assert not lacking, f"convert.c_training.LOSSES lacks {', '.join(lacking)}"
+    assert not unknown
+    assert {*c_training.WITH_SLOPE} <= losses
 
 
 @pytest.mark.parametrize("module", TABLES)
