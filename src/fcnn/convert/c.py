@@ -33,6 +33,11 @@ _MACROS = """\
 #else
 #define MACRO_RESTRICT
 #endif
+#ifdef __GNUC__
+#define MACRO_APART __attribute__((noinline))
+#else
+#define MACRO_APART
+#endif
 #ifdef __clang__ /* which would unroll short loops before it can make vectors of them */
 #define MACRO_LOOP _Pragma("clang loop unroll(disable)")
 #else

@@ -35,10 +35,8 @@ FUNCTIONS: dict[str, str | None] = {
     "softplus": "NAME_softplus(z)",
     "softmax": Whole("""\
 {
-    REAL largest = a[0], total = 0;
-    for (k = 1; k < n; k++)
-        if (a[k] > largest)
-            largest = a[k];
+    const REAL largest = NAME_largest(a, n);
+    REAL total = 0;
     MACRO_LOOP
     for (k = 0; k < width; k++)
         a[k] = NAME_exp(a[k] - largest);
@@ -58,6 +56,20 @@ for (k = m; k < n; k++)
     a[k] += a[k - m];
 """),
 }
+
+# A function of its own: what Clang knows of the outputs keeps it from making vectors of the
+# exponentials.
+_LARGEST = """\
+static MACRO_APART REAL NAME_largest(const REAL *a, int n)
+{
+    REAL largest = a[0];
+    int k;
+    for (k = 1; k < n; k++)
+        if (a[k] > largest)
+            largest = a[k];
+    return largest;
+}
+"""
 
 # So many terms of a sum stand in one expression: a sum in memory is read and written once for them.
 _WIDE_TERMS = 4
@@ -159,7 +171,7 @@ def write_layers(net: Network, words: Words, has_slack: bool) -> list[str]:
                 f"static void {name}(const REAL *p, const REAL *x, REAL *MACRO_RESTRICT z)\n"
                 f"{{\n{body}}}\n"
             )
-    return list(parts.values())
+    return [*([_LARGEST] if net.activations[-1] == "softmax" else []), *parts.values()]
 
 
 def _one_node(place: Place) -> str:
