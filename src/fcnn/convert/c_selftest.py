@@ -93,14 +93,16 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
         inputs = _raw(net, table)
         # Its notes are for those who want the answers.
         outputs = net.network.predict(net.prepare(table, []))
-        decoded = net.target.decode(outputs)
         answers = outputs.astype(np.float64)
-        if not net.classes:
-            answers = np.asarray(decoded, np.float64).reshape(len(inputs), -1)
-        elif outputs.shape[1] == 1 and net.network.activations[-1] == "sigmoid":
+        if not net.classes and net.output_scaling is not None:
+            mean, scale = net.output_scaling
+            answers = answers * scale + mean
+        elif net.classes and outputs.shape[1] == 1 and net.network.activations[-1] == "sigmoid":
             answers = np.hstack([1 - outputs, outputs]).astype(np.float64)
         if net.classes:
-            classes = np.array([net.classes.index(label) for label in decoded.tolist()])
+            classes = np.array(
+                [net.classes.index(label) for label in net.target.decode(outputs).tolist()]
+            )
     else:
         if rows is True:
             rows = np.random.default_rng(0).normal(size=(ROWS, net.sizes[0]))
