@@ -229,7 +229,7 @@ def _parser() -> tuple["_Parser", dict[str, "_Parser"]]:
     _add_predict(commands)
     _add_report(commands)
     _add_inspect(commands)
-    add_to_c(commands, _choice, _to_c)
+    add_to_c(commands, _choice)
     _add_bench(commands)
     add_learn(commands, _count)
     _add_completion(commands)
@@ -568,12 +568,6 @@ def _inspect(options: argparse.Namespace) -> int:
     from fcnn.cli.model import inspect
 
     return inspect(options)
-
-
-def _to_c(options: argparse.Namespace) -> int:
-    from fcnn.cli.to_c import to_c
-
-    return to_c(options)
 
 
 def _completion(options: argparse.Namespace) -> int:

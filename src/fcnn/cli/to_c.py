@@ -18,7 +18,7 @@ WEIGHTS = ("auto", "text", "file", "extern")
 FLOATS = ("hexadecimal", "decimal")
 
 
-def add_to_c(commands: Any, choice: Callable[..., Any], run: Callable[..., int]) -> None:
+def add_to_c(commands: Any, choice: Callable[..., Any]) -> None:
     """Add the command to those of the parser; `choice` makes the type of an option."""
     parser = commands.add_parser(
         "to-c",
@@ -33,7 +33,7 @@ def add_to_c(commands: Any, choice: Callable[..., Any], run: Callable[..., int])
               fcnn to-c iris.safetensors --self-test iris.csv --output predict.c --name iris
               cc -O3 -DIRIS_MAIN predict.c -lm && ./a.out"""),
     )
-    parser.set_defaults(command="to-c", run=run)
+    parser.set_defaults(command="to-c", run=to_c)
     add = parser.add_argument
     add("model", metavar="MODEL", help="a file that fcnn train, model.save or net.save wrote")
     add(
