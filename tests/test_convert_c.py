@@ -18,7 +18,9 @@ import fcnn
 from fcnn import convert, reference
 from fcnn.tables import Preparation, Target
 
-FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic"]
+FLAGS = [
+    "-std=c99", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+]  # fmt: skip
 COMPILERS = {
     "gcc": ["gcc"],
     "clang": ["clang", *(f"clang-{version}" for version in range(25, 10, -1))],
@@ -141,7 +143,9 @@ def test_random_networks(compiler, dtype, tmp_path):
 
 def test_the_bound_is_one_that_a_wrong_activation_misses(any_compiler, tmp_path):
     net = random_network(np.random.default_rng(1), "float32", ["gelu"])
-    text = convert.to_c(net, "net").replace("erff(z", "erff(1.00001f * z")
+    text = convert.to_c(net, "net")
+    text = text.replace("net_erf(odd", "net_erf(1.00001f * odd")
+    assert "1.00001" in text
     library = compiled(any_compiler, tmp_path, text)
     X = np.random.default_rng(2).normal(size=(50, net.sizes[0])).astype("float32")
     with pytest.raises(AssertionError):
@@ -178,26 +182,20 @@ def test_saturation_infinity_and_nan(any_compiler, hidden, dtype, tmp_path):
     np.testing.assert_array_equal(got, net.predict(X), strict=True)
 
 
-def test_math_h_is_included_only_if_needed():
-    for name in HIDDEN:
-        text = convert.to_c(fcnn.Network((2, 3, 1), name, loss="squared_error"), "net")
-        plain = name.partition("(")[0] in ("identity", "relu", "leaky_relu")
-        assert ("#include" in text) == (not plain)
-    assert "#include <math.h>" in convert.to_c(fcnn.Network((2, 3)), "net")
-
-
 @pytest.mark.slow
-def test_nothing_but_the_math_library_is_called(compiler, tmp_path):
+def test_no_library_is_called(compiler, tmp_path):
     if sys.platform != "linux" or shutil.which("nm") is None:
         pytest.skip("needs nm, and Linux, whose names have no prefix")
     net = random_network(np.random.default_rng(0), "float64", HIDDEN)
-    made = build(compiler, tmp_path, convert.to_c(net, "net"), "-O1", "-c")
+    text = convert.to_c(net, "net")
+    assert "math.h" not in text
+    made = build(compiler, tmp_path, text, "-O1", "-c")
     listed = subprocess.run(["nm", str(made)], capture_output=True, text=True, check=True).stdout
     symbols = re.findall(r"([A-Za-z]) (\w+)$", listed, re.MULTILINE)
     assert [name for kind, name in symbols if kind == "T"] == ["net_predict"]
     assert not [name for kind, name in symbols if kind in "BbDdC"]  # nothing that is written to
     called = {name for kind, name in symbols if kind == "U"} - {"_GLOBAL_OFFSET_TABLE_"}
-    assert called <= {"exp", "expm1", "erf", "fabs", "log1p", "tanh", "memcpy", "memset"}
+    assert called <= {"memcpy", "memset"}
 
 
 def test_sizes_are_macros(any_compiler, tmp_path):
@@ -206,7 +204,8 @@ def test_sizes_are_macros(any_compiler, tmp_path):
         "const int sizes[3] = {NET_1_INPUTS, NET_1_OUTPUTS, NET_1_SCRATCH_BYTES};\n"
     )
     library = compiled(any_compiler, tmp_path, text)
-    assert list((ctypes.c_int * 3).in_dll(library, "sizes")) == [7, 2, (9 + 6) * 8]
+    # Whole blocks of four doubles, and two for the outputs.
+    assert list((ctypes.c_int * 3).in_dll(library, "sizes")) == [7, 2, (12 + 8) * 8]
 
 
 @pytest.mark.slow
@@ -220,7 +219,8 @@ def test_the_stack_is_as_large_as_announced(sizes, tmp_path):
     usage = next(tmp_path.glob("*.su")).read_text()
     taken = [int(line.split("\t")[1]) for line in usage.splitlines() if "net_predict" in line]
     announced = int(re.search(r"NET_SCRATCH_BYTES (\d+)", text)[1])
-    assert announced <= taken[0] <= announced + 300
+    # An array that fits the registers may take nothing of the stack.
+    assert announced - 64 <= taken[0] <= announced + 300
 
 
 @pytest.mark.slow

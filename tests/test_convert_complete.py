@@ -10,16 +10,17 @@ import pytest
 import fcnn
 from fcnn import _validation as check
 from fcnn import convert
-from fcnn.convert import steps
+from fcnn.convert import c_training, steps
 
 # Each converter's table by fcnn's names. None, or no name (Keras), says that it has no such thing.
 TABLES = {
-    "c": "FUNCTIONS", "c_derivatives": "DERIVATIVES", "keras": "NAMES", "onnx": "OPERATORS",
+    "c_layers": "FUNCTIONS", "c_derivatives": "DERIVATIVES", "keras": "NAMES", "onnx": "OPERATORS",
     "sklearn": "HIDDEN", "torch": "MODULES",
 }  # fmt: skip
 # Modules that know no activation, or take the table of another one.
 PARTS = {
-    "c_table", "onnx_activations", "onnx_answers", "onnx_flow", "onnx_graph", "onnx_operators",
+    "c", "c_elementary", "c_selftest", "c_table", "c_training", "c_weights", "c_words",
+    "onnx_activations", "onnx_answers", "onnx_flow", "onnx_graph", "onnx_operators",
     "onnx_reader", "onnx_table", "onnx_writer", "pipeline", "steps", "torch_modules",
 }  # fmt: skip
 
@@ -53,6 +54,14 @@ def test_a_table_has_every_activation(module):
     assert not incomplete(module), incomplete(module)
 
 
+def test_training_in_c_has_every_loss():
+    losses = {one.partition(",")[0] for one in c_training.LOSSES}
+    lacking, unknown = {*check.OUTPUT_ACTIVATIONS} - losses, losses - {*check.OUTPUT_ACTIVATIONS}
+    assert not lacking, f"convert.c_training.LOSSES lacks {', '.join(lacking)}"
+    assert not unknown
+    assert {*c_training.WITH_SLOPE} <= losses
+
+
 @pytest.mark.parametrize("module", TABLES)
 def test_a_new_activation_is_missed(module, monkeypatch):
     table = re.escape(f"fcnn.convert.{module}.{TABLES[module]}")
@@ -69,15 +78,15 @@ def test_a_new_activation_is_missed(module, monkeypatch):
 # --- Writers -------------------------------------------------------------------------------------
 
 WRITERS = {
-    "c": lambda net: convert.to_c(net, "net"),
+    "c_layers": lambda net: convert.to_c(net, "net"),
     "c_derivatives": lambda net: convert.to_c(net, "net", derivatives=True),
     "onnx": convert.to_onnx,
     "sklearn": convert.to_sklearn,
     "torch": convert.to_torch,
 }
 PACKAGES = {
-    "c": "fcnn", "c_derivatives": "fcnn", "onnx": "onnx", "sklearn": "sklearn.neural_network",
-    "torch": "torch",
+    "c_layers": "fcnn", "c_derivatives": "fcnn", "onnx": "onnx",
+    "sklearn": "sklearn.neural_network", "torch": "torch",
 }  # fmt: skip
 
 

@@ -178,7 +178,10 @@ def test_what_onnx_says_of_a_model_is_read_as_no_network(onnx):
 
 # --- C -------------------------------------------------------------------------------------------
 
-FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-O1", "-fPIC", "-shared"]
+FLAGS = [
+    "-std=c99", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
+    "-O1", "-fPIC", "-shared",
+]  # fmt: skip
 
 
 @pytest.fixture(params=["gcc", "clang"])

@@ -30,6 +30,7 @@ from fcnn.cli.data import (
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
 from fcnn.cli.learn import add_learn
 from fcnn.cli.terminal import drop_unwritten, open_streams, red
+from fcnn.cli.to_c import add_to_c
 from fcnn.initializers import INITIALIZERS
 from fcnn.names import Name
 from fcnn.second_order import ALL_OPTIMIZERS
@@ -228,6 +229,7 @@ def _parser() -> tuple["_Parser", dict[str, "_Parser"]]:
     _add_predict(commands)
     _add_report(commands)
     _add_inspect(commands)
+    add_to_c(commands, _choice)
     _add_bench(commands)
     add_learn(commands, _count)
     _add_completion(commands)
@@ -577,7 +579,7 @@ def _completion(options: argparse.Namespace) -> int:
     for one in commands.values():
         for action in one._actions:
             action.choices = action.choices or getattr(action.type, "choices", None)
-            if action.dest in ("data", "model", "output", "plot", "resume"):
+            if action.dest in ("data", "model", "output", "plot", "resume", "header"):
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
     print(shtab.complete(parser, options.shell))
     return 0

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
-from fcnn._dispatch import core
-from fcnn.convert.c_derivatives import call_of, write_jacobian
-from fcnn.convert.c_table import Words, table_head, write_answers, write_columns
-from fcnn.convert.steps import Layer, entry_of, layers_of, refuse_surrogates
+from fcnn.convert.c_derivatives import BACK, write_jacobian
+from fcnn.convert.c_elementary import write_elementary
+from fcnn.convert.c_layers import write_forward, write_layers
+from fcnn.convert.c_selftest import declare_test, recorded, write_test
+from fcnn.convert.c_table import table_head, write_answers, write_columns
+from fcnn.convert.c_training import declare_training, write_training
+from fcnn.convert.c_weights import KINDS, Weights, write_weights
+from fcnn.convert.c_words import FLOATS, Words, text_literal
+from fcnn.convert.steps import layers_of, refuse_surrogates
 from fcnn.model import Model
 from fcnn.network import Network
 
@@ -22,64 +27,22 @@ _KEYWORDS = re.compile(
     "union|unsigned|void|volatile|while"
 )
 
-
-class _Function(NamedTuple):
-    """The body of a function of z, or of all nodes a[n] of a layer; "" has nothing to compute."""
-
-    body: str
-    of_layer: bool = False
-    calls: tuple[str, ...] = ()  # other activations' functions, which stand above
-
-
-# NAME is the network's, REAL float or double, F the f of expf or nothing, {number} a constant;
-# alpha is an argument of those that have one. None would be an activation that cannot be written.
-FUNCTIONS: dict[str, _Function | None] = {
-    "identity": _Function(""),
-    "sigmoid": _Function("""\
-    /* e^-|z| does not overflow. */
-    REAL e = expF(-fabsF(z));
-    return (z < 0 ? e : 1) / (1 + e);
-"""),
-    "tanh": _Function("    return tanhF(z);\n"),
-    "relu": _Function("    return z < 0 ? 0 : z;\n"),
-    "leaky_relu": _Function("    return z < 0 ? alpha * z : z;\n"),
-    "elu": _Function("    return z < 0 ? alpha * expm1F(z) : z;\n"),
-    "gelu": _Function("    return {0.5} * z * (1 + erfF(z * {0.7071067811865476}));\n"),
-    "silu": _Function("    return z * NAME_sigmoid(z);\n", calls=("sigmoid",)),
-    "softplus": _Function("    return z > 20 ? z : log1pF(expF(z));\n"),
-    "softmax": _Function("""\
-    REAL largest = a[0], total = 0;
-    int k;
-    for (k = 1; k < n; k++)
-        if (a[k] > largest)
-            largest = a[k];
-    for (k = 0; k < n; k++)
-        total += a[k] = expF(a[k] - largest);
-    total = 1 / total;
-    for (k = 0; k < n; k++)
-        a[k] *= total;
-""", of_layer=True),
-    "exp": _Function("    return expF(z);\n"),
-    "ascending": _Function("""\
-    int k;
-    for (k = m; k < n; k++)
-        a[k] = a[k - m] + NAME_softplus(a[k]);
-""", of_layer=True, calls=("softplus",)),
-}  # fmt: skip
-
-# The sums are those of fcnn, in its order, and the loop over k is one that compilers vectorize.
-_LAYER = """\
-/* z = W x + b; row j of W has the weights from node j to all nodes k of the layer */
-static void NAME_layer(const REAL *W, const REAL *b, const REAL *x, REAL *restrict z,
-    int n_in, int n_out)
-{
-    int j, k;
-    for (k = 0; k < n_out; k++)
-        z[k] = b[k];
-    for (j = 0; j < n_in; j++, W += n_out)
-        for (k = 0; k < n_out; k++)
-            z[k] += W[k] * x[j];
-}
+_MACROS = """\
+#if defined(__GNUC__) || defined(_MSC_VER)
+#define MACRO_RESTRICT __restrict
+#else
+#define MACRO_RESTRICT
+#endif
+#ifdef __GNUC__
+#define MACRO_APART __attribute__((noinline))
+#else
+#define MACRO_APART
+#endif
+#ifdef __clang__ /* which would unroll short loops before it can make vectors of them */
+#define MACRO_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define MACRO_LOOP
+#endif
 """
 
 
@@ -89,14 +52,21 @@ def to_c(
     path: str | os.PathLike[str] | None = None,
     *,
     derivatives: bool = False,
+    training: bool = False,
+    weights: str = "auto",
+    floats: str = "hexadecimal",
+    header: str | os.PathLike[str] | None = None,
+    self_test: Any = False,
 ) -> str:
     """Return a file of C99 with a function that computes what `net.predict` does for one sample.
 
-    It needs nothing but math.h, and that only for activations with an exponential; it allocates
+    It is C++17, too, with functions that C calls. It needs no library: its own elementary functions
+    are loops over arrays, which GCC and Clang make vector instructions of at -O3. It allocates
     nothing, and any number of threads may call it. With T float or double, the network's dtype::
 
         #define NAME_INPUTS             n_0
         #define NAME_OUTPUTS            n_L
+        #define NAME_PARAMETERS         how many weights and biases there are
         #define NAME_SCRATCH_BYTES      of the stack, besides a few variables
         void NAME_predict(const T *x, T *a);                x (n_0,), a (n_L,), not overlapping
 
@@ -105,6 +75,19 @@ def to_c(
 
         #define NAME_JACOBIAN_SCRATCH_BYTES
         void NAME_jacobian(const T *x, T *jacobian);        jacobian (n_L, n_0), row after row
+
+    With `training` also the gradient of the network's loss and a step of SGD or Adam, in static
+    memory, for one thread. y has a probability for each class where the loss takes labels; the
+    loss is that before the step. What is not finite updates nothing::
+
+        #define NAME_TARGETS
+        extern T NAME_parameters[];                         in the order of net.parameters
+        T NAME_gradient(const T *x, const T *y, int rows, T *gradient);
+        T NAME_sgd(const T *x, const T *y, int rows, double lr, double momentum,
+                   double weight_decay);
+        T NAME_adam(const T *x, const T *y, int rows, double lr, double beta1, double beta2,
+                    double epsilon, double weight_decay);
+        void NAME_reset(void);                              forgets velocity, moments and steps
 
     Of a model it takes a row of raw numbers, one for each column, in the order of `features`: dates
     are seconds since 1970 UTC, booleans 1 and 0, missing cells NAN, and categories codes, which
@@ -122,8 +105,8 @@ def to_c(
     Where the model would refuse the row, the function returns -1 and writes NAN. What each column
     is stands in the file's first comment.
 
-    Sums are added up in the same order as in `predict`. What differs is rounding: the instructions
-    that the C compiler chooses, and the functions of its math library.
+    What differs from `predict` is rounding: sums of narrow layers are added up in another order,
+    and the compiler chooses the instructions. Compiled with -ffast-math the file is refused.
 
     Parameters
     ----------
@@ -136,6 +119,24 @@ def to_c(
     derivatives : bool, default False
         Write NAME_jacobian, too. Not of a model, whose columns may be categories: take
         ``model.network``.
+    training : bool, default False
+        Write the functions that train, too; likewise. They need math.h.
+    weights : {"auto", "text", "file", "extern"}, default "auto"
+        Where weights and biases are. "text": in the text. "file": in a file beside it, `path` with
+        the ending .bin, which the assembler (GCC and Clang, where programs are ELF) puts into the
+        program, or which NAME_load(path) reads. "auto": "file" for more than 262,144 of them,
+        written to a path, else "text". "extern": at the caller, who hands them over as a first
+        argument, ``NAME_predict(const T *parameters, const T *x, T *a)``: NAME_PARAMETERS numbers,
+        ``net.parameters.tofile`` writes such.
+    floats : {"hexadecimal", "decimal"}, default "hexadecimal"
+        How numbers are written; both exactly. Compilers before C99 and C++17 read decimal ones.
+    header : str or path-like, optional
+        A file to write the declarations to, which stand in the text, too: both can be included.
+    self_test : bool or array-like, default False
+        Write ``int NAME_test(void)``, which compares with recorded answers of `predict`, prints the
+        worst error and the time of a row, and returns 0 if all is well; with NAME_MAIN defined the
+        file is a program that does so. True takes 16 rows of random numbers; else rows as `predict`
+        takes them, which a model needs. It needs stdio.h and time.h.
 
     Returns
     -------
@@ -147,7 +148,7 @@ def to_c(
     TypeError, ValueError
         If an argument is not as described, or the network has parameters that are not finite.
     OSError
-        If the file cannot be written.
+        If a file cannot be written.
 
     Examples
     --------
@@ -156,10 +157,11 @@ def to_c(
     >>> print(fcnn.convert.to_c(net, "iris")[:61])
     /* iris: a fully connected network, 4-16-3, computed in float
     """
-    model, network = (net, net.network) if isinstance(net, Model) else (None, net)
-    layers = layers_of(network)
-    if check.as_flag("derivatives", derivatives) and model is not None:
-        raise ValueError("derivatives: a model's columns have none; write those of model.network")
+    network = net.network if isinstance(net, Model) else net
+    layers_of(network)  # refuses what is none
+    for what, value in (("derivatives", derivatives), ("training", training)):
+        if check.as_flag(what, value) and isinstance(net, Model):
+            raise ValueError(f"{what}: a model's columns have none; write that of model.network")
     if not isinstance(name, str):
         raise TypeError(f"name: expected a str, got {type(name).__name__}")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or _KEYWORDS.fullmatch(name):
@@ -167,107 +169,132 @@ def to_c(
             "name: expected an identifier of C (letters, digits and underscores, a letter first, "
             f"no keyword), got {name!r}"
         )
+    weights = check.as_choice("weights", weights, KINDS)
+    words = Words(name, network.dtype, check.as_choice("floats", floats, FLOATS))
     file = None if path is None else as_path(path)
+    header_file = None if header is None else as_path(header, "header")
+    if weights == "file" and file is None:
+        raise ValueError('weights: "file" stands beside the text; give its path, too')
     check.refuse_nonfinite("parameters", network.parameters)
-    words = Words(name, network.dtype)
-    if model is None:
-        written = _written(network, layers, words, "NAME_predict")
-        head, parts = _head(network, written), written.parts
-        if derivatives:
-            more, scratch = write_jacobian(network, layers, words)
-            head.append(
-                f"#define MACRO_JACOBIAN_SCRATCH_BYTES {scratch}\n\n"
-                "/* da_k / dx_j, jacobian[MACRO_OUTPUTS][MACRO_INPUTS] */\n"
-                "void NAME_jacobian(const REAL *x, REAL *jacobian);\n"
-            )
-            parts += more
-        text = words.filled("\n".join([*head, *parts]))
-    else:
-        refuse_surrogates(model)
-        written = _written(network, layers, words, "NAME_network")
-        columns = write_columns(model.preparation, words)
-        top = table_head(model, words, written.scratch)
-        filled = [words.filled(part) for part in written.parts]
-        text = "\n".join([top, *filled, columns, write_answers(model, words)])
+    test = None
+    if not (isinstance(self_test, (bool, type(None))) and not self_test):
+        test = recorded(net, self_test)
+    found = write_weights(
+        network, words, weights, has_path=file is not None, is_trained=training
+    )  # fmt: skip
+    made = _written(net, words, found, derivatives, training, test)
+    blob = None if file is None or found.blob is None else file.with_suffix(".bin")
+    given = {"header": header_file, "path": file, "the file of the weights": blob}
+    _refuse_one_for_two(given)
+    declared, text = (
+        part.replace("@FILE", text_literal(blob.name)) if blob else part
+        for part in (made.declared, made.text)
+    )
+    if blob is not None and found.blob is not None:
+        write_whole(blob, found.blob)
+    if header_file is not None:
+        write_whole(header_file, declared.encode())
     if file is not None:
         write_whole(file, text.encode())
     return text
 
 
-def _function(activation: str) -> _Function:
-    entry, _ = entry_of(FUNCTIONS, activation, "C has no function")
-    return entry
+def _refuse_one_for_two(given: dict[str, Path | None]) -> None:
+    """Refuse paths that are the same file: one would replace the other."""
+    paths = {what: os.path.realpath(path) for what, path in given.items() if path is not None}
+    for what, path in paths.items():
+        for other, same in paths.items():
+            if what != other and path == same:
+                raise ValueError(f"{what}: {given[what]} is {other}, too")
 
 
-class _Written(NamedTuple):
-    """The templates of a network's arrays and functions."""
+class _Made(NamedTuple):
+    """The text of a file, and of its header."""
 
-    parts: list[str]
-    needs_math: bool
-    scratch: int  # bytes
+    declared: str
+    text: str
 
 
-def _head(net: Network, written: _Written) -> list[str]:
-    """Return the templates that stand above a network's arrays."""
+def _written(
+    net: Network | Model, words: Words, weights: Weights, derivatives: bool, training: bool,
+    test: Any,
+) -> _Made:  # fmt: skip
+    """Return the texts, in which @FILE is the name of the file of the weights."""
+    network = net.network if isinstance(net, Model) else net
+    layers = layers_of(network)
+    is_model = isinstance(net, Model)
+    n_L = network.sizes[-1]
+    body, scratch = write_forward(
+        network, layers, words, weights.source, weights.guard("a", n_L)
+    )  # fmt: skip
+    forward = (
+        f"{'static ' if is_model else ''}void NAME_{'network' if is_model else 'predict'}"
+        f"({weights.given}const REAL *x, REAL *a)\n{{\n{body}}}\n"
+    )
+    # What is read behind the biases of the last layer is in the file's own array.
+    functions = write_layers(network, words, has_slack=not weights.given)
+    functions.append(forward)
+    macros = f"#define MACRO_PARAMETERS {network.num_parameters}\n"
+    behind = ""
+    if isinstance(net, Model):
+        refuse_surrogates(net)
+        behind = f"{write_columns(net.preparation, words)}\n{write_answers(net, words, weights)}"
+        comment, declared, includes = table_head(net, words, scratch, weights)
+        declared = words.filled(macros) + declared
+    else:
+        comment, includes = words.filled(_comment(network, weights)), ""
+        declared = words.filled(
+            f"#define MACRO_INPUTS {network.sizes[0]}\n"
+            f"#define MACRO_OUTPUTS {n_L}\n"
+            f"{macros}"
+            f"#define MACRO_SCRATCH_BYTES {scratch}\n"
+            f"void NAME_predict({weights.given}const REAL *x, REAL *a);\n"
+        )
+    more = weights.declared
+    if (derivatives or training) and len(layers) > 1:
+        functions.append(BACK)
+    if derivatives:
+        function, scratch = write_jacobian(network, layers, words, weights)
+        functions.append(function)
+        more += (
+            f"\n#define MACRO_JACOBIAN_SCRATCH_BYTES {scratch}\n"
+            "/* da_k / dx_j, jacobian[MACRO_OUTPUTS][MACRO_INPUTS] */\n"
+            f"void NAME_jacobian({weights.given}const REAL *x, REAL *jacobian);\n"
+        )
+    if training:
+        functions += write_training(network, layers, words, weights)
+        more += declare_training(network, weights)
+    if test is not None:
+        behind += words.filled(
+            f"\n{write_test(words, weights.given, *test, of_model=is_model)}"
+        )  # fmt: skip
+        more += declare_test(weights.given)
+    if not includes and (training or weights.kind == "file"):
+        includes = "#include <math.h>\n"
+    parts = "\n".join(functions)
+    elementary = write_elementary(parts, words)
+    declared = words.filled(
+        "#ifndef MACRO_DECLARED\n#define MACRO_DECLARED\n"
+        '#ifdef __cplusplus\nextern "C" {\n#endif\n'
+    ) + declared + words.filled(
+        f"{more}#ifdef __cplusplus\n}}\n#endif\n#endif\n"
+    )  # fmt: skip
+    declared = f"{comment}\n{declared}"
+    code = words.filled("\n".join(filter(None, [elementary, _MACROS, weights.defined, parts])))
+    return _Made(declared, "\n".join(filter(None, [declared, includes, code, behind])))
+
+
+def _comment(net: Network, weights: Weights) -> str:
+    """Return the template of the first comment."""
     shape = "-".join(map(str, net.sizes))
-    parts = [
+    reads = "reads x[MACRO_INPUTS]"
+    if weights.given:
+        reads = "reads parameters[MACRO_PARAMETERS], for each layer W (n_in, n_out) and then\n" \
+            "   b (n_out), and x[MACRO_INPUTS],"  # fmt: skip
+    return (
         f"/* NAME: a fully connected network, {shape}, computed in REAL\n"
         "\n"
-        "   NAME_predict reads x[MACRO_INPUTS] and writes a[MACRO_OUTPUTS]; the two must not\n"
+        f"   NAME_predict {reads} and writes a[MACRO_OUTPUTS]; the two must not\n"
         "   overlap. Any number of threads may call it: besides a it writes to its stack only, of\n"
         "   which it takes MACRO_SCRATCH_BYTES and a few variables. */\n"
-    ]
-    if written.needs_math:
-        parts.append("#include <math.h>\n")
-    parts.append(
-        f"#define MACRO_INPUTS {net.sizes[0]}\n"
-        f"#define MACRO_OUTPUTS {net.sizes[-1]}\n"
-        f"#define MACRO_SCRATCH_BYTES {written.scratch}\n"
     )
-    return [*parts, "void NAME_predict(const REAL *x, REAL *a);\n"]
-
-
-def _written(net: Network, layers: Sequence[Layer], words: Words, function_name: str) -> _Written:
-    sizes, L = net.sizes, len(layers)
-    constants = {layer.activation: core.split_activation(layer.activation) for layer in layers}
-    used = {name: _function(name) for name, _ in constants.values()}
-    needed = {*used, *(name for function in used.values() for name in function.calls)}
-    written = {name: _function(name) for name in FUNCTIONS if name in needed}
-    functions = {name: function for name, function in written.items() if function.body}
-    # Hidden layers take turns with two arrays, each as wide as the widest of its layers.
-    widths = [max(sizes[first:L:2], default=0) for first in (1, 2)]
-    scratch = [f"{array}[{n}]" for array, n in zip(("odd", "even"), widths, strict=True) if n]
-    parts = []
-    for l, (W, b, _) in enumerate(layers, start=1):
-        parts += [words.array(f"W{l}", W.T), words.array(f"b{l}", b)]
-    parts.append(_LAYER)
-    for activation, function in functions.items():
-        body = re.sub(r"\{([\d.]+)\}", lambda m: words.rounded(m[1]), function.body)
-        kind, given = ("void", "REAL *a, int n") if function.of_layer else ("REAL", "REAL z")
-        given += ", REAL alpha" if activation in core.ACTIVATION_CONSTANTS else ""
-        given += ", int m" if activation == "ascending" else ""
-        parts.append(f"static {kind} NAME_{activation}({given})\n{{\n{body}}}\n")
-    lines = [f"    REAL {', '.join(scratch)};"] if scratch else []
-    if any(function.body and not function.of_layer for function in used.values()):
-        lines.append("    int k;")
-    lines += [""] if lines else []
-    source = "x"
-    for l, (_, b, name) in enumerate(layers, start=1):
-        activation, _ = constants[name]
-        target = "a" if l == L else ("odd" if l % 2 else "even")
-        lines.append(
-            f"    NAME_layer(NAME_W{l}, NAME_b{l}, {source}, {target}, {sizes[l - 1]}, {b.size});"
-        )
-        if used[activation].of_layer:
-            m = f", {net.num_targets}" if activation == "ascending" else ""
-            lines.append(f"    NAME_{activation}({target}, {b.size}{m});")
-        elif used[activation].body:
-            value = call_of(name, f"{target}[k]", words)
-            lines.append(f"    for (k = 0; k < {b.size}; k++)")
-            lines.append(f"        {target}[k] = {value};")
-        source = target
-    body = "\n".join(lines)
-    static = "static " if function_name != "NAME_predict" else ""
-    parts.append(f"{static}void {function_name}(const REAL *x, REAL *a)\n{{\n{body}\n}}\n")
-    needs_math = any("F(" in function.body for function in functions.values())
-    return _Written(parts, needs_math, sum(widths) * net.dtype.itemsize)

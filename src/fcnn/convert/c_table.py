@@ -1,15 +1,15 @@
-"""C's numbers, texts and names; a model's columns before the network, its answers behind."""
+"""A model's columns before the network in C, and its answers behind."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn.convert.c_weights import Weights
+from fcnn.convert.c_words import Words, text_literal
 from fcnn.convert.steps import refuse
 from fcnn.model import Model
 from fcnn.tables import Preparation, Target
@@ -23,73 +23,21 @@ Array = NDArray[Any]
 _TEXTS = (CategoryColumn, OrdinalColumn)
 
 
-class Words:
-    """How numbers, texts and names are written in a file of C.
-
-    In templates NAME_ begins the names in the file, MACRO_ those of macros; REAL is float or
-    double, F the f of expf or nothing.
-    """
-
-    def __init__(self, name: str, dtype: np.dtype[Any]) -> None:
-        self.real, self._suffix = ("float", "f") if dtype == np.float32 else ("double", "")
-        self._dtype, self.itemsize = dtype, dtype.itemsize
-        self._words = {
-            "NAME": name, "MACRO": name.upper(), "REAL": self.real, "F": self._suffix,
-        }  # fmt: skip
-
-    def filled(self, template: str) -> str:
-        """Return a template with the words in it; what users called something is never in one."""
-        return re.sub(
-            r"\b(NAME|MACRO)(?=_|: )|\bREAL\b|(?<=[a-z0-9])F(?=\()",
-            lambda m: self._words[m[1] or m[0]],
-            template,
-        )
-
-    def rounded(self, number: str | float) -> str:
-        """Return a constant of a formula in the network's dtype."""
-        return self.literal(self._dtype.type(number))
-
-    def literal(self, value: Any, suffix: str | None = None) -> str:
-        """Return a number, exactly."""
-        if math.isnan(value):
-            return "NAN"
-        digits, exponent = float(value).hex().split("p")
-        digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
-        return f"{digits}p{exponent}{self._suffix if suffix is None else suffix}"
-
-    def array(self, what: str, values: Array) -> str:
-        """Return the template of an array of the network's dtype."""
-        return self._array(what, values, "REAL", None)
-
-    def doubles(self, what: str, values: Array) -> str:
-        """Return the template of an array of double."""
-        return self._array(what, values, "double", "")
-
-    def _array(self, what: str, values: Array, kind: str, suffix: str | None) -> str:
-        numbers = [self.literal(value, suffix) for value in values.ravel().tolist()]
-        lines = [", ".join(numbers[i : i + 4]) for i in range(0, len(numbers), 4)]
-        body = ",\n    ".join(lines)
-        return f"static const {kind} NAME_{what}[{values.size}] = {{\n    {body}\n}};\n"
-
-
-def text_literal(text: str) -> str:
-    """Return a text as a string of C: ASCII, and nothing in it that ends a comment."""
-    if "\0" in text:
-        refuse(f"text {text!r}", "holds a NUL, at which texts of C end")
-    written = []
-    for byte in text.encode():
-        plain = 32 <= byte < 127 and chr(byte) not in '"\\?*'
-        written.append(chr(byte) if plain else f"\\{byte:03o}")
-    return f'"{"".join(written)}"'
-
-
 def _texts(what: str, texts: Sequence[str]) -> str:
     lines = ",\n    ".join(text_literal(text) for text in texts)
     return f"const char *const {what}[{len(texts)}] = {{\n    {lines}\n}};\n"
 
 
-def table_head(model: Model, words: Words, scratch: int) -> str:
-    """Return the comment that tells what the functions read and answer, includes and macros."""
+class TableHead(NamedTuple):
+    """What stands above a model's functions, with the words in it."""
+
+    comment: str  # what they read and answer
+    declared: str
+    includes: str
+
+
+def table_head(model: Model, words: Words, scratch: int, weights: Weights) -> TableHead:
+    """Return the comment, the declarations and the includes of a model's functions."""
     columns, target = model.preparation.columns, model.target
     coded = any(isinstance(column, _TEXTS) for column in columns)
     shape = "-".join(map(str, model.network.sizes))
@@ -127,15 +75,33 @@ NAME: a model of {len(columns)} columns; its network, {shape}, is computed in RE
     comment = words.filled(head) + "\n".join(f"   {line}" for line in told)
     n_out = model.network.sizes[-1]
     answers = max(n_out, len(target.classes)) if _are_probabilities(model) else n_out
-    macros = [
+    lines = [
         f"#define MACRO_COLUMNS {len(columns)}",
         f"#define MACRO_ANSWERS {answers}",
         *([f"#define MACRO_CLASSES {len(target.classes)}"] if is_classes else []),
         f"#define MACRO_SCRATCH_BYTES {scratch + _scratch(model)}",
     ]
+    if is_classes:
+        lines.append("extern const char *const NAME_classes[MACRO_CLASSES];")
+    if coded:
+        lines += [
+            "/* The code of a text of a column of categories: NAN of a missing cell's, -1 of an",
+            "   unknown one, and in any other column. */",
+            "double NAME_code(int column, const char *text);",
+        ]
+    lines.append(f"{_predict(model, weights)};")
     includes = ["#include <math.h>", *(["#include <string.h>"] if coded else [])]
-    rest = "\n".join([*includes, "", *macros, ""])
-    return f"/* {comment} */\n" + words.filled(rest)
+    return TableHead(
+        f"/* {comment} */\n", words.filled("\n".join([*lines, ""])), "\n".join([*includes, ""])
+    )
+
+
+def _predict(model: Model, weights: Weights) -> str:
+    """Return the template of the head of NAME_predict."""
+    what = "answers"
+    if model.target.is_classes:
+        what = "probabilities" if _are_probabilities(model) else "outputs"
+    return f"int NAME_predict({weights.given}const double *row, double *{what})"
 
 
 def _scratch(model: Model) -> int:
@@ -378,9 +344,6 @@ def _code_functions(codes: dict[int, int], words: Words) -> list[str]:
         + _texts(words.filled("NAME_missing"), missing),
         words.filled(_PLACE.replace("N_MISSING", str(len(missing)))),
         words.filled(
-            "/* The code of a text of a column of categories: NAN of a missing cell's, -1 of an\n"
-            "   unknown one, and in any other column. */\n"
-            "double NAME_code(int column, const char *text);\n"
             "double NAME_code(int column, const char *text)\n"
             "{\n"
             "    switch (column) {\n" + "\n".join(cases) + "\n"
@@ -395,10 +358,10 @@ def _code_functions(codes: dict[int, int], words: Words) -> list[str]:
 # --- Behind it -----------------------------------------------------------------------------------
 
 
-def write_answers(model: Model, words: Words) -> str:
+def write_answers(model: Model, words: Words, weights: Weights) -> str:
     """Return the function from a row to the answers."""
     if model.target.is_classes:
-        return _classes(model, words)
+        return _classes(model, words, weights)
     n_out = model.network.sizes[-1]
     value, parts = "a[k]", []
     if model.output_scaling is not None:
@@ -409,14 +372,13 @@ def write_answers(model: Model, words: Words) -> str:
         ]
         value = "a[k] * NAME_target_scale[k] + NAME_target_mean[k]"
     parts.append(
-        "int NAME_predict(const double *row, double *answers);\n"
-        "int NAME_predict(const double *row, double *answers)\n"
+        f"{_predict(model, weights)}\n"
         "{\n"
         f"    REAL x[{model.network.sizes[0]}], a[{n_out}];\n"
         "    int k, is_sound = NAME_prepare(row, x);\n"
         "\n"
         "    if (is_sound)\n"
-        "        NAME_network(x, a);\n"
+        f"        NAME_network({weights.passed}x, a);\n"
         f"    for (k = 0; k < {n_out}; k++)\n"
         f"        answers[k] = is_sound ? {value} : NAN;\n"
         "    return is_sound ? 0 : -1;\n"
@@ -425,7 +387,7 @@ def write_answers(model: Model, words: Words) -> str:
     return words.filled("\n".join(parts))
 
 
-def _classes(model: Model, words: Words) -> str:
+def _classes(model: Model, words: Words, weights: Weights) -> str:
     n_out, target = model.network.sizes[-1], model.target
     sure = _are_probabilities(model)
     what = "probabilities" if sure else "outputs"
@@ -447,8 +409,7 @@ def _classes(model: Model, words: Words) -> str:
         [
             _names(target, words),
             words.filled(
-                f"int NAME_predict(const double *row, double *{what});\n"
-                f"int NAME_predict(const double *row, double *{what})\n"
+                f"{_predict(model, weights)}\n"
                 "{\n"
                 f"    REAL x[{model.network.sizes[0]}], a[{n_out}];\n"
                 "    int k, best = 0;\n"
@@ -458,7 +419,7 @@ def _classes(model: Model, words: Words) -> str:
                 f"            {what}[k] = NAN;\n"
                 "        return -1;\n"
                 "    }\n"
-                "    NAME_network(x, a);\n"
+                f"    NAME_network({weights.passed}x, a);\n"
                 f"{best}"
                 f"    if ({what}) {{\n"
                 f"{written}"
@@ -471,5 +432,4 @@ def _classes(model: Model, words: Words) -> str:
 
 
 def _names(target: Target, words: Words) -> str:
-    what, n = words.filled("NAME_classes"), len(target.classes)
-    return f"extern const char *const {what}[{n}];\n" + _texts(what, target.class_texts)
+    return _texts(words.filled("NAME_classes"), target.class_texts)

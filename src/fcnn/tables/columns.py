@@ -380,7 +380,7 @@ class BooleanColumn(_Filled):
     @classmethod
     def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> BooleanColumn:
         """Return the column's encoder; `column` has the training rows."""
-        values = _booleans(column, named, report)
+        values = truths_of(column, named, report)
         missing = np.isnan(values)
         fill = float(np.mean(values[~missing]) >= 0.5) if not missing.all() else 0.0
         return cls(kind.name, fill, _has_flag(missing))
@@ -397,7 +397,7 @@ class BooleanColumn(_Filled):
         return f"1 or 0{self._told_missing('true' if self.fill else 'false')}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
-        values = _booleans(column, named, report)
+        values = truths_of(column, named, report)
         if report.count:
             values = np.nan_to_num(values)
         told = "true" if self.fill else "false"
@@ -405,7 +405,7 @@ class BooleanColumn(_Filled):
         return np.hstack([values[:, np.newaxis], *flags])
 
 
-def _booleans(column: Column, named: str, report: Report) -> Array:
+def truths_of(column: Column, named: str, report: Report) -> Array:
     """Return a column as 1 and 0, NaN where a cell is missing."""
     if column.is_text:
         codes, texts = column.factorize()
@@ -455,7 +455,7 @@ class DateColumn(_Filled):
     @classmethod
     def fit(cls, kind: ColumnKind, column: Column, named: str, report: Report) -> DateColumn:
         """Return the column's encoder; `column` has the training rows."""
-        seconds = _seconds(column, kind.form, named, report)
+        seconds = seconds_of(column, kind.form, named, report)
         missing = np.isnan(seconds)
         present = seconds[~missing]
         return cls(
@@ -477,7 +477,7 @@ class DateColumn(_Filled):
         return f"{', '.join(dates.part_names(self.parts))}{self._told_missing(fill)}"
 
     def encode(self, column: Column, named: str, report: Report) -> Array:  # noqa: D102
-        seconds = _seconds(column, self.form, named, report)
+        seconds = seconds_of(column, self.form, named, report)
         if report.count:
             seconds = np.nan_to_num(seconds)
         told = "" if self.fill is None else str(np.datetime64(int(self.fill), "s"))
@@ -492,7 +492,7 @@ class DateColumn(_Filled):
         return str(np.datetime64(int(value), "s"))
 
 
-def _seconds(column: Column, form: str, named: str, report: Report) -> Array:
+def seconds_of(column: Column, form: str, named: str, report: Report) -> Array:
     """Return a column as seconds since 1970, NaN where a cell is missing."""
     if column.is_text:
         form = form or "ymd"

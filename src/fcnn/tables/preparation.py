@@ -210,7 +210,7 @@ class Preparation:
         if self._is_plain and table.matrix is not None:
             return self._standardized(table, kind)
         report = Report(table)
-        columns = self._columns(table)
+        columns = self.used(table)
         X = np.empty((table.rows, self.width), kind)
         for j, (column, encoder) in enumerate(zip(columns, self.columns, strict=True)):
             part = slice(self.starts[j], self.starts[j + 1])
@@ -233,7 +233,7 @@ class Preparation:
                 warnings.warn(f"{table.source}: {text}", UserWarning, stacklevel=_outside())
         return X
 
-    def _columns(self, table: Table) -> list[Column]:
+    def used(self, table: Table) -> list[Column]:
         """Return the columns of a table that are used, in order."""
         n = len(self.columns)
         if not (table.is_named and self.is_named):
@@ -282,7 +282,7 @@ class Preparation:
         X = table.matrix
         assert X is not None
         if X.shape[1] != len(self.columns):
-            self._columns(table)
+            self.used(table)
         # One way for one row and for many; NaN and infinity are refused by row and column.
         inputs = np.empty(X.shape, dtype)
         for begin in range(0, len(X), _BLOCK):

@@ -1,0 +1,104 @@
+"""``fcnn to-c``."""
+
+import ctypes
+
+import numpy as np
+import pytest
+import tabular
+from generated_c import COMPILERS, WARNINGS, find
+from generated_c import run as run_program
+
+import fcnn
+from fcnn.cli import to_c as command
+from fcnn.cli.main import main
+from fcnn.convert import c_weights, c_words
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        code = main([str(word) for word in words])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def compiler():
+    found = next(filter(None, map(find, COMPILERS)), None)
+    if found is None:
+        pytest.skip("no C compiler on this machine")
+    return found
+
+
+def test_choices_are_those_of_the_library():
+    assert command.WEIGHTS == c_weights.KINDS
+    assert command.FLOATS == c_words.FLOATS
+
+
+def test_a_model_with_a_self_test(run, compiler, tmp_path):
+    model = tabular.model("by position", "texts")
+    model.save("my-model.safetensors")
+    X = np.random.default_rng(0).normal(3, 1, size=(40, 5))
+    np.savetxt("rows.csv", X, delimiter=",", header="a,b,c,d,e", comments="")
+    code, out, err = run("to-c", "my-model.safetensors", "--header", "m.h", "--self-test",
+                         "rows.csv", "--floats", "decimal")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out.startswith("output     my-model.c, ")
+    assert "header     m.h" in out
+    assert "int my_model_predict(const double *row, double *probabilities);" in (
+        (tmp_path / "m.h").read_text()
+    )
+    build = [compiler, "-std=c99", *WARNINGS, "-DMY_MODEL_MAIN", "my-model.c", "-o", "m", "-lm"]
+    run_program(build, tmp_path)
+    assert "my_model_test: 16 rows" in run_program([tmp_path / "m"], tmp_path)
+
+
+def test_a_network_with_every_option(run, compiler, tmp_path):
+    net = fcnn.Network((3, 5, 2), "tanh", loss="squared_error", rng=0)
+    net.save("2.safetensors")
+    code, out, err = run(
+        "to-c", "2.safetensors", "--output", "n.c", "--derivatives", "--training", "--self-test",
+        "--weights", "file",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "weights    n.bin" in out
+    assert (tmp_path / "n.bin").read_bytes() == net.parameters.tobytes()
+    text = (tmp_path / "n.c").read_text()
+    for name in ("predict", "jacobian", "gradient", "sgd", "adam", "test"):
+        assert f" net_2_{name}(" in text
+    run_program([compiler, "-DNET_2_MAIN", "n.c", "-o", "n", "-lm"], tmp_path)
+    assert "net_2_test: 16 rows" in run_program([tmp_path / "n"], tmp_path)
+
+
+def test_the_network_of_a_model(run, compiler, tmp_path):
+    model = tabular.model("strict", "number")
+    model.save("m.safetensors")
+    assert run("to-c", "m.safetensors", "--network", "--name", "n")[0] == 0
+    run_program([compiler, "-shared", "-fPIC", "m.c", "-o", "m.so"], tmp_path)
+    x, a = np.ones(model.network.sizes[0], np.float32), np.zeros(1, np.float32)
+    pointers = [v.ctypes.data_as(ctypes.c_void_p) for v in (x, a)]
+    ctypes.CDLL(str(tmp_path / "m.so")).n_predict(*pointers)
+    np.testing.assert_allclose(a, model.network.predict(x), rtol=1e-6)
+
+
+def test_refusals(run, tmp_path):
+    tabular.model("strict", "texts").save("m.safetensors")
+    fcnn.Network((2, 2)).save("n.safetensors")
+    for words, message in (
+        (["m.safetensors", "--derivatives"], "--derivatives: is for a network alone"),
+        (["m.safetensors", "--training"], "--training: is for a network alone; give --network"),
+        (["m.safetensors", "--self-test"], "--self-test: expected DATA"),
+        (["n.safetensors", "--self-test", "m.csv"], "--self-test: the rows of a network alone"),
+        (["n.safetensors", "--name", "for"], "--name: expected an identifier of C"),
+        (["n.safetensors", "--weights", "nowhere"], "--weights: "),
+        (["n.safetensors", "--output", "n.safetensors"], "--output: n.safetensors would replace"),
+        (["n.safetensors", "--header", "n.c"], "--header: n.c is path, too"),
+        (["absent.safetensors"], "absent.safetensors"),
+    ):
+        code, out, err = run("to-c", *words)
+        assert (code, out) == (2, "")
+        assert message in err
+    assert not list(tmp_path.glob("*.c"))
