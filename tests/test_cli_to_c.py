@@ -102,3 +102,12 @@ def test_refusals(run, tmp_path):
         assert (code, out) == (2, "")
         assert message in err
     assert not list(tmp_path.glob("*.c"))
+
+
+def test_an_ensemble_is_refused(run, tmp_path):
+    networks = [fcnn.Network((2, 3), rng=i) for i in range(2)]
+    fcnn.Ensemble(networks).save(tmp_path / "e.safetensors")
+    code, out, err = run("to-c", "e.safetensors")
+    assert (code, out) == (2, "")
+    assert "e.safetensors: an ensemble of 2 networks" in err
+    assert not (tmp_path / "e.c").exists()

@@ -468,7 +468,9 @@ LATER = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("way", ["train_step", "update", "fit", "many", "panels", "threads", "reduce"])
+@pytest.mark.parametrize(
+    "way", ["train_step", "update", "fit", "many", "panels", "threads", "reduce"]
+)
 @pytest.mark.parametrize("make", ["Adam", "AdamW"])
 def test_layers_freed_later_have_a_count_of_their_own(make, way, core, forced):
     forced(0 if way in ("panels", "threads") else -1, -1)

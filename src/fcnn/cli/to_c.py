@@ -82,6 +82,11 @@ def to_c(options: argparse.Namespace) -> int:
 
     with refusals():
         loaded = fcnn.load(options.model)
+    if isinstance(loaded, fcnn.Ensemble):
+        raise CommandError(
+            f"{options.model}: an ensemble of {len(loaded.networks)} networks; to_c writes one: "
+            "fcnn.convert.to_c(ensemble.networks[0], ...)"
+        )
     is_model = isinstance(loaded, fcnn.Model) and not options.network
     net = loaded if is_model or isinstance(loaded, fcnn.Network) else loaded.network
     stem = Path(options.model).stem
