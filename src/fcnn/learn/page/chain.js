@@ -127,7 +127,7 @@ function product(trace, digits) {
 
 function slope(over, digits, width) {
   const height = 230;
-  const pad = { left: 46, right: 10, top: 12, bottom: 34 };
+  const pad = { left: 56, right: 10, top: 12, bottom: 34 };
   const finite = over.losses.filter((v) => v !== null);
   const [low, high] = [Math.min(...finite, over.C), Math.max(...finite, over.C)];
   const span = high - low || 1;
