@@ -1009,6 +1009,9 @@ def test_film_of_a_trace(tmp_path):
     assert {figures(v, 3) for v in trace.dW[1].ravel()} <= set(texts(panel))
     plot.animate_trace(net, x, y, path=tmp_path / "trace.html")
     page = (tmp_path / "trace.html").read_text()
+    # Nothing from elsewhere, and no sign of a font that is not there.
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", page)
+    assert 'class="fa' not in page
     assert page.count("data:image/png;base64") == 7
     assert "<script" in page
 

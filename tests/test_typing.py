@@ -59,7 +59,10 @@ def test_the_stubs_are_those_of_the_modules(tmp_path):
     for package in ("matplotlib", "sklearn", "tqdm"):  # imported by modules of fcnn
         pytest.importorskip(package)
     config = tmp_path / "mypy.ini"
-    untyped = ("matplotlib", "pandas", "polars", "pyarrow", "torch", "tqdm")
+    untyped = (
+        "anywidget", "matplotlib", "mpi4py", "pandas", "polars", "pyarrow", "torch", "tqdm",
+        "traitlets",
+    )  # fmt: skip
     names = ",".join(f"{package}.*" for package in untyped)
     config.write_text(f"[mypy-{names}]\nignore_missing_imports = True\nfollow_imports = skip\n")
     modules = ["fcnn"]

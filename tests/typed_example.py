@@ -91,7 +91,7 @@ def program(file: str) -> None:
     same.fit(X, y, epochs=1, optimizer="adamw", class_weight="balanced")
 
     net.save(file)
-    assert_type(fcnn.load(file), fcnn.Network | fcnn.Model)
+    assert_type(fcnn.load(file), fcnn.Network | fcnn.Model | fcnn.Ensemble)
     assert_type(net.copy(), fcnn.Network)
     assert_type(fcnn.convert.to_c(net, "model"), str)
     assert_type(fcnn.get_include(), str)

@@ -1,6 +1,7 @@
 """The pass of one sample, frame by frame."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,12 @@ from fcnn.plot._figure import Picture, as_network, figures, hide_frame, inches, 
 from fcnn.plot.diagram import Diagram, one_sample
 
 ENDINGS = ("gif", "html")
+_SIGNS = {
+    "fa-minus": "&minus;", "fa-plus": "+", "fa-pause": "&#10074;&#10074;", "fa-play": "&#9654;",
+    "fa-play fa-flip-horizontal": "&#9664;", "fa-step-forward": "&#9654;&#10072;",
+    "fa-step-backward": "&#10072;&#9664;", "fa-fast-forward": "&#9654;&#9654;&#10072;",
+    "fa-fast-backward": "&#10072;&#9664;&#9664;",
+}  # fmt: skip
 
 
 def animate_trace(
@@ -95,15 +102,20 @@ def animate_trace(
     figure = panel.figure
     if title:
         figure.suptitle(title, fontsize=12, parse_math=False)
-    animation = FuncAnimation(
+    animation: Any = FuncAnimation(
         figure, draw, frames=len(frames), interval=1000 * seconds, cache_frame_data=False
     )
     # Until it is drawn, matplotlib would warn of an animation that nobody has seen.
     animation._draw_was_started = True
     if path is not None and ending == "gif":
-        animation.save(path, writer=PillowWriter(fps=1 / seconds), dpi=100)
+        per_second: Any = 1 / seconds
+        animation.save(path, writer=PillowWriter(fps=per_second), dpi=100)
     elif path is not None:
         page = animation.to_jshtml(fps=1 / seconds, embed_frames=True, default_mode="loop")
+        # The signs on its buttons are from a font elsewhere.
+        page = re.sub(r"<link[^>]*>", "", page)
+        for name, sign in _SIGNS.items():
+            page = page.replace(f'<i class="fa {name}"></i>', sign)
         Path(path).write_text(f"<!doctype html>\n<meta charset='utf-8'>\n{page}", encoding="utf-8")
     return animation
 
