@@ -103,7 +103,8 @@ def test_all_activations_in_both_languages(compiler, dtype, language, tmp_path):
     assert max(self_tests(compiler, tmp_path, nets, "-O0", language=language)) <= MOST[dtype]
 
 
-@pytest.mark.slow(reason="25 networks to compile with sanitizers")
+@pytest.mark.long(reason="25 networks to compile with sanitizers")
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("language", ["c", "cpp"])
 def test_random_networks_under_sanitizers(compiler, dtype, language, tmp_path):

@@ -2,9 +2,7 @@
 
 import copy
 import pickle
-import re
 from importlib import util
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -493,31 +491,6 @@ def test_intervals_of_known_noise(loss):
         found = (high - low) / (2 * 1.645)
     assert np.median(np.abs(np.log(found / spread))) < 0.1
     assert 0.87 < metrics.coverage(low, high, y[:, 0]) < 0.93
-
-
-# --- What is said of them ------------------------------------------------------------------------
-
-PAGE = (Path(__file__).parent.parent / "docs" / "uncertainty.md").read_text("utf-8")
-EXAMPLES = re.findall(r"<!-- example -->\n```python\n(.*?)```", PAGE, re.DOTALL)
-
-
-@pytest.mark.slow(reason="three trainings and a picture")
-@pytest.mark.parametrize("number", [0, 1])
-def test_an_example_of_the_page_runs(number, tmp_path, monkeypatch, capsys):
-    for package in ("matplotlib", "sklearn"):
-        pytest.importorskip(package)
-    monkeypatch.chdir(tmp_path)
-    names = {}
-    exec(compile(EXAMPLES[number], "uncertainty.md", "exec"), names)
-    printed = capsys.readouterr().out
-    if number == 0:
-        assert 0.87 < float(printed) < 0.93
-        assert (tmp_path / "bands.png").exists()
-        middle = np.abs(names["x"][:, 0]) < 0.3
-        assert names["std"][middle].mean() < names["std"][~middle].mean()
-    else:
-        assert (names["low"] <= names["high"]).all()
-    assert len(EXAMPLES) == 2
 
 
 # --- Tables --------------------------------------------------------------------------------------
