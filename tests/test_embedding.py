@@ -118,7 +118,10 @@ def test_no_call_allocates(driver, saved):
         (21, 50, 33, 5),
         (300, 64, 10),  # many rows: inputs in place
         (6, 900, 4),  # one row is too wide for the stack
-        pytest.param((1024, 1024, 1024, 10), marks=pytest.mark.slow(reason="3000 rows in float64")),
+        pytest.param(
+            (1024, 1024, 1024, 10),
+            marks=[pytest.mark.slow, pytest.mark.long(reason="3000 rows in float64")],
+        ),
     ],
     ids=str,
 )

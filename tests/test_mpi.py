@@ -92,14 +92,15 @@ def test_same_bits_for_1_2_4_and_8_ranks(run):
         assert found == first, ranks
 
 
-@pytest.mark.slow(reason="eight processes")
+@pytest.mark.long(reason="eight processes")
+@pytest.mark.slow
 def test_same_bits_for_8_ranks(run):
     assert all_alike(run(8, "bits")) == all_alike(run(1, "bits"))
 
 
 @pytest.mark.parametrize(
     "ranks", [2, pytest.param(3, marks=pytest.mark.slow(reason="2 stands for it")),
-              pytest.param(8, marks=pytest.mark.slow(reason="2 stands for it"))]
+              pytest.param(8, marks=[pytest.mark.slow, pytest.mark.long(reason="2 and 3 stand")])]
 )  # fmt: skip
 def test_default_is_one_process_within_rounding(run, ranks):
     if ranks == 3:  # 64 rows a batch cannot be shared by three: other batches, but alike on all
