@@ -247,7 +247,8 @@ READERS = {
     "Excel": (excel_bytes, read_table_of, damaged_within),
     "ONNX": (onnx_bytes, read_onnx, damaged),
 }
-REFUSALS = (ValueError, TableError)
+# The last: weights of 1e38 are numbers, and no training goes on from them.
+REFUSALS = (ValueError, TableError, fcnn.DivergenceError)
 
 
 def resident():
