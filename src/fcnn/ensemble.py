@@ -14,7 +14,7 @@ from fcnn import _format
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn.metrics import score
-from fcnn.network import Network
+from fcnn.network import Network, as_networks
 from fcnn.reference import loss_of
 
 __all__ = ["Ensemble"]
@@ -68,17 +68,8 @@ class Ensemble:
     """
 
     def __init__(self, networks: Sequence[Network]) -> None:
-        try:
-            given = tuple(networks)
-        except TypeError:
-            raise TypeError(f"networks: expected a list of networks, got {networks!r}") from None
-        if not given:
-            raise ValueError("networks: expected at least one, got none")
+        given = tuple(as_networks(networks))
         for i, network in enumerate(given):
-            if not isinstance(network, Network):
-                raise TypeError(
-                    f"networks[{i}]: expected an fcnn.Network, got {type(network).__name__}"
-                )
             for name, of in _ALIKE.items():
                 if of(network) != of(given[0]):
                     raise ValueError(

@@ -24,7 +24,7 @@ from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, History, Progress
-from fcnn.network import Network
+from fcnn.network import Network, as_networks
 from fcnn.optimizers import Optimizer
 from fcnn.schedules import Schedule, as_schedules
 from fcnn.threads import resolve
@@ -212,17 +212,7 @@ def _named(whose: str) -> Iterator[None]:
 
 
 def _as_networks(networks: Any) -> list[Network]:
-    try:
-        given = list(networks)
-    except TypeError:
-        raise TypeError(f"networks: expected a list of networks, got {networks!r}") from None
-    if not given:
-        raise ValueError("networks: expected at least one, got none")
-    for i, network in enumerate(given):
-        if not isinstance(network, Network):
-            raise TypeError(
-                f"networks[{i}]: expected an fcnn.Network, got {type(network).__name__}"
-            )
+    given = as_networks(networks)
     _refuse_shared("networks", given, "the same network", "network.copy() makes another", None)
     first = given[0]
     for i, network in enumerate(given):

@@ -558,5 +558,21 @@ class Network(ConvertingNetwork):
         save_model(self, path)
 
 
+def as_networks(networks: Any) -> list[Network]:
+    """Return a list of networks, at least one; what they have in common is not looked at."""
+    try:
+        given = list(networks)
+    except TypeError:
+        raise TypeError(f"networks: expected a list of networks, got {networks!r}") from None
+    if not given:
+        raise ValueError("networks: expected at least one, got none")
+    for i, network in enumerate(given):
+        if not isinstance(network, Network):
+            raise TypeError(
+                f"networks[{i}]: expected an fcnn.Network, got {type(network).__name__}"
+            )
+    return given
+
+
 def _empty(cls: type[Network]) -> Network:
     return cls.__new__(cls)

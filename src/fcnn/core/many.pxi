@@ -212,7 +212,7 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
     many.epochs = epochs
     many.trainings = places
     many.begins = <Py_ssize_t*> PyMem_Calloc(count + 1, sizeof(Py_ssize_t))
-    alive, opened, locks = [], 0, []
+    alive, opened, held = [], 0, []
     try:
         if all_trainings == NULL or places == NULL or many.begins == NULL:
             raise MemoryError
@@ -237,13 +237,14 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
         # In one order, whatever that of the networks: two calls then never wait for each other.
         locks = sorted((one[5].lock for one in trainings
                         if isinstance(one[5], np.random.BitGenerator)), key=id)
-        for i in range(len(locks)):
-            locks[i].acquire()
         try:
+            for lock in locks:
+                lock.acquire()      # where Ctrl-C may be heard
+                held.append(lock)
             with nogil:
                 run_team(share_out, &many, threads)
         finally:
-            for lock in locks:
+            for lock in held:
                 lock.release()
         raise_error(&many.waiting)
         for i in range(count):
