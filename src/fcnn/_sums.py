@@ -124,9 +124,10 @@ class SharedSum(Sum):
         rank, size = comm.Get_rank(), comm.Get_size()
         count, dtype = len(self.vector), self.vector.dtype
         needed = (_PAGE + (count + _SLACK) * dtype.itemsize) // _PAGE * _PAGE + _PAGE
-        self._window = MPI.Win.Allocate_shared(needed, 1, comm=comm)
+        # Any: NumPy's stubs do not know that MPI.buffer is a buffer.
+        self._window: Any = MPI.Win.Allocate_shared(needed, 1, comm=comm)
         parts = [np.frombuffer(self._window.Shared_query(k)[0], np.uint8) for k in range(size)]
-        head = MPI.Win.Allocate_shared(_PAGE * size if rank == 0 else 0, 1, comm=comm)
+        head: Any = MPI.Win.Allocate_shared(_PAGE * size if rank == 0 else 0, 1, comm=comm)
         self._head = head
         counters = np.frombuffer(head.Shared_query(0)[0], np.int64)
         begins = [-part.ctypes.data % _LINE for part in parts]
