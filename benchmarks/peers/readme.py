@@ -50,8 +50,8 @@ def _run(session: Session) -> Iterator[str]:
 def _lines(session: Session) -> Iterator[str]:
     yield _wrapped(
         f"{threads_text(session).capitalize()} each, {session.dtype}, {bench.cpu_name()}, "
-        f"instruction set {_dispatch.core.ISA}: the time of a peer over fcnn's, medians of laps in "
-        "turns, the same numbers checked beforehand. In bold, fcnn loses. Of limit: "
+        f"instruction set {_dispatch.core.ISA}: the time of a peer over fcnn's in each turn, "
+        "medians, the same numbers checked beforehand. In bold, fcnn loses. Of limit: "
         "multiplications and additions, zeros included, over what the registers alone can do."
     )
     yield ""

@@ -81,7 +81,7 @@ PREDICTION_ROWS = (1, 1000)
 PREDICTION_OF_IMAGES = ((784, 128, 10), 1000)
 MNIST = Workload((784, 128, 10), 64, 10, "adam", images=True)
 MNIST_EPOCHS = 5
-MNIST_RUNS = 3
+MNIST_RUNS = 5
 MNIST_LR = 1e-3
 MNIST_PEERS = ("fcnn", "PyTorch")
 WITH_ADAM = "fcnn, Adam"

@@ -111,6 +111,13 @@ class TreeSum(Sum):
         self._comm.Sendrecv(sent, partner, 0, received, partner, 0)
 
 
+# Any: to NumPy's stubs MPI's buffers are none.
+def _shared_window(comm: Any, count: int) -> Any:
+    from mpi4py import MPI
+
+    return MPI.Win.Allocate_shared(count, 1, comm=comm)
+
+
 class SharedSum(Sum):
     """By memory that all ranks share, where they are on one machine: ``core/shared_sum.pxi``.
 
@@ -119,17 +126,13 @@ class SharedSum(Sum):
 
     def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
         super().__init__(comm, network, in_panels)
-        from mpi4py import MPI
-
         rank, size = comm.Get_rank(), comm.Get_size()
         count, dtype = len(self.vector), self.vector.dtype
         needed = (_PAGE + (count + _SLACK) * dtype.itemsize) // _PAGE * _PAGE + _PAGE
-        # Any: NumPy's stubs do not know that MPI.buffer is a buffer.
-        self._window: Any = MPI.Win.Allocate_shared(needed, 1, comm=comm)
+        self._window = _shared_window(comm, needed)
         parts = [np.frombuffer(self._window.Shared_query(k)[0], np.uint8) for k in range(size)]
-        head: Any = MPI.Win.Allocate_shared(_PAGE * size if rank == 0 else 0, 1, comm=comm)
-        self._head = head
-        counters = np.frombuffer(head.Shared_query(0)[0], np.int64)
+        self._head = _shared_window(comm, _PAGE * size if rank == 0 else 0)
+        counters = np.frombuffer(self._head.Shared_query(0)[0], np.int64)
         begins = [-part.ctypes.data % _LINE for part in parts]
         vectors = [
             part[begin : begin + count * dtype.itemsize].view(dtype)
