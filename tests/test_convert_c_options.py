@@ -93,6 +93,7 @@ def self_tests(compiler, folder, nets, *flags, language="c"):
     return errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", slow_but(["float32"], DTYPES))
 @pytest.mark.parametrize("language", slow_but(["cpp"], ["c", "cpp"]))
 def test_all_activations_in_both_languages(compiler, dtype, language, tmp_path):
@@ -116,6 +117,7 @@ def test_random_networks_under_sanitizers(compiler, dtype, language, tmp_path):
     assert max(errors) <= MOST[dtype]
 
 
+@pytest.mark.slow
 def test_sanitizers(any_compiler, tmp_path):
     """The quick part of the test above; and a read behind the parameters is one that they find."""
     net = random_network(np.random.default_rng(2), "float32", 6, 8)
@@ -125,6 +127,7 @@ def test_sanitizers(any_compiler, tmp_path):
 # --- Elementary functions ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_each_activation_alone(any_compiler, dtype, tmp_path):
     """Of one node, for inputs of all sizes: relative to the value itself."""
@@ -184,6 +187,7 @@ def problems(dtype):
     return rng, nets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", slow_but(["text"], ["text", "extern"]))
 @pytest.mark.parametrize("dtype", slow_but(["float32"], DTYPES))
 def test_gradients_and_steps_are_those_of_the_core(any_compiler, dtype, weights, tmp_path):
@@ -238,6 +242,7 @@ def test_what_is_not_finite_updates_nothing(any_compiler, tmp_path):
 # --- Weights elsewhere ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_of_the_caller(any_compiler, dtype, tmp_path):
     rng = np.random.default_rng(0)
@@ -271,6 +276,7 @@ def large():
     return net, (np.arange(40) % 7 / 7).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="programs that are not ELF load the file")
 @pytest.mark.parametrize("training", [False, True])
 def test_a_file_of_weights_in_the_program(compiler, training, tmp_path):
@@ -363,6 +369,7 @@ def test_decimal_numbers_are_exact(any_compiler, dtype, tmp_path):
     np.testing.assert_array_equal(got, net.weights[0].T, strict=True)
 
 
+@pytest.mark.slow
 def test_the_self_test_is_a_program_and_finds_a_fault(any_compiler, tmp_path):
     net, _ = large()
     X = np.random.default_rng(5).normal(size=(9, 40))
@@ -381,6 +388,7 @@ def test_the_self_test_is_a_program_and_finds_a_fault(any_compiler, tmp_path):
         run([tmp_path / "net"], tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "weights"),
     [("texts", "text"), ("two, by one output", "extern"), ("numbers", "extern")],

@@ -55,6 +55,7 @@ def singles(text, machine):
     return [line for line in text.splitlines() if re.search(SINGLE[machine], line)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", slow_but(["float32"], ["float32", "float64"]))
 @pytest.mark.parametrize("machine", list(PACKED))
 @pytest.mark.parametrize("compiler", list(COMPILERS))

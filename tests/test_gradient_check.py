@@ -60,6 +60,7 @@ def test_a_kink_within_the_step_but_not_at_the_point_itself(b):
     assert net.check_gradients([[0.0], [1.0]], [1.0, 2.0]).passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12, 29))
 def test_kinks_of_random_networks(seed):
     rng = np.random.default_rng(seed)

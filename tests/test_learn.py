@@ -506,6 +506,7 @@ def test_a_file_of_ones_own(tmp_path, capsys):
     assert "--port: expected at most 65535" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C of another process")
 def test_the_command_serves_until_it_is_interrupted():
     import signal

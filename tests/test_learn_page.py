@@ -146,6 +146,7 @@ def chain_of(W=(1.2, -0.8), b=(-0.3, 0.5), x=0.7, y=1, activation="sigmoid", out
 CHAIN = {"W": 4, "z": 2, "b": 2, "a": 4, "delta": 4, "dW": 3, "y": 1, "C": 1, "slope": 1}
 
 
+@pytest.mark.slow
 def test_chain(page):
     browser = page("chain", wait=READY)
     net, trace = chain_of()
@@ -207,6 +208,7 @@ def test_chain_of_every_kind(page, activation, loss, output, y):
 FULL = {"activation": "sigmoid", "output": "sigmoid", "seed": 1, "loss": "squared_error"}
 
 
+@pytest.mark.slow
 def test_fully_connected(page):
     browser = page("full", wait=READY)
     net, trace = traced(sizes=[2, 3, 2], **FULL)

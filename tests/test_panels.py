@@ -154,6 +154,7 @@ def test_a_sum_is_added_up_by_blocks(core):
     assert network.predict(x[0])[0] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("n_in", "n_out"), LONG)
 def test_long_sums_have_the_same_bits_alone_and_in_a_batch(core, n_in, n_out, dtype):

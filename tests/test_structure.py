@@ -3,6 +3,7 @@
 The layers are in structure.py. Each rule is also seen to fail, on a package made for it.
 """
 
+import functools
 import itertools
 import os
 import re
@@ -37,11 +38,16 @@ def homeless(folder):
     ]
 
 
-def upward(folder):
-    """Imports against the direction."""
+@functools.cache
+def imports_of_the_package():
+    return imports(package())
+
+
+def upward(every):
+    """Those of some imports that are against the direction."""
     names = list(LAYERS)
     found = []
-    for one in imports(folder):
+    for one in every:
         ends = layer(one.importer), layer(one.imported)
         if None not in ends and ends[0] < ends[1]:
             found.append(
@@ -53,9 +59,8 @@ def upward(folder):
     return found
 
 
-def circles(folder):
-    """The shortest circle of imports through each module, and each room, that is in one."""
-    every = imports(folder)
+def circles(every):
+    """The shortest circle of some imports through each module, and each room, that is in one."""
     found = {}
     for edges in (graph(every), graph(every, of_rooms=True)):
         for start in sorted(edges):
@@ -151,16 +156,16 @@ def test_every_module_has_a_layer_and_every_room_one():
 
 
 def test_imports_run_one_way():
-    assert not (wrong := upward(package())), "\n".join(wrong)
+    assert not (wrong := upward(imports_of_the_package())), "\n".join(wrong)
 
 
 def test_no_circle_of_imports():
-    assert not (wrong := circles(package())), "\n".join(wrong)
+    assert not (wrong := circles(imports_of_the_package())), "\n".join(wrong)
 
 
 def test_imports_of_the_package_are_seen():
     # What finds nothing finds nothing wrong.
-    edges = graph(imports(package()))
+    edges = graph(imports_of_the_package())
     assert {"_dispatch", "_validation", "optimizers"} <= edges["network"].keys()
     assert {"network", "optimizers"} <= edges["fcnn"].keys()
     assert len(edges) > 15
@@ -257,7 +262,7 @@ PACKAGE = {
 
 @pytest.mark.parametrize("text", UPWARD.values(), ids=UPWARD)
 def test_import_against_the_direction_is_seen(tree, text):
-    (message,) = upward(tree({**PACKAGE, "optimizers": f"import os\n\n{text}\n"}))
+    (message,) = upward(imports(tree({**PACKAGE, "optimizers": f"import os\n\n{text}\n"})))
     found = re.search(r"optimizers\.py:(\d+): optimizers \(parts\) imports [\w.]+ \(", message)
     # The line of the import, or of what is used of the package.
     used = [
@@ -269,12 +274,14 @@ def test_import_against_the_direction_is_seen(tree, text):
 @pytest.mark.parametrize("text", ALLOWED.values(), ids=ALLOWED)
 def test_import_along_the_direction_passes(tree, text):
     folder = tree({**PACKAGE, "optimizers": text})
-    assert upward(folder) == circles(folder) == []
+    assert upward(imports(folder)) == circles(imports(folder)) == []
 
 
 def test_module_in_a_folder_stands_where_the_folder_stands(tree):
-    (message,) = upward(tree({**PACKAGE, "plot/curves": "def f():\n    import fcnn.cli.main\n"
-                              "    from fcnn.files import load", "cli/main": ""}))  # fmt: skip
+    (message,) = upward(imports(tree(
+        {**PACKAGE, "plot/curves": "def f():\n    import fcnn.cli.main\n"
+         "    from fcnn.files import load", "cli/main": ""}
+    )))  # fmt: skip
     assert f"plot{os.sep}curves.py:2: plot.curves (around the network) imports cli.main" in message
 
 
@@ -340,7 +347,7 @@ def test_module_without_a_layer_is_seen(tree):
     ],
 )
 def test_circle_is_seen(tree, files, circle):
-    messages = circles(tree(files))
+    messages = circles(imports(tree(files)))
     if circle is None:
         assert messages == []
     else:
@@ -358,9 +365,11 @@ def test_circle_is_seen(tree, files, circle):
 )  # fmt: skip
 def test_an_import_of_the_core_counts(tree, line):
     text = f"def load():\n    {line}\n"
-    (message,) = upward(tree({"core/c_interface.pxi": text, "files": "", "errors": ""}))
+    (message,) = upward(imports(tree({"core/c_interface.pxi": text, "files": "", "errors": ""})))
     assert re.search(r"c_interface\.pxi:2: ", message)
-    assert not upward(tree({"core/c_interface.pxi": "from fcnn.errors import E", "errors": ""}))
+    assert not upward(
+        imports(tree({"core/c_interface.pxi": "from fcnn.errors import E", "errors": ""}))
+    )
 
 
 @pytest.mark.parametrize("name", ["a.py", "b.pyx", "core/c.pxi", "kernels/d.pxd", "include/e.h"])

@@ -300,6 +300,7 @@ def fcnn_parameter_jacobian(net, x, k):
     return gradient
 
 
+@pytest.mark.slow
 @each_loss
 def test_tiny_and_large_steps_and_threads_have_the_same_bits(loss):
     X, y = data(700, dtype="float32")
@@ -567,6 +568,7 @@ def test_a_model_as_a_graph_has_its_outputs_in_those_units(loss):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "columns"),
     [

@@ -24,6 +24,7 @@ def clang():
     return found
 
 
+@pytest.mark.slow
 def test_every_option_compiles_for_wasm32(clang, tmp_path):
     """Without a library: what needs one, training's math.h and the self-test's stdio.h, is off."""
     rng = np.random.default_rng(0)
@@ -38,6 +39,7 @@ def test_every_option_compiles_for_wasm32(clang, tmp_path):
             assert (tmp_path / "net.o").read_bytes()[:4] == b"\0asm"
 
 
+@pytest.mark.slow
 def test_the_page_predicts_in_a_browser(clang, tmp_path):
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None or shutil.which("wasm-ld") is None:
