@@ -146,6 +146,23 @@ def test_a_training_goes_on_and_is_saved(tmp_path):
         answer("run", {"id": begun["id"]})
 
 
+def test_a_grid_is_checked_before_the_training():
+    begun = answer("start", {"data": "xor", "hidden": [2]})
+    net = _requests._sessions[begun["id"]].net
+    before, known = net.parameters.copy(), list(_requests._sessions)
+    for grid, message in ((1, "at least 2"), (65, "at most 64"), ("x", "an integer")):
+        for name in ("run", "start"):
+            with pytest.raises((ValueError, TypeError), match=f"grid: expected {message}"):
+                answer(name, {"id": begun["id"], "data": "xor", "hidden": [2], "grid": grid})
+    np.testing.assert_array_equal(net.parameters, before)
+    assert list(_requests._sessions) == known
+
+
+def test_the_largest_numbers_of_a_table():
+    X, _, _ = _requests.read_csv("3.4e38,0,x\n-3.4e38,1e-320,y\n0,0,x\n0,0,y")
+    assert X.tolist() == [[1, -1], [-1, 1], [0, -1], [0, -1]]
+
+
 def test_deltas_vanish_with_sigmoids_and_not_with_relu():
     def shares(activation):
         told = answer("start", {"data": "moons", "hidden": [8] * 6, "activation": activation})
@@ -184,6 +201,13 @@ def test_a_table_of_ones_own():
         ("1,2,x\n1,nan,y\n3,4,y\n5,6,x", "row 2: expected two numbers"),
         ("1,2,x\n1,2,x\n3,4,x\n5,6,x", "2 to 10 classes in the last column, got 1"),
         ("1,2,x\n" * 2001, "at most 2000 rows"),
+        # No reader of CSV takes a field of this length; its error is no ValueError.
+        ("1,2," + "a" * 200_000 + "\n" + "1,2,b\n" * 5, "csv: field larger than field limit"),
+        ("1.7e308,2,x\n-1.7e308,1,y\n0,0,x\n1,1,y",
+         "csv: row 1: expected numbers that float32 can hold, got '1.7e308'"),
+        ("0,2,x\n1,-4e38,y\n0,0,x\n1,1,y",
+         "csv: row 2: expected numbers that float32 can hold, got '-4e38'"),
+        ("0,0,x\n1,5e-324,y\n0,0,x\n1,0,y", "csv: column 2: expected numbers further apart"),
     ],
 )  # fmt: skip
 def test_refused_tables(text, message):
@@ -206,6 +230,9 @@ def test_refused_tables(text, message):
         ("trace", {**NET, "x": [1]}, r"x: expected shape"),
         ("trace", {**NET, "x": [1, "b"]}, "x: "), ("trace", {**NET, "x": [1e999, 0]}, "x: "),
         ("trace", {**NET, "y": [1, 2, 3]}, "y: expected shape"),
+        ("trace", {**NET, "x": [[1, 2]] * 3, "y": [[0, 1]] * 3}, "x: expected one sample"),
+        ("check", {**NET, "x": [[1, 2]] * 3, "y": [[0, 1]] * 3}, "x: expected one sample"),
+        ("curve", {**NET, "x": [[1, 2]], "y": [[0, 1]], "parameter": 0}, "x: expected one sample"),
         ("trace", {**NET, "W": [[1]], "b": [[1]]}, "W: expected 2 of them"),
         ("trace", {**NET, "W": [[[1, 2]], 3], "b": [1, 2]}, r"W\[0\]: expected shape \(3, 2\)"),
         ("trace", {**NET, "seed": -1}, "seed: expected at least 0"),

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn import datasets
-from fcnn._descent import as_descent, parameter_name
+from fcnn._descent import as_descent, default_optimizers, parameter_name
 from fcnn._dispatch import core
 from fcnn.explanation import explain
 from fcnn.network import Network
@@ -127,9 +127,16 @@ def _sample(request: Json, net: Network) -> tuple[Any, Any]:
     y = request.get("y")
     if y is None:
         y = [1.0] + [0.0] * (m - 1)
-    x = check.as_inputs("x", x, n, net.dtype)
+    return _one_sample(x, net), [y] if isinstance(y, list) and m == 1 and len(y) != 1 else y
+
+
+def _one_sample(value: Any, net: Network) -> Array:
+    """Return x of a request; of many rows one request would take as long as it likes."""
+    x = check.as_inputs("x", value, net.sizes[0], net.dtype)
+    if x.ndim != 1:
+        raise ValueError(f"x: expected one sample, got shape {x.shape}")
     check.refuse_nonfinite("x", x)
-    return x, [y] if isinstance(y, list) and m == 1 and len(y) != 1 else y
+    return x
 
 
 def _described(net: Network, trace: Trace) -> Json:
@@ -297,8 +304,7 @@ def _descend(request: Json) -> Json:
             net.parameters[i] = check.as_number("start", value, least=-1e3, most=1e3)
     span = check.as_number("span", request.get("span", 6.0), above=0, most=100)
     targets = 2.0 * y[:, np.newaxis] - 1
-    rules = {"SGD": SGD(lr), "momentum": SGD(lr, momentum=0.9), "Adam": Adam(lr)}
-    found = as_descent(net, X, targets, rules, pair, steps, 41, span)
+    found = as_descent(net, X, targets, default_optimizers(lr), pair, steps, 41, span)
     return {
         "names": found.names, "across": found.across, "down": found.down, "loss": found.loss,
         "paths": found.paths, "steps": steps, "count": net.num_parameters,
@@ -346,7 +352,10 @@ def read_csv(text: Any) -> tuple[Array, Array, list[str]]:
     """
     if not isinstance(text, str):
         raise TypeError(f"csv: expected text, got {type(text).__name__}")
-    rows = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff"))) if any(row)]
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff"))) if any(row)]
+    except csv.Error as error:  # no ValueError
+        raise ValueError(f"csv: {error}") from None
     if len(rows) < 4:
         raise ValueError(f"csv: expected at least 4 rows, got {len(rows)}")
     if not _are_numbers(rows[0][:2]):
@@ -357,14 +366,27 @@ def read_csv(text: Any) -> tuple[Array, Array, list[str]]:
         if len(row) != 3 or not _are_numbers(row[:2]):
             shown = ",".join(row)[:60]
             raise ValueError(f"csv: row {i}: expected two numbers and a class, got {shown!r}")
+        for cell in row[:2]:
+            # Twice as much is still finite in float64: the span of a column is one of its numbers.
+            if abs(float(cell)) > np.finfo(np.float32).max:
+                raise ValueError(
+                    f"csv: row {i}: expected numbers that float32 can hold, got {cell.strip()[:60]!r}"
+                )
     classes = sorted({row[2].strip() for row in rows})
     if not 2 <= len(classes) <= 10:
         raise ValueError(f"csv: expected 2 to 10 classes in the last column, got {len(classes)}")
     X = np.array([[float(cell) for cell in row[:2]] for row in rows])
     low, high = X.min(axis=0), X.max(axis=0)
     span = np.where(high > low, (high - low) / 2, 1)
+    with np.errstate(all="ignore"):
+        scaled = (X - (low + high) / 2) / span
+    for column in np.flatnonzero(~np.isfinite(scaled).all(axis=0)):
+        raise ValueError(
+            f"csv: column {column + 1}: expected numbers further apart, got {low[column]} to "
+            f"{high[column]}"
+        )
     return (
-        (X - (low + high) / 2) / span,
+        scaled,
         np.array([classes.index(r[2].strip()) for r in rows]),
         classes,
     )
@@ -409,6 +431,7 @@ def _start(request: Json) -> Json:
     net = Network(sizes, net.activations[0] if len(sizes) > 2 else "relu", rng=net.rng)
     name = check.as_choice("optimizer", request.get("optimizer", "Adam"), tuple(_OPTIMIZERS))
     lr = check.as_number("lr", request.get("lr", 0.03), above=0, most=1e6)
+    grid = _grid(request)
     order = np.random.default_rng(1).permutation(len(X))
     cut = max(len(X) * 4 // 5, 1)
     train, test = order[:cut], order[cut:]
@@ -426,7 +449,7 @@ def _start(request: Json) -> Json:
     shown = {"X": session.X, "y": session.y, "X_test": X_test, "y_test": y_test}
     if X.shape[1] != 2:
         shown = {}
-    return {"id": key, "sizes": sizes, "classes": classes, **shown, **_frame(session, request, [])}
+    return {"id": key, "sizes": sizes, "classes": classes, **shown, **_frame(session, request, grid, [])}
 
 
 def _session(request: Json) -> Session:
@@ -441,6 +464,7 @@ def _session(request: Json) -> Session:
 def _run(request: Json) -> Json:
     session = _session(request)
     epochs = _whole("epochs", request.get("epochs", 1), 1, MOST_EPOCHS)
+    grid = _grid(request)
     from fcnn.errors import DivergenceError
 
     with session.lock:
@@ -452,11 +476,16 @@ def _run(request: Json) -> Json:
                 optimizer=session.optimizer,
             )  # fmt: skip
         except DivergenceError as error:
-            return {"diverged": str(error), **_frame(session, request, [])}
-        return _frame(session, request, history.loss)
+            return {"diverged": str(error), **_frame(session, request, grid, [])}
+        return _frame(session, request, grid, history.loss)
 
 
-def _frame(session: Session, request: Json, losses: list[float]) -> Json:
+def _grid(request: Json) -> int:
+    """Return the points across the plane, 0 of a request without it: checked before a training."""
+    return _whole("grid", request["grid"], 2, MOST_GRID) if request.get("grid") else 0
+
+
+def _frame(session: Session, request: Json, grid: int, losses: list[float]) -> Json:
     """Return how far a training is: scores, deltas, and the plane or a node's part of it."""
     net = session.net
     X_test, y_test = session.held_out
@@ -470,11 +499,10 @@ def _frame(session: Session, request: Json, losses: list[float]) -> Json:
         # Of each sample alone, without the 1/s of the average.
         "deltas": [float(np.abs(d).mean() * len(d)) for d in trace.delta[1:]],
     }  # fmt: skip
-    if net.sizes[0] == 2 and request.get("grid"):
+    if net.sizes[0] == 2 and grid:
         from fcnn.plot.boundary import node_values
 
-        n = _whole("grid", request["grid"], 2, MOST_GRID)
-        side = np.linspace(-1.3, 1.3, n)
+        side = np.linspace(-1.3, 1.3, grid)
         result["plane"] = np.round(node_values(net, side, side, len(net.sizes) - 1), 4)
         hidden = request.get("nodes")
         if hidden:
@@ -490,11 +518,7 @@ def _frame(session: Session, request: Json, losses: list[float]) -> Json:
 def _predict(request: Json) -> Json:
     session = _session(request)
     with session.lock:
-        x = check.as_inputs("x", _get(request, "x"), session.net.sizes[0], session.net.dtype)
-        if x.ndim != 1:
-            raise ValueError(f"x: expected one sample, got shape {x.shape}")
-        check.refuse_nonfinite("x", x)
-        return {"a": session.net.predict(x)}
+        return {"a": session.net.predict(_one_sample(_get(request, "x"), session.net))}
 
 
 def _save(request: Json) -> Json:

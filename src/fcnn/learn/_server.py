@@ -62,9 +62,6 @@ class LearnServer(ThreadingHTTPServer):
         What to open in a browser.
     """
 
-    daemon_threads = True
-    allow_reuse_address = True
-
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.token = secrets.token_urlsafe(24)
