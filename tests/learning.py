@@ -72,6 +72,7 @@ def normal_density(z):
 FUNCTIONS = {
     "exp": lambda z: z.rising(math.exp),
     "log": lambda z: z.rising(math.log),
+    "log1p": lambda z: z.rising(math.log1p),
     "tanh": lambda z: z.rising(math.tanh),
     "Phi": lambda z: z.rising(normal_distribution),
     "phi": normal_density,

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import warnings
 from collections import Counter
 
@@ -191,6 +192,16 @@ def test_the_start_has_the_commands_of_the_readme():
     assert len(commands) == 2
     start = (ROOT / "docs" / "start.md").read_text("utf-8").splitlines()
     assert {*commands} <= {*start}
+
+
+def test_the_start_names_every_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    start = (ROOT / "docs" / "start.md").read_text("utf-8")
+    (table,) = re.findall(r"^\| extra \|.*\n\|---.*\n((?:\|.*\n)+)", start, re.M)
+    named = {
+        name for row in table.splitlines() for name in re.findall(r"`([\w-]+)`", row.split("|")[1])
+    }
+    assert named == {*project["optional-dependencies"]}
 
 
 # --- The README -----------------------------------------------------------------------------------

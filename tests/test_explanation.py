@@ -90,6 +90,34 @@ def test_targets_that_meet_and_errors_beyond_one():
         check(network("relu", "identity", loss), X, y)
 
 
+@pytest.mark.parametrize("far", [-800, -36.25, 36.25, 800])
+@pytest.mark.parametrize(
+    ("hidden", "output", "loss", "targets"),
+    [
+        ("softplus", "sigmoid", "binary_cross_entropy", (0, 1, 0.25)),
+        ("silu", "softmax", "cross_entropy", (0, 1, 0.25)),
+        ("sigmoid", "softplus", "poisson", (0, 3, 7)),
+        ("tanh", "exp", "poisson", (0, 3, 7)),
+        ("leaky_relu", "ascending", "quantile", (0, 1, -1)),
+        ("gelu", "sigmoid", "squared_error", (0, 1, -1)),
+    ],
+)
+def test_far_from_zero(far, hidden, output, loss, targets):
+    """Where e^z leaves what floats hold, or log(1 + e^z) its digits, formulas still come out."""
+    if output == "exp" and far > 0:
+        far /= 4  # beyond, the loss is infinite
+    outputs = 2 * core.outputs_per_target(loss)
+    net = fcnn.Network((2, 2, outputs), hidden, output, loss, "float64", rng=2)
+    net.biases[1][:] = np.resize([far, far * 0.875], outputs)
+    for target in targets:
+        y = [[target, 1 - target]] if output == "softmax" else [[target, targets[1]]]
+        check(net, [[0.5, -1.0]], y, digits=17)
+    net.weights[0][:], net.biases[0][:] = 0, [far, -far]
+    net.biases[1][:] = 0
+    net.weights[1][:] *= 1e-3
+    check(net, [[0.5, -1.0]], [[0.5, 0.5]], digits=17)
+
+
 @pytest.mark.parametrize("weight", [[1, 2, 0.5], [0, 1, 0]])
 def test_sample_weights(weight):
     check(network(), *batch("squared_error", 2), weight)

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import re
 import subprocess
 import sys
@@ -460,7 +461,12 @@ def test_functions_that_fail_are_told():
     def broken(W, b, x):
         raise ZeroDivisionError("oh")
 
-    assert check("forward", broken).message == "it raised ZeroDivisionError: oh"
+    line = broken.__code__.co_firstlineno + 1
+    assert check("forward", broken).message == f"it raised ZeroDivisionError: oh, in line {line}"
+    assert check("forward", sys.exit).message.startswith("it raised TypeError: ")
+    assert "it raised SystemExit: 3" in check("update", lambda W, dW, eta: sys.exit(3)).message
+    huge = check("update", lambda W, dW, eta: [[10**400]])
+    assert huge.message.startswith("W: expected numbers of shape (1, 1), got [[1000")
     assert "expected two lists" in check("forward", lambda W, b, x: 3).message
     assert "2 and 1" not in check("forward", lambda W, b, x: ([], [])).message
     assert "expected shape" in check("update", lambda W, dW, eta: 3).message
@@ -522,15 +528,70 @@ def test_a_file_of_ones_own(tmp_path, capsys):
     path.write_text("import numpy as np\ndef update(W, dW, eta):\n    return W - eta * dW\n")
     assert main(["learn", "--check", str(path)]) == 0
     for text, message in (
-        ("x = 1", "expected functions forward"), ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("x = 1", "expected functions forward"),
+        ("x = 1\n1 / 0", "ZeroDivisionError: division by zero, in line 2"),
+        ("raise ValueError('mine')", "ValueError: mine, in line 1"), ("assert 0", "AssertionError"),
+        ("def (", "SyntaxError: invalid syntax (mine.py, line 1)"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0, in line 2"),
     ):  # fmt: skip
         path.write_text(text)
         assert main(["learn", "--check", str(path)]) == 2
-        assert message in capsys.readouterr().err
+        err = " ".join(capsys.readouterr().err.split())
+        assert err.startswith(f"fcnn learn: error: {path}: {message}"), err
     assert main(["learn", "--check", str(tmp_path / "none.py")]) == 2
     assert "--check: there is no file" in capsys.readouterr().err
     assert main(["learn", "--port", "70000", "--no-browser"]) == 2
     assert "--port: expected at most 65535" in capsys.readouterr().err
+
+
+def test_a_file_imports_its_neighbours(tmp_path, monkeypatch, capsys):
+    from fcnn.cli.main import main
+
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nfrom neighbour_of_mine import product\n"
+        "def gradient(delta, a):\n    import other_of_mine\n    return product(delta, a)\n"
+    )
+    (tmp_path / "neighbour_of_mine.py").write_text("from numpy import outer as product")
+    (tmp_path / "other_of_mine.py").write_text("")
+    before = sys.path.copy()
+    monkeypatch.chdir(tmp_path.parent)
+    assert main(["learn", "--check", f"{tmp_path.name}/mine.py"]) == 0, capsys.readouterr().err
+    assert sys.path == before
+    for name in ("neighbour_of_mine", "other_of_mine"):
+        del sys.modules[name]
+
+
+def test_a_port_that_is_taken_is_named(capsys):
+    from fcnn.cli.main import main
+
+    with serve() as one:
+        port = one.server_address[1]
+        assert main(["learn", "--no-browser", "--port", str(port)]) == 2
+    assert capsys.readouterr().err.startswith(f"fcnn learn: error: --port {port}: ")
+
+
+@pytest.mark.slow(reason="starts the command")
+@pytest.mark.skipif(sys.platform == "win32", reason="a script as browser")
+def test_a_browser_that_stays_in_the_terminal_is_answered(tmp_path):
+    """As lynx, which returns when it is left: the page must be served meanwhile."""
+    browser = tmp_path / "browser"
+    browser.write_text(
+        f"#!{sys.executable}\nimport sys, urllib.request\n"
+        "print(urllib.request.urlopen(sys.argv[1], timeout=20).status, flush=True)\n"
+    )
+    browser.chmod(0o755)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fcnn", "learn"], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+    )  # fmt: skip
+    end = threading.Timer(25, process.kill)
+    end.start()
+    lines = [process.stdout.readline() for _ in range(3)]
+    end.cancel()
+    process.kill()
+    process.wait(timeout=20)
+    process.stdout.close()
+    assert lines[2] == "200\n"
 
 
 @pytest.mark.slow

@@ -61,9 +61,9 @@ def texts(browser, selector, root="document"):
 
 # Ready when no request is under way and the formulas are those of the last answer.
 READY = "document.querySelector('.step') !== null"
-MARKED = """[...document.querySelectorAll('[data-q]')].map((one) =>
+MARKED = """[...ROOT.querySelectorAll('[data-q]')].map((one) =>
   ({...one.dataset, text: one.textContent}))"""
-STEPS = """[...document.querySelectorAll('.step')].map((step) => {
+STEPS = """[...ROOT.querySelectorAll('.step')].map((step) => {
   const tex = (name) => step.querySelector(`.${name} annotation`)?.textContent;
   return {name: step.dataset.name, general: step.querySelector('annotation').textContent,
     numbers: tex('numbers') ?? null, result: tex('result')};
@@ -78,7 +78,7 @@ def shown(value, digits):
     )
 
 
-def check_numbers(browser, trace, net, digits):
+def check_numbers(browser, trace, net, digits, root="document"):
     """Compare every marked number with the trace; return how many of each kind there were."""
     slope = {}
     for l in range(1, len(net.sizes)):
@@ -93,7 +93,7 @@ def check_numbers(browser, trace, net, digits):
         "slope": lambda l, k, j: slope[l][k],
     }  # fmt: skip
     counts = {}
-    for one in browser.run(MARKED):
+    for one in browser.run(MARKED.replace("ROOT", root)):
         if one["q"] not in values:
             continue
         at = [int(one.get(name, 0)) for name in "lkj"]
@@ -104,10 +104,10 @@ def check_numbers(browser, trace, net, digits):
     return counts
 
 
-def check_formulas(browser, trace, digits):
+def check_formulas(browser, trace, digits, root="document"):
     """Evaluate every formula as it is shown; return how many of each kind there were."""
     counts = {}
-    for step in browser.run(STEPS):
+    for step in browser.run(STEPS.replace("ROOT", root)):
         result = python_of(step["result"].removeprefix("="))
         if step["numbers"]:
             assert agrees(python_of(step["numbers"].removeprefix("=")), result), step

@@ -3,6 +3,7 @@
 import ast
 import re
 
+import numpy as np
 import pytest
 from documents import ROOT, cells, lessons
 
@@ -59,6 +60,63 @@ def test_a_lesson_runs(path, monkeypatch, capsys):
 def test_a_lesson_without_a_slope_fails_its_check(path, code, monkeypatch):
     with pytest.raises(AssertionError):
         run(path, code, monkeypatch)
+
+
+# What a learner gets wrong in lesson 6, and what its own check says: what is named first is what
+# is computed first, of what is wrong.
+MISTAKES = {
+    "sigma' left out": ("sigma_prime(z[l]) * ", "", "dW of layer 1 is off by"),
+    "sigma' of another layer": ("sigma_prime(z[l])", "sigma_prime(z[l][::-1])", "dW of layer 1"),
+    "sigma for sigma'": ("sigma_prime(z[l]) *", "sigma(z[l]) *", "dW of layer 1 is off by"),
+    "the sum forgotten": (
+        "(delta[l + 1] @ self.W[l + 1])", "(delta[l + 1][:, :1] * self.W[l + 1][0])",
+        "dW of layer 1 is off by",
+    ),
+    "W transposed": ("@ self.W[l + 1])", "@ self.W[l + 1].T)", "matmul"),
+    "1/s left out": (" / len(y)", "", "dW of layer 1 is off by"),
+    "y - a": ("(a[self.L] - y)", "(y - a[self.L])", "dW of layer 1 is off by"),
+    "b left out": (" + self.b[l]", "", "the loss"),
+    "the slopes of b averaged": ("delta[l].sum(axis=0)", "delta[l].mean(axis=0)", "db of layer 1"),
+    "a of the wrong layer": ("delta[l].T @ a[l - 1]", "delta[l].T @ a[l]", "broadcast"),
+    "no softmax": ("softmax(z[l]) if l == self.L", "sigma(z[l]) if l == self.L", "the loss"),
+}  # fmt: skip
+
+
+def lesson_6():
+    """The code of lesson 6 in two parts: up to its check, and the training beside the engine."""
+    (path,) = (path for path in LESSONS if path.stem.startswith("6"))
+    before, between, after = re.split(r"(?m)^(?=X, labels = )|^(?=# 1\. Layer 2)", cells(path))
+    return path, before, between, after
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_check_of_lesson_6_sees_a_mistake(mistake, monkeypatch):
+    right, wrong, message = MISTAKES[mistake]
+    path, before, _, _ = lesson_6()
+    run(path, before, monkeypatch)
+    assert before.count(right) == 1
+    with pytest.raises((AssertionError, ValueError), match=message), np.errstate(divide="ignore"):
+        run(path, before.replace(right, wrong), monkeypatch)
+
+
+@pytest.mark.slow(reason="trains")
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("self.W[l] -= lr * dW[l]", "self.W[l] += lr * dW[l]"),
+        ("self.b[l] -= lr * db[l]", "pass"), ("-= lr * db[l]", "-= 2 * lr * db[l]"),
+    ],
+)  # fmt: skip
+def test_the_training_of_lesson_6_sees_a_wrong_update(right, wrong, monkeypatch):
+    path, before, between, _ = lesson_6()
+    data, _, training = re.split(r"(?m)^(?=figure, axes)|^(?=sizes, lr)", between)
+    training = training.partition("assert accuracy")[0].replace("range(50)", "range(1)")
+    code = before + data + training
+    assert code.count(right) == 1
+    assert code.count("assert difference < 1e-9") == 1
+    run(path, code, monkeypatch)
+    with pytest.raises(AssertionError), np.errstate(all="ignore"):
+        run(path, code.replace(right, wrong), monkeypatch)
 
 
 def test_all_but_what_is_no_mistake_is_tried():

@@ -868,6 +868,11 @@ def test_boundary_of_numbers_and_of_a_node():
         np.asarray(plane(panel).get_array()).ravel(), net.predict(points).ravel(), rtol=1e-5
     )
     assert bar.get_ylabel() == "a"
+    # One scale for the plane and the samples, whichever of them is larger.
+    (samples,) = panel.collections[-1:]
+    assert samples.get_clim() == plane(panel).get_clim()
+    assert samples.get_clim()[1] == pytest.approx(np.abs(X[:, 0] + 5).max())
+    np.testing.assert_array_equal(samples.get_array(), X[:, 0] + 5)
     for l, k in ((1, 3), (2, 0), (3, 0)):
         panel = plot.plot_boundary(net, X, node=(l, k), resolution=25).axes[0]
         a = net.trace(points, np.zeros(len(points))).a[l][:, k]
@@ -877,14 +882,50 @@ def test_boundary_of_numbers_and_of_a_node():
         assert panel.get_title() == f"node {k} of layer {l}, {net.activations[l - 1]}"
 
 
+def test_boundary_of_what_is_no_class():
+    """Numbers are no classes, whatever their count or activation; labels stay so beside a node."""
+    X = np.random.default_rng(0).normal(size=(10, 2))
+    for output, outputs, loss in (
+        ("identity", 2, "squared_error"), ("softmax", 3, "squared_error"),
+        ("sigmoid", 2, "binary_cross_entropy"), (None, 2, "gaussian_nll"), (None, 3, "quantile"),
+    ):  # fmt: skip
+        net = fcnn.Network((2, 4, outputs), "tanh", output, loss, rng=3)
+        message = rf"network: its {outputs} outputs of {loss}.* are no classes; node=\(2, k\)"
+        with pytest.raises(ValueError, match=message):
+            plot.plot_boundary(net, X)
+        targets = np.random.default_rng(1).random((10, net.num_targets))
+        with pytest.raises(ValueError, match="y: numbers have no colour beside a node of layer 1"):
+            plot.plot_boundary(net, X, targets, node=(1, 0))
+        for k in range(outputs):
+            panel = plot.plot_boundary(net, X, targets, node=(2, k), resolution=5).axes[0]
+            (samples,) = panel.collections[-1:]
+            np.testing.assert_array_equal(samples.get_array(), targets[:, k % net.num_targets])
+    for output in ("sigmoid", "tanh"):
+        net = fcnn.Network((2, 4, 1), "tanh", output, "squared_error", rng=3)
+        panel, bar = plot.plot_boundary(net, X, np.arange(10) % 2, resolution=5).axes
+        assert bar.get_ylabel() == "a"
+        assert panel.get_legend() is None
+        with pytest.raises(ValueError, match="class_names: squared_error has no classes"):
+            plot.plot_boundary(net, X, class_names=["a", "b"])
+    net = fcnn.Network((2, 4, 1), loss="binary_cross_entropy", rng=3)
+    with pytest.raises(ValueError, match="y: expected the labels 0 and 1"):
+        plot.plot_boundary(net, X, np.full(10, 0.3))
+    net = fcnn.Network((2, 4, 3), rng=3)
+    y = np.arange(10) % 3
+    for given in (y, np.eye(3)[y]):
+        panel = plot.plot_boundary(net, X, given, node=(1, 2), resolution=5).axes[0]
+        for k in range(3):
+            np.testing.assert_allclose(by_gid(panel, f"class {k}").get_offsets(), X[y == k])
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
         (((3, 2), [[0, 0]]), {}, "network: expected 2 inputs"),
         (((2, 2), [[0, 0, 0]]), {}, "X: expected shape"),
         (((2, 2), [[0, np.nan]]), {}, "X: expected finite"),
-        (((2, 2), [[0, 0]], [2]), {}, "y: expected labels from 0 to 1"),
-        (((2, 2), [[0, 0]], [1, 2]), {}, r"y: expected one for each of the 1 samples"),
+        (((2, 2), [[0, 0]], [2]), {}, "y: class labels must be from 0 to 1"),
+        (((2, 2), [[0, 0]], [1, 2]), {}, r"y: expected shape \(1,\) for labels"),
         (((2, 2), [[0, 0]]), {"node": 3}, r"node: expected \(l, k\)"),
         (((2, 2), [[0, 0]]), {"node": (1, 2)}, "node: expected a layer 1 to 1"),
         (((2, 2), [[0, 0]]), {"node": (0, 0)}, r"node\[0\]: expected at least 1"),

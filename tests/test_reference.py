@@ -76,6 +76,41 @@ def test_refuses_what_the_network_refuses(x, y):
     assert str(found.value) == str(expected.value)
 
 
+@pytest.mark.parametrize(
+    ("loss", "x", "y"),
+    [
+        ("cross_entropy", np.ones((3, 2)), np.array([0, 3, 1])),
+        ("cross_entropy", np.ones((3, 2)), np.array([0, -1, 1])),
+        ("cross_entropy", np.ones((3, 2)), np.array([0, 1])),
+        ("cross_entropy", np.ones((3, 2)), np.array([[1.0, 1, 0]] * 3)),
+        ("cross_entropy", np.ones((3, 3)), np.array([0, 1, 2])),
+        ("squared_error", np.ones((3, 2)), np.ones((1, 3))),
+        ("squared_error", np.ones((3, 2)), np.ones((3, 1))),
+        ("squared_error", np.ones((3, 2)), np.full((3, 3), np.nan)),
+        ("squared_error", np.ones((0, 2)), np.ones((0, 3))),
+        ("poisson", np.ones((3, 2)), -np.ones((3, 3))),
+    ],
+)
+def test_refuses_arrays_of_the_right_kind_and_not_of_the_network(loss, x, y):
+    net, twin = pair(loss)
+    with pytest.raises(ValueError, match=r"[Xy]: ") as expected:
+        net.gradients(x, y)
+    optimizer, before = fcnn.SGD(0.1), twin.parameters.copy()
+    for call in (
+        lambda: twin.gradients(x, y), lambda: twin.backpropagate(x, y),
+        lambda: twin.loss_and_outputs(x, y), lambda: twin.train_step(x, y, optimizer),
+        lambda: twin.train_epoch(x, y, optimizer, 1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"[Xy]: ") as found:
+            call()
+        assert str(found.value) == str(expected.value)
+    np.testing.assert_array_equal(twin.parameters, before)
+    if str(expected.value).startswith("X: "):
+        for call in (twin.predict, twin.forward):
+            with pytest.raises(ValueError, match="X: "):
+                call(x)
+
+
 def test_what_is_right_is_not_copied():
     _, twin = pair("squared_error")
     inputs = np.ones((5, 2))

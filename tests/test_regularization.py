@@ -36,7 +36,7 @@ class Regularized(reference.Network):
         count = y.shape[1] if self.loss == "cross_entropy" else 2
         return (1 - self.smoothing) * y + self.smoothing / count
 
-    def backpropagate(self, X, y, sample_weight=None):
+    def _backpropagate(self, X, y, sample_weight=None):
         z, a = [None], [X if self.masks is None else X * self.masks[0]]
         for l in range(1, self.L + 1):
             z.append(a[-1] @ self.W[l].T + self.b[l])
@@ -73,6 +73,9 @@ class Regularized(reference.Network):
 
 class NegativeWeights(Regularized):
     """The reference's own share of a sample is 0 where weights add up to less."""
+
+    def _batch(self, X, y, sample_weight):
+        return X, y, sample_weight  # which it refuses
 
     def backward(self, z, a, y, sample_weight=None):
         delta, loss = super().backward(z, a, y, -sample_weight)

@@ -17,7 +17,9 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
+from browser import MISSING, PATH, Browser
 from documents import ROOT
+from test_learn_page import FULL, check_formulas, check_numbers, shown, traced
 from test_namespaces import MODULES
 
 import fcnn
@@ -258,6 +260,54 @@ def test_the_live_network_answers_as_the_recorded_one():
     )  # fmt: skip
     recorded = [sample["a"] for sample in data["samples"]]
     np.testing.assert_allclose(json.loads(done.stdout), recorded, rtol=1e-5, atol=1e-7)
+
+
+@built
+@pytest.mark.skipif(PATH is None, reason=MISSING)
+def test_a_recorded_pass_is_replayed_step_by_step():
+    """By the keyboard, from a file, with the numbers of a trace; and nothing is asked for."""
+    net, trace = traced(sizes=[2, 3, 2], **FULL)
+    root = "document.getElementById('fcnn-replay').shadowRoot"
+    browser = Browser()
+    try:
+        browser.open((SITE / "learn" / "replay.html").as_uri(), 1280)
+        browser.wait(
+            f"document.readyState === 'complete' && {root}?.querySelectorAll('.step').length > 3"
+        )
+        assert {"W": 12, "z": 5, "a": 7, "C": 1} == check_numbers(browser, trace, net, 4, root)
+        assert browser.run(f"{root}.querySelectorAll('.controls, .chosen-value').length") == 2
+        assert browser.run(f"[...{root}.querySelectorAll('.controls, .chosen-value')].every("
+                           "(one) => getComputedStyle(one).display === 'none')")  # fmt: skip
+        for at in ("2,1", "0,0", "1,2"):
+            browser.run(f"{root}.querySelector('[data-node=\"{at}\"]').focus()")
+            browser.key("Enter")
+            l, k = map(int, at.split(","))
+            title = f"node {k} of layer {l}, sigmoid" if l else f"input {k}"
+            browser.wait(f"{root}.querySelector('.panel h2')?.textContent === '{title}'")
+            check_formulas(browser, trace, 4, root)
+        browser.run(f"{root}.getElementById('next').focus()")
+        caption = f"{root}.querySelector('.caption')?.textContent"
+        partials = []
+        for at in range(1, 17):
+            browser.key("Enter")
+            browser.wait(f"{caption}?.startsWith('{at} of 16')")
+            check_numbers(browser, trace, net, 4, root)
+            if hears := re.search(
+                r"node (\d) of layer 1 hears from node (\d)", browser.run(caption)
+            ):
+                j, k = map(int, hears.groups())
+                sums = np.cumsum(trace.delta[2][0] * net.weights[1][:, j])
+                partials.append((j, k))
+                found = browser.run(f"{root}.querySelector('[data-q=partial]').textContent")
+                assert found == shown(sums[k], 4)
+        assert partials == [(j, k) for j in range(3) for k in range(2)]
+        assert browser.run(f"{root}.querySelector('.alert').hidden")
+        assert browser.errors == []
+        assert all(
+            url.startswith(("file:", "blob:", "data:", "about:")) for url in browser.requests
+        )
+    finally:
+        browser.close()
 
 
 @built

@@ -1,4 +1,4 @@
-"""What the page "Draw a digit" needs: recorded answers, and a network as WebAssembly."""
+"""What the pages "Replay a pass" and "Draw a digit" need: recorded answers, and WebAssembly."""
 
 import base64
 import importlib.util
@@ -14,6 +14,8 @@ from sphinx.config import Config
 from sphinx.util import logging
 
 import fcnn
+from fcnn.learn._requests import answer
+from fcnn.learn._widget import modules
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 log = logging.getLogger(__name__)
@@ -57,10 +59,47 @@ def data() -> dict[str, object]:
     return {"samples": samples, "wasm": compiled(net)}
 
 
+# The network that is replayed, as the page of `fcnn learn` asks for it.
+RECORDED = {
+    "sizes": [2, 3, 2], "activation": "sigmoid", "output": "sigmoid", "loss": "squared_error",
+    "dtype": "float64", "seed": 1,
+}  # fmt: skip
+REPLAY = """
+const { net, answers } = recorded;
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+async function ask(name, request) {
+  const found = answers[[name, request.l, request.k, request.j].join(" ").trim()];
+  const is = { ...net, ...answers.trace };
+  const asked = ["sizes", "activation", "loss", "output", "dtype", "W", "b", "x", "y"];
+  if (!found || !asked.every((one) => !(one in request) || same(request[one], is[one]))) {
+    throw new Error("This page has one recorded pass; fcnn learn computes all others.");
+  }
+  return structuredClone(found);
+}
+shown(document.getElementById("fcnn-replay"), ask, { view: "full", only: net });
+"""
+
+
+def replay() -> str:
+    """Return the script that replays a recorded pass in the page of `fcnn learn`."""
+    answers = {"options": answer("options", {}), "trace": answer("trace", RECORDED)}
+    for l, n in enumerate(RECORDED["sizes"]):
+        for k in range(n):
+            places = [{"l": l, "k": k}]
+            if l:
+                places += [{"l": l, "k": k, "j": j} for j in range(RECORDED["sizes"][l - 1])]
+            for at in places:
+                key = " ".join(map(str, ["explain", *at.values()]))
+                answers[key] = answer("explain", {**RECORDED, **at, "digits": 4})
+    recorded = json.dumps({"net": RECORDED, "answers": answers})
+    return f"(() => {{\n{modules()}\nconst recorded = {recorded};\n{REPLAY}}})();\n"
+
+
 def write(app: Sphinx, config: Config) -> None:
-    """Write it as a script: a page that is opened as a file may not fetch."""
+    """Write them as scripts: a page that is opened as a file may not fetch."""
     folder = ROOT / "build" / "site-static"
     folder.mkdir(parents=True, exist_ok=True)
+    Path(folder, "replay.js").write_text(replay(), "utf-8")
     found = data()
     if found["wasm"] is None:
         log.info("no compiler for WebAssembly (pip install ziglang): recorded answers alone")

@@ -13,7 +13,7 @@ class Formula(NamedTuple):
     Attributes
     ----------
     text : str
-        Arithmetic as Python has it, with exp, log, tanh, Phi, ... for functions.
+        Arithmetic as Python has it, with exp, log, log1p, tanh, Phi, ... for functions.
     latex : str
     rank : int
         How strongly it holds together.
@@ -120,6 +120,11 @@ def call(name: str, *arguments: Formula) -> Formula:
         Formula(", ".join(a.text for a in arguments), ", ".join(a.latex for a in arguments))
     )
     return Formula(f"{name}{inside.text}", f"{latex}{inside.latex}")
+
+
+def log_of_1_plus(a: Formula) -> Formula:
+    """Return log(1 + a), in text as the function that keeps the digits of a small a."""
+    return Formula(f"log1p({a.text})", call("log", plus(ONE, a)).latex)
 
 
 ZERO = Formula("0", "0")

@@ -68,7 +68,7 @@ _PLAIN: dict[str, _Sigma] = {
         ),
     ),
     "softplus": _Sigma(
-        lambda z, a, c: f.call("log", f.plus(f.ONE, f.exp(z))), lambda z, a, c: f.logistic(z)
+        lambda z, a, c: f.log_of_1_plus(f.exp(z)), lambda z, a, c: f.logistic(z)
     ),
     "exp": _Sigma(lambda z, a, c: f.exp(z), lambda z, a, c: a),
 }  # fmt: skip
@@ -82,6 +82,17 @@ _BELOW: dict[str, _Sigma] = {
 }  # fmt: skip
 
 
+# Where e^-z leaves what floats hold.
+_FAR_BELOW: dict[str, _Sigma] = {
+    "sigmoid": _Sigma(lambda z, a, c: f.exp(z), _PLAIN["sigmoid"].slope),
+    "silu": _Sigma(
+        lambda z, a, c: f.times(z, f.exp(z)),
+        lambda z, a, c: f.times(f.exp(z), f.plus(f.ONE, f.times(z, f.minus(f.ONE, f.exp(z))))),
+    ),
+    "softplus": _Sigma(_PLAIN["softplus"].sigma, lambda z, a, c: f.exp(z)),
+}  # fmt: skip
+
+
 def activation_formulas(name: str, z: float) -> tuple[_Sigma, Formula, str]:
     """Return the formulas of an activation at z, its own number, and the case, if there are two."""
     base = name.partition("(")[0]
@@ -92,4 +103,6 @@ def activation_formulas(name: str, z: float) -> tuple[_Sigma, Formula, str]:
         return _BELOW[base], constant, "as z < 0" if base == "elu" else "as z <= 0"
     if base == "softplus" and z > 20:  # beyond, e^-z is below the last digit
         return _PLAIN["identity"], constant, "as z > 20, where ln(1 + e^z) is z"
+    if base in _FAR_BELOW and z < -700:
+        return _FAR_BELOW[base], constant, "as z < -700, where 1 + e^-z is e^-z"
     return _PLAIN[base], constant, ""

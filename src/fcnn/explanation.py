@@ -200,19 +200,26 @@ class _Explainer:
         base = name.partition("(")[0]
         z_k, why = quantity("z", l, k), ""
         if base == "softmax":
-            n = len(z)
-            powers = [f.exp(self.z(l, j)) for j in range(n)]
-            general = f.over(
-                f.exp(z_k),
-                self.general_sum(
-                    lambda j: f.exp(quantity("z", l, j)), n, "j", f.exp(quantity("z", l, "j"))
-                ),
-            )
-            numbers = f.over(powers[k], self.total(powers, np.exp(z.astype(np.float64))))
+            n, top = len(z), int(z.argmax())
             why = "softmax: a share of the sum over the layer"
+            # e^z may be more than floats hold, or less; the share is the same.
+            is_far = abs(z[top]) > 700
+            if is_far:
+                why += f", each power divided by the largest, that of node {top}"
+
+            def power(j: int | str, z_j: Formula, z_top: Formula) -> Formula:
+                return f.exp(f.minus(z_j, z_top) if is_far else z_j)
+
+            def symbol(j: int | str) -> Formula:
+                return power(j, quantity("z", l, j), quantity("z", l, top))
+
+            powers = [power(j, self.z(l, j), self.z(l, top)) for j in range(n)]
+            general = f.over(symbol(k), self.general_sum(symbol, n, "j", symbol("j")))
+            values = np.exp(z.astype(np.float64) - (z[top] if is_far else 0))
+            numbers = f.over(powers[k], self.total(powers, values))
         elif base == "ascending":
             below = k - self.m
-            rise = f.call("log", f.plus(f.ONE, f.exp(z_k)))
+            rise = f.log_of_1_plus(f.exp(z_k))
             general = z_k if below < 0 else f.plus(quantity("a", l, below), rise)
             shown = self.z(l, k)
             if below >= 0:
@@ -275,28 +282,31 @@ class _Explainer:
                 return f.times(level, f.minus(y, a)), -q * error
             return f.times(f.minus(f.ONE, level), gap), (1 - q) * error
         if self.loss == "poisson":
+            if target == 0:
+                return a, value
+            # Of an a that has underflowed the logarithm is z, for exp and softplus alike.
             log_a = np.log(value) if value > 0 else z
-            term = 0.0 if target == 0 else target * log_a
-            if value == 0 or target == 0:
-                return a, value - term
-            return f.minus(a, f.times(y, f.call("log", a))), value - term
+            shown = f.call("log", a) if value > 0 or general else self.num(z, "z")
+            return f.minus(a, f.times(y, shown)), value - target * log_a
         if self.loss == "cross_entropy":
             if target == 0:
                 return None, 0.0
             logits = self.t.z[self.L][self.i].astype(np.float64)
             log_a = z - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-            term = f.call("log", a) if value > 0 else self.num(log_a)
+            term = f.call("log", a) if value > 0 or general else self.num(log_a)
             return f.times(f.symbol("(-1)", "-1") if target == 1 else _negative(y), term), (
                 -target * log_a
             )
         if self.loss == "binary_cross_entropy":
-            # From z, as the core: log a of a saturated node has no digits left.
-            cost = max(z, 0) - target * z + np.log1p(np.exp(-abs(z)))
-            return f.minus(
-                f.call("log", f.plus(f.ONE, f.exp(quantity("z", self.L, k) if general else
-                                                  self.z(self.L, k)))),
-                f.times(y, quantity("z", self.L, k) if general else self.z(self.L, k)),
-            ), cost  # fmt: skip
+            # From z, as the core: log a of a saturated node has no digits left, and of a large z
+            # log(1 + e^z) - z has none.
+            z_k = quantity("z", self.L, k) if general else self.z(self.L, k)
+            rise = f.log_of_1_plus(f.exp(z_k, "-" if z > 0 else ""))
+            if z > 0:
+                whole = f.plus(f.times(f.minus(f.ONE, y), z_k), rise)
+            else:
+                whole = f.minus(rise, f.times(y, z_k))
+            return whole, max(z, 0) - target * z + np.log1p(np.exp(-abs(z)))
         mean, spread = k % self.m, k % self.m + self.m
         if k != mean:  # the cost of both stands at the mean
             return None, 0.0
@@ -321,7 +331,7 @@ class _Explainer:
                 sign, f"as a {'>' if error > 0 else '<'} y"
             )  # fmt: skip
         if self.loss == "poisson":
-            return f.minus(f.ONE, f.over(y, a)), ""
+            return f.ONE if target == 0 else f.minus(f.ONE, f.over(y, a)), ""
         if self.loss == "quantile":
             q = self.levels[k // self.m]
             level = f.symbol(f"{q:g}")
@@ -390,6 +400,11 @@ class _Explainer:
                 f.plus(*(partial(quantity("a", L, j)) for j in at)),
             )
             why = f"each output moves those above it {case}".strip()
+        elif self.loss == "poisson" and self.t.a[L][self.i, k] == 0:
+            _, slope, case = self.sigma(name, L, k)
+            general = f.minus(self.slope_of(name, L, k), target_symbol(k))
+            numbers = f.minus(slope, self.y(k))
+            why = f"(1 - y / a) sigma'(z), where sigma'(z) / a is 1 as a vanishes; {case}"
         else:
             slope, first = self.dC_da(k)
             _, second, case = self.sigma(name, L, k)

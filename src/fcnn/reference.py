@@ -437,22 +437,21 @@ class Network(Differentiated):
         """Return labels as rows with a 1 for the label, and other targets as they are."""
         return np.eye(self.sizes[-1], dtype=self.dtype)[y] if y.ndim == 1 else y
 
-    def _is_array(self, X: Any) -> bool:
-        return type(X) is np.ndarray and X.dtype == self.dtype and X.ndim == 2
-
     def _inputs(self, X: Any) -> Array:
         """Return inputs as an array, of one sample (n_0,)."""
-        # What is right as it is costs no time: benchmarks measure the mathematics.
-        return X if self._is_array(X) else check.as_inputs("X", X, self.sizes[0], self.dtype)
+        # What is right as it is costs no time.
+        if (
+            type(X) is np.ndarray
+            and X.dtype == self.dtype
+            and X.ndim == 2
+            and X.shape[1] == self.sizes[0]
+            and len(X) > 0
+        ):
+            return X
+        return check.as_inputs("X", X, self.sizes[0], self.dtype)
 
     def _batch(self, X: Any, y: Any, sample_weight: Any) -> tuple[Array, Array, Array | None]:
         """Return samples in rows; y as rows or, of labels, int64 (s,)."""
-        is_right = type(y) is np.ndarray and (
-            (y.dtype == self.dtype and y.ndim == 2) or ((y.dtype == np.int64 and y.ndim == 1)
-            and self.loss == "cross_entropy")
-        )  # fmt: skip
-        if is_right and self._is_array(X) and sample_weight is None:
-            return X, y, None
         X, y, weight = check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
         return X.toarray() if isinstance(X, SparseRows) else X, y, weight
 
@@ -496,7 +495,11 @@ class Network(Differentiated):
         self, X: Any, y: Any, sample_weight: Any = None
     ) -> tuple[list[Any], list[Any], list[Any], float, Array]:
         """Return (z, a, delta, loss, gradient), the lists indexed by l = 0..L."""
-        X, y, sample_weight = self._batch(X, y, sample_weight)
+        return self._backpropagate(*self._batch(X, y, sample_weight))
+
+    def _backpropagate(
+        self, X: Array, y: Array, sample_weight: Array | None
+    ) -> tuple[list[Any], list[Any], list[Any], float, Array]:
         z, a = self.forward(X)
         delta, loss = self.backward(z, a, y, sample_weight)
         gradient = np.empty_like(self.parameters)
@@ -559,7 +562,10 @@ class Network(Differentiated):
 
     def train_step(self, X: Any, y: Any, optimizer: Any, sample_weight: Any = None) -> float:
         """Make one update with the gradient of the batch; return the loss before it."""
-        loss, gradient = self.gradients(X, y, sample_weight)
+        return self._step(*self._batch(X, y, sample_weight), optimizer)
+
+    def _step(self, X: Array, y: Array, sample_weight: Array | None, optimizer: Any) -> float:
+        _, _, _, loss, gradient = self._backpropagate(X, y, sample_weight)
         if not (math.isfinite(loss) and np.isfinite(gradient).all()):
             raise DivergenceError(f"the loss became {loss}")
         UPDATES[optimizer.rule](self.parameters, gradient, optimizer, optimizer.state(self))
@@ -583,6 +589,7 @@ class Network(Differentiated):
             batch = order[first : first + batch_size]
             w = None if sample_weight is None else sample_weight[batch]
             share = float(len(batch) if w is None else w.sum(dtype=np.float64))
-            total += share * self.train_step(X[batch], y[batch], optimizer, w)
+            # The data were checked as a whole: benchmarks measure the mathematics.
+            total += share * self._step(X[batch], y[batch], w, optimizer)
             weight += share
         return total / weight if weight > 0 else 0.0

@@ -1,7 +1,7 @@
 """``fcnn learn``: the page on this machine, and checks of one's own file."""
 
 import argparse
-import webbrowser
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,25 @@ def learn(options: argparse.Namespace) -> int:
         server = serve(options.port)
     except ValueError as error:
         raise CommandError(f"--{error}") from None
+    except OSError as error:  # taken, or one that only the system's owner may have
+        raise CommandError(f"--port {options.port}: {error.strerror or error}") from None
     with server:
         print(f"open {server.url}\nCtrl-C ends it", flush=True)
-        if not options.no_browser and not webbrowser.open(server.url):
-            say("note: no browser was found; open the address in one on this machine")
+        if not options.no_browser:
+            # Beside the server: a browser in the terminal returns when it is left.
+            threading.Thread(target=_open, args=(server.url,), daemon=True).start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:
             print()
     return 0
+
+
+def _open(url: str) -> None:
+    import webbrowser
+
+    if not webbrowser.open(url):
+        say("note: no browser was found; open the address in one on this machine")
 
 
 def _check(path: str) -> int:
@@ -65,8 +75,6 @@ def _check(path: str) -> int:
         verdicts = check_file(path)
     except ValueError as error:
         raise CommandError(str(error)) from None
-    except Exception as error:  # of the file's own
-        raise CommandError(f"{path}: {type(error).__name__}: {error}") from None
     for verdict in verdicts:
         print(verdict)
     return 0 if all(verdicts) else FAILED

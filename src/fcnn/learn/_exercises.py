@@ -1,8 +1,11 @@
 """Build yours: six functions, each compared with the core."""
 
 import runpy
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,13 +120,36 @@ def check_file(path: str) -> list[Verdict]:
     Raises
     ------
     ValueError
-        If it has none of them.
+        If it has none of them, or cannot be run; the message names the file.
     """
-    found = runpy.run_path(path, run_name="fcnn_exercises")
-    names = [name for name in EXERCISES if callable(found.get(name))]
-    if not names:
-        raise ValueError(f"{path}: expected functions {arguments.listed(list(EXERCISES))}")
-    return [check(name, found[name]) for name in names]
+    before = sys.path.copy()
+    # As `python FILE` has it: a file imports its neighbours, when it is run or when it is called.
+    sys.path.insert(0, str(Path(path).resolve().parent))
+    try:
+        found = _run(path)
+        names = [name for name in EXERCISES if callable(found.get(name))]
+        if not names:
+            raise ValueError(f"{path}: expected functions {arguments.listed(list(EXERCISES))}")
+        return [check(name, found[name]) for name in names]
+    finally:
+        sys.path[:] = before
+
+
+def _run(path: str) -> dict[str, Any]:
+    try:
+        return runpy.run_path(path, run_name="fcnn_exercises")
+    except (Exception, SystemExit) as error:
+        raise ValueError(f"{path}: {_told(error, path)}") from None
+
+
+def _told(error: BaseException, path: str) -> str:
+    """Return what was raised, and in which line of a file if it passed through it."""
+    text = ": ".join(filter(None, (type(error).__name__, str(error))))
+    lines = [
+        line for frame, line in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_filename == path
+    ]  # fmt: skip
+    return f"{text}, in line {lines[-1]}" if lines else text
 
 
 def described() -> list[dict[str, str]]:
@@ -155,14 +181,15 @@ def _called(function: Callable[..., Any], *values: Any) -> Any:
     ]  # fmt: skip
     try:
         return function(*copies)
-    except Exception as error:
-        raise _WrongError(f"it raised {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:
+        where = getattr(getattr(function, "__code__", None), "co_filename", "")
+        raise _WrongError(f"it raised {_told(error, where)}") from None
 
 
 def _as_array(value: Any, shape: tuple[int, ...], what: str) -> Array:
     try:
         array = np.asarray(value, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise _WrongError(f"{what}: expected numbers of shape {shape}, got {value!r:.80}") from None
     if array.shape != shape:
         raise _WrongError(f"{what}: expected shape {shape}, got {array.shape}")

@@ -369,8 +369,9 @@ def read_csv(text: Any) -> tuple[Array, Array, list[str]]:
         for cell in row[:2]:
             # Twice as much is still finite in float64: the span of a column is one of its numbers.
             if abs(float(cell)) > np.finfo(np.float32).max:
+                shown = cell.strip()[:60]
                 raise ValueError(
-                    f"csv: row {i}: expected numbers that float32 can hold, got {cell.strip()[:60]!r}"
+                    f"csv: row {i}: expected numbers that float32 can hold, got {shown!r}"
                 )
     classes = sorted({row[2].strip() for row in rows})
     if not 2 <= len(classes) <= 10:
@@ -449,7 +450,8 @@ def _start(request: Json) -> Json:
     shown = {"X": session.X, "y": session.y, "X_test": X_test, "y_test": y_test}
     if X.shape[1] != 2:
         shown = {}
-    return {"id": key, "sizes": sizes, "classes": classes, **shown, **_frame(session, request, grid, [])}
+    frame = _frame(session, request, grid, [])
+    return {"id": key, "sizes": sizes, "classes": classes, **shown, **frame}
 
 
 def _session(request: Json) -> Session:

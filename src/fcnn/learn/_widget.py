@@ -14,7 +14,12 @@ _IMPORT = re.compile(r'from\s*"\./([\w./-]+)"')
 
 
 def bundle() -> str:
-    """Return the page's modules as one, which a notebook loads.
+    """Return the page's modules as one, which a notebook loads."""
+    return modules() + _WIDGET
+
+
+def modules() -> str:
+    """Return JavaScript that loads the page's modules: `app`, a promise of app.js, and `shown`.
 
     Each becomes the address of a blob, after those that it imports, whose names in it are replaced.
     """
@@ -36,19 +41,31 @@ def bundle() -> str:
     css = resources.files("fcnn").joinpath("learn", "page", "style.css").read_text("utf-8")
     return (
         f"const sources = {json.dumps([[name, files[name]] for name in order])};\n"
-        f"const css = {json.dumps(css)};\n{_LOADER}"
+        f"const css = {json.dumps(css)};\n{_MODULES}"
     )
 
 
-_LOADER = """
+_MODULES = """
 const urls = {};
 for (const [name, text] of sources) {
   const whole = text.replace(/from\\s*"\\.\\/([\\w./-]+)"/g, (_, path) => `from "${urls[path]}"`);
   urls[name] = URL.createObjectURL(new Blob([whole], { type: "text/javascript" }));
 }
 const app = import(urls["app.js"]);
+// The page within an element, with a style of its own.
+async function shown(el, ask, options) {
+  const root = el.attachShadow ? el.attachShadow({ mode: "open" }) : el;
+  const style = document.createElement("style");
+  style.textContent = css;
+  const body = document.createElement("div");
+  body.className = "fcnn";
+  root.append(style, body);
+  (await app).mount(body, ask, { ...options, plain: true });
+}
+"""
 
-async function render({ model, el }) {
+_WIDGET = """
+function render({ model, el }) {
   const waiting = new Map();
   let next = 0;
   model.on("msg:custom", (message) => {
@@ -63,13 +80,7 @@ async function render({ model, el }) {
     waiting.set(id, { resolve, reject });
     model.send({ id, name, request });
   });
-  const root = el.attachShadow ? el.attachShadow({ mode: "open" }) : el;
-  const style = document.createElement("style");
-  style.textContent = css;
-  const body = document.createElement("div");
-  body.className = "fcnn";
-  root.append(style, body);
-  (await app).mount(body, ask, { view: model.get("view"), plain: true });
+  return shown(el, ask, { view: model.get("view") });
 }
 export default { render };
 """

@@ -5,13 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
 from fcnn.network import Network
 from fcnn.plot._figure import Picture, as_network, figures, hide_frame, inches, require_matplotlib
-from fcnn.plot.diagram import Diagram, one_sample
+from fcnn.plot.diagram import Diagram, one_sample, output_targets
 
 ENDINGS = ("gif", "html")
 _SIGNS = {
@@ -142,14 +141,9 @@ def _draw_frame(panel: Any, diagram: Diagram, trace: Any, kind: str, l: int) -> 
         diagram.draw_nodes(panel, nodes)
         name = "dW" if kind == "gradient" else "W"
         shown = ("\N{GREEK SMALL LETTER DELTA}", nodes), (name, edges)
-    texts = [f"y {figures(v)}" for v in _targets(trace)[diagram.drawn[-1]]]
+    texts = [f"y {figures(v)}" for v in output_targets(trace)[diagram.drawn[-1]]]
     column = diagram.write_outputs(panel, texts)
     diagram.write_layers(panel, *shown, column)
-
-
-def _targets(trace: Any) -> Any:
-    y = trace.y[0]
-    return np.tile(y, trace.a[-1].shape[1] // len(y))
 
 
 def _caption(trace: Any, network: Network, kind: str, l: int) -> str:

@@ -9,13 +9,21 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
 from fcnn.network import Network
-from fcnn.plot._figure import SIGNED, Picture, as_network, color_bar, require_matplotlib
+from fcnn.plot._figure import (
+    SIGNED,
+    Picture,
+    as_network,
+    color_bar,
+    largest_magnitude,
+    require_matplotlib,
+)
 
 Array = NDArray[Any]
 
 # M. Okabe and K. Ito's palette, and markers that tell the classes apart in print.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+_SAMPLES = {"s": 18, "edgecolors": "white", "linewidths": 0.6, "zorder": 2}
 
 
 def plot_boundary(
@@ -32,10 +40,11 @@ def plot_boundary(
 ) -> Any:
     """Draw what a network of two inputs answers all over the plane, and the samples on it.
 
-    Of classes each point has the colour of the class with the largest output, the stronger the
-    surer, and a line where the class changes; of one sigmoid or tanh output the line is where it is
-    in the middle, 1/2 or 0. Of one other output, or of a node, the colours are its numbers, red
-    positive and blue negative, with a line at 0.
+    Of classes, which are what cross_entropy and binary_cross_entropy of one output learn, each
+    point has the colour of the class with the largest output, the stronger the surer, and a line
+    where the class changes; of one output for two classes that is where it is 1/2. Of one output
+    of another loss, or of a node, the colours are its numbers, red positive and blue negative, with
+    a line at 0. Of several outputs that are no classes choose one with `node`.
 
     Parameters
     ----------
@@ -44,8 +53,8 @@ def plot_boundary(
     X : array-like, shape (s, 2)
         Samples; the picture shows the plane around them.
     y : array-like, optional
-        Labels, shape (s,), or one-hot rows: the colour of the samples. Numbers of a single output
-        other than sigmoid and tanh have the colours of the plane.
+        Targets, as for `Network.fit`. Labels of classes are the colour of the samples, beside any
+        node; numbers have the colours of the plane, beside the output that they are of.
     node : (int, int), optional
         l and k: draw a^l_k, what a node responds to, in place of the output.
     resolution : int, default 200
@@ -76,26 +85,40 @@ def plot_boundary(
         raise ValueError(f"resolution: expected at most 1000, got {n}")
     points = np.atleast_2d(check.as_inputs("X", X, 2, np.dtype(np.float64)))
     check.refuse_nonfinite("X", points)
+    is_output, outputs = node is None, network.sizes[-1]
+    classes = _num_classes(network)
+    if is_output and outputs > 1 and not classes:
+        raise ValueError(
+            f"network: its {outputs} outputs of {network.loss} are no classes; "
+            f"node=({len(network.sizes) - 1}, k) draws one of them"
+        )
     l, k = _as_node(node, network)
-    picture = Picture(ax, path, clears=True)
-    is_output = node is None
-    outputs = network.sizes[-1]
-    classes = max(outputs, 2)
-    middle = {"sigmoid": 0.5, "tanh": 0.0}.get(network.activations[-1])
-    has_classes = is_output and (outputs > 1 or middle is not None)
-    labels = None if y is None else _as_colors(y, len(points), classes, has_classes)
+    if class_names is not None and not classes:
+        raise ValueError(f"class_names: {network.loss} has no classes")
     names = _as_names(class_names, classes)
+    colors = None if y is None else _as_colors(y, len(points), network, classes, l, k)
+    picture = Picture(ax, path, clears=True)
 
     low, high = points.min(axis=0), points.max(axis=0)
     margin = np.where(high > low, 0.15 * (high - low), 1.0)
     sides = [np.linspace(a, b, n) for a, b in zip(low - margin, high + margin, strict=True)]
     values = node_values(network, sides[0], sides[1], l)
     (panel,) = picture.open(5.2, 4.4)
-    if has_classes:
-        _draw_classes(panel, sides, values, middle)
+    if is_output and classes:
+        _draw_classes(panel, sides, values)
+        scale = {}
     else:
-        _draw_numbers(panel, sides, values[..., k], "a" if is_output else f"a^{l}_{k}")
-    _draw_samples(panel, points, labels, names, has_classes)
+        shown = values[..., k]
+        everything = shown if classes or colors is None else np.append(shown, colors)
+        limit = largest_magnitude(everything) or 1.0
+        scale = {"cmap": SIGNED, "vmin": -limit, "vmax": limit}
+        _draw_numbers(panel, sides, shown, scale, "a" if is_output else f"a^{l}_{k}")
+    if colors is None:
+        panel.scatter(*points.T, color="0.2", **_SAMPLES)
+    elif classes:
+        _draw_labels(panel, points, colors, names)
+    else:
+        panel.scatter(*points.T, c=colors, **scale, **_SAMPLES)
     panel.set(xlabel="$x_0$", ylabel="$x_1$", xlim=sides[0][[0, -1]], ylim=sides[1][[0, -1]])
     if not is_output:
         panel.set_title(f"node {k} of layer {l}, {network.activations[l - 1]}", fontsize=10)
@@ -133,6 +156,14 @@ def _as_node(node: Any, network: Network) -> tuple[int, int]:
     return l, k
 
 
+def _num_classes(network: Network) -> int:
+    """Return the number of classes; 0 of numbers, and of several outputs each with its own two."""
+    targets, outputs = check.TARGETS[network.loss], network.sizes[-1]
+    if targets == "classes":
+        return outputs
+    return 2 if targets == "probabilities" and outputs == 1 else 0
+
+
 def _as_names(names: Any, classes: int) -> list[str]:
     if names is None:
         return [str(k) for k in range(classes)]
@@ -141,27 +172,30 @@ def _as_names(names: Any, classes: int) -> list[str]:
     return [str(name) for name in names]
 
 
-def _as_colors(y: Any, rows: int, classes: int, has_classes: bool) -> Array:
-    array = check.as_numeric("y", y)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 2 and array.shape[1] == classes:
-        array = array.argmax(axis=1)
-    if array.shape != (rows,):
-        raise ValueError(f"y: expected one for each of the {rows} samples, got {array.shape}")
-    if has_classes and not np.isin(array, range(classes)).all():
-        raise ValueError(f"y: expected labels from 0 to {classes - 1}")
-    return array
+def _as_colors(y: Any, rows: int, network: Network, classes: int, l: int, k: int) -> Array:
+    """Return the label of each sample or, of numbers, those that belong to node k of layer l."""
+    m = network.num_targets
+    array = check.as_targets("y", y, rows, m, network.loss, np.dtype(np.float64))
+    if classes and m > 1:
+        return array if array.ndim == 1 else array.argmax(axis=1)
+    if classes:
+        labels = array.ravel()
+        if not np.isin(labels, (0, 1)).all():
+            raise ValueError("y: expected the labels 0 and 1, got a probability between them")
+        return labels
+    if l < len(network.sizes) - 1:
+        raise ValueError(
+            f"y: numbers have no colour beside a node of layer {l}, whose own are others; leave "
+            "it out"
+        )
+    return array[:, k % m]
 
 
-def _draw_classes(panel: Any, sides: Sequence[Array], values: Array, middle: float | None) -> None:
+def _draw_classes(panel: Any, sides: Sequence[Array], values: Array) -> None:
     from matplotlib.colors import to_rgb
 
     if values.shape[2] == 1:
-        assert middle is not None
-        one = values[..., 0]
-        share = one if middle else (1 + one) / 2
-        values = np.stack([1 - share, share], axis=-1)
+        values = np.concatenate([1 - values, values], axis=-1)
     best = values.argmax(axis=-1)
     ordered = np.sort(values, axis=-1)
     # How far the best is before the next: 0 at the line, 1 where nothing else has a share.
@@ -179,10 +213,11 @@ def _draw_classes(panel: Any, sides: Sequence[Array], values: Array, middle: flo
             panel.contour(*sides, ahead, levels=[0], colors="0.25", linewidths=1.2)
 
 
-def _draw_numbers(panel: Any, sides: Sequence[Array], values: Array, name: str) -> None:
-    limit = float(np.abs(values).max()) or 1.0
+def _draw_numbers(
+    panel: Any, sides: Sequence[Array], values: Array, scale: dict[str, Any], name: str
+) -> None:
     image = panel.imshow(
-        values, origin="lower", aspect="auto", cmap=SIGNED, vmin=-limit, vmax=limit, zorder=0,
+        values, origin="lower", aspect="auto", zorder=0, **scale,
         extent=(*sides[0][[0, -1]], *sides[1][[0, -1]]), gid="plane",
     )  # fmt: skip
     if values.min() < 0 < values.max():
@@ -192,18 +227,10 @@ def _draw_numbers(panel: Any, sides: Sequence[Array], values: Array, name: str) 
     bar.outline.set_visible(False)
 
 
-def _draw_samples(
-    panel: Any, points: Array, labels: Array | None, names: Sequence[str], has_classes: bool
-) -> None:
-    style = {"s": 18, "edgecolors": "white", "linewidths": 0.6, "zorder": 2}
-    is_label = labels is not None and (has_classes or np.isin(labels, (0, 1)).all())
-    if labels is None or not is_label:
-        colors = {"color": "0.2"} if labels is None else {"c": labels, "cmap": SIGNED}
-        panel.scatter(*points.T, **colors, **style)
-        return
+def _draw_labels(panel: Any, points: Array, labels: Array, names: Sequence[str]) -> None:
     for k in np.unique(labels).astype(int):
         panel.scatter(
             *points[labels == k].T, color=_COLORS[k % len(_COLORS)],
-            marker=_MARKERS[k % len(_MARKERS)], label=names[k], gid=f"class {k}", **style,
+            marker=_MARKERS[k % len(_MARKERS)], label=names[k], gid=f"class {k}", **_SAMPLES,
         )  # fmt: skip
     panel.legend(loc="upper right", fontsize=9)

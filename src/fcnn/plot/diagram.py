@@ -135,7 +135,7 @@ def plot_network(
         texts = diagram.outputs(values[-1][0], class_names)
         if is_forward:
             diagram.write_sums(panel, trace.z)
-            texts = _with_targets(texts, _targets(network, trace)[drawn[-1]], network.loss)
+            texts = _with_targets(texts, output_targets(trace)[drawn[-1]], network.loss)
         column = diagram.write_outputs(panel, texts)
         diagram.write_layers(panel, (node, values), (edge, weights), column)
         panel.set_title(heading, fontsize=10)
@@ -174,9 +174,9 @@ def _most_active(a: Array, most: int) -> Array:
     return np.sort(np.argsort(-np.abs(a), kind="stable")[:most])
 
 
-def _targets(network: Network, trace: Trace) -> Array:
-    """Return the target of each output."""
-    return np.tile(trace.y[0], network.sizes[-1] // trace.y.shape[1])
+def output_targets(trace: Trace) -> Array:
+    """Return the target of each output, of the first sample."""
+    return np.tile(trace.y[0], trace.a[-1].shape[1] // trace.y.shape[1])
 
 
 def _with_targets(texts: list[str], targets: Array, loss: str) -> list[str]:

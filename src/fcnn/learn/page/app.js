@@ -19,9 +19,10 @@ function remembered() {
   } catch { return {}; }
 }
 
-export async function mount(root, ask, { view, plain }) {
+// `only`: one view of one network whose answers are recorded; nothing in it can be changed.
+export async function mount(root, ask, { view, plain, only }) {
   if (plain) plainFormulas();
-  const state = plain ? { view } : remembered();
+  const state = plain ? { view, net: only } : remembered();
   if (!VIEWS.some(([name]) => name === state.view)) state.view = "chain";
   if (![3, 4, 5, 6, 8].includes(state.digits)) state.digits = 4;
   const alert = h("p", { class: "alert", role: "alert", hidden: true });
@@ -54,7 +55,7 @@ export async function mount(root, ask, { view, plain }) {
       tab.tabIndex = one === name ? 0 : -1;
     }
     stage.replaceChildren();
-    stage.setAttribute("aria-labelledby", `tab-${name}`);
+    if (!only) stage.setAttribute("aria-labelledby", `tab-${name}`);
     stage.dataset.view = name;
     leave = VIEWS.find(([one]) => one === name)[2](stage, context);
   }
@@ -79,10 +80,11 @@ export async function mount(root, ask, { view, plain }) {
     state.digits = Number(value);
     show(state.view);
   });
-  stage.setAttribute("role", "tabpanel");
+  if (!only) stage.setAttribute("role", "tabpanel");
+  root.classList.toggle("recorded", Boolean(only));
   root.replaceChildren(
-    h("header", {}, h("div", { class: "brand" }, h("h1", {}, "Backpropagation"), h("p", {}, "every number computed by the engine itself")), digits),
-    list, alert, stage,
+    only ? "" : h("header", {}, h("div", { class: "brand" }, h("h1", {}, "Backpropagation"), h("p", {}, "every number computed by the engine itself")), digits),
+    only ? "" : list, alert, stage,
     h("footer", {}, h("p", {},
       "Colours: ", h("b", { class: "W" }, "W"), ", ", h("b", { class: "b" }, "b"), ", ", h("b", { class: "z" }, "z"), ", ",
       h("b", { class: "a" }, "a"), ", ", h("b", { class: "delta" }, "\u03b4 and \u2202C/\u2202x"), ", ", h("b", { class: "y" }, "y"),

@@ -77,7 +77,7 @@ export function full(stage, context) {
     });
   }
   const chooser = fields(net, context, update);
-  const slot = h("div", { class: "row" });
+  const slot = h("div", { class: "row chosen-value" });
   // What stands at the chosen place can be changed: the weight of an edge, the bias of a node.
   function weight() {
     const [l, k, j] = view.chosen;
