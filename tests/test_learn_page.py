@@ -521,6 +521,9 @@ WIDE = """[...document.querySelectorAll('#app *')].filter((one) =>
   !one.closest('.lines, .scroll, pre') && !one.closest('svg:not(.net)')
   && one.getBoundingClientRect().right > innerWidth + 1)
   .map((one) => one.outerHTML.slice(0, 100))"""
+# What scrolls by itself, and has to: a narrow page has cut it off.
+CUT = """[...document.querySelectorAll('.lines, .scroll, pre')].filter((one) =>
+  one.scrollWidth > one.clientWidth + 1).map((one) => one.outerHTML.slice(0, 100))"""
 CONTRAST = """(() => {
   const all = '.lead, .label, .tag, .tick, .W, .a, .z, .delta, .b, .y, .dW, h2, label, [role=tab]';
   const clear = 'rgba(0, 0, 0, 0)';
@@ -563,6 +566,7 @@ def test_narrow_and_wide_light_and_dark(page, view):
         )
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run(WIDE) == []
+        assert browser.run(CUT) == []
         assert browser.run(NAMELESS) == []
         for name, ink, ground in browser.run(CONTRAST):
             pair = luminance(ink), luminance(ground)

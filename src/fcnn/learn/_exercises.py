@@ -364,16 +364,17 @@ EXERCISES = {
         "forward(W, b, x)",
         "Return two lists, z and a, with an array for each layer 1..L. Every node is a sigmoid. "
         "W[0] is W^1 of shape (n_1, n_0), b[0] is b^1, x the input.",
-        r"z^l_k = \sum_j W^l_{kj}\, a^{l-1}_j + b^l_k, \qquad "
-        r"a^l_k = \sigma(z^l_k) = \frac{1}{1 + e^{-z^l_k}}",
+        r"\begin{gathered} z^l_k = \sum_j W^l_{kj}\, a^{l-1}_j + b^l_k \\ "
+        r"a^l_k = \sigma(z^l_k) = \frac{1}{1 + e^{-z^l_k}} \end{gathered}",
         _forward,
     ),
     "output_delta": Exercise(
         "output_delta(z, a, y)",
         "Return delta of the output layer, an array, from its z, its a and the target y, for the "
         "loss C, half the squared error.",
-        r"C = \tfrac12 \sum_k (a_k - y_k)^2, \qquad "
-        r"\delta^L_k = (a^L_k - y_k)\, \sigma'(z^L_k), \quad \sigma' = \sigma (1 - \sigma)",
+        r"\begin{gathered} C = \tfrac12 \sum_k (a_k - y_k)^2 \\ "
+        r"\delta^L_k = (a^L_k - y_k)\, \sigma'(z^L_k) \\ \sigma' = \sigma (1 - \sigma) "
+        r"\end{gathered}",
         _output_delta,
     ),
     "hidden_delta": Exercise(

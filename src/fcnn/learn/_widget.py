@@ -1,8 +1,8 @@
 """The page in a notebook: the same modules, answered by the kernel instead of the server."""
 
+import base64
 import json
 import re
-from importlib import resources
 from typing import Any
 
 from fcnn import _validation as check
@@ -10,6 +10,8 @@ from fcnn.learn._requests import answer
 from fcnn.learn._server import page_files
 
 VIEWS = ("chain", "full", "check", "descend", "playground", "build")
+_FACE = re.compile(r"@font-face\{.*?\}")
+_FONT = re.compile(r"url\((fonts/[\w-]+\.woff2)\)")
 _IMPORT = re.compile(r'from\s*"\./([\w./-]+)"')
 
 
@@ -23,7 +25,8 @@ def modules() -> str:
 
     Each becomes the address of a blob, after those that it imports, whose names in it are replaced.
     """
-    files = {name: body.decode() for name, body in page_files().items() if name.endswith(".js")}
+    page = page_files()
+    files = {name: body.decode() for name, body in page.items() if name.endswith(".js")}
     order: list[str] = []
 
     def visit(name: str) -> None:
@@ -38,10 +41,17 @@ def modules() -> str:
         return [f"{folder}/{one}" if folder else one for one in _IMPORT.findall(files[name])]
 
     visit("app.js")
-    css = resources.files("fcnn").joinpath("learn", "page", "style.css").read_text("utf-8")
+
+    def font(match: re.Match[str]) -> str:
+        body = base64.b64encode(page[f"vendor/{match[1]}"]).decode()
+        return f"url(data:font/woff2;base64,{body})"
+
+    katex = page["vendor/katex.css"].decode()
+    faces = "".join(_FONT.sub(font, face) for face in _FACE.findall(katex))
+    css = _FACE.sub("", katex) + page["style.css"].decode()
     return (
         f"const sources = {json.dumps([[name, files[name]] for name in order])};\n"
-        f"const css = {json.dumps(css)};\n{_MODULES}"
+        f"const css = {json.dumps(css)};\nconst faces = {json.dumps(faces)};\n{_MODULES}"
     )
 
 
@@ -52,6 +62,13 @@ for (const [name, text] of sources) {
   urls[name] = URL.createObjectURL(new Blob([whole], { type: "text/javascript" }));
 }
 const app = import(urls["app.js"]);
+// Those within a shadow are not heard of.
+if (!document.getElementById("fcnn-faces")) {
+  const style = document.createElement("style");
+  style.id = "fcnn-faces";
+  style.textContent = faces;
+  document.head.append(style);
+}
 // The page within an element, with a style of its own.
 async function shown(el, ask, options) {
   const root = el.attachShadow ? el.attachShadow({ mode: "open" }) : el;

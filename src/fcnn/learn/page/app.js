@@ -5,7 +5,7 @@ import { check } from "./check.js";
 import { descend } from "./descend.js";
 import { playground } from "./playground.js";
 import { build } from "./build.js";
-import { choice, h, plainFormulas } from "./dom.js";
+import { choice, h } from "./dom.js";
 
 const VIEWS = [
   ["chain", "Chain", chain], ["full", "Fully connected", full], ["check", "Check", check],
@@ -21,7 +21,6 @@ function remembered() {
 
 // `only`: one view of one network whose answers are recorded; nothing in it can be changed.
 export async function mount(root, ask, { view, plain, only }) {
-  if (plain) plainFormulas();
   const state = plain ? { view, net: only } : remembered();
   if (!VIEWS.some(([name]) => name === state.view)) state.view = "chain";
   if (![3, 4, 5, 6, 8].includes(state.digits)) state.digits = 4;

@@ -80,13 +80,13 @@ export function descend(stage, context) {
     s("text", { x: 12, y: size / 2, class: "tick", "text-anchor": "middle", transform: `rotate(-90 12 ${size / 2})` }, pretty(found.names[1])));
     picture.replaceChildren(svg);
     curves.replaceChildren(losses(Math.min(curves.clientWidth || 340, 560)));
-    ends.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["", "steps", ...found.names.map(pretty), "loss"].map((t) => h("th", { scope: "col" }, t)))),
+    ends.replaceChildren(h("table", {}, h("thead", {}, h("tr", {}, ["", "steps", ...found.names.map(pretty), "loss"].map((t) => h("th", { scope: "col", class: t === "steps" ? "count" : null }, t)))),
       h("tbody", {}, WAYS.map(([name, mark, dashes]) => {
         const path = found.paths[name].slice(0, mine.at + 1);
         const tip = path.at(-1);
         const gone = found.paths[name].length <= mine.at;
         return h("tr", {}, h("th", { scope: "row" }, s("svg", { width: 44, height: 14, "aria-hidden": "true" }, s("line", { x1: 1, x2: 32, y1: 7, y2: 7, class: `way ${mark}`, "stroke-dasharray": dashes }), marker(mark, 36, 7)), " ", name),
-          h("td", {}, String(path.length - 1)), h("td", { data: { q: "p0", way: name } }, fmt(tip[0], context.state.digits)), h("td", { data: { q: "p1", way: name } }, fmt(tip[1], context.state.digits)),
+          h("td", { class: "count" }, String(path.length - 1)), h("td", { data: { q: "p0", way: name } }, fmt(tip[0], context.state.digits)), h("td", { data: { q: "p1", way: name } }, fmt(tip[1], context.state.digits)),
           h("td", { data: { q: "loss", way: name } }, gone ? "diverged" : fmt(tip[2], context.state.digits)));
       }))));
   }

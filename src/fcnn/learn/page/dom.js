@@ -41,15 +41,11 @@ export function fmt(value, digits) {
   return text.replaceAll("-", "\u2212");
 }
 
-let output = "htmlAndMathml";
-// A notebook has none of KaTeX's fonts: there the browser sets the formulas.
-export function plainFormulas() { output = "mathml"; }
-
 const allowed = (context) => context.command === "\\htmlClass";
 
 export function tex(latex, display = false) {
   const span = h("span", { class: display ? "tex display" : "tex" });
-  katex.render(latex, span, { displayMode: display, trust: allowed, strict: "ignore", output, throwOnError: true });
+  katex.render(latex, span, { displayMode: display, trust: allowed, strict: "ignore", throwOnError: true });
   return span;
 }
 
