@@ -525,6 +525,7 @@ def test_a_file_of_ones_own(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "gradient: right. delta_k a_j on every edge."
     assert lines[1].startswith("update: not yet. W[0, 0] is ")
+    assert lines[2] == f"Not in {path}: forward, output_delta, hidden_delta, train."
     path.write_text("import numpy as np\ndef update(W, dW, eta):\n    return W - eta * dW\n")
     assert main(["learn", "--check", str(path)]) == 0
     for text, message in (

@@ -1,6 +1,7 @@
 """``fcnn learn``: the page on this machine, and checks of one's own file."""
 
 import argparse
+import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +15,12 @@ def add_learn(commands: Any, count: Callable[[int], Callable[[str], int]]) -> No
     parser = commands.add_parser(
         "learn",
         help="backpropagation on a page, every number computed by the engine",
-        description=(
-            "Show a page in the browser: the chain of two nodes, a fully connected network, the "
-            "check of a gradient, paths downhill, a playground, and six exercises. It is served on "
-            "this machine alone and needs no network; Ctrl-C ends it."
-        ),
+        description=textwrap.dedent("""\
+            Show a page in the browser: the chain of two nodes, a fully connected network, the
+            check of a gradient, paths downhill, a playground, and six exercises. It is served on
+            this machine alone and needs no network; Ctrl-C ends it.
+
+            With --check: exit code 0 if all functions of FILE are right, 1 if one is not."""),
         epilog="examples:\n  fcnn learn\n  fcnn learn --check mine.py",
     )
     parser.set_defaults(command="learn", run=learn)
@@ -67,7 +69,7 @@ def _open(url: str) -> None:
 
 
 def _check(path: str) -> int:
-    from fcnn.learn._exercises import check_file
+    from fcnn.learn._exercises import EXERCISES, check_file
 
     if not Path(path).is_file():
         raise CommandError(f"--check: there is no file {path!r}")
@@ -77,4 +79,6 @@ def _check(path: str) -> int:
         raise CommandError(str(error)) from None
     for verdict in verdicts:
         print(verdict)
+    if missing := [*filter(lambda name: name not in {v.exercise for v in verdicts}, EXERCISES)]:
+        print(f"Not in {path}: {', '.join(missing)}.")
     return 0 if all(verdicts) else FAILED
