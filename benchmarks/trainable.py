@@ -29,7 +29,7 @@ ROWS = (
     ("fit", (784, 256, 256, 10), 128, {1: False, 2: False}, 0.6),
     ("fit", (784, 256, 256, 10), 128, {2: False, 3: False}, None),
     ("fit", (784, 256, 256, 10), 128, {1: 0.1}, None),
-    ("train_step", (784, 256, 256, 10), 128, {1: False}, None),
+    ("train_step", (784, 256, 256, 10), 128, {1: False}, 0.6),
     ("train_step", (784, 256, 256, 10), 128, {1: False, 2: False}, None),
     ("train_step", (4, 16, 3), 16, {1: False}, None),
 )

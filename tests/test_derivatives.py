@@ -130,6 +130,21 @@ def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
             np.testing.assert_array_equal(twin.hvp(X[:rows], v[:rows], u[:rows]), Hu[:rows])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_products_of_one_row_of_any_width(core, dtype):
+    """Registers end anywhere in a layer: each width has the bits and numbers of a batch."""
+    for n_in in (1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 25, 31, 33, 47, 64, 65, 100, 129):
+        sizes = (n_in, 1 + n_in % 11, 3 + 2 * n_in % 13, 1 + n_in % 5)
+        network, X, v, _ = problem(sizes, "tanh", "identity", dtype, rows=5)
+        twin = differentiated(core, network)
+        J, vJ = twin.jacobian(X), twin.vjp(X, v)[1]
+        assert distance(vJ, network.vjp(X, v)[1]) < TOLERANCE[dtype]
+        for i in (0, 4):
+            np.testing.assert_array_equal(twin.vjp(X[i], v[i])[1], vJ[i])
+            np.testing.assert_array_equal(twin.jacobian(X[i]), J[i])
+        np.testing.assert_array_equal(twin.vjp(X[:2], v[:2])[1], vJ[:2])
+
+
 def central_differences(network, X, h=3e-4):
     """(a(x + h) - a(x - h)) / 2h, twice, so that what is left is of order h^4."""
 

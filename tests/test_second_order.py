@@ -163,6 +163,42 @@ def test_factors_and_their_solutions(monkeypatch):
         assert second_order._factor(sums, indefinite) is None
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 8, 9, 63, 64, 65, 130, 141, 256])
+def test_a_block_is_factored_in_its_place(n):
+    rng = np.random.default_rng(n)
+    whole, begin = rng.normal(size=(n + 5, n + 5)), 3
+    A = rng.normal(size=(n, n + 3))
+    A = A @ A.T
+    block = (slice(begin, begin + n),) * 2
+    whole[block] = np.where(np.triu(np.ones((n, n))) > 0, A, np.nan)  # the lower half is not read
+    before = whole.copy()
+    assert second_order.core.factor_block(whole, begin, begin + n)
+    R = np.triu(whole[block])
+    np.testing.assert_allclose(R.T @ R, A, rtol=1e-11, atol=1e-11 * A.diagonal().max())
+    assert (R.diagonal() > 0).all()
+    whole[block] = np.where(np.triu(np.ones((n, n))) > 0, before[block], whole[block])
+    np.testing.assert_array_equal(whole, before)
+    # What is not positive definite, in its last row or by a NaN, is left as it was.
+    for entry, value in (((n - 1, n - 1), -1.0), ((0, n - 1), np.nan), ((0, 0), 0.0)):
+        before = whole.copy()
+        before[begin + entry[0], begin + entry[1]] = value
+        spoilt = before.copy()
+        assert not second_order.core.factor_block(spoilt, begin, begin + n)
+        np.testing.assert_array_equal(spoilt, before)
+
+
+def test_a_block_that_is_not_there_is_refused():
+    A = np.eye(4)
+    for begin, end in ((-1, 2), (0, 5), (2, 2), (3, 1)):
+        with pytest.raises(ValueError, match=r"^begin, end: expected a block of 4 rows"):
+            second_order.core.factor_block(A, begin, end)
+    with pytest.raises(ValueError, match=r"^factor:"):
+        second_order.core.factor_block(np.eye(4, dtype=np.float32), 0, 4)
+    with pytest.raises(ValueError, match=r"^factor:"):
+        second_order.core.factor_block(np.eye(4)[:3], 0, 3)
+    np.testing.assert_array_equal(A, np.eye(4))
+
+
 @pytest.mark.parametrize("damping", [1e308, 1e30])
 def test_a_damping_that_leaves_no_step_is_refused(damping):
     net = network()

@@ -262,19 +262,16 @@ def _factor(sums: Array, diagonal: Array) -> Array | None:
     for begin in range(0, n, _BLOCK):
         R[begin : begin + _BLOCK, begin:] = sums[begin : min(begin + _BLOCK, n), begin:n]
     np.fill_diagonal(R, diagonal)
-    try:
-        for begin in range(0, n, _BLOCK):
-            end = min(begin + _BLOCK, n)
-            block = R[begin:end, begin:end]
-            block[...] = np.linalg.cholesky(block, upper=True)
-            if end == n:
-                break
-            rest = R[begin:end, end:]
-            rest[...] = np.linalg.inv(block).T @ rest
-            for k in range(end, n, _BLOCK):
-                R[k : k + _BLOCK, k:] -= rest[:, k - end : k - end + _BLOCK].T @ rest[:, k - end :]
-    except np.linalg.LinAlgError:
-        return None
+    for begin in range(0, n, _BLOCK):
+        end = min(begin + _BLOCK, n)
+        if not core.factor_block(R, begin, end):
+            return None
+        if end == n:
+            break
+        rest = R[begin:end, end:]
+        rest[...] = np.linalg.inv(np.triu(R[begin:end, begin:end])).T @ rest
+        for k in range(end, n, _BLOCK):
+            R[k : k + _BLOCK, k:] -= rest[:, k - end : k - end + _BLOCK].T @ rest[:, k - end :]
     return R
 
 

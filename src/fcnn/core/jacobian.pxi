@@ -32,14 +32,16 @@ cdef void tangents_product(
     real* C,                    # OUT panels (nodes, width)
 ) noexcept nogil:
     """C_k = sigma'(z_k) sum_j W_kj B_j, or back C_j = sigma'(z_j) sum_k B_k W_kj, of one sample."""
-    cdef Py_ssize_t n_out = layer.n_out, p, i = 0, some
+    cdef Py_ssize_t n_out = layer.n_out, p, done = 0, i, some
     cdef Py_ssize_t depth = n_out if back else layer.n_in, nodes = layer.n_in if back else n_out
     cdef Py_ssize_t most = max(WORK_PER_LOOK // (depth * lanes.width * lanes.panels), 1)
     cdef const real* W = <const real*> w.call.model.parameters + layer.W
     if lanes.panels > 1:        # which meet some nodes before the next ones: a W may be large
         most = min(most, <Py_ssize_t> NODES_OF_DELTA)
-    while i < nodes:
-        some = min(most, nodes - i)
+    while done < nodes:
+        some = min(most, nodes - done)
+        done += some
+        i = nodes - done        # from the last one on, as they go
         for p in range(lanes.panels):
             if back:
                 tangents(True, lanes.vectors, W + i * n_out, n_out, some,
@@ -49,7 +51,6 @@ cdef void tangents_product(
                 tangents(False, lanes.vectors, W + i, n_out, some, B + p * depth * lanes.width,
                          slope + i if slope != NULL else slope,
                          C + (p * nodes + i) * lanes.width, depth)
-        i += some
         if should_stop(w, some * depth * lanes.width * lanes.panels):
             return
 
@@ -65,23 +66,23 @@ cdef void jacobian_of_one(
     cdef const Layer* layer = &model.layers[1 if d.forward else L]
     cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in
     cdef const real* W = <const real*> model.parameters + layer.W
-    cdef const real* slope = <const real*> t.slope[1 if d.forward else L - 1]   # if L > 1
+    cdef const real* slope = <const real*> t.slope[1 if d.forward else L - 1]
     cdef const real* rows[MOST_TANGENT_VECTORS * FLOATS]
     cdef real* panel
     cdef real* B = <real*> t.rows[0]
     cdef real* C = <real*> t.rows[1]
     cdef Lanes lanes = lanes_of(count, <const real*> out)
+    if L == 1:
+        slope = NULL
     for p in range(lanes.panels):
         panel = B + p * n * lanes.width
         if d.forward:
             for s in range(lanes.width):    # the last one fills up the panel
                 rows[s] = W + (first + min(p * lanes.width + s, count - 1)) * n
             transpose(rows, lanes.width, n, panel, lanes.width)
-        for j in range(n):
-            scaled_tangents(
-                slope[j] if L > 1 else 1,
-                panel + j * lanes.width if d.forward else W + j * n_L + first + p * lanes.width,
-                panel + j * lanes.width, lanes.vectors)
+            scaled_tangents(lanes.vectors, slope, <const real*> panel, lanes.width, panel, n)
+        else:
+            scaled_tangents(lanes.vectors, slope, W + first + p * lanes.width, n_L, panel, n)
     if d.forward:
         for l in range(2, L + 1):
             slope = <const real*> t.slope[l] if l < L else <const real*> NULL

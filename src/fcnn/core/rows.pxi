@@ -12,7 +12,7 @@ cdef inline void row_product(
     """C_j = bias_j + sum_k A_k B_kj, the lanes over j."""
     cdef Py_ssize_t first = 0, last
     if columns * <Py_ssize_t> sizeof(real) <= MOST_NARROW_BYTES:
-        narrow_row_product(A, B, bias, C, columns, depth)
+        narrow_row_product(A, B, columns, bias, C, columns, depth)
         if w != NULL:
             should_stop(w, columns * depth)
         return

@@ -51,6 +51,73 @@ def gradient_given(Network network, X, dC_da, n_threads=None):
     return network.pass_given(X, dC_da, None, n_threads, &call, None, None, 0)
 
 
+cdef bint factor_rows(
+    double* R,                  # IN A, OUT R: (n, stride), zeros behind the rows
+    Py_ssize_t n, Py_ssize_t stride,
+    double* column,             # (n,)
+) noexcept nogil:
+    """R^T R = A, the upper halves, row by row; return whether A is positive definite."""
+    cdef Py_ssize_t i, j, k, most = MOST_NARROW_BYTES // <Py_ssize_t> sizeof(double)
+    cdef double* row = R
+    cdef double root
+    for i in range(n):
+        # R_ij = (A_ij - sum_k R_ki R_kj) / R_ii, with the lanes over j
+        for k in range(i):
+            column[k] = -R[k * stride + i]
+        j = i
+        while i > 0 and j < n:
+            narrow_row_product(column, <const double*> R + j, stride, <const double*> row + j,
+                               row + j, min(most, n - j), i)
+            j += most
+        if not row[i] > 0:
+            return False
+        root = sqrt(row[i])
+        row[i] = root
+        for j in range(i + 1, n):
+            row[j] /= root
+        row += stride
+    return True
+
+
+def factor_block(factor, Py_ssize_t begin, Py_ssize_t end):
+    """Put the Cholesky factor R, R^T R = A, in the place of a block A on the diagonal.
+
+    LAPACK's takes five times as long for some hundred rows, and NumPy copies them four times.
+
+    Parameters
+    ----------
+    factor : numpy.ndarray of float64, shape (n, n)
+        Of rows and columns begin .. end - 1 the upper half is read and written, the lower one left.
+
+    Returns
+    -------
+    bool
+        Whether the block is positive definite; if not, it is left as it was.
+    """
+    cdef Py_ssize_t n = len(factor), count = end - begin, stride, i
+    cdef double* A = <double*> data_of(factor, cnp.NPY_FLOAT64, n * n, "factor", write=True)
+    cdef double* R
+    cdef bint found
+    if not 0 <= begin < end <= n:
+        raise ValueError(f"begin, end: expected a block of {n} rows, got {begin} to {end}")
+    # Not a power of two: a column's numbers would push each other out of the cache.
+    stride = (count + SLACK) // SLACK * SLACK + SLACK // 4
+    R = <double*> PyMem_Malloc((count + 1) * stride * sizeof(double))
+    if R == NULL:
+        raise MemoryError(f"cannot allocate {(count + 1) * stride * sizeof(double)} bytes")
+    A += begin * n + begin
+    with nogil:
+        memset(R, 0, count * stride * sizeof(double))
+        for i in range(count):
+            memcpy(R + i * stride + i, A + i * n + i, (count - i) * sizeof(double))
+        found = factor_rows(R, count, stride, R + count * stride)
+        if found:
+            for i in range(count):
+                memcpy(A + i * n + i, R + i * stride + i, (count - i) * sizeof(double))
+    PyMem_Free(R)
+    return found
+
+
 cdef enum:
     PARTIAL_SUMS = 8            # of a dot product, that it is no chain of additions
 

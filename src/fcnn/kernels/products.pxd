@@ -23,8 +23,8 @@ from fcnn.kernels.isa cimport BYTES, FLOATS, HAS_FMA, MR, NR, VECTORS
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.updates cimport descended
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, load, opaque, spread, store, transpose_block, vector,
-    vector_multiply_add,
+    double_vector, float_vector, load, load_columns, opaque, spread, store, transpose_block,
+    vector, vector_multiply_add,
 )
 
 
@@ -256,8 +256,8 @@ cdef inline void row_kernel(
 
 
 cdef inline void narrow_row_parts(
-    const real* A, const real* B, const real* bias, real* C, Py_ssize_t columns, Py_ssize_t depth,
-    const vector* tag,
+    const real* A, const real* B, Py_ssize_t stride, const real* bias, real* C, Py_ssize_t columns,
+    Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
     """One or two parts alike: each waits for its sums."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
@@ -267,23 +267,23 @@ cdef inline void narrow_row_parts(
     cdef Py_ssize_t width = vectors if vectors <= 8 else (vectors + 1) // 2
     for _part in range(parts):
         if not SPECIALIZED:
-            row_kernel(width, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(width, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 1:
-            row_kernel(1, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(1, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 2:
-            row_kernel(2, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(2, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 3:
-            row_kernel(3, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(3, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 4:
-            row_kernel(4, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(4, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 5:
-            row_kernel(5, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(5, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 6:
-            row_kernel(6, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(6, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 7:
-            row_kernel(7, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(7, A, B + first, stride, bias + first, C + first, depth, tag)
         elif width == 8:
-            row_kernel(8, A, B + first, columns, bias + first, C + first, depth, tag)
+            row_kernel(8, A, B + first, stride, bias + first, C + first, depth, tag)
         else:
             trap()
         first += width * one
@@ -297,16 +297,16 @@ cdef enum:
 
 cdef inline void narrow_row_product(
     const real* A,              # IN (depth,)
-    const real* B,              # IN (depth, columns), followed by SLACK entries
+    const real* B, Py_ssize_t stride,   # IN (depth, columns), followed by SLACK entries
     const real* bias,           # IN (columns,), followed by SLACK entries
-    real* C,                    # OUT (columns,), followed by SLACK entries
+    real* C,                    # OUT (columns,), followed by SLACK entries; it may be bias itself
     Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
     """C_j = bias_j + sum_k A_k B_kj, the lanes over j, of at most MOST_NARROW_BYTES."""
     if real is float:
-        narrow_row_parts(A, B, bias, C, columns, depth, <float_vector*> NULL)
+        narrow_row_parts(A, B, stride, bias, C, columns, depth, <float_vector*> NULL)
     else:
-        narrow_row_parts(A, B, bias, C, columns, depth, <double_vector*> NULL)
+        narrow_row_parts(A, B, stride, bias, C, columns, depth, <double_vector*> NULL)
 
 
 cdef inline void end_of_block(
@@ -331,56 +331,57 @@ cdef inline void end_of_block(
             sums[j] = 0
 
 
-cdef inline vector add_columns(
-    const real* columns,        # IN (., a register full)
-    const real* A, Py_ssize_t first, Py_ssize_t end, vector total, const vector* tag,
+cdef inline void columns_of_rows(
+    const real* W, Py_ssize_t stride, const real** few,     # IN: see transposed_row_kernel
+    Py_ssize_t k, vector* columns, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), c
-    for c in range(first, end):
-        total = vector_multiply_add(spread(A[c], tag), load(columns + c * one, tag), total)
-    return total
+    cdef real memory[4 * FLOATS]        # what GCC keeps in registers
+    cdef vector squares[2]
+    if few == NULL:
+        load_columns(W + k, stride, columns)
+        return
+    squares[0] = squares[1] = spread(<real> 0, tag)
+    transpose_block(few, k, &memory[0], one, &squares[0])
+    for c in range(16 // <Py_ssize_t> sizeof(real)):
+        columns[c] = load(&memory[c * one], tag)
 
 
 cdef inline void transposed_row_kernel(
-    Py_ssize_t groups,          # constant at every call: 2 or 4
-    const real* W, Py_ssize_t stride, Py_ssize_t rows,  # IN (rows, depth), that fill registers
+    Py_ssize_t groups,          # constant at every call
+    Py_ssize_t last,            # where the last of these registers begins, the others end to end
+    const real* W, Py_ssize_t stride,   # IN (rows that fill them, depth),
+    const real** few,           # or, where there are not so many, NULL else, the rows of one
     const real* A,              # IN (depth,)
-    real* C,                    # OUT these registers full
+    real* C,                    # OUT (rows,)
     Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), i, g, c, k = 0, last
+    cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), g, c, k = 0, end, at
     cdef bint later = False     # as in micro_kernel
-    cdef const real* row[4 * FLOATS]
-    cdef real columns[4 * FLOATS]       # what GCC keeps in registers
-    cdef real rest[4 * FLOATS]
     cdef vector total[4]
     cdef vector before[4]
-    cdef vector squares[2]
-    for i in range(groups * one):
-        row[i] = W + min(i, rows - 1) * stride
-    squares[0] = squares[1] = spread(<real> 0, tag)
+    cdef vector columns[4]      # what GCC keeps in registers
+    cdef vector rest[4]
     for g in range(groups):
-        total[g] = squares[0]
+        total[g] = spread(<real> 0, tag)
     while True:
-        last = min(k + BLOCK_TERMS, depth)
-        while k + some <= last:
+        end = min(k + BLOCK_TERMS, depth)
+        while k + some <= end:
             for g in range(groups):
-                transpose_block(&row[g * one], k, &columns[0], one, &squares[0])
-                total[g] = add_columns(&columns[0], A + k, 0, some, total[g], tag)
+                at = (g * one if g < groups - 1 else last) * stride
+                opaque(at)      # or GCC keeps the addresses of all rows, in memory
+                columns_of_rows(W + at, stride, few, k, &columns[0], tag)
+                for c in range(some):
+                    total[g] = vector_multiply_add(spread(A[k + c], tag), columns[c], total[g])
             k += some
-        if k < last and depth < some:
+        if k < end:             # with entries behind the row, which are not used
             for g in range(groups):
-                for c in range(depth):
-                    for i in range(one):
-                        rest[c * one + i] = row[g * one + i][c]
-                total[g] = add_columns(&rest[0], A, 0, depth, total[g], tag)
-        elif k < last:          # the last ones once more, of which those before k are not used
-            for g in range(groups):
-                transpose_block(&row[g * one], depth - some, &rest[0], one, &squares[0])
-                total[g] = add_columns(
-                    &rest[0], A + depth - some, k - depth + some, some, total[g], tag)
-        k = last
+                at = g * one if g < groups - 1 else last
+                columns_of_rows(W + at * stride, stride, few, k, &rest[0], tag)
+                for c in range(end - k):
+                    total[g] = vector_multiply_add(spread(A[k + c], tag), rest[c], total[g])
+            k = end
         if k == depth:
             break
         for g in range(groups):
@@ -388,26 +389,55 @@ cdef inline void transposed_row_kernel(
             total[g] = spread(<real> 0, tag)
         later = True
     for g in range(groups):
-        store(C + g * one, before[g] + total[g] if later else total[g])
+        at = g * one if g < groups - 1 else last
+        store(C + at, before[g] + total[g] if later else total[g])
 
 
 cdef inline void transposed_row_parts(
     const real* A, const real* B, real* C, Py_ssize_t columns, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    """By four registers, each of which waits for its sums; what is left by two."""
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j = 0
-    while columns - j > 2 * one:
-        transposed_row_kernel(4, B + j * depth, depth, min(4 * one, columns - j), A, C + j, depth,
-                              tag)
-        j += 4 * one
-    if j < columns:
-        transposed_row_kernel(2, B + j * depth, depth, columns - j, A, C + j, depth, tag)
+    """By up to four registers, alike, each of which waits for its sums; the last register computes
+    some of the one before once more. The last rows come first: see kernels/tangents.pxd."""
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i
+    cdef Py_ssize_t left = (columns + one - 1) // one, parts = (left + 3) // 4, groups, last
+    cdef Py_ssize_t j = left * one
+    cdef const real* few[FLOATS]
+    cdef real sums[FLOATS]
+    if columns < one:
+        for i in range(one):
+            few[i] = B + min(i, columns - 1) * depth
+        transposed_row_kernel(1, 0, B, depth, few, A, &sums[0], depth, tag)
+        memcpy(C, &sums[0], columns * sizeof(real))
+        return
+    while parts > 0:
+        groups = (left + parts - 1) // parts
+        j -= groups * one
+        last = min((groups - 1) * one, columns - one - j)
+        if not SPECIALIZED:
+            transposed_row_kernel(groups, last, B + j * depth, depth, <const real**> NULL, A, C + j,
+                                  depth, tag)
+        elif groups == 1:
+            transposed_row_kernel(1, last, B + j * depth, depth, <const real**> NULL, A, C + j,
+                                  depth, tag)
+        elif groups == 2:
+            transposed_row_kernel(2, last, B + j * depth, depth, <const real**> NULL, A, C + j,
+                                  depth, tag)
+        elif groups == 3:
+            transposed_row_kernel(3, last, B + j * depth, depth, <const real**> NULL, A, C + j,
+                                  depth, tag)
+        elif groups == 4:
+            transposed_row_kernel(4, last, B + j * depth, depth, <const real**> NULL, A, C + j,
+                                  depth, tag)
+        else:
+            trap()
+        left -= groups
+        parts -= 1
 
 
 cdef inline void transposed_row_product(
     const real* A,              # IN (depth,)
-    const real* B,              # IN (columns, depth)
-    real* C,                    # OUT (columns,), and up to four registers full
+    const real* B,              # IN (columns, depth), followed by SLACK entries
+    real* C,                    # OUT (columns,)
     Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
     """C_j = sum_k A_k B_jk, the lanes over j: B is transposed by registers."""

@@ -69,14 +69,18 @@ cdef inline void tangent_rows(
     const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
     real* C, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    """All nodes by tiles of `most`; the last one computes some of the one before once more."""
-    cdef Py_ssize_t i = 0, width = vectors * (BYTES // <Py_ssize_t> sizeof(real))
+    """All nodes by tiles of `most`; the last one computes some of the one before once more.
+
+    From the last node on: the forward pass has read that one last, and the next row's pass then
+    finds the first ones in the cache.
+    """
+    cdef Py_ssize_t i = nodes - most, width = vectors * (BYTES // <Py_ssize_t> sizeof(real))
     while True:
         tangent_kernel(back, most, vectors, W + i * (stride if back else 1), stride, B,
                        factors + i if factors != NULL else factors, C + i * width, depth, tag)
-        if i + most >= nodes:
+        if i == 0:
             return
-        i = min(i + most, nodes - most)
+        i = max(i - most, <Py_ssize_t> 0)
 
 
 cdef inline void tangent_columns(
@@ -129,20 +133,43 @@ cdef inline void tangents(
 
 
 cdef inline void scaled_registers(
-    real factor, const real* source, real* target, Py_ssize_t vectors, const vector* tag,
+    Py_ssize_t vectors,         # constant at every call
+    const real* factors, const real* source, Py_ssize_t stride, real* target, Py_ssize_t nodes,
+    const vector* tag,
 ) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _j
-    for _j in range(vectors):
-        store(target, spread(factor, tag) * load(source, tag))
-        source += one
-        target += one
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i, j
+    cdef vector factor
+    for i in range(nodes):
+        factor = spread(factors[i] if factors != NULL else <real> 1, tag)
+        for j in range(vectors):
+            store(target + j * one, factor * load(source + j * one, tag))
+        source += stride
+        target += vectors * one
+
+
+cdef inline void any_scaled(
+    Py_ssize_t vectors, const real* factors, const real* source, Py_ssize_t stride, real* target,
+    Py_ssize_t nodes, const vector* tag,
+) noexcept nogil:
+    """Name the number of registers, which makes it a constant."""
+    if vectors == 1:
+        scaled_registers(1, factors, source, stride, target, nodes, tag)
+    elif vectors == 2:
+        scaled_registers(2, factors, source, stride, target, nodes, tag)
+    elif vectors == 3:
+        scaled_registers(3, factors, source, stride, target, nodes, tag)
+    else:
+        trap()
 
 
 cdef inline void scaled_tangents(
-    real factor, const real* source, real* target, Py_ssize_t vectors,
+    Py_ssize_t vectors,
+    const real* factors,        # IN (nodes,), or NULL for 1
+    const real* source, Py_ssize_t stride,  # IN of each node these registers full,
+    real* target,               # OUT which may be the same
+    Py_ssize_t nodes,
 ) noexcept nogil:
-    """Of a node: some registers full, which may be their own target."""
     if real is float:
-        scaled_registers(factor, source, target, vectors, <float_vector*> NULL)
+        any_scaled(vectors, factors, source, stride, target, nodes, <float_vector*> NULL)
     else:
-        scaled_registers(factor, source, target, vectors, <double_vector*> NULL)
+        any_scaled(vectors, factors, source, stride, target, nodes, <double_vector*> NULL)

@@ -225,38 +225,38 @@ fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py
 }
 #endif
 
-/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second). */
+/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second); of
+   rows that stand anywhere, or `stride` apart. */
 #define FCNN_PART_F(p, rows, j) *(const fcnn_4f *) ((rows)[4 * (p)] + (j))
 #define FCNN_PART_D(p, rows, j) *(const fcnn_2d *) ((rows)[2 * (p)] + (j))
+#define FCNN_APART_F(p, rows, stride) *(const fcnn_4f *) ((rows) + 4 * (p) * (stride))
+#define FCNN_APART_D(p, rows, stride) *(const fcnn_2d *) ((rows) + 2 * (p) * (stride))
 #if defined(FCNN_IS_V4)
 #define FCNN_PARTS 4
 #define FCNN_EACH_PART(X, ...)                                                                     \
     X(0, __VA_ARGS__), X(1, __VA_ARGS__), X(2, __VA_ARGS__), X(3, __VA_ARGS__)
-#define FCNN_JOIN_F(rows, j)                                                                       \
+#define FCNN_JOIN_F(PART, rows, j)                                                                 \
     __builtin_shufflevector(                                                                       \
-        __builtin_shufflevector(FCNN_PART_F(0, rows, j), FCNN_PART_F(1, rows, j), 0, 1, 2, 3, 4,   \
-                                5, 6, 7),                                                          \
-        __builtin_shufflevector(FCNN_PART_F(2, rows, j), FCNN_PART_F(3, rows, j), 0, 1, 2, 3, 4,   \
-                                5, 6, 7),                                                          \
-        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
-#define FCNN_JOIN_D(rows, j)                                                                       \
+        __builtin_shufflevector(PART(0, rows, j), PART(1, rows, j), 0, 1, 2, 3, 4, 5, 6, 7),       \
+        __builtin_shufflevector(PART(2, rows, j), PART(3, rows, j), 0, 1, 2, 3, 4, 5, 6, 7), 0, 1, \
+        2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+#define FCNN_JOIN_D(PART, rows, j)                                                                 \
     __builtin_shufflevector(                                                                       \
-        __builtin_shufflevector(FCNN_PART_D(0, rows, j), FCNN_PART_D(1, rows, j), 0, 1, 2, 3),     \
-        __builtin_shufflevector(FCNN_PART_D(2, rows, j), FCNN_PART_D(3, rows, j), 0, 1, 2, 3), 0,  \
-        1, 2, 3, 4, 5, 6, 7)
+        __builtin_shufflevector(PART(0, rows, j), PART(1, rows, j), 0, 1, 2, 3),                   \
+        __builtin_shufflevector(PART(2, rows, j), PART(3, rows, j), 0, 1, 2, 3), 0, 1, 2, 3, 4, 5, \
+        6, 7)
 #elif defined(FCNN_IS_V3)
 #define FCNN_PARTS 2
 #define FCNN_EACH_PART(X, ...) X(0, __VA_ARGS__), X(1, __VA_ARGS__)
-#define FCNN_JOIN_F(rows, j)                                                                       \
-    __builtin_shufflevector(FCNN_PART_F(0, rows, j), FCNN_PART_F(1, rows, j), 0, 1, 2, 3, 4, 5, 6, \
-                            7)
-#define FCNN_JOIN_D(rows, j)                                                                       \
-    __builtin_shufflevector(FCNN_PART_D(0, rows, j), FCNN_PART_D(1, rows, j), 0, 1, 2, 3)
+#define FCNN_JOIN_F(PART, rows, j)                                                                 \
+    __builtin_shufflevector(PART(0, rows, j), PART(1, rows, j), 0, 1, 2, 3, 4, 5, 6, 7)
+#define FCNN_JOIN_D(PART, rows, j)                                                                 \
+    __builtin_shufflevector(PART(0, rows, j), PART(1, rows, j), 0, 1, 2, 3)
 #else
 #define FCNN_PARTS 1
 #define FCNN_EACH_PART(X, ...) X(0, __VA_ARGS__)
-#define FCNN_JOIN_F(rows, j) FCNN_PART_F(0, rows, j)
-#define FCNN_JOIN_D(rows, j) FCNN_PART_D(0, rows, j)
+#define FCNN_JOIN_F(PART, rows, j) PART(0, rows, j)
+#define FCNN_JOIN_D(PART, rows, j) PART(0, rows, j)
 #endif
 _Static_assert(FCNN_PARTS * 16 == FCNN_BYTES, "a register has parts of 16 bytes");
 
@@ -273,22 +273,56 @@ _Static_assert(FCNN_PARTS * 16 == FCNN_BYTES, "a register has parts of 16 bytes"
 /* The same for as many rows as a register has entries, and 16 bytes of each. Each of a register's
    16-byte parts is filled from rows of its own and transposed within itself, which is all that AVX
    can do in one instruction; what comes out are whole registers of the target, whatever their
-   width. `total`, two registers, gains the squares of all entries. */
+   width. */
+static inline __attribute__((always_inline)) void fcnn_columns_of_f(fcnn_f r, fcnn_f s, fcnn_f u,
+                                                                    fcnn_f v, fcnn_f *columns)
+{
+    fcnn_f rs = FCNN_SHUFFLE_F(r, s, 0, 4, 1, 5), uv = FCNN_SHUFFLE_F(u, v, 0, 4, 1, 5);
+    fcnn_f RS = FCNN_SHUFFLE_F(r, s, 2, 6, 3, 7), UV = FCNN_SHUFFLE_F(u, v, 2, 6, 3, 7);
+    columns[0] = FCNN_SHUFFLE_F(rs, uv, 0, 1, 4, 5);
+    columns[1] = FCNN_SHUFFLE_F(rs, uv, 2, 3, 6, 7);
+    columns[2] = FCNN_SHUFFLE_F(RS, UV, 0, 1, 4, 5);
+    columns[3] = FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7);
+}
+
+/* Of rows that stand `stride` apart, into registers. */
+static inline __attribute__((always_inline)) void
+fcnn_load_columns_f(const void *first, Py_ssize_t stride, fcnn_f *columns)
+{
+    const float *rows = first;
+    fcnn_columns_of_f(FCNN_JOIN_F(FCNN_APART_F, rows, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + stride, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + 2 * stride, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + 3 * stride, stride), columns);
+}
+
+static inline __attribute__((always_inline)) void
+fcnn_load_columns_d(const void *first, Py_ssize_t stride, fcnn_d *columns)
+{
+    const double *rows = first;
+    fcnn_d r = FCNN_JOIN_D(FCNN_APART_D, rows, stride);
+    fcnn_d s = FCNN_JOIN_D(FCNN_APART_D, rows + stride, stride);
+    columns[0] = FCNN_SHUFFLE_D(r, s, 0, 2);
+    columns[1] = FCNN_SHUFFLE_D(r, s, 1, 3);
+}
+
+/* Of rows that stand anywhere, into memory. `total`, two registers, gains the squares of all
+   entries. */
 static inline __attribute__((always_inline)) void
 fcnn_transpose_f(const void *source, Py_ssize_t j, void *target, Py_ssize_t stride, fcnn_f *total)
 {
     const float *const *rows = source;
     float *t = target;
-    fcnn_f r = FCNN_JOIN_F(rows, j), s = FCNN_JOIN_F(rows + 1, j);
-    fcnn_f u = FCNN_JOIN_F(rows + 2, j), v = FCNN_JOIN_F(rows + 3, j);
-    fcnn_f rs = FCNN_SHUFFLE_F(r, s, 0, 4, 1, 5), uv = FCNN_SHUFFLE_F(u, v, 0, 4, 1, 5);
-    fcnn_f RS = FCNN_SHUFFLE_F(r, s, 2, 6, 3, 7), UV = FCNN_SHUFFLE_F(u, v, 2, 6, 3, 7);
+    fcnn_f columns[4];
+    fcnn_f r = FCNN_JOIN_F(FCNN_PART_F, rows, j), s = FCNN_JOIN_F(FCNN_PART_F, rows + 1, j);
+    fcnn_f u = FCNN_JOIN_F(FCNN_PART_F, rows + 2, j), v = FCNN_JOIN_F(FCNN_PART_F, rows + 3, j);
     total[0] = fcnn_fma_f(u, u, fcnn_fma_f(r, r, total[0]));
     total[1] = fcnn_fma_f(v, v, fcnn_fma_f(s, s, total[1]));
-    fcnn_store_f(t, FCNN_SHUFFLE_F(rs, uv, 0, 1, 4, 5));
-    fcnn_store_f(t + stride, FCNN_SHUFFLE_F(rs, uv, 2, 3, 6, 7));
-    fcnn_store_f(t + 2 * stride, FCNN_SHUFFLE_F(RS, UV, 0, 1, 4, 5));
-    fcnn_store_f(t + 3 * stride, FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7));
+    fcnn_columns_of_f(r, s, u, v, columns);
+    fcnn_store_f(t, columns[0]);
+    fcnn_store_f(t + stride, columns[1]);
+    fcnn_store_f(t + 2 * stride, columns[2]);
+    fcnn_store_f(t + 3 * stride, columns[3]);
 }
 
 static inline __attribute__((always_inline)) void
@@ -296,7 +330,7 @@ fcnn_transpose_d(const void *source, Py_ssize_t j, void *target, Py_ssize_t stri
 {
     const double *const *rows = source;
     double *t = target;
-    fcnn_d r = FCNN_JOIN_D(rows, j), s = FCNN_JOIN_D(rows + 1, j);
+    fcnn_d r = FCNN_JOIN_D(FCNN_PART_D, rows, j), s = FCNN_JOIN_D(FCNN_PART_D, rows + 1, j);
     total[0] = fcnn_fma_d(r, r, total[0]);
     total[1] = fcnn_fma_d(s, s, total[1]);
     fcnn_store_d(t, FCNN_SHUFFLE_D(r, s, 0, 2));

@@ -51,6 +51,10 @@ cdef extern from "vector.h" nogil:
         const void* rows, Py_ssize_t j, void* t, Py_ssize_t stride, float_vector* total)
     void transpose_d "fcnn_transpose_d"(
         const void* rows, Py_ssize_t j, void* t, Py_ssize_t stride, double_vector* total)
+    void load_columns_f "fcnn_load_columns_f"(
+        const void* rows, Py_ssize_t stride, float_vector* columns)
+    void load_columns_d "fcnn_load_columns_d"(
+        const void* rows, Py_ssize_t stride, double_vector* columns)
 
 
 ctypedef fused vector:
@@ -144,6 +148,16 @@ cdef inline void transpose_block(
         transpose_f(source, j, target, stride, squares)
     else:
         transpose_d(source, j, target, stride, squares)
+
+
+cdef inline void load_columns(
+    const real* rows, Py_ssize_t stride,    # IN a register full of rows, 16 bytes of each
+    vector* columns,            # OUT
+) noexcept nogil:
+    if vector is float_vector:
+        load_columns_f(rows, stride, columns)
+    else:
+        load_columns_d(rows, stride, columns)
 
 
 cdef inline double transpose_rows(
