@@ -43,7 +43,8 @@ FUNCTIONS: dict[str, str | None] = {
     for (k = 0; k < n; k++)
         total += a[k];
     total = 1 / total;
-    for (k = 0; k < n; k++)
+    MACRO_LOOP
+    for (k = 0; k < width; k++)
         a[k] *= total;
 }
 """),
@@ -168,8 +169,10 @@ def write_layers(net: Network, words: Words, has_slack: bool) -> list[str]:
             body = _one_node(place) if place.n_out == 1 else _nodes(
                 place, words, copies_bias=is_last and not has_slack
             )  # fmt: skip
+            # Inlined, Clang may make single numbers of the outputs, and of their activation.
+            kind = "static MACRO_APART" if _is_half(place, words) else "static"
             parts[name] = (
-                f"static void {name}(const REAL *p, const REAL *x, REAL *MACRO_RESTRICT z)\n"
+                f"{kind} void {name}(const REAL *p, const REAL *x, REAL *MACRO_RESTRICT z)\n"
                 f"{{\n{body}}}\n"
             )
     return [*([_LARGEST] if net.activations[-1] == "softmax" else []), *parts.values()]
@@ -218,7 +221,7 @@ def _nodes(place: Place, words: Words, copies_bias: bool) -> str:
         bias = "b[k]"
     else:
         lines.append("    int @k;")
-    if 2 * width * words.itemsize <= 32 and n_in > _WIDE_TERMS:
+    if _is_half(place, words):
         return _few_nodes(place, lines, bias)
 
     def block(start: str, first: str, count: int, indent: str) -> list[str]:
@@ -261,6 +264,10 @@ def _nodes(place: Place, words: Words, copies_bias: bool) -> str:
         ]
     text = "\n".join(lines) + "\n"
     return text.replace("@k", "j, k" if "(j =" in text else "k")
+
+
+def _is_half(place: Place, words: Words) -> bool:
+    return 1 < place.n_out and place.width * words.itemsize <= 16 and place.n_in > _WIDE_TERMS
 
 
 def _few_nodes(place: Place, lines: list[str], bias: str) -> str:
