@@ -39,11 +39,12 @@ PROGRAM = """\
 
 int main(void)
 {
-    /* Many rows, in the first cache: of a few, branches are foreseen that else are not. */
-    enum { ROWS = NET_INPUTS > 64 ? 8 : 4096 / NET_INPUTS };
+    /* Many rows, in the first two caches, in another order each lap: of a few, or of the same again
+       and again, branches are foreseen that else are not. */
+    enum { ROWS = NET_INPUTS > 64 ? 8 : NET_INPUTS > 16 ? 128 : 1024 };
     static REAL x[ROWS][NET_INPUTS], a[NET_OUTPUTS];
     double best = 1e9, sum = 0;
-    unsigned random = 1;
+    unsigned random = 1, at = 0;
     int i, k, lap, calls = 10;
     for (i = 0; i < ROWS; i++)
         for (k = 0; k < NET_INPUTS; k++) {
@@ -55,7 +56,8 @@ int main(void)
         double took;
         clock_gettime(CLOCK_MONOTONIC, &t);
         for (i = 0; i < calls; i++) {
-            net_predict(x[i % ROWS], a);
+            at = at * 5 + 1 + 2 * (unsigned)lap;
+            net_predict(x[at % ROWS], a);
             sum += a[0];
             __asm__ volatile("" ::: "memory");
         }

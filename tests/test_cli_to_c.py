@@ -95,13 +95,39 @@ def test_refusals(run, tmp_path):
         (["n.safetensors", "--name", "for"], "--name: expected an identifier of C"),
         (["n.safetensors", "--weights", "nowhere"], "--weights: "),
         (["n.safetensors", "--output", "n.safetensors"], "--output: n.safetensors would replace"),
-        (["n.safetensors", "--header", "n.c"], "--header: n.c is path, too"),
+        (["n.safetensors", "--header", "n.c"], "--header: n.c is the file of the text, too"),
         (["absent.safetensors"], "absent.safetensors"),
     ):
         code, out, err = run("to-c", *words)
         assert (code, out) == (2, "")
         assert message in err
     assert not list(tmp_path.glob("*.c"))
+
+
+def test_what_is_read_is_never_replaced(run, tmp_path):
+    """Neither MODEL nor the rows of the self-test, by any of the files that are written."""
+    tabular.model("by position", "texts").save("m.bin")
+    (tmp_path / "m.bin").with_name("rows.csv").write_text("a,b,c,d,e\n1,2,3,4,5\n")
+    (tmp_path / "rows.bin").symlink_to("rows.csv")
+    before = {name: (tmp_path / name).read_bytes() for name in ("m.bin", "rows.csv")}
+    test = ["--self-test", "rows.csv"]
+    for words, message in (
+        (["--weights", "file"], "--weights: m.bin would replace what is read"),
+        (["--output", "m.bin"], "--output: m.bin would replace what is read"),
+        (["--output", "rows.csv", *test], "--output: rows.csv would replace what is read"),
+        (["--header", "rows.csv", *test], "--header: rows.csv would replace what is read"),
+        (["--output", "rows.c", "--weights", "file", *test], "--weights: rows.bin would replace"),
+        (["--output", "x.c", "--weights", "file", "--header", "x.bin"],
+         "--weights: x.bin is the file of the declarations, too"),
+        (["--output", "x.bin", "--weights", "file"],
+         "--weights: x.bin is the file of the text, too"),
+    ):  # fmt: skip
+        code, out, err = run("to-c", "m.bin", *words)
+        assert (code, out) == (2, ""), words
+        assert message in err
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.bin", "rows.bin", "rows.csv"]
+    assert run("to-c", "m.bin")[0] == 0  # which needs no file of weights
 
 
 def test_an_ensemble_is_refused(run, tmp_path):

@@ -325,6 +325,36 @@ def test_a_file_of_weights_that_is_loaded(compiler, tmp_path):
     assert np.isnan(answered()[1]).all()  # nothing was loaded
 
 
+NAMES = [
+    'a "b" c', "back\\slash", "%s\\n", "NAME_REAL@FILE", "@PATH {0.5}", "größe", "a*b", "?",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that other file systems do not have")
+@pytest.mark.parametrize("stem", slow_but(['a "b" c'], NAMES))
+def test_any_name_of_a_file_of_weights(any_compiler, stem, tmp_path):
+    """It stands in a comment, in a string of C and, within that, in one of the assembler."""
+    net, x = large()
+    path = tmp_path / f"{stem}.c"
+    text = convert.to_c(net, "net", path, weights="file")
+    assert text.isascii()
+    program(tmp_path, "")
+    main = (tmp_path / "main.c").read_text().replace("net.c", "copy.c")
+    (tmp_path / "main.c").write_text(main)
+    path.rename(tmp_path / "copy.c")  # quotes are nothing for #include
+    run([any_compiler, "-std=c99", *WARNINGS, "main.c", "-o", "main", "-lm"], tmp_path)
+    answers = np.array(run([tmp_path / "main"], tmp_path).split(), np.float32)
+    assert worst_error(answers, net.predict(x)) <= 1e-6
+
+
+def test_nothing_is_padded_where_nothing_is_read_behind_the_weights(tmp_path):
+    for n_out, zeros in ((3, 1), (4, 0), (8, 0)):
+        net = fcnn.Network((5, n_out), loss="squared_error")
+        text = convert.to_c(net, "net", tmp_path / "net.c", weights="file")
+        assert text.count('".zero ') - text.count('CHECK ".zero ') == zeros
+        assert ".zero 0" not in text
+
+
 def test_many_weights_go_to_a_file_of_their_own(tmp_path, monkeypatch):
     net, _ = large()
     for most, is_file in ((net.num_parameters, False), (net.num_parameters - 1, True)):
@@ -389,6 +419,36 @@ def test_the_self_test_is_a_program_and_finds_a_fault(any_compiler, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("weights", ["text", "file", "extern"])
+def test_the_self_test_says_that_parameters_were_changed(any_compiler, weights, tmp_path):
+    """By a step of SGD or of Adam, or by whoever wrote them: the answers are of others then."""
+    net, _ = large()
+    convert.to_c(net, "net", tmp_path / "net.c", weights=weights, training=True, self_test=True)
+    given = "p, " if weights == "extern" else ""
+    numbers = ", ".join(f"{v!r}f" for v in net.parameters.tolist())
+    own = f"static float p[] = {{{numbers}}};" if given else "static float *p = net_parameters;"
+    tested = f"net_test({given.rstrip(', ')})"
+    (tmp_path / "main.c").write_text(
+        f'#include "net.c"\n#include <stdio.h>\n{own}\nint main(int n, char **word)\n{{\n'
+        "    static float x[NET_INPUTS], y[NET_TARGETS] = {1};\n    (void)word;\n"
+        f'    printf("%d\\n", {tested});\n'
+        "    if (n == 2)\n        p[5] += 1e-7f;\n"
+        f"    if (n == 3)\n        net_sgd({given}x, y, 1, 1e-3, 0, 0);\n"
+        f"    if (n == 4)\n        net_adam({given}x, y, 1, 1e-3, 0.9, 0.999, 1e-8, 0);\n"
+        f"    return {tested};\n}}\n"
+    )
+    run([any_compiler, "-std=c99", *WARNINGS, "main.c", "-o", "main", "-lm"], tmp_path)
+    said = "the parameters are not those that the answers were recorded with"
+    assert said not in run([tmp_path / "main"], tmp_path)
+    for words in (1, 2, 3):
+        with pytest.raises(AssertionError) as failure:
+            run([tmp_path / "main", *"abc"[:words]], tmp_path)
+        printed = str(failure.value)
+        assert "1e-05)" in printed
+        assert printed.count(said) == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "weights"),
     [("texts", "text"), ("two, by one output", "extern"), ("numbers", "extern")],
@@ -450,8 +510,11 @@ def test_wrong_options(tmp_path):
         convert.to_c(net, "a", weights="file")
     with pytest.raises(TypeError, match="header: expected a str"):
         convert.to_c(net, "a", header=1)
-    for given in ({"header": tmp_path / "n.c"}, {"header": tmp_path / "n.bin", "weights": "file"}):
-        with pytest.raises(ValueError, match=r"header: .*n\.(c|bin) is .*, too"):
+    for what, given in (
+        ("header", {"header": tmp_path / "n.c"}),
+        ("weights", {"header": tmp_path / "n.bin", "weights": "file"}),
+    ):
+        with pytest.raises(ValueError, match=rf"{what}: .*n\.(c|bin) is the file of the .*, too"):
             convert.to_c(net, "a", tmp_path / "n.c", **given)
     with pytest.raises(ValueError, match="self_test: of a model give it rows"):
         convert.to_c(model, "a", self_test=True)

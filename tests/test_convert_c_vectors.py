@@ -76,6 +76,16 @@ def test_every_loop_is_of_vectors(compiler, machine, dtype, tmp_path):
         assert len(singles(text, machine)) <= most, (name, singles(text, machine))
 
 
+@pytest.mark.parametrize("compiler", list(COMPILERS))
+@pytest.mark.parametrize("output", ["identity", "tanh", "sigmoid"])
+def test_few_outputs_are_of_vectors_too(compiler, output, tmp_path):
+    """Half a register of them: as one expression, or inlined before its activation, of none."""
+    net = fcnn.Network((4, 16, 3), "relu", output, "squared_error")
+    text = assembly(compiler, "x86-64", tmp_path, convert.to_c(net, "net"))
+    assert len(re.findall(PACKED["x86-64"], text)) >= 20
+    assert not singles(text, "x86-64")
+
+
 @pytest.mark.parametrize("machine", list(PACKED))
 def test_a_choice_by_a_branch_is_found(machine, tmp_path):
     """What the masks are for: GCC leaves such a loop as it is."""

@@ -76,10 +76,11 @@ def as_path(path: Any, name: str = "path") -> Path:
     return Path(path)
 
 
-def as_source(path: Any) -> Path | memoryview:
+def as_source(path: Any) -> str | memoryview:
     """Return a path, or the bytes that a file would have."""
     if isinstance(path, (str, os.PathLike)):
-        return Path(path)
+        given = os.fspath(path)
+        return given if isinstance(given, str) else os.fsdecode(given)
     try:
         return memoryview(path).cast("B")
     except TypeError:
@@ -88,7 +89,7 @@ def as_source(path: Any) -> Path | memoryview:
         ) from None
 
 
-def named(source: Path | memoryview) -> str:
+def named(source: str | os.PathLike[str] | memoryview) -> str:
     """Return how messages call what is read."""
     return f"{len(source)} bytes" if isinstance(source, memoryview) else str(source)
 
@@ -415,10 +416,10 @@ class Container:
                     read(min(_PIECE, entry.end - begin))
                 continue
             for piece in pieces(places[name]):
-                numbers = np.frombuffer(read(piece.size * entry.dtype.itemsize), entry.dtype)
-                if entry.dtype.kind == "b" and numbers.view(np.uint8).max(initial=0) > 1:
+                content = read(piece.size * entry.dtype.itemsize)
+                if entry.dtype.kind == "b" and np.frombuffer(content, np.uint8).max(initial=0) > 1:
                     raise ValueError(f"{name}: a truth value that is neither 0 nor 1")
-                piece[...] = numbers.reshape(piece.shape)
+                piece[...] = np.ndarray(piece.shape, entry.dtype, content)
         checksum = zlib.crc32(self._head, checksum)
         if self.checksum is not None and self.checksum != _DIGITS % checksum:
             raise ValueError("its checksum is another: damaged, or changed by another program")
@@ -441,34 +442,36 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
         code, shape, offsets = described["dtype"], described["shape"], described["data_offsets"]
         if not isinstance(code, str) or code not in _DTYPES:
             raise ValueError(f"{name}: of a dtype that this fcnn does not read, {code!r}")
-        for what, counts in (("shape", shape), ("data_offsets", offsets)):
-            # Bounded, so that a product of them is no work.
-            if (
-                not isinstance(counts, list)
-                or len(counts) > 32
-                or not {*map(type, counts)} <= _INTEGERS
-                or (counts and not 0 <= min(counts) <= max(counts) < 2**63)
-            ):
-                raise ValueError(f"{name}: expected {what} as whole numbers, found {counts}")
-        if len(offsets) != 2:
-            raise ValueError(f"{name}: expected two data_offsets, found {offsets}")
-        entry = Entry(_DTYPES[code], tuple(shape), *offsets)
-        if entry.end - entry.begin != math.prod(shape) * entry.dtype.itemsize:
+        # Bounded, so that a product of them is no work.
+        if (
+            not isinstance(shape, list)
+            or not isinstance(offsets, list)
+            or len(shape) > 32
+            or len(offsets) != 2
+            or {*map(type, counts := [*shape, *offsets])} != _INTEGERS
+            or not 0 <= min(counts) <= max(counts) < 2**63
+        ):
+            raise ValueError(
+                f"{name}: expected shape and two data_offsets as whole numbers, found {shape} and "
+                f"{offsets}"
+            )
+        dtype, (begin, end) = _DTYPES[code], offsets
+        if end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name}: {code} of shape {shape} does not take bytes {offsets}")
-        entries[name] = entry
-    end = 0
-    entries = dict(sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)))
-    for name, entry in entries.items():
-        if entry.begin != end:
-            raise ValueError(f"{name}: begins at {entry.begin}, what stands before ends at {end}")
-        end = entry.end
-    if end != size:
-        raise ValueError(f"its tensors take {end} bytes, the file has {size} for them")
+        entries[name] = Entry(dtype, tuple(shape), begin, end)
+    entries = dict(sorted(entries.items(), key=lambda item: item[1][2:]))
+    last = 0
+    for name, (_, _, begin, end) in entries.items():
+        if begin != last:
+            raise ValueError(f"{name}: begins at {begin}, what stands before ends at {last}")
+        last = end
+    if last != size:
+        raise ValueError(f"its tensors take {last} bytes, the file has {size} for them")
     return entries
 
 
 @contextlib.contextmanager
-def opened(source: Path | memoryview) -> Iterator[Container]:
+def opened(source: str | Path | memoryview) -> Iterator[Container]:
     """Open a file, or the bytes of one, to read it.
 
     Raises
@@ -501,12 +504,12 @@ def opened(source: Path | memoryview) -> Iterator[Container]:
         os.close(descriptor)
 
 
-def _refuse_folder(path: Path, mode: int) -> None:
+def _refuse_folder(path: str | Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"{path}: expected a model file, got a folder")
 
 
-def _container(file: _File | _Memory, size: int, source: Path | memoryview) -> Container:
+def _container(file: _File | _Memory, size: int, source: str | Path | memoryview) -> Container:
     try:
         if isinstance(file, _File) and size <= _PIECE:
             file = _Memory(file.read(size))  # in one call, and of one moment

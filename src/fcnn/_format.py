@@ -10,7 +10,6 @@ import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -231,7 +230,7 @@ def _read_names(
 
 
 def load_model(
-    source: Path | memoryview, make: Callable[[Architecture], Any], verified: bool = False
+    source: str | memoryview, make: Callable[[Architecture], Any], verified: bool = False
 ) -> tuple[Any, Stored]:
     """Return the network that a file holds, and what stands around it: see `fcnn.load`.
 
@@ -357,7 +356,7 @@ _NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 
 
 @contextlib.contextmanager
-def _named(source: Path | memoryview, expected: str) -> Iterator[None]:
+def _named(source: str | os.PathLike[str] | memoryview, expected: str) -> Iterator[None]:
     """Turn what a file's content leads to into one error that begins with its path."""
     try:
         yield
@@ -402,10 +401,11 @@ def _checked_header(
     if (loss, *activations) != (description["loss"], *hidden, output):
         raise ValueError(f"expected {loss!r} and {activations}, by these names")
     expected = _expected(sizes, loss, dtype, description)
-    for name in dict.fromkeys([*expected, *found]):
-        wanted, got = expected.get(name), found.get(name)
-        if wanted is None or got is None or wanted != (got.dtype, got.shape):
-            raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
+    there = {name: entry[:2] for name, entry in found.items()}
+    if there != expected:
+        name = next(n for n in [*expected, *there] if expected.get(n) != there.get(n))
+        wanted, got = expected.get(name), there.get(name)
+        raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
     return _Header(
         Architecture(sizes, activations, loss, dtype), description,
         {name: entry for name, entry in found.items() if name in _SCALING},

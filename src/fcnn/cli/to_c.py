@@ -79,6 +79,7 @@ def add_to_c(commands: Any, choice: Callable[..., Any]) -> None:
 def to_c(options: argparse.Namespace) -> int:
     """Run ``fcnn to-c`` and return its exit code."""
     from fcnn import convert
+    from fcnn.convert.c_weights import file_beside
 
     with refusals():
         loaded = fcnn.load(options.model)
@@ -94,9 +95,14 @@ def to_c(options: argparse.Namespace) -> int:
     name = re.sub("[^A-Za-z0-9]", "_", stem) if options.name is None else options.name
     if options.name is None and not re.match("[A-Za-z]", name):
         name = f"net_{name}"
-    check_writable("--output", output, options.model)
+    network = net.network if isinstance(net, fcnn.Model) else net
+    blob = file_beside(network, options.weights, output)
+    sources = [options.model, *([options.self_test] if options.self_test else [])]
+    check_writable("--output", output, *sources)
     if options.header is not None:
-        check_writable("--header", Path(options.header), options.model)
+        check_writable("--header", Path(options.header), *sources)
+    if blob is not None:
+        check_writable("--weights", blob, *sources)
     for option in ("derivatives", "training"):
         if is_model and getattr(options, option):
             raise CommandError(f"--{option}: is for a network alone; give --network, too")
@@ -110,7 +116,7 @@ def to_c(options: argparse.Namespace) -> int:
             options.self_test, not options.no_header, None, are_classes=bool(net.classes)
         )
         rows = table.take(np.arange(min(ROWS, table.rows)))
-    with refusals(name="--name", header="--header", self_test="--self-test"):
+    with refusals(name="--name", header="--header", self_test="--self-test", weights="--weights"):
         text = convert.to_c(
             net, name, output, derivatives=options.derivatives, training=options.training,
             weights=options.weights, floats=options.floats, header=options.header, self_test=rows,
@@ -118,6 +124,6 @@ def to_c(options: argparse.Namespace) -> int:
     print(f"output     {output}, {len(text):,} bytes")
     if options.header is not None:
         print(f"header     {options.header}")
-    if ".incbin" in text:
-        print(f"weights    {output.with_suffix('.bin')}")
+    if blob is not None:
+        print(f"weights    {blob}")
     return 0

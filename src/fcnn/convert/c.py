@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from fcnn import _validation as check
 from fcnn._container import as_path, write_whole
@@ -15,8 +15,8 @@ from fcnn.convert.c_layers import write_forward, write_layers
 from fcnn.convert.c_selftest import declare_test, recorded, write_test
 from fcnn.convert.c_table import table_head, write_answers, write_columns
 from fcnn.convert.c_training import declare_training, write_training
-from fcnn.convert.c_weights import KINDS, Weights, write_weights
-from fcnn.convert.c_words import FLOATS, Words, text_literal
+from fcnn.convert.c_weights import KINDS, Weights, file_beside, write_weights
+from fcnn.convert.c_words import FLOATS, Words
 from fcnn.convert.steps import layers_of, refuse_surrogates
 from fcnn.model import Model
 from fcnn.network import Network
@@ -179,17 +179,12 @@ def to_c(
     test = None
     if not (isinstance(self_test, (bool, type(None))) and not self_test):
         test = recorded(net, self_test)
+    blob = file_beside(network, weights, file)
+    _refuse_one_for_two({"path": file, "header": header_file, "weights": blob})
     found = write_weights(
-        network, words, weights, has_path=file is not None, is_trained=training
+        network, words, weights, blob, is_trained=training, is_tested=test is not None
     )  # fmt: skip
-    made = _written(net, words, found, derivatives, training, test)
-    blob = None if file is None or found.blob is None else file.with_suffix(".bin")
-    given = {"header": header_file, "path": file, "the file of the weights": blob}
-    _refuse_one_for_two(given)
-    declared, text = (
-        part.replace("@FILE", text_literal(blob.name)) if blob else part
-        for part in (made.declared, made.text)
-    )
+    declared, text = _written(net, words, found, derivatives, training, test)
     if blob is not None and found.blob is not None:
         write_whole(blob, found.blob)
     if header_file is not None:
@@ -201,25 +196,20 @@ def to_c(
 
 def _refuse_one_for_two(given: dict[str, Path | None]) -> None:
     """Refuse paths that are the same file: one would replace the other."""
-    paths = {what: os.path.realpath(path) for what, path in given.items() if path is not None}
-    for what, path in paths.items():
-        for other, same in paths.items():
-            if what != other and path == same:
-                raise ValueError(f"{what}: {given[what]} is {other}, too")
-
-
-class _Made(NamedTuple):
-    """The text of a file, and of its header."""
-
-    declared: str
-    text: str
+    written: dict[str, str] = {}
+    for what, path in given.items():
+        if path is not None:
+            first = written.setdefault(os.path.realpath(path), what)
+            if what != first:
+                other = {"path": "text", "header": "declarations"}[first]
+                raise ValueError(f"{what}: {path} is the file of the {other}, too")
 
 
 def _written(
     net: Network | Model, words: Words, weights: Weights, derivatives: bool, training: bool,
     test: Any,
-) -> _Made:  # fmt: skip
-    """Return the texts, in which @FILE is the name of the file of the weights."""
+) -> tuple[str, str]:  # fmt: skip
+    """Return the text of the header and that of the file."""
     network = net.network if isinstance(net, Model) else net
     layers = layers_of(network)
     is_model = isinstance(net, Model)
@@ -250,7 +240,7 @@ def _written(
             f"#define MACRO_SCRATCH_BYTES {scratch}\n"
             f"void NAME_predict({weights.given}const REAL *x, REAL *a);\n"
         )
-    more = weights.declared
+    more = ""
     if (derivatives or training) and len(layers) > 1:
         functions.append(BACK)
     if derivatives:
@@ -266,7 +256,7 @@ def _written(
         more += declare_training(network, weights)
     if test is not None:
         behind += words.filled(
-            f"\n{write_test(words, weights.given, *test, of_model=is_model)}"
+            f"\n{write_test(words, weights, *test, of_model=is_model)}"
         )  # fmt: skip
         more += declare_test(weights.given)
     if not includes and (training or weights.kind == "file"):
@@ -276,12 +266,15 @@ def _written(
     declared = words.filled(
         "#ifndef MACRO_DECLARED\n#define MACRO_DECLARED\n"
         '#ifdef __cplusplus\nextern "C" {\n#endif\n'
-    ) + declared + words.filled(
+    ) + declared + weights.filled(weights.declared, words) + words.filled(
         f"{more}#ifdef __cplusplus\n}}\n#endif\n#endif\n"
     )  # fmt: skip
     declared = f"{comment}\n{declared}"
-    code = words.filled("\n".join(filter(None, [elementary, _MACROS, weights.defined, parts])))
-    return _Made(declared, "\n".join(filter(None, [declared, includes, code, behind])))
+    code = [
+        *map(words.filled, (elementary, _MACROS)), weights.filled(weights.defined, words),
+        words.filled(parts),
+    ]  # fmt: skip
+    return declared, "\n".join(filter(None, [declared, includes, *code, behind]))
 
 
 def _comment(net: Network, weights: Weights) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn.convert.c_weights import Weights
 from fcnn.convert.c_words import Words
 from fcnn.model import Model
 from fcnn.network import Network
@@ -65,8 +66,17 @@ int NAME_test({given_alone})
     (void)used;
     printf("NAME_test: {rows} rows, worst relative error %.1e (at most {most:g}), %.1f ns a row\\n",
         worst, 1e9 * seconds / (double)done);
-    return worst <= {most!r} ? 0 : 1;
+{changed}    return worst <= {most!r} ? 0 : 1;
 }}
+"""
+
+# The answers are those of the parameters that were written, and of no others.
+_CHANGED = """\
+    if (NAME_checksum({source}) != {checksum}ul) {{
+        printf("NAME_test: the parameters are not those that the answers were recorded with: "
+            "trained since, or others\\n");
+        return 1;
+    }}
 """
 
 _MAIN = """\
@@ -151,7 +161,7 @@ def declare_test(given: str) -> str:
 
 def write_test(
     words: Words,
-    given: str,
+    weights: Weights,
     inputs: Array,
     answers: Array,
     classes: Array | None,
@@ -159,7 +169,7 @@ def write_test(
     of_model: bool,
 ) -> str:
     """Return the template of the self-test."""
-    passed = "parameters, " if given else ""
+    given, passed = weights.given, weights.passed
     kind = "double" if of_model else "REAL"
     x = f"NAME_test_rows + i * MACRO_{'COLUMNS' if of_model else 'INPUTS'}"
     timed = call = f"NAME_predict({passed}{x}, a);"
@@ -178,6 +188,9 @@ def write_test(
             given_alone=given.rstrip(", ") or "void", rows=len(inputs), kind=kind, call=call,
             timed=timed, answers="ANSWERS" if of_model else "OUTPUTS",
             most=MOST_ERROR[words.real],
+            changed="" if weights.checksum is None else _CHANGED.format(
+                source=weights.source, checksum=weights.checksum
+            ),
         )
     )  # fmt: skip
     if not given:  # whose parameters a program would not have

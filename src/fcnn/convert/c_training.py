@@ -128,6 +128,8 @@ static void NAME_add(const REAL *x, const REAL *d, REAL *g, int n_in, int n_out)
 """
 
 _GRADIENT = """\
+#include <stddef.h>
+
 REAL NAME_gradient(GIVENconst REAL *x, const REAL *y, int rows, REAL *gradient)
 {
     double total = 0;
@@ -135,8 +137,8 @@ REAL NAME_gradient(GIVENconst REAL *x, const REAL *y, int rows, REAL *gradient)
 GUARD    for (k = 0; k < MACRO_PARAMETERS; k++)
         gradient[k] = 0;
     for (k = 0; k < rows; k++)
-        total += NAME_learn(SOURCE, x + k * MACRO_INPUTS, y + k * MACRO_TARGETS, 1 / (REAL)rows,
-            gradient);
+        total += NAME_learn(SOURCE, x + (size_t)k * MACRO_INPUTS,
+            y + (size_t)k * MACRO_TARGETS, 1 / (REAL)rows, gradient);
     return (REAL)(total / rows);
 }
 """

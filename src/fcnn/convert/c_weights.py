@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import zlib
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from fcnn.convert.c_layers import slack
-from fcnn.convert.c_words import Words
+from fcnn.convert.c_words import Words, text_literal
 from fcnn.network import Network
 
 KINDS = ("auto", "text", "file", "extern")
@@ -39,15 +41,13 @@ _FILE = """\
 #ifdef MACRO_LOAD
 #include <stdio.h>
 
-{kind}REAL NAME_parameters[MACRO_PARAMETERS + {slack}];
+{sums}{kind}REAL NAME_parameters[MACRO_PARAMETERS + {slack}];
 static int NAME_is_loaded;
 
 int NAME_load(const char *path)
 {{
     FILE *file = fopen(path, "rb");
-    const unsigned char *bytes = (const unsigned char *)NAME_parameters;
-    unsigned long low = 1, high = 0;
-    size_t count, i;
+    size_t count;
     int more;
     NAME_is_loaded = 0;
     if (file == NULL)
@@ -61,16 +61,12 @@ int NAME_load(const char *path)
     fclose(file);
     if (count != MACRO_PARAMETERS || more != EOF)
         return -2;
-    for (i = 0; i < MACRO_PARAMETERS * sizeof(REAL); i++) {{ /* Adler-32 */
-        low = (low + bytes[i]) % 65521;
-        high = (high + low) % 65521;
-    }}
-    NAME_is_loaded = (high << 16 | low) == {checksum}ul;
+    NAME_is_loaded = NAME_checksum(NAME_parameters) == {checksum}ul;
     return NAME_is_loaded ? 0 : -3;
 }}
 #else
 #ifndef MACRO_WEIGHTS
-#define MACRO_WEIGHTS @FILE
+#define MACRO_WEIGHTS @PATH
 #endif
 /* Their length is checked here; whether they are the right ones, only NAME_load looks. Clang's
    assembler knows it too late for .if, but refuses a negative number of zeros. */
@@ -90,8 +86,7 @@ __asm__(".pushsection {section}\\n"
         "NAME_parameters:\\n"
         ".incbin \\"" MACRO_WEIGHTS "\\"\\n"
         MACRO_CHECK
-        ".zero {zeros}\\n"
-        ".size NAME_parameters, . - NAME_parameters\\n"
+        {zeros}".size NAME_parameters, . - NAME_parameters\\n"
         ".popsection\\n");
 #ifdef __cplusplus
 extern "C" {{
@@ -115,15 +110,47 @@ _NOT_LOADED = """\
 """
 
 
+# Of the numbers, so that it is the same whatever order their bytes have.
+_CHECKSUM = """\
+#include <stdint.h>
+#include <string.h>
+
+/* Adler-32 of the parameters, the lowest byte of each first */
+static unsigned long NAME_checksum(const REAL *p)
+{
+    unsigned long low = 1, high = 0;
+    WORD u;
+    int i, k;
+    for (i = 0; i < MACRO_PARAMETERS; i++) {
+        memcpy(&u, p + i, sizeof u);
+        for (k = 0; k < 8 * (int)sizeof u; k += 8) {
+            low = (low + (unsigned long)(u >> k & 255)) % 65521;
+            high = (high + low) % 65521;
+        }
+    }
+    return high << 16 | low;
+}
+"""
+
+
 class Weights(NamedTuple):
     """What a file of C has of the parameters."""
 
     kind: str  # one of KINDS, not "auto"
     source: str  # the array
     given: str  # how it stands before other arguments, where it is one
-    declared: str  # templates, in which @FILE is the name of the file beside it
+    declared: str  # templates, for `filled`
     defined: str
-    blob: bytes | None = None  # the file beside it
+    checksum: int | None  # None of those that never change
+    file: str = ""  # the name of the file beside it
+    blob: bytes | None = None  # and what is in it
+
+    def filled(self, template: str, words: Words) -> str:
+        """Return a template with the words, and then the file's name, which may look like one."""
+        # The assembler reads it between quotes, too: of the octal numbers it gets the backslashes.
+        name = text_literal(self.file)
+        names = {"@FILE": name, "@PATH": name.replace("\\", "\\\\")}
+        return re.sub("@FILE|@PATH", lambda m: names[m[0]], words.filled(template))
 
     @property
     def passed(self) -> str:
@@ -137,31 +164,40 @@ class Weights(NamedTuple):
         return _NOT_LOADED.format(array=array, n=n, value=value and f" {value}")
 
 
+def file_beside(net: Network, kind: str, path: Path | None) -> Path | None:
+    """Return the file of the weights of a text that is written to a path, None if it has none."""
+    is_large = kind == "auto" and net.num_parameters > MOST_IN_TEXT
+    return path.with_suffix(".bin") if path and (kind == "file" or is_large) else None
+
+
 def write_weights(
-    net: Network, words: Words, kind: str, *, has_path: bool, is_trained: bool
+    net: Network, words: Words, kind: str, file: Path | None, *, is_trained: bool, is_tested: bool
 ) -> Weights:
-    """Return the templates of the parameters; `has_path` says whether a file can be beside them."""
-    if kind == "auto":
-        kind = "file" if has_path and net.num_parameters > MOST_IN_TEXT else "text"
+    """Return the templates of the parameters, `file` being what `file_beside` returns."""
+    blob = net.parameters.astype(net.dtype.newbyteorder("<")).tobytes()
+    checksum, sums = zlib.adler32(blob), _CHECKSUM if is_tested else ""
     if kind == "extern":
-        return Weights(kind, "parameters", "const REAL *parameters, ", "", "")
+        given = "const REAL *parameters, "
+        return Weights(kind, "parameters", given, "", sums, checksum)
     more = slack(net)
-    if kind == "text":
+    if file is None:
         values = np.concatenate([net.parameters, np.zeros(more, net.dtype)])
         # Those that are trained are for others to read, to keep and to write.
         declared = f"\nextern REAL NAME_parameters[MACRO_PARAMETERS + {more}];\n"
         said = "for each layer W (n_in, n_out), then b (n_out)"
         written = words.array("parameters", values, "" if is_trained else "static const").lstrip()
-        return Weights(
-            kind, "NAME_parameters", "", declared if is_trained else "", f"/* {said} */\n{written}"
-        )
-    blob = net.parameters.astype(net.dtype.newbyteorder("<")).tobytes()
-    defined = _FILE.format(
-        slack=more, zeros=more * words.itemsize, bytes=len(blob),
+        defined = f"/* {said} */\n{written}"
+        if not is_trained:
+            return Weights("text", "NAME_parameters", "", "", defined, None)
+        return Weights("text", "NAME_parameters", "", declared, f"{defined}{sums}", checksum)
+    zeros = f'".zero {more * words.itemsize}\\n"\n        ' if more else ""
+    defined = sums + _FILE.format(
+        sums="" if is_tested else f"{_CHECKSUM}\n",
+        slack=more, zeros=zeros, bytes=len(blob), checksum=checksum,
         section=".data" if is_trained else ".rodata", kind="" if is_trained else "static ",
-        const="" if is_trained else "const ", checksum=zlib.adler32(blob),
+        const="" if is_trained else "const ",
     )  # fmt: skip
     declared = _FILE_DECLARED
     if is_trained:
         declared += f"extern REAL NAME_parameters[MACRO_PARAMETERS + {more}];\n"
-    return Weights(kind, "NAME_parameters", "", declared, defined, blob)
+    return Weights("file", "NAME_parameters", "", declared, defined, checksum, file.name, blob)

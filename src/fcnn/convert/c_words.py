@@ -77,7 +77,7 @@ def text_literal(text: str) -> str:
     if "\0" in text:
         refuse(f"text {text!r}", "holds a NUL, at which texts of C end")
     written = []
-    for byte in text.encode():
+    for byte in text.encode("utf-8", "surrogateescape"):
         plain = 32 <= byte < 127 and chr(byte) not in '"\\?*'
         written.append(chr(byte) if plain else f"\\{byte:03o}")
     return f'"{"".join(written)}"'

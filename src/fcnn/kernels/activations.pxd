@@ -37,6 +37,7 @@ cdef enum Activation:           # their names: core/model.pxi
 
 cdef inline real sigma(Activation activation, real alpha, real z) noexcept nogil:
     """a = sigma(z), for every activation that acts on each input sum alone."""
+    cdef real s
     if activation == IDENTITY:
         return z
     if activation == SIGMOID:
@@ -54,7 +55,10 @@ cdef inline real sigma(Activation activation, real alpha, real z) noexcept nogil
     if activation == SILU:
         return z * sigmoid(z)
     if activation == SOFTPLUS:
-        return z if z > 20 else logarithm_of_1_plus(exponential(z))
+        # Before it is chosen: in a branch GCC leaves the loop one of single numbers, of which each
+        # took 12 ns instead of 1.
+        s = logarithm_of_1_plus(exponential(z))
+        return z if z > 20 else s
     if activation == EXP:
         return exponential(z)
     trap()

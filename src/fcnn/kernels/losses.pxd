@@ -47,6 +47,7 @@ cdef inline real cost(
     """One output's share of C."""
     cdef real error = a - y
     cdef real size = -error if error < 0 else error
+    cdef real log_a
     if is_given(loss):
         return 0
     if loss == SQUARED_ERROR:
@@ -59,7 +60,9 @@ cdef inline real cost(
         # log a = z for a = e^z; and nearly so for a = softplus(z), where a has underflowed
         if output == EXP:
             return a - y * z
-        return a - y * (z if a == 0 else logarithm(a))
+        # Before it is chosen, as there: see sigma of softplus.
+        log_a = logarithm(a)
+        return a - y * (z if a == 0 else log_a)
     if loss == CROSS_ENTROPY:
         # The test keeps 0 * infinity out of the sum.
         return y * (normalizer - z) if y != 0 else 0
