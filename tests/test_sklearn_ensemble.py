@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fcnn
 import fcnn.sklearn as ours
+import fcnn.sklearn._ensemble
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -68,6 +69,48 @@ def test_each_is_fitted_as_one_is(iris):
     np.testing.assert_array_equal(same.predict_proba(X), several.predict_proba(X))
 
 
+@pytest.mark.parametrize(
+    ("options", "together"),
+    [
+        ({}, True), ({"solver": "sgd", "learning_rate": "adaptive", "n_threads": 2}, True),
+        ({"early_stopping": True, "n_iter_no_change": 2, "batch_size": 17}, True),
+        ({"solver": "adamw", "alpha": 0, "max_iter": 60, "tol": 0.01, "n_iter_no_change": 2,
+          "learning_rate_init": 0.05}, True),
+        ({"verbose": True}, False), ({"callbacks": [print]}, False), ({"max_time": 60}, False),
+        ({"solver": "lbfgs"}, False),
+    ],
+)  # fmt: skip
+def test_epochs_of_all_are_one_call_of_the_core(iris, monkeypatch, options, together):
+    """With the same bits; but not where somebody sees the order."""
+    X, y = iris
+    options = {"hidden_layer_sizes": (8,), "max_iter": 6, **options}
+    calls, train_many = [], fcnn.sklearn._ensemble.core.train_many
+
+    def counted(trainings, *rest):
+        calls.append(len(trainings))
+        return train_many(trainings, *rest)
+
+    monkeypatch.setattr(fcnn.sklearn._ensemble.core, "train_many", counted)
+    several = ours.MLPClassifier(n_networks=3, random_state=5, **options).fit(X, y)
+    assert bool(calls) == together
+    assert max(calls, default=3) == 3
+    for one, seed in zip(several.estimators_, seeds(5, 3), strict=True):
+        other = ours.MLPClassifier(random_state=int(seed), **options).fit(X, y)
+        np.testing.assert_array_equal(one.network_.parameters, other.network_.parameters)
+        for name in ("loss_curve_", "n_iter_", "t_", "validation_scores_", "best_loss_"):
+            assert getattr(one, name, None) == getattr(other, name, None), name
+    if options.get("tol"):
+        assert len({one.n_iter_ for one in several.estimators_}) > 1, "each ends by its own"
+
+
+def test_one_network_that_diverges_is_an_error_of_all(iris):
+    X, y = iris
+    with pytest.raises(ValueError, match="Solver produced non-finite"):
+        ours.MLPClassifier(n_networks=3, solver="sgd", learning_rate_init=1e30, max_iter=9).fit(
+            X * 1e6, y
+        )
+
+
 def test_two_classes_and_several_labels(iris):
     X, y = iris
     for targets in (y == 1, np.eye(3, dtype=int)[y]):
@@ -116,8 +159,41 @@ def test_one_and_several_and_one_again(iris):
     assert not hasattr(model, "ensemble_")
     one = ours.MLPClassifier((4,), max_iter=5, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.network_.parameters, one.network_.parameters)
-    with pytest.raises(ValueError, match="n_networks"):
-        ours.MLPClassifier(n_networks=0).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_networks": n} for n in (0, -1, True, 2.0, "2", None)] + [
+        {"n_threads": True}, {"max_time": True}, {"weight_decay": True}, {"clip_norm": True},
+        {"dropout": True}, {"label_smoothing": False}],
+)  # fmt: skip
+def test_what_is_no_number_is_refused(iris, wrong):
+    (name,) = wrong
+    with pytest.raises((TypeError, ValueError), match=name):
+        ours.MLPClassifier((4,), max_iter=2, **wrong).fit(*iris)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1), (2, 3)])
+def test_another_number_of_networks_does_not_go_on(iris, first, then):
+    X, y = iris
+
+    def fitted(**options):
+        return ours.MLPClassifier((4,), max_iter=2, random_state=0, n_networks=first, **options)
+
+    for model in (
+        fitted().fit(X, y), fitted(solver="sgd").partial_fit(X, y, classes=[0, 1, 2]),
+    ):  # fmt: skip
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match=f"n_networks: .* cannot go on as {then}"):
+            model.set_params(n_networks=then).partial_fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+    model = fitted(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=f"n_networks: .* cannot go on as {then}"):
+        model.set_params(n_networks=then).fit(X, y)
+    # Without warm_start it begins anew, with nothing left of what was.
+    anew = model.set_params(warm_start=False).fit(X, y)
+    other = ours.MLPClassifier((4,), max_iter=2, random_state=0, n_networks=then).fit(X, y)
+    np.testing.assert_array_equal(anew.predict_proba(X), other.predict_proba(X))
+    assert {*vars(anew)} == {*vars(other)}
 
 
 def test_partial_fit_and_warm_start(iris):
@@ -134,7 +210,9 @@ def test_partial_fit_and_warm_start(iris):
     first = warm.fit(X, y).estimators_[0].network_.parameters.copy()
     assert warm.fit(X, y).estimators_[0].n_iter_ == 3
     assert (warm.estimators_[0].network_.parameters != first).any()
-    with pytest.raises(ValueError, match="n_networks: the ensemble has 2 networks and cannot go"):
+    with pytest.raises(
+        ValueError, match="n_networks: the ensemble has 2 networks, which cannot go on as 3"
+    ):
         warm.set_params(n_networks=3).fit(X, y)
 
 
@@ -160,16 +238,23 @@ def test_options_reach_each(iris, diabetes):
 @pytest.mark.slow(reason="is interrupted after half a second")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.filterwarnings("ignore:Training interrupted")
-def test_ctrl_c_ends_all(diabetes):
+def test_ctrl_c_ends_all(diabetes, monkeypatch):
     X, y = diabetes
     timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-    timer.start()
-    began = time.perf_counter()
-    model = ours.MLPRegressor("squared_error", (200, 200), n_networks=50, max_iter=10**6, tol=0,
+    train_many, calls = fcnn.sklearn._ensemble.core.train_many, []
+
+    def timed(*given):
+        if not calls:
+            timer.start()
+        calls.append(time.perf_counter())
+        return train_many(*given)
+
+    monkeypatch.setattr(fcnn.sklearn._ensemble.core, "train_many", timed)
+    model = ours.MLPRegressor("squared_error", (200, 200), n_networks=8, max_iter=10**6, tol=0,
                               n_iter_no_change=10**6).fit(X, y)  # fmt: skip
     timer.join()
-    assert time.perf_counter() - began < 10
-    assert len(model.estimators_) == 1
+    assert time.perf_counter() - calls[0] < 10
+    assert len(model.estimators_) == 8
     assert np.isfinite(model.predict(X)).all()
 
 

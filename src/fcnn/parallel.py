@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fcnn import _validation as check
-from fcnn._ranks import RankError, Ranks
+from fcnn._ranks import RankError, Ranks, uninterrupted
 from fcnn._shared import Session, Sharing
 
 if TYPE_CHECKING:
@@ -99,8 +99,10 @@ class Reducer:
         self._comm = comm.Dup()
 
     def free(self) -> None:
-        """Free the duplicate of the communicator, on all ranks together."""
-        self._comm.Free()
+        """Free the communicator, on all ranks together: the Reducer cannot be used again."""
+        comm, self._comm = self._comm, None
+        if comm is not None:
+            comm.Free()
 
     def __repr__(self) -> str:
         return (
@@ -124,12 +126,16 @@ def fit(network: Any, X: Any, y: Any, *, comm: Any, reduce: Any, **arguments: An
     if comm is not None and reduce is not None:
         raise ValueError("comm: expected None with reduce, which has ranks of its own")
     reducer = reduce if comm is None else Reducer(comm)
+    if reducer._comm is None:
+        raise ValueError("reduce: this Reducer has been freed; expected another")
     sharing = Sharing(
         reducer.deterministic, reducer.replicated, reducer.shards if reducer.deterministic else 0,
         reducer.shared_memory,
     )  # fmt: skip
-    session = Session(Ranks(reducer._comm), sharing, network, arguments)
-    history: History = session.run(X, y)
-    if comm is not None:
-        reducer.free()
+    try:
+        history: History = Session(Ranks(reducer._comm), sharing, network, arguments).run(X, y)
+    finally:
+        if comm is not None:  # whatever ends it ends it on all ranks
+            with uninterrupted():
+                reducer.free()
     return history
