@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from soak.interrupts import interrupted, longest_wait
+from soak.interrupts import interrupted, longest_wait, raised_at
 
 import fcnn
 
@@ -92,7 +92,6 @@ def test_ctrl_c_is_heard_soon(name):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_the_other_threads_of_a_call_end_with_it():
     """Not only the one that hears Ctrl-C: what they compute nobody will see."""
     _, X, _ = rows("float32")
@@ -107,6 +106,35 @@ def test_the_other_threads_of_a_call_end_with_it():
     took, begin = time.process_time() - begin, time.process_time()
     assert interrupted(call, took / 20, signal.ITIMER_PROF)
     assert time.process_time() - begin < took / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["LevenbergMarquardt", "LBFGS"])
+def test_steps_of_all_samples_are_whole_or_not_made(rule):
+    """Interrupted at any line of Python: parameters, state and count are of one moment."""
+    X, y = np.linspace(-1, 1, 30).reshape(15, 2), np.linspace(0, 2, 15) ** 2
+    make_rule = getattr(fcnn, rule)
+
+    def make():
+        return fcnn.Network((2, 3, 1), "tanh", loss="squared_error", dtype="float64", rng=3)
+
+    seen, number = set(), 1
+    while True:
+        net, optimizer = make(), make_rule()
+        if not raised_at(lambda: net.fit(X, y, epochs=3, optimizer=optimizer), number):  # noqa: B023
+            break
+        twin, other = make(), make_rule()
+        if optimizer.steps:
+            twin.fit(X, y, epochs=optimizer.steps, optimizer=other)
+        assert other.steps == optimizer.steps
+        np.testing.assert_array_equal(net.parameters, twin.parameters)
+        # What the next steps are made of, too.
+        net.fit(X, y, epochs=1, optimizer=optimizer)
+        twin.fit(X, y, epochs=1, optimizer=other)
+        np.testing.assert_array_equal(net.parameters, twin.parameters)
+        seen.add(optimizer.steps - 1)
+        number += 1
+    assert seen == {0, 1, 2, 3}
 
 
 def test_a_long_wait_is_seen():

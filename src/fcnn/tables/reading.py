@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._packed import most_unpacked, too_large
 from fcnn.tables.conversion import as_column
 from fcnn.tables.rectangle import Texts
 from fcnn.tables.sheets import read_sheet
@@ -86,10 +87,7 @@ def read_table(
 def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None = None) -> Table:
     """Return the table that the bytes of a file hold: see `read_table`."""
     if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise TableError(f"{source} cannot be read as an intact gzip file: {error}") from None
+        data = _unpacked(data, source)
     if data.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         return _of_polars(data, source, "Excel file", header, sheet)
     if sheet is not None:
@@ -117,6 +115,22 @@ def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None
     if cells.wrong:
         _refuse_lengths(table, cells, header)
     return table
+
+
+def _unpacked(data: bytes, source: str) -> bytes:
+    """Return what gzip packed, piece by piece: no more than is to be expected."""
+    left = most_unpacked(len(data))
+    pieces = []
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            while piece := file.read(1 << 20):
+                pieces.append(piece)
+                left -= len(piece)
+                if left < 0:
+                    raise TableError(too_large(source, len(data)))
+    except (EOFError, OSError, zlib.error) as error:
+        raise TableError(f"{source} cannot be read as an intact gzip file: {error}") from None
+    return b"".join(pieces)
 
 
 def _refuse_lengths(table: Table, cells: Cells, header: bool) -> None:
