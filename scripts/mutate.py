@@ -11,11 +11,11 @@ one copy of the sources, where the environment variable FCNN_MUTANT chooses one 
     if bound < large                becomes     if bound < (large * 2 if MUTANT == 17 else large)
 
 so the core is compiled once, with the flags of `make dev`. With each mutant run the test files that
-are likely to see it (NEAR) and those of `pytest --quick`, until one fails; then, with what is left,
-all tests. What fails without the mutant as well catches nothing. A mutant that ends the process or
-never comes to an end is caught, too. What is found is kept in build/mutants/results.jsonl and holds
-as long as the core's sources do; what survived is tried again when the tests have changed. The
-order is random: what a stopped run has reached is a sample.
+are likely to see it (NEAR) and those of `pytest --quick`, until one fails; with what is left, the
+slow tests of the first; then all tests. What fails without the mutant as well catches nothing. A
+mutant that ends the process or never comes to an end is caught, too. What is found is kept in
+build/mutants/results.jsonl and holds as long as the core's sources do; what survived is tried again
+when the tests have changed. The order is random: what a stopped run has reached is a sample.
 
 The format of mutants.txt: `@ file function` says where; then each line is a mutant, its text with
 the change in braces, white space as it comes. The text must be in that function (`-`: in the file)
@@ -102,7 +102,7 @@ CORE = (".pyx", ".pxd", ".pxi", ".h")  # what the sources of the core end in
 NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
 # Of a test, of the processor: many times what the longest one takes. Who takes more goes round in
 # circles.
-MOST_SECONDS = {"quick": 40, "all": 400}
+MOST_SECONDS = {"quick": 40, "near": 400, "all": 400}
 # Seconds in which no thread of a test runs or waits for a processor: who does neither never will.
 MOST_IDLE = 60
 LOOK = 5  # seconds between two looks for that
@@ -341,8 +341,11 @@ def tests_of(stage, files):
     """Return pytest's arguments for a stage with mutants of some files."""
     if stage == "all":
         return ["-m", "not long", *(f"--ignore=tests/test_{n}.py" for n in NOT_OF_THE_CORE)]
-    names = sorted({name for file in files for name in NEAR[file]} | {*quick_files()})
-    return ["-m", "not slow and not long", *(f"tests/test_{name}.py" for name in names)]
+    names = {name for file in files for name in NEAR[file]}
+    if stage == "quick":
+        names.update(quick_files())
+    marks = "not slow and not long" if stage == "quick" else "slow and not long"
+    return ["-m", marks, *(f"tests/test_{name}.py" for name in sorted(names))]
 
 
 def run_forked(mutants, stage):
@@ -406,7 +409,7 @@ class Forks:
         near, quick = (tuple(f"tests/test_{name}.py" for name in names)
                        for names in (NEAR[file], quick_files()))  # fmt: skip
         ids = {i: item.nodeid for i, item in enumerate(session.items) if i not in first}
-        if self.stage == "quick":  # the others' near files are here, too
+        if self.stage != "all":  # the others' near files are here, too
             ids = {i: name for i, name in ids.items() if name.startswith(near + quick)}
         left = sorted(ids, key=lambda i: not ids[i].startswith(near))
         # By files, whose fixtures are made once.
@@ -556,8 +559,8 @@ def report(mutants, found):
         quick = sum(bool(record["caught"]) and record["stage"] == "quick" for record in records)
         left = sum(not record["caught"] and record["stage"] == "quick" for record in records)
         print(f"{caught} of {caught + len(survivors)} caught ({share:.1f} %), {quick} of them in "
-              f"the quick stage, {endless} as they never end; {left} of the others not run with all "
-              f"tests; {explained} that no test can see, {open_} not run")  # fmt: skip
+              f"the quick stage, {endless} as they never end; {left} of the others not run on; "
+              f"{explained} that no test can see, {open_} not run")  # fmt: skip
     return survivors
 
 
@@ -588,6 +591,9 @@ def main():
         for stage in [*MOST_SECONDS][: [*MOST_SECONDS].index(arguments.stage) + 1]:
             to_do = [m for m in chosen if is_open(found.get(m.number), stage, tests)
                      and (arguments.only or not m.why_unseen)]  # fmt: skip
+
+            # What is known, and asked once more as the tests have changed, comes behind.
+            to_do.sort(key=lambda m: m.number in found)
 
             def run_some(begin, to_do=to_do, stage=stage):
                 some = {m.number: m for m in to_do[begin : begin + MOST_AT_ONCE]}

@@ -273,6 +273,18 @@ WRONG = (a_row_more, a_row_less, another_dtype, with_gaps, misaligned, swapped)
 WRITTEN = ("batch_losses", "totals")
 
 
+@pytest.mark.parametrize("rate", [-1e-30, np.inf, -np.inf, np.nan])
+def test_rates_that_are_none_are_refused(core, rate):
+    """At any place of the curve: nothing is moved by the rates before it."""
+    for i in range(3):
+        right = arguments("float32", True)
+        right["lr_curve"][i] = rate
+        net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
+        with pytest.raises(ValueError, match="lr_curve: expected learning rates"):
+            net._train_epoch(right.pop("X"), right.pop("y"), fcnn.SGD(0.1), BATCH, **right)
+        assert not net.parameters.any()
+
+
 @pytest.mark.parametrize("labels", [False, True], ids=["rows", "labels"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_arrays_that_the_core_may_not_read_are_refused(core, dtype, labels):

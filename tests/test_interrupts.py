@@ -150,6 +150,26 @@ def test_what_was_interrupted_is_computed_again(name):
 
 
 @pytest.mark.slow
+def test_what_an_interrupt_raises_in_an_update_comes_out():
+    """Of one long call: nothing but the core can hear it."""
+    net, optimizer = fcnn.Network((1500, 1500, 2), loss="squared_error", rng=0), fcnn.Adam()
+    before, gradient = net.parameters.copy(), np.full(net.num_parameters, 1e-3, np.float32)
+
+    def call():
+        optimizer.update(net, gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
+
+    call()
+    net.parameters[:] = before
+    optimizer.reset()
+    begin = time.process_time()
+    fcnn.Adam().update(net.copy(), gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
+    took = time.process_time() - begin
+    assert interrupted(call, took / 10, signal.ITIMER_PROF)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+@pytest.mark.slow
 def test_the_other_threads_of_a_call_end_with_it():
     """Not only the one that hears Ctrl-C: what they compute nobody will see."""
     _, X, _ = rows("float32")
@@ -191,7 +211,7 @@ def test_steps_of_all_samples_are_whole_or_not_made(rule):
         twin.fit(X, y, epochs=1, optimizer=other)
         np.testing.assert_array_equal(net.parameters, twin.parameters)
         seen.add(optimizer.steps - 1)
-        number += 1
+        number += 3  # more lines than that stood between two parts of a step
     assert seen == {0, 1, 2}
 
 
