@@ -52,7 +52,7 @@ NEAR = {
     "core/arrays.pxi": ("core_guards",),
     "core/c_interface.pxi": ("c_interface",),
     "core/checked.pxi": ("core_guards", "calls"),
-    "core/conversion.pxi": ("inputs", "calls"),
+    "core/conversion.pxi": ("arguments/predict_conversions",),
     "core/derivatives.pxi": ("derivatives",),
     "core/differentiated.pxi": ("derivatives",),
     "core/dropout.pxi": ("regularization",),
@@ -67,7 +67,7 @@ NEAR = {
     "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
     "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
-    "core/prediction.pxi": ("calls", "inputs", "network"),
+    "core/prediction.pxi": ("arguments/predict_conversions", "calls", "inputs"),
     "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
     "core/rule.pxi": ("core_guards", "training", "optimizers"),
     "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
@@ -337,6 +337,12 @@ def quick_files():
     return re.findall(r'"(\w+)"', found[0])
 
 
+def file_of(name):
+    """Return the file of tests that a name of NEAR stands for."""
+    folder, _, name = name.rpartition("/")
+    return str(Path("tests", folder, f"test_{name}.py"))
+
+
 def tests_of(stage, files):
     """Return pytest's arguments for a stage with mutants of some files."""
     if stage == "all":
@@ -345,7 +351,7 @@ def tests_of(stage, files):
     if stage == "quick":
         names.update(quick_files())
     marks = "not slow and not long" if stage == "quick" else "slow and not long"
-    return ["-m", marks, *(f"tests/test_{name}.py" for name in sorted(names))]
+    return ["-m", marks, *map(file_of, sorted(names))]
 
 
 def run_forked(mutants, stage):
@@ -406,8 +412,7 @@ class Forks:
         ranked = [name for found in (self.caught[file], others) for name, _ in found.most_common()]
         first = {name: None for name in ranked if name in self.place}
         first = [self.place[name] for name in [*first][:MOST_FIRST]]
-        near, quick = (tuple(f"tests/test_{name}.py" for name in names)
-                       for names in (NEAR[file], quick_files()))  # fmt: skip
+        near, quick = (tuple(map(file_of, names)) for names in (NEAR[file], quick_files()))
         ids = {i: item.nodeid for i, item in enumerate(session.items) if i not in first}
         if self.stage != "all":  # the others' near files are here, too
             ids = {i: name for i, name in ids.items() if name.startswith(near + quick)}

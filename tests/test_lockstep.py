@@ -68,7 +68,9 @@ def problem(core, c, dtype, large=None):
         )
         if c["labels"]:
             y_i = y_i.argmax(axis=1)
-        X, y = (X_i, y_i) if X is None else (X, y)
+        if X is None:
+            X, y = X_i, y_i
+            X[c.get("huge", slice(0))] *= 1e9
         if c["weighted"] == "none" or (c["weighted"] == "some" and i % 3 == 0):
             weight = None
         curve = rng.uniform(0.001, 0.02, batches) if c["curve"] else None
@@ -179,6 +181,23 @@ def test_one_network_that_diverges_ends_and_the_others_go_on(core, dtype, optimi
     assert any(message is not None for _, _, message, _ in expected) or "SGD" not in repr(
         optimizer()
     )
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_step_that_needs_care_is_made_by_each_alone_and_so_is_the_rest(core, dtype):
+    """In the midst of an epoch: what was made together stays, no sample is left out."""
+    lanes = core.micro_tile_shape()[0] // np.dtype(dtype).itemsize
+    c = {
+        "sizes": (3, 9, 2), "activations": ("relu", "identity"), "loss": "squared_error",
+        "optimizer": fcnn.Adam, "batch": 4, "samples": 42, "networks": lanes, "epochs": 2,
+        "labels": False, "weighted": "all", "curve": True, "shuffled": False, "threads": 1,
+        "l2": False, "number": 3, "huge": slice(17, 18),
+    }  # fmt: skip
+    expected = one_by_one(core, c, dtype)
+    assert [(message, completed) for _, _, message, completed in expected] == lanes * [(None, 2)]
+    with together(core, 1) as made:
+        compare(in_one_call(core, c, dtype), expected, c)
+    assert made[0] >= lanes
 
 
 def test_which_networks_go_together(core):

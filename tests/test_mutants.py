@@ -47,7 +47,7 @@ def test_every_mutant_is_somewhere_in_the_sources_once(mutate):
     assert len({(m.file, m.function, m.text) for m in listed}) == len(listed)
     for file in {m.file for m in listed}:
         for name in mutate.NEAR[file]:
-            assert (ROOT / "tests" / f"test_{name}.py").exists(), name
+            assert (ROOT / mutate.file_of(name)).exists(), name
 
 
 SOURCE = """\
