@@ -200,6 +200,31 @@ def test_a_step_that_needs_care_is_made_by_each_alone_and_so_is_the_rest(core, d
     assert made[0] >= lanes
 
 
+def test_networks_with_other_slopes_keep_their_own(core):
+    """What differs in more than numbers of its own does not share a register."""
+    lanes = core.micro_tile_shape()[0] // 4
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 3)).astype("f4"), rng.normal(size=(24, 1)).astype("f4")
+    kinds = ["leaky_relu(0.1)", "leaky_relu(0.4)"] * lanes
+
+    def made():
+        nets = [core.Network((3, 5, 1), (kind, "identity"), "squared_error", "float32")
+                for kind in kinds]  # fmt: skip
+        for i, net in enumerate(nets):
+            net.parameters[:] = np.random.default_rng(i).normal(size=net.parameters.size)
+        return nets
+
+    alone, all_of_them = made(), made()
+    for net in alone:
+        net._train_epoch(X, y, fcnn.SGD(0.01), 8)
+    with together(core, 1) as found:
+        core.train_many([(net, X, y, fcnn.SGD(0.01), 8, None, None, None, None, np.zeros((1, 4)), 0)
+                         for net in all_of_them], 1, 1)  # fmt: skip
+    assert found == [2 * lanes]
+    for net, other in zip(alone, all_of_them, strict=True):
+        np.testing.assert_array_equal(net.parameters, other.parameters)
+
+
 def test_which_networks_go_together(core):
     """And which do not: a gate that has closed would leave nothing to compare."""
     lanes = core.micro_tile_shape()[0] // 4
