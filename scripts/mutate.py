@@ -1,6 +1,7 @@
 """Mutation testing of the core: which deliberate faults the tests see.
 
     .venv-dev/bin/python scripts/mutate.py              # after make dev; goes on where it stopped
+    .venv-dev/bin/python scripts/mutate.py --sample 100 # so many, at random; --seed, 0
     .venv-dev/bin/python scripts/mutate.py --only 17    # these mutants, anew
     .venv-dev/bin/python scripts/mutate.py --report     # the table of what is known
 
@@ -9,11 +10,12 @@ one copy of the sources, where the environment variable FCNN_MUTANT chooses one 
 
     if bound < large                becomes     if bound < (large * 2 if MUTANT == 17 else large)
 
-so the core is compiled once, with the flags of `make dev`. For each mutant first run the test files
-that are likely to see it (NEAR) and those of `pytest --quick`, then all tests, until one fails. A
+so the core is compiled once, with the flags of `make dev`. With each mutant run the test files that
+are likely to see it (NEAR) and those of `pytest --quick`, until one fails; with what is left, the
+slow tests of the first; then all tests. What fails without the mutant as well catches nothing. A
 mutant that ends the process or never comes to an end is caught, too. What is found is kept in
-build/mutants/results.jsonl and holds as long as the sources do; what survived is tried again when
-the tests have changed.
+build/mutants/results.jsonl and holds as long as the core's sources do; what survived is tried again
+when the tests have changed. The order is random: what a stopped run has reached is a sample.
 
 The format of mutants.txt: `@ file function` says where; then each line is a mutant, its text with
 the change in braces, white space as it comes. The text must be in that function (`-`: in the file)
@@ -27,6 +29,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -49,22 +52,28 @@ NEAR = {
     "core/arrays.pxi": ("core_guards",),
     "core/c_interface.pxi": ("c_interface",),
     "core/checked.pxi": ("core_guards", "calls"),
+    "core/conversion.pxi": ("arguments/predict_conversions",),
     "core/derivatives.pxi": ("derivatives",),
     "core/differentiated.pxi": ("derivatives",),
     "core/dropout.pxi": ("regularization",),
+    "core/exchange.pxi": ("mpi",),
     "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
+    "core/jacobian.pxi": ("derivatives",),
+    "core/lockstep.pxi": ("lockstep", "many"),
+    "core/loss.pxi": ("gradients", "uncertainty"),
+    "core/many.pxi": ("many", "lockstep"),
     "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
     "core/normal_equations.pxi": ("second_order",),
-    "core/jacobian.pxi": ("derivatives",),
-    "core/loss.pxi": ("gradients", "uncertainty"),
     "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
     "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
+    "core/prediction.pxi": ("arguments/predict_conversions", "calls", "inputs"),
     "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
     "core/rule.pxi": ("core_guards", "training", "optimizers"),
     "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
     "core/second_derivatives.pxi": ("derivatives",),
     "core/second_order.pxi": ("second_order",),
+    "core/shared_sum.pxi": ("mpi",),
     "core/shuffle.pxi": ("tiny", "training"),
     "core/signals.pxi": ("training", "tiny", "parallel"),
     "core/sobolev.pxi": ("sobolev",),
@@ -78,19 +87,26 @@ NEAR = {
     "kernels/activations.pxd": ("gradients",),
     "kernels/dropout.pxd": ("regularization",),
     "kernels/elementary.pxd": ("elementary",),
+    "kernels/lockstep.pxd": ("lockstep",),
     "kernels/losses.pxd": ("gradients", "training"),
     "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
     "kernels/sparse.pxd": ("sparse_inputs",),
+    "kernels/tangents.pxd": ("derivatives",),
     "kernels/threads.h": ("parallel", "threads"),
     "kernels/tiny.pxd": ("tiny", "core_guards"),
     "kernels/updates.pxd": ("core_guards", "optimizers", "training", "c_interface"),
     "kernels/vector.pxd": ("core_guards", "gradients", "tiny"),
 }
+CORE = (".pyx", ".pxd", ".pxi", ".h")  # what the sources of the core end in
 # In the sources' own text, or in environments of their own, there is nothing of a mutant.
 NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
-# Several times what the tests take: a mutant that takes longer goes round in circles.
-MOST_SECONDS = {"near": 200, "quick": 200, "all": 1800}  # of the processor,
-PATIENCE = 10  # and so many times as many of the clock, on which others count, too
+# Of a test, of the processor: many times what the longest one takes. Who takes more goes round in
+# circles.
+MOST_SECONDS = {"quick": 40, "near": 400, "all": 400}
+# Seconds in which no thread of a test runs or waits for a processor: who does neither never will.
+MOST_IDLE = 60
+LOOK = 5  # seconds between two looks for that
+ENDLESS = ("no end", "stands still")
 # Mutants that one process runs the tests for.
 MOST_AT_ONCE = 20
 # Tests that have caught others, which are run before all.
@@ -259,7 +275,7 @@ def copy_sources(mutants):
         if not path.is_file():  # deleted, and not yet committed
             (TREE / name).unlink(missing_ok=True)
             continue
-        if path.suffix not in (".pyx", ".pxd", ".pxi", ".h") or not name.startswith("src/"):
+        if path.suffix not in CORE or not name.startswith("src/"):
             _write(TREE / name, path.read_bytes())
             continue
         text = path.read_text()
@@ -314,53 +330,49 @@ def build(mutants):
 # --- Running ------------------------------------------------------------------------------------
 
 
-def test_files(file, stage):
-    """Return the test files of a stage: what sees most faults of a source file, or is quick."""
-    near = [f"tests/test_{name}.py" for name in NEAR[file]]
-    if stage == "near":
-        return near
+def quick_files():
+    """Return the names of the tests that `pytest --quick` runs."""
     found = re.search(r"^QUICK = .*?^\]", (TREE / "tests" / "conftest.py").read_text(),
                       re.MULTILINE | re.DOTALL)  # fmt: skip
-    quick = [f"tests/test_{name}.py" for name in re.findall(r'"(\w+)"', found[0])]
-    return [path for path in quick if path not in near]
+    return re.findall(r'"(\w+)"', found[0])
 
 
-def pytest_of(number, arguments, **options):
-    """Start pytest with a mutant."""
-    environment = {**os.environ, "FCNN_MUTANT": str(number), "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.Popen(
-        [BUILD / "venv" / "bin" / "python", *arguments, "-x", "-q", "--tb=no", "-rfE",
-         "-p", "no:cacheprovider", "-p", "no:faulthandler"],
-        cwd=TREE, env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, **options,
-    )  # fmt: skip
+def file_of(name):
+    """Return the file of tests that a name of NEAR stands for."""
+    folder, _, name = name.rpartition("/")
+    return str(Path("tests", folder, f"test_{name}.py"))
 
 
-def run_all_tests(number, arguments=()):
-    """Run all tests, or some, in a process of their own; return what failed, or None."""
-    left_out = [f"--ignore=tests/test_{name}.py" for name in NOT_OF_THE_CORE]
-    process = pytest_of(number, ["-m", "pytest", "--one-build", *left_out, *arguments])
-    try:
-        output, _ = process.communicate(timeout=PATIENCE * MOST_SECONDS["all"])
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return "no end"
-    if process.returncode <= 0:
-        return signal.Signals(-process.returncode).name if process.returncode else None
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
-    return failed[1].removeprefix("tests/") if failed else f"pytest ended: {output[-80:]}"
+def tests_of(stage, files):
+    """Return pytest's arguments for a stage with mutants of some files."""
+    if stage == "all":
+        return ["-m", "not long", *(f"--ignore=tests/test_{n}.py" for n in NOT_OF_THE_CORE)]
+    names = {name for file in files for name in NEAR[file]}
+    if stage == "quick":
+        names.update(quick_files())
+    marks = "not slow and not long" if stage == "quick" else "slow and not long"
+    return ["-m", marks, *map(file_of, sorted(names))]
 
 
 def run_forked(mutants, stage):
-    """Run the tests of a stage with mutants of one file; yield (number, what, seconds)."""
+    """Run the tests of a stage with some mutants; yield (number, what catches it, seconds)."""
     numbers = ",".join(str(m.number) for m in mutants)
-    process = pytest_of(0, [__file__, "--forks", numbers, "--one-build", "-m", "not slow",
-                            *test_files(mutants[0].file, stage)])  # fmt: skip
-    for line in process.stdout:
-        yield json.loads(line)
-    if process.wait():
-        raise SystemExit(f"pytest of {mutants[0].file} ended with {process.returncode}")
+    process = subprocess.Popen(
+        [BUILD / "venv" / "bin" / "python", "scripts/mutate.py", "--forks", numbers, stage,
+         "--one-build", *tests_of(stage, {m.file for m in mutants}), "-q", "--tb=no",
+         "-p", "no:cacheprovider", "-p", "no:faulthandler"],
+        cwd=TREE, text=True, start_new_session=True, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+        env={**os.environ, "FCNN_MUTANT": "0", "FCNN_MUTANTS": str(BUILD.resolve()),
+             "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    try:
+        for line in process.stdout:
+            yield json.loads(line)
+        if process.wait():
+            raise SystemExit(f"pytest ended with {process.returncode}")
+    finally:
+        process.kill()
 
 
 class Forks:
@@ -370,47 +382,70 @@ class Forks:
     to see that most of them are wrong.
     """
 
-    def __init__(self, numbers, report):
-        self.numbers, self.report = numbers, report
-        # What has caught others goes first.
-        self.caught = collections.Counter(record["caught"] for record in results().values())
+    def __init__(self, mutants, stage, report):
+        self.mutants, self.stage, self.report = mutants, stage, report
+        # What has caught others goes first, what has caught some of the same file before that.
+        self.caught = collections.defaultdict(collections.Counter)
+        for record in results().values():
+            self.caught[record["file"]][record["caught"]] += 1
 
     def pytest_runtestloop(self, session):
         """Run all tests for all mutants."""
         self.place = {item.nodeid.removeprefix("tests/"): i for i, item in enumerate(session.items)}
-        for number in self.numbers:
+        for mutant in self.mutants:
             begin = time.monotonic()
-            reading, writing = os.pipe()
-            process = os.fork()
-            if process == 0:
-                os.setsid()
-                self.run(session, number, writing)
-            os.close(writing)
-            caught = self.wait(process, begin + PATIENCE * MOST_SECONDS["near"])
-            with os.fdopen(reading) as file:
-                caught = file.read() or caught
-            self.caught[caught] += 1
-            print(json.dumps([number, caught, round(time.monotonic() - begin, 1)]),
+            order = self.order(session, mutant.file)
+            caught = self.forked(mutant.number, order)
+            while caught in self.place and self.forked(0, [session.items[self.place[caught]]]):
+                # It fails on this machine, or now and then.
+                order = [item for item in order if item is not session.items[self.place[caught]]]
+                caught = self.forked(mutant.number, order)
+            self.caught[mutant.file][caught] += 1
+            print(json.dumps([mutant.number, caught, round(time.monotonic() - begin, 1)]),
                   file=self.report, flush=True)  # fmt: skip
         return True
 
-    def run(self, session, number, writing):
+    def order(self, session, file):
+        """Return the tests in the order in which they run for a mutant of a file."""
+        others = sum((found for name, found in self.caught.items() if name != file),
+                     collections.Counter())  # fmt: skip
+        ranked = [name for found in (self.caught[file], others) for name, _ in found.most_common()]
+        first = {name: None for name in ranked if name in self.place}
+        first = [self.place[name] for name in [*first][:MOST_FIRST]]
+        near, quick = (tuple(map(file_of, names)) for names in (NEAR[file], quick_files()))
+        ids = {i: item.nodeid for i, item in enumerate(session.items) if i not in first}
+        if self.stage != "all":  # the others' near files are here, too
+            ids = {i: name for i, name in ids.items() if name.startswith(near + quick)}
+        left = sorted(ids, key=lambda i: not ids[i].startswith(near))
+        # By files, whose fixtures are made once.
+        return [session.items[i] for i in [*sorted(first), *left]]
+
+    def forked(self, number, items):
+        """Return what fails first of some tests with a mutant, or how they end; None if well."""
+        reading, writing = os.pipe()
+        process = os.fork()
+        if process == 0:
+            os.setsid()
+            self.run(number, items, writing)
+        os.close(writing)
+        caught = wait_for(process)
+        with os.fdopen(reading) as file:
+            return file.read() or caught
+
+    def run(self, number, items, writing):
         """Run the tests until one fails; never return."""
         import ctypes
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, 2 * (MOST_SECONDS["near"],))
         os.environ["FCNN_MUTANT"] = str(number)  # of processes that a test starts
         for name, module in list(sys.modules.items()):
             if name.startswith("fcnn._core") and module.__file__:
                 ctypes.c_int.in_dll(ctypes.CDLL(module.__file__), "fcnn_mutant").value = number
         self.writing = writing
-        first = [self.place[name] for name, _ in self.caught.most_common() if name in self.place]
-        # By files, whose fixtures are made once.
-        first = sorted(first[:MOST_FIRST])
-        items = [session.items[i] for i in first]
-        items += [item for i, item in enumerate(session.items) if i not in set(first)]
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         for item, following in zip(items, [*items[1:], None], strict=True):
+            until = int(time.process_time()) + MOST_SECONDS[self.stage]
+            resource.setrlimit(resource.RLIMIT_CPU, (until, hard))
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         os._exit(0)
 
@@ -420,60 +455,53 @@ class Forks:
             os.write(self.writing, report.nodeid.removeprefix("tests/").encode())
             os._exit(1)
 
-    @staticmethod
-    def wait(process, deadline):
-        """Return None if it ended well, or how it ended otherwise."""
-        while time.monotonic() < deadline:
-            ended, status = os.waitpid(process, os.WNOHANG)
-            if ended:
-                code = os.waitstatus_to_exitcode(status)
-                if code in (-signal.SIGXCPU, -signal.SIGKILL):
-                    return "no end"
-                return (
-                    signal.Signals(-code).name
-                    if code < 0
-                    else f"ended with {code}"
-                    if code
-                    else None
-                )
-            time.sleep(0.02)
-        os.killpg(process, signal.SIGKILL)
-        os.waitpid(process, 0)
+
+def wait_for(process):
+    """Return None if a process ended well, or how it ended otherwise."""
+    looks, pace, idle = 0, 0.0, 0
+    while True:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            break
+        time.sleep(0.02)
+        # Counted in naps of this process, since both may be stopped for a while.
+        looks += 1
+        if looks % round(LOOK / 0.02):
+            continue
+        before, pace = pace, pace_of(process)
+        idle = 0 if abs(pace - before) > LOOK / 100 else idle + LOOK
+        if idle >= MOST_IDLE:
+            os.killpg(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            return "stands still"
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGXCPU:
         return "no end"
+    return signal.Signals(-code).name if code < 0 else f"ended with {code}" if code else None
 
 
-def run_forks(numbers, arguments):
+def pace_of(session):
+    """Return the seconds that a session's threads have run, or waited for a processor."""
+    total = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((path / "stat").read_text().rpartition(")")[2].split()[3]) == session:
+                for task in (path / "task").iterdir():
+                    total += sum(map(int, (task / "schedstat").read_text().split()[:2]))
+        except OSError:  # it has ended
+            continue
+    return total / 1e9
+
+
+def run_forks(numbers, stage, arguments):
     """Run pytest with that plugin."""
     import pytest
 
     report = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return pytest.main(arguments, plugins=[Forks([int(n) for n in numbers.split(",")], report)])
-
-
-def find_out(mutants, last):
-    """Yield what sees some mutants of one file: (mutant, record for the results)."""
-    took = dict.fromkeys((m.number for m in mutants), 0.0)
-    numbered = {m.number: m for m in mutants}
-    for stage in MOST_SECONDS:
-        left = [numbered[number] for number in took if number in numbered]
-        for number, caught, seconds in (
-            one_by_one(left) if stage == "all" else (run_forked(left, stage) if left else ())
-        ):
-            took[number] = round(took[number] + seconds, 1)
-            if caught or stage == last:
-                record = {"caught": caught, "stage": stage, "seconds": took[number]}
-                yield numbered.pop(number), record
-        if stage == last:
-            return
-
-
-def one_by_one(mutants):
-    """Run all tests with each of some mutants; yield (number, what, seconds)."""
-    for mutant in mutants:
-        begin = time.monotonic()
-        caught = run_all_tests(mutant.number)
-        yield mutant.number, caught, time.monotonic() - begin
+    listed = read_list()
+    mutants = [listed[int(number) - 1] for number in numbers.split(",")]
+    return pytest.main(arguments, plugins=[Forks(mutants, stage, report)])
 
 
 def digest(paths):
@@ -497,19 +525,18 @@ def results():
     return {record["key"]: record for record in records}
 
 
-def known(mutants, sources, tests, last):
-    """Return the results that still hold, by the mutants' numbers."""
-    order = list(MOST_SECONDS)
+def known(mutants, sources):
+    """Return the results of these sources, by the mutants' numbers."""
     kept = results()
-    found = {}
-    for mutant in mutants:
-        record = kept.get(key_of(mutant, sources))
-        if record is None:
-            continue
-        as_far = order.index(record["stage"]) >= order.index(last)
-        if record["caught"] or (record["tests"] == tests and as_far):
-            found[mutant.number] = record
-    return found
+    found = {m.number: kept.get(key_of(m, sources)) for m in mutants}
+    return {number: record for number, record in found.items() if record is not None}
+
+
+def is_open(record, stage, tests):
+    """Whether a stage has something to say of a mutant."""
+    order = list(MOST_SECONDS)
+    return record is None or (not record["caught"] and (
+        record["tests"] != tests or order.index(record["stage"]) < order.index(stage)))  # fmt: skip
 
 
 def report(mutants, found):
@@ -532,58 +559,62 @@ def report(mutants, found):
     caught = len(mutants) - len(survivors) - explained - open_
     if caught + len(survivors):
         share = 100 * caught / (caught + len(survivors))
-        print(f"{caught} of {caught + len(survivors)} caught ({share:.1f} %), {explained} that no "
-              f"test can see, {open_} not run")  # fmt: skip
+        records = [found[m.number] for m in mutants if m.number in found]
+        endless = sum(record["caught"] in ENDLESS for record in records)
+        quick = sum(bool(record["caught"]) and record["stage"] == "quick" for record in records)
+        left = sum(not record["caught"] and record["stage"] == "quick" for record in records)
+        print(f"{caught} of {caught + len(survivors)} caught ({share:.1f} %), {quick} of them in "
+              f"the quick stage, {endless} as they never end; {left} of the others not run on; "
+              f"{explained} that no test can see, {open_} not run")  # fmt: skip
     return survivors
 
 
 def main():
     """Build, run what is not known, print the table."""
     if sys.argv[1:2] == ["--forks"]:
-        return run_forks(sys.argv[2], sys.argv[3:])
+        return run_forks(sys.argv[2], sys.argv[3], sys.argv[4:])
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these, run anew")
+    parser.add_argument("--sample", type=int, metavar="N", help="so many, at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the order")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--stage", choices=MOST_SECONDS, default="all", help="the last that is run")
     parser.add_argument("--report", action="store_true", help="run nothing")
-    parser.add_argument(
-        "--no-check", action="store_true", help="do not test without a mutant first"
-    )
     arguments = parser.parse_args()
     mutants = read_list()
     chosen = [m for m in mutants if not arguments.only or m.number in arguments.only]
-    sources = digest(p for p in (ROOT / "src").rglob("*") if p.suffix in
-                     (".pyx", ".pxd", ".pxi", ".h", ".py"))  # fmt: skip
-    tests = digest((ROOT / "tests").rglob("*.py"))
-    found = {} if arguments.only else known(mutants, sources, tests, arguments.stage)
+    random.Random(arguments.seed).shuffle(chosen)
+    chosen = chosen[: arguments.sample]
+    # Python's files count as tests do: what caught a mutant does so behind another front, too.
+    sources = digest(p for p in (ROOT / "src").rglob("*") if p.suffix in CORE)
+    tests = digest(p for folder in ("src", "tests") for p in (ROOT / folder).rglob("*.py"))
+    found = {} if arguments.only else known(mutants, sources)
     if not arguments.report:
         build(mutants)
-        to_do = [
-            m for m in chosen if m.number not in found and (arguments.only or not m.why_unseen)
-        ]
-        by_file = {file: [m for m in to_do if m.file == file] for file in {m.file for m in to_do}}
-        groups = [
-            of_file[i : i + MOST_AT_ONCE]
-            for of_file in by_file.values()
-            for i in range(0, len(of_file), MOST_AT_ONCE)
-        ]
+        for stage in [*MOST_SECONDS][: [*MOST_SECONDS].index(arguments.stage) + 1]:
+            to_do = [m for m in chosen if is_open(found.get(m.number), stage, tests)
+                     and (arguments.only or not m.why_unseen)]  # fmt: skip
 
-        def run_group(group):
-            for mutant, result in find_out(group, arguments.stage):
-                found[mutant.number] = result
-                record = {"key": key_of(mutant, sources), "tests": tests, **result}
-                with (BUILD / "results.jsonl").open("a") as file:
-                    file.write(json.dumps(record) + "\n")
-                print(f"{mutant.number}: {result['caught'] or 'SURVIVES'}", flush=True)
+            # What is known, and asked once more as the tests have changed, comes behind.
+            to_do.sort(key=lambda m: m.number in found)
 
-        caught = None if arguments.no_check else run_all_tests(0, ["--quick"])
-        if caught:
-            raise SystemExit(f"without any mutant: {caught}")
-        print("no mutant: --quick passes", flush=True)
-        with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
-            list(pool.map(run_group, groups))
+            def run_some(begin, to_do=to_do, stage=stage):
+                some = {m.number: m for m in to_do[begin : begin + MOST_AT_ONCE]}
+                for number, caught, seconds in run_forked(some.values(), stage):
+                    mutant = some[number]
+                    found[number] = record = {
+                        "key": key_of(mutant, sources), "tests": tests, "file": mutant.file,
+                        "caught": caught, "stage": stage, "seconds": seconds,
+                    }  # fmt: skip
+                    with (BUILD / "results.jsonl").open("a") as file:
+                        file.write(json.dumps(record) + "\n")
+                    print(f"{number}: {caught or 'SURVIVES'}", flush=True)
+
+            with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+                list(pool.map(run_some, range(0, len(to_do), MOST_AT_ONCE)))
+    chosen.sort()
     survivors = report(chosen, found)
     return 1 if survivors else 0
 

@@ -17,8 +17,8 @@ LAYERS = {
     "kernels": ("kernels",),
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
-    "arguments": ("_validation", "_architecture", "_own_loss", "_pieces", "_sparse",
-                  "_frames", "threads"),
+    "arguments": ("_validation", "_architecture", "_own_loss", "_packed", "_pieces",
+                  "_sparse", "_frames", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",

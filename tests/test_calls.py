@@ -483,3 +483,18 @@ def test_a_forked_child_goes_on_with_what_its_parent_kept():
     child.join(60)
     assert child.exitcode == 0
     assert answer == _steps(net, X, y)
+
+
+@pytest.mark.parametrize("sizes", [(20, 30, 3), (4, 5, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_batches_of_another_size_have_blocks_of_their_own(dtype, sizes):
+    """What a call kept for small batches is none of large ones': other bits would come of it."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, sizes[0])).astype(dtype), np.arange(600) % 3
+    for first, then in ((8, 600), (32, 500), (500, 32)):
+        net = fcnn.Network(sizes, dtype=dtype, rng=1)
+        net.fit(X, y, epochs=1, batch_size=first, shuffle=False, n_threads=1)
+        other = net.copy()  # which has kept nothing
+        for one in (net, other):
+            one.fit(X, y, epochs=1, batch_size=then, shuffle=False, n_threads=1)
+        np.testing.assert_array_equal(net.parameters, other.parameters)

@@ -334,6 +334,23 @@ def test_the_folder_is_synced(tmp_path, monkeypatch):
     assert synced == [False, True]
 
 
+@posix
+def test_a_large_file_reaches_the_disk_in_pieces(tmp_path, monkeypatch):
+    """Each of which takes as long as Ctrl-C waits."""
+    places, sync = [0], os.fsync
+
+    def synced(descriptor):
+        places.append(os.fstat(descriptor).st_size)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    array = np.zeros((40 << 20) // 8)
+    _container.write(tmp_path / "m", {"x": array}, {})
+    sizes = [size for size in places if size == 0 or size > 1 << 20]  # and the folder's
+    assert sizes[-1] > array.nbytes
+    assert max(np.diff(sizes)) < 20 << 20
+
+
 KILLED = """
 import os, sys
 import fcnn

@@ -273,6 +273,29 @@ WRONG = (a_row_more, a_row_less, another_dtype, with_gaps, misaligned, swapped)
 WRITTEN = ("batch_losses", "totals")
 
 
+@pytest.mark.parametrize(("first", "end"), [(-1, 3), (2, 1), (0, 9), (9, 9), (8, 9)])
+def test_no_sum_of_processes_is_beyond_the_vector(core, first, end):
+    own, counters = np.ones(8, np.float32), np.zeros(8, np.int64)
+    addresses = np.array([own.ctypes.data])
+    with pytest.raises(ValueError, match="do not fit"):
+        core.sum_shared(own, addresses, counters, 0, first, end, 0, lambda: None)
+    assert not counters.any()
+    core.sum_shared(own, addresses, counters, 0, 0, 8, 0, lambda: None)
+    assert (own == 1).all()
+
+
+@pytest.mark.parametrize("rate", [-1e-30, np.inf, -np.inf, np.nan])
+def test_rates_that_are_none_are_refused(core, rate):
+    """At any place of the curve: nothing is moved by the rates before it."""
+    for i in range(3):
+        right = arguments("float32", True)
+        right["lr_curve"][i] = rate
+        net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
+        with pytest.raises(ValueError, match="lr_curve: expected learning rates"):
+            net._train_epoch(right.pop("X"), right.pop("y"), fcnn.SGD(0.1), BATCH, **right)
+        assert not net.parameters.any()
+
+
 @pytest.mark.parametrize("labels", [False, True], ids=["rows", "labels"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_arrays_that_the_core_may_not_read_are_refused(core, dtype, labels):

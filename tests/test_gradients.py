@@ -51,6 +51,18 @@ def test_core_equals_reference(core, hidden, loss, output):
             np.testing.assert_array_equal(outputs, network.predict(batch[0]))
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_wide_softmax_under_another_loss(core, dtype):
+    """Whose sum over the outputs has several blocks."""
+    twin, batch = random_problem(
+        np.random.default_rng(2), (3, 600), ("softmax",), "squared_error", dtype, rows=9
+    )
+    value, gradient = core_twin(core, twin).gradients(*batch)
+    expected_value, expected = twin.gradients(*batch)
+    assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
+    assert distance(gradient, expected) < TOLERANCE[dtype]
+
+
 @functools.cache
 def central_differences(hidden, loss, output):
     """A reference network, a batch, and (C(p + h) - C(p - h)) / 2h, a row per parameter p.

@@ -72,3 +72,17 @@ def test_rows_asked_for_ahead_change_no_bit(core, dtype, batch_size):
         twin = core_twin(core, network)
         twin._train_epoch(X, y, fcnn.SGD(0.1), batch_size, order, None, threads)
         np.testing.assert_array_equal(twin.parameters, by_batch.parameters)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_long_row_of_zeros_has_the_bias_once(core, dtype):
+    """Alone, when only what is not zero is multiplied: a bias for each block would be too many."""
+    twin, (X, _, _) = random_problem(
+        np.random.default_rng(3), (900, 40, 3), ("relu", "identity"), "squared_error", dtype, 5
+    )
+    X[:, np.random.default_rng(4).random(900) < 0.95] = 0
+    net = core_twin(core, twin)
+    expected = twin.predict(X)
+    assert distance(net.predict(X), expected) < TOLERANCE[dtype]
+    for x, row in zip(X, expected, strict=True):
+        assert distance(net.predict(x), row) < TOLERANCE[dtype]

@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from soak.interrupts import interrupted, longest_wait
+from soak.interrupts import interrupted, longest_wait, raised_at
 
 import fcnn
 
@@ -65,6 +65,24 @@ def targets():
     return lambda: net.fit(X, y, epochs=1, batch_size=1000, optimizer=optimizer)
 
 
+def jacobian():
+    net, X = fcnn.Network((784, 600, 200), rng=0), rows("float32")[1][:40]
+    return lambda: net.jacobian(X)
+
+
+def all_samples():
+    net = fcnn.Network((20, 60, 1), "tanh", loss="squared_error", rng=0, dtype="float64")
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(1500, 20)), rng.normal(size=1500)
+    return lambda: net.fit(X, y, epochs=2, optimizer=fcnn.LevenbergMarquardt())
+
+
+def a_file(path, call):
+    net = fcnn.Network((4000, 4000, 10), rng=0)
+    net.save(path)
+    return (lambda: net.save(path)) if call == "save" else (lambda: fcnn.load(path))
+
+
 CALLS = {
     "a wide step, clipped": lambda: wide_step(clip_norm=1.0),
     "a wide step, l1": lambda: wide_step(l1=1e-9),
@@ -79,6 +97,8 @@ CALLS = {
     "prediction on two threads": lambda: predict("float32", n_threads=2),
     "evaluation of float64": lambda: evaluate("float64"),
     "many targets": targets,
+    "a large Jacobian": jacobian,
+    "Levenberg-Marquardt": all_samples,
 }
 
 
@@ -92,6 +112,63 @@ def test_ctrl_c_is_heard_soon(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("what", ["save", "load"])
+def test_ctrl_c_is_heard_soon_by_files(what, tmp_path):
+    call = a_file(tmp_path / "m", what)
+    took, wait = longest_wait(call)
+    assert wait < MOST, f"{wait:.3f} s of {took:.3f}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["save", "load"])
+def test_an_interrupted_file_is_whole(what, tmp_path):
+    call = a_file(tmp_path / "m", what)
+    before, opened = (tmp_path / "m").read_bytes(), os.listdir("/proc/self/fd")
+    begin = time.process_time()
+    call()
+    took, came = time.process_time() - begin, 0
+    for share in np.linspace(0.02, 0.9, 12):
+        came += interrupted(call, share * took, signal.ITIMER_PROF)
+        assert os.listdir(tmp_path) == ["m"]
+        assert len(os.listdir("/proc/self/fd")) == len(opened)
+    assert came >= 6
+    assert (tmp_path / "m").read_bytes() == before
+    assert fcnn.load(tmp_path / "m").num_parameters == 4000 * 4001 + 4001 * 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a large Jacobian", "evaluation of float64"])
+def test_what_was_interrupted_is_computed_again(name):
+    call = CALLS[name]()
+    begin = time.process_time()
+    wanted = call()
+    took, came = time.process_time() - begin, 0
+    for share in (0.2, 0.6):
+        came += interrupted(call, share * took, signal.ITIMER_PROF)
+        np.testing.assert_equal(call(), wanted)
+    assert came
+
+
+@pytest.mark.slow
+def test_what_an_interrupt_raises_in_an_update_comes_out():
+    """Of one long call: nothing but the core can hear it."""
+    net, optimizer = fcnn.Network((1500, 1500, 2), loss="squared_error", rng=0), fcnn.Adam()
+    before, gradient = net.parameters.copy(), np.full(net.num_parameters, 1e-3, np.float32)
+
+    def call():
+        optimizer.update(net, gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
+
+    call()
+    net.parameters[:] = before
+    optimizer.reset()
+    begin = time.process_time()
+    fcnn.Adam().update(net.copy(), gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
+    took = time.process_time() - begin
+    assert interrupted(call, took / 10, signal.ITIMER_PROF)
+    assert optimizer.steps == 0
+    np.testing.assert_array_equal(net.parameters, before)
+
+
 @pytest.mark.slow
 def test_the_other_threads_of_a_call_end_with_it():
     """Not only the one that hears Ctrl-C: what they compute nobody will see."""
@@ -107,6 +184,35 @@ def test_the_other_threads_of_a_call_end_with_it():
     took, begin = time.process_time() - begin, time.process_time()
     assert interrupted(call, took / 20, signal.ITIMER_PROF)
     assert time.process_time() - begin < took / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["LevenbergMarquardt", "LBFGS"])
+def test_steps_of_all_samples_are_whole_or_not_made(rule):
+    """Interrupted at any line of Python: parameters, state and count are of one moment."""
+    X, y = np.linspace(-1, 1, 30).reshape(15, 2), np.linspace(0, 2, 15) ** 2
+    make_rule = getattr(fcnn, rule)
+
+    def make():
+        return fcnn.Network((2, 3, 1), "tanh", loss="squared_error", dtype="float64", rng=3)
+
+    seen, number = set(), 1
+    while True:
+        net, optimizer = make(), make_rule()
+        if not raised_at(lambda: net.fit(X, y, epochs=2, optimizer=optimizer), number):  # noqa: B023
+            break
+        twin, other = make(), make_rule()
+        if optimizer.steps:
+            twin.fit(X, y, epochs=optimizer.steps, optimizer=other)
+        assert other.steps == optimizer.steps
+        np.testing.assert_array_equal(net.parameters, twin.parameters)
+        # What the next steps are made of, too.
+        net.fit(X, y, epochs=1, optimizer=optimizer)
+        twin.fit(X, y, epochs=1, optimizer=other)
+        np.testing.assert_array_equal(net.parameters, twin.parameters)
+        seen.add(optimizer.steps - 1)
+        number += 3  # more lines than that stood between two parts of a step
+    assert seen == {0, 1, 2}
 
 
 def test_a_long_wait_is_seen():

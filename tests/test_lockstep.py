@@ -68,7 +68,9 @@ def problem(core, c, dtype, large=None):
         )
         if c["labels"]:
             y_i = y_i.argmax(axis=1)
-        X, y = (X_i, y_i) if X is None else (X, y)
+        if X is None:
+            X, y = X_i, y_i
+            X[c.get("huge", slice(0))] *= 1e9
         if c["weighted"] == "none" or (c["weighted"] == "some" and i % 3 == 0):
             weight = None
         curve = rng.uniform(0.001, 0.02, batches) if c["curve"] else None
@@ -180,6 +182,48 @@ def test_one_network_that_diverges_ends_and_the_others_go_on(core, dtype, optimi
     assert any(message is not None for _, _, message, _ in expected) or "SGD" not in repr(
         optimizer()
     )
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_a_step_that_needs_care_is_made_by_each_alone_and_so_is_the_rest(core, dtype):
+    """In the midst of an epoch: what was made together stays, no sample is left out."""
+    lanes = core.micro_tile_shape()[0] // np.dtype(dtype).itemsize
+    c = {
+        "sizes": (3, 9, 2), "activations": ("relu", "identity"), "loss": "squared_error",
+        "optimizer": fcnn.Adam, "batch": 4, "samples": 42, "networks": lanes, "epochs": 2,
+        "labels": False, "weighted": "all", "curve": True, "shuffled": False, "threads": 1,
+        "l2": False, "number": 3, "huge": slice(17, 18),
+    }  # fmt: skip
+    expected = one_by_one(core, c, dtype)
+    assert [(message, completed) for _, _, message, completed in expected] == lanes * [(None, 2)]
+    with together(core, 1) as made:
+        compare(in_one_call(core, c, dtype), expected, c)
+    assert made[0] >= lanes
+
+
+def test_networks_with_other_slopes_keep_their_own(core):
+    """What differs in more than numbers of its own does not share a register."""
+    lanes = core.micro_tile_shape()[0] // 4
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(24, 3)).astype("f4"), rng.normal(size=(24, 1)).astype("f4")
+    kinds = ["leaky_relu(0.1)", "leaky_relu(0.4)"] * lanes
+
+    def made():
+        nets = [core.Network((3, 5, 1), (kind, "identity"), "squared_error", "float32")
+                for kind in kinds]  # fmt: skip
+        for i, net in enumerate(nets):
+            net.parameters[:] = np.random.default_rng(i).normal(size=net.parameters.size)
+        return nets
+
+    alone, all_of_them = made(), made()
+    for net in alone:
+        net._train_epoch(X, y, fcnn.SGD(0.01), 8)
+    with together(core, 1) as found:
+        core.train_many([(net, X, y, fcnn.SGD(0.01), 8, None, None, None, None, np.zeros((1, 4)), 0)
+                         for net in all_of_them], 1, 1)  # fmt: skip
+    assert found == [2 * lanes]
+    for net, other in zip(alone, all_of_them, strict=True):
+        np.testing.assert_array_equal(net.parameters, other.parameters)
 
 
 def test_which_networks_go_together(core):

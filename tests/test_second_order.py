@@ -199,6 +199,25 @@ def test_a_block_that_is_not_there_is_refused():
     np.testing.assert_array_equal(A, np.eye(4))
 
 
+def test_a_factor_of_many_parameters_is_gone_through_in_pieces():
+    """Between which Ctrl-C is looked for: rows of 2.5 million entries."""
+    n = 1601
+    rng = np.random.default_rng(0)
+    R = np.triu(rng.normal(size=(n, n))) / n + 2 * np.eye(n)
+    b = rng.normal(size=n)
+    x = b.copy()
+    second_order.core.solve_factored(R, x)
+    np.testing.assert_allclose(R.T @ (R @ x), b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [np.ones((2, 2)), np.ones((4, 4)), np.ones((3, 3), "f4")])
+def test_the_solver_reads_a_factor_of_its_size_alone(factor):
+    x = np.ones(3)
+    with pytest.raises(ValueError, match="factor"):
+        second_order.core.solve_factored(factor, x)
+    assert (x == 1).all()
+
+
 @pytest.mark.parametrize("damping", [1e308, 1e30])
 def test_a_damping_that_leaves_no_step_is_refused(damping):
     net = network()

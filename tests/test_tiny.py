@@ -10,6 +10,7 @@ import pytest
 from conftest import HIDDEN, PAIRS, TOLERANCE, core_twin, distance, fitting, random_problem, targets
 
 import fcnn
+from fcnn._sparse import SparseRows
 from fcnn._validation import StepOptions
 
 OPTIMIZERS = (
@@ -289,3 +290,19 @@ def test_the_order_of_an_epoch_is_numpy_s(core, bits):
         assert order.dtype == np.int64
         np.testing.assert_array_equal(order, expected)
         assert ours.integers(2**62) == numpys.integers(2**62)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_stored_rows_do_not_go_this_way(core, dtype):
+    """Which reads rows in full: sparse samples of a tiny network are trained on as lists."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 4)).astype(dtype), np.arange(200) % 3
+    X[abs(X) < 0.7] = 0
+    rows, columns = np.nonzero(X)
+    begins = np.searchsorted(rows, np.arange(201)).astype(np.int64)
+    found = []
+    for samples in (X, SparseRows(X[rows, columns], columns.astype(np.int32), begins, 4)):
+        net = core_twin(core, fcnn.Network((4, 6, 3), dtype=dtype, rng=0))
+        net._train_epoch(samples, y, fcnn.Adam(), 16)
+        found.append(net.parameters.copy())
+    np.testing.assert_array_equal(*found)

@@ -76,6 +76,10 @@ class Objective:
         self._value = math.nan
         return self.parameters
 
+    def make_step(self, optimizer: object, state: dict[str, Any]) -> None:
+        """Move the user's network here, and its optimizer on to a state: all of it or nothing."""
+        core.make_step(self.network, self._twin.parameters, optimizer, state)
+
     def point(self) -> Point:
         """Return where it is, for `return_to`."""
         return self.parameters, self._outputs, self._value

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._packed import most_unpacked, too_large
 
 if TYPE_CHECKING:
     import gzip
@@ -124,8 +126,10 @@ def load_idx(path: PathArgument) -> Array:
     with open(path, "rb") as stream:
         if stream.peek(2)[:2] != b"\x1f\x8b":
             return _read_idx(stream, path)
+        status = os.fstat(stream.fileno())
+        packed = status.st_size if stat.S_ISREG(status.st_mode) else None
         with _intact(path, "gzip file", gzip.BadGzipFile), gzip.open(stream) as unpacked:
-            return _read_idx(unpacked, path)
+            return _read_idx(unpacked, path, packed)
 
 
 def load_idx_folder(path: PathArgument) -> Split:
@@ -202,7 +206,7 @@ def load_idx_folder(path: PathArgument) -> Split:
     return _split(folder, arrays)
 
 
-def _read_idx(stream: BinaryIO | gzip.GzipFile, path: Path) -> Array:
+def _read_idx(stream: BinaryIO | gzip.GzipFile, path: Path, packed: int | None = None) -> Array:
     magic = _read(stream, 4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or magic[3] == 0:
         raise ValueError(
@@ -218,7 +222,10 @@ def _read_idx(stream: BinaryIO | gzip.GzipFile, path: Path) -> Array:
     dtype = _IDX_TYPES[magic[2]]
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
     expected = math.prod(shape) * dtype.itemsize
-    data = _read(stream, expected + 1)
+    most = expected if packed is None else min(expected, most_unpacked(packed))
+    data = _read(stream, most + 1)
+    if packed is not None and most < expected and len(data) > most:
+        raise ValueError(too_large(path, packed))
     if len(data) != expected:
         raise ValueError(
             f"{path} announces {' x '.join(map(str, shape))} values of type {dtype.name}, "

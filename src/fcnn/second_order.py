@@ -6,7 +6,6 @@ import abc
 import math
 import os
 import weakref
-from collections.abc import Iterator
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -95,15 +94,16 @@ class SecondOrder(Optimizer, abc.ABC):
         return self._state
 
     @abc.abstractmethod
-    def iterate(self, objective: Objective) -> tuple[float, bool]:
+    def iterate(self, objective: Objective) -> tuple[float, dict[str, Any] | None]:
         """Move the objective to a point with less loss.
 
         Returns
         -------
         loss : float
             At the point where the objective is now.
-        found : bool
-            Whether there was such a point.
+        state : dict of str to object, or None
+            The optimizer's attributes behind the step, which is not made yet: interrupted, it is
+            that of the step before. None if there was no such point.
         """
 
 
@@ -176,8 +176,8 @@ class LevenbergMarquardt(SecondOrder):
                 f"{memory:,}; fcnn.LBFGS needs a few vectors"
             )
 
-    def iterate(self, objective: Objective) -> tuple[float, bool]:
-        """Make a step: see `SecondOrder.iterate`."""
+    def iterate(self, objective: Objective) -> tuple[float, dict[str, Any] | None]:
+        """Find a step: see `SecondOrder.iterate`."""
         at = objective.parameters
         n = at.size
         if self._sums is None or self._sums.shape != (n + 1, n + 1):
@@ -191,7 +191,7 @@ class LevenbergMarquardt(SecondOrder):
         # The parameters' scale is that of the largest entry (ibid., equation 3.14).
         mu, nu = self._mu or self.damping * float(diagonal.max(initial=0.0)), 2.0
         if not mu > 0 or not gradient.any():
-            return loss, False
+            return loss, None
         if self._mu == 0:
             self._refuse_damping(at, gradient, diagonal)
         while math.isfinite(mu):
@@ -215,14 +215,13 @@ class LevenbergMarquardt(SecondOrder):
                 reached = objective.loss()
                 ratio = (loss - reached) / promised
             if ratio > 0:
-                self._mu = mu * max(1 / 3, 1 - (2 * ratio - 1) ** 3)
-                return reached, True
+                return reached, {"_mu": mu * max(1 / 3, 1 - (2 * ratio - 1) ** 3)}
             if np.linalg.norm(step) <= _LEAST_STEP * np.linalg.norm(at):
                 break  # it would soon be lost in rounding
             objective.return_to(begin)
             mu, nu = mu * nu, nu * 2
         objective.return_to(begin)
-        return loss, False
+        return loss, None
 
     def _refuse_damping(self, at: Array, gradient: Array, diagonal: Array) -> None:
         """Refuse a first mu beside which no step is left, where there would be one."""
@@ -318,34 +317,42 @@ class LBFGS(SecondOrder):
     def _takes(self, count: int) -> bool:
         return count % 2 == 0 and count <= 2 * self.history
 
-    def iterate(self, objective: Objective) -> tuple[float, bool]:
-        """Make a step: see `SecondOrder.iterate`."""
+    def iterate(self, objective: Objective) -> tuple[float, dict[str, Any] | None]:
+        """Find a step: see `SecondOrder.iterate`."""
         at = objective.parameters
         loss, gradient = objective.gradient()
         _finite(loss)
         if not gradient.any():
-            return loss, False
+            return loss, None
+        state = self._state
         found = None
         while found is None:
-            direction = -self._times_inverse(gradient)
+            direction = -_times_inverse(state, gradient)
             slope = float(gradient @ direction)
             if slope < 0 and math.isfinite(slope):
-                found = self._search(objective, at, direction, loss, slope)
+                # The first step of all has the length of no other: at most 1.
+                t = 1.0 if state else min(1.0, 1 / float(np.linalg.norm(direction)))
+                found = self._search(objective, at, direction, loss, slope, t)
             if found is None:
-                if not self._state:
+                if not state:
                     objective.move_to(at)
-                    return loss, False
-                self._state = ()  # the way of the gradient is left
+                    return loss, None
+                state = ()  # the way of the gradient is left
         reached, there, there_gradient = found
         change, of_gradient = there - at, there_gradient - gradient
         # Below this the curvature is rounding.
         if change @ of_gradient > 2.3e-16 * (of_gradient @ of_gradient):
-            kept = (*self._state, change, of_gradient)
-            self._state = kept[-2 * self.history :]
-        return reached, True
+            state = (*state, change, of_gradient)[-2 * self.history :]
+        return reached, {"_state": state}
 
     def _search(
-        self, objective: Objective, at: Array, direction: Array, loss: float, slope: float
+        self,
+        objective: Objective,
+        at: Array,
+        direction: Array,
+        loss: float,
+        slope: float,
+        first: float,
     ) -> tuple[float, Array, Array] | None:
         """Return loss, parameters and gradient of a better point in a direction."""
         seen: dict[float, tuple[Array, Array]] = {}
@@ -357,37 +364,32 @@ class LBFGS(SecondOrder):
             seen[t] = there, gradient
             return value, float(gradient @ direction)
 
-        # The first step of all has the length of no other: at most 1.
-        t = 1.0 if self._state else min(1.0, 1 / float(np.linalg.norm(direction)))
-        found = _line_search.search(phi, _line_search.Point(0.0, loss, slope), t)
+        found = _line_search.search(phi, _line_search.Point(0.0, loss, slope), first)
         if found is None or not found.f < loss:  # as the slopes of rounding have it
             return None
         if found.t not in seen:
             phi(found.t)
         return found.f, *seen[found.t]
 
-    def _times_inverse(self, gradient: Array) -> Array:
-        """Return the inverse Hessian that the state stands for, times a gradient."""
-        q = gradient.copy()
-        factors = []
-        for change, of_gradient in self._pairs(backward=True):
-            factors.append(float(change @ q) / float(change @ of_gradient))
-            q -= factors[-1] * of_gradient
-        if self._state:
-            change, of_gradient = self._state[-2:]
-            q *= float(change @ of_gradient) / float(of_gradient @ of_gradient)
-        for change, of_gradient in self._pairs():
-            share = float(of_gradient @ q) / float(change @ of_gradient)
-            q += (factors.pop() - share) * change
-        return q
-
-    def _pairs(self, backward: bool = False) -> Iterator[tuple[Array, Array]]:
-        pairs = range(0, len(self._state), 2)
-        for i in reversed(pairs) if backward else pairs:
-            yield self._state[i], self._state[i + 1]
-
     def __repr__(self) -> str:
         return f"LBFGS(history={self.history})"
+
+
+def _times_inverse(state: tuple[Array, ...], gradient: Array) -> Array:
+    """Return the inverse Hessian that a state of LBFGS stands for, times a gradient."""
+    pairs = list(zip(state[::2], state[1::2], strict=True))
+    q = gradient.copy()
+    factors = []
+    for change, of_gradient in reversed(pairs):
+        factors.append(float(change @ q) / float(change @ of_gradient))
+        q -= factors[-1] * of_gradient
+    if pairs:
+        change, of_gradient = pairs[-1]
+        q *= float(change @ of_gradient) / float(of_gradient @ of_gradient)
+    for change, of_gradient in pairs:
+        share = float(of_gradient @ q) / float(change @ of_gradient)
+        q += (factors.pop() - share) * change
+    return q
 
 
 SECOND_ORDER: dict[str, type[SecondOrder]] = {

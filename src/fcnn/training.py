@@ -505,12 +505,11 @@ class IterationRunner(Runner):
         assert isinstance(optimizer, SecondOrder)
         if not np.array_equal(objective.parameters, training.network.parameters):
             objective.move_to(training.network.parameters)
-        loss, found = optimizer.iterate(objective)
-        if found:
-            training.network.parameters[...] = objective.parameters
-            optimizer.steps += 1
-        else:
+        loss, state = optimizer.iterate(objective)
+        if state is None:
             training.stopped = True
+        else:
+            objective.make_step(optimizer, state)
         training.history.loss.append(loss)
         if objective.decay().any():
             training.history.penalty.append(objective.penalty())

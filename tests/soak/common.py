@@ -1,10 +1,11 @@
 """What the long tests share."""
 
 import faulthandler
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-STUCK = 300  # seconds
+STUCK = int(os.environ.get("FCNN_SOAK_STUCK", "300"))  # seconds
 
 
 class Lacking(Exception):  # noqa: N818

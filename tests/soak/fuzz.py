@@ -2,15 +2,24 @@
 
 Of a sound file some bytes are changed, cut out, doubled, moved, or numbers in it made extreme; of
 fcnn's own files half of them get a new checksum, without which the checksum alone would refuse all.
+Files are read in another process: one that ends it in fcnn is an error, one that ends it in another
+library, of which nothing can be caught, is counted.
 """
 
+import collections
+import faulthandler
 import gzip
 import io
 import json
+import os
+import re
 import resource
 import struct
+import subprocess
+import sys
 import tempfile
 import time
+import traceback
 import tracemalloc
 import warnings
 import zipfile
@@ -24,7 +33,7 @@ from fcnn import convert, datasets
 from fcnn.tables import Preparation, TableError, infer_columns, read_table
 
 from . import kills
-from .common import goes_on
+from .common import ROOT, STUCK, goes_on
 
 MOST_SECONDS = 10
 # Beside the file's own size; three times that is what an unpacked copy and an array take.
@@ -249,6 +258,8 @@ READERS = {
 }
 # The last: weights of 1e38 are numbers, and no training goes on from them.
 REFUSALS = (ValueError, TableError, fcnn.DivergenceError)
+# Libraries that fcnn reads files by.
+FOREIGN = ("polars", "fastexcel", "onnx", "google", "pyarrow")
 
 
 def resident():
@@ -282,48 +293,134 @@ def sound_files(path):
 
     Where a reader needs a package that is not here, it is left out, and that is said.
     """
-    files = {}
+    files, lacking = {}, {}
     for name, (make, read, _) in READERS.items():
         try:
             content = make()
             path.write_bytes(content)
             read(path)
         except ImportError as error:
-            print(f"left out: {name}, {error}", flush=True)
+            lacking[name] = str(error)
             continue
         files[name] = content
-    return files
+    return files, lacking
+
+
+# --- A process that reads, and may die of it -----------------------------------------------------
+
+
+def serve():
+    """Read the files whose names come in, and answer how it went; for `Server`."""
+    faulthandler.enable()
+    warnings.simplefilter("ignore")  # of parameters that are not finite
+    with tempfile.TemporaryDirectory() as folder:
+        sound_files(Path(folder) / "sound")
+    tracemalloc.start(1)
+    costs = Costs()
+    for i, line in enumerate(sys.stdin):
+        if i % 256 == 0:
+            goes_on(STUCK - 60)
+        name, path = json.loads(line)
+        _, read, _ = READERS[name]
+        answer = {"taken": True}
+        try:
+            costs.measured(lambda read=read, path=path: read(Path(path)), os.stat(path).st_size)
+        except REFUSALS as error:
+            said = str(error)
+            answer = {"taken": False}
+            if not 0 < len(said) < 5000:
+                answer["wrong"] = f"a message of {len(said)} letters"
+        except BaseException:
+            answer["wrong"] = traceback.format_exc()
+        print(json.dumps({**answer, "bytes": costs.bytes, "seconds": costs.seconds}), flush=True)
+
+
+class Server:
+    """Reads files in another process, which is started anew where one of them ends it."""
+
+    def __init__(self):
+        self.start()
+
+    def start(self):
+        self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.soak.fuzz"], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors,
+        )  # fmt: skip
+
+    def read(self, name, path):
+        """Return what is to be said of a file; "died" is the stack where the process ended."""
+        print(json.dumps([name, str(path)]), file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        code = self.process.wait()
+        self.errors.seek(0)
+        said = self.errors.read()
+        self.close()
+        self.start()
+        return {"died": f"exit code {code}\n{said}"}
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+
+def library_of(stack):
+    """Return whose code a process ended in, by the innermost frame that faulthandler printed."""
+    found = re.search(r'^  File "(.*?)"', stack, re.MULTILINE)
+    libraries = [name for name in FOREIGN if found and f"/site-packages/{name}/" in found[1]]
+    return libraries[0] if libraries else None
 
 
 def run(size, seed):
-    warnings.simplefilter("ignore")  # of parameters that are not finite
-    taken = refused = 0
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "damaged"
-        sound = sound_files(path)
+        sound, lacking = sound_files(path)
+        for name, why in lacking.items():
+            print(f"left out: {name}, {why}", flush=True)
         names = list(sound)
-        tracemalloc.start(1)
-        costs = Costs()
-        for i in range(size):
-            if i % 256 == 0:
-                goes_on()
-            rng = np.random.default_rng([seed, i])
-            name = names[i % len(names)]
-            _, read, damage = READERS[name]
-            content = damage(sound[name], rng)
-            path.write_bytes(content)
-            try:
-                costs.measured(lambda read=read: read(path), len(content))
-                taken += 1
-            except REFUSALS as error:
-                refused += 1
-                said = str(error)
-                assert 0 < len(said) < 5000, f"{name} {i}: a message of {len(said)} letters"
-            except BaseException:
-                kept = Path(tempfile.gettempdir()) / f"fcnn-fuzz-{seed}-{i}"
-                kept.write_bytes(content)
-                print(f"{name}, file {i}: {kept}", flush=True)
-                raise
-    return (f"{size:,} damaged files for {len(names)} readers: {refused:,} refused as documented, "
-            f"{taken:,} read and used; at most {max(costs.bytes, 0) / 1e6:.1f} MB and "
-            f"{costs.seconds:.2f} s of the processor for one")  # fmt: skip
+        server = Server()
+        try:
+            return fuzz(names, sound, server, path, size, seed)
+        finally:
+            server.close()
+
+
+def fuzz(names, sound, server, path, size, seed):
+    taken = most_bytes = most_seconds = 0
+    died = collections.Counter()
+    for i in range(size):
+        if i % 64 == 0:
+            goes_on()
+        rng = np.random.default_rng([seed, i])
+        name = names[i % len(names)]
+        _, _, damage = READERS[name]
+        content = damage(sound[name], rng)
+        path.write_bytes(content)
+        answer = server.read(name, path)
+        library = library_of(answer.get("died", ""))
+        wrong = answer.get("wrong") or (not library and answer.get("died"))
+        if wrong or (library and not died[library]):
+            kept = Path(tempfile.gettempdir()) / f"fcnn-fuzz-{seed}-{i}"
+            kept.write_bytes(content)
+            print(f"{name}, file {i}, {library or 'fcnn'}: {kept}", flush=True)
+        assert not wrong, wrong
+        if library:
+            died[library] += 1
+            continue
+        taken += answer["taken"]
+        most_bytes = max(most_bytes, answer["bytes"])
+        most_seconds = max(most_seconds, answer["seconds"])
+    dead = sum(died.values())
+    return (f"{size:,} damaged files for {len(names)} readers: {size - taken - dead:,} refused as "
+            f"documented, {taken:,} read and used"
+            + "".join(f", {n} ended the process in {of}" for of, n in died.items())
+            + f"; at most {most_bytes / 1e6:.1f} MB and {most_seconds:.2f} s of the processor for "
+            "one")  # fmt: skip
+
+
+if __name__ == "__main__":
+    serve()

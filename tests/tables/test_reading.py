@@ -1,5 +1,6 @@
 """Files of tables: every form holds the same cells; what is wrong with one is said by its line."""
 
+import datetime as dt
 import gzip
 import io
 import sys
@@ -428,6 +429,44 @@ def test_what_is_left_of_a_file_goes_with_the_error(tmp_path):
     assert error.value.rest.where(1) == "line 4"
 
 
+def test_a_file_of_which_polars_dies_is_refused():
+    """It asks for 2^61 bytes; polars 2.1 ends the process."""
+    pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    with pytest.raises(TableError, match="cannot be read as an intact Parquet file"):
+        read_table(CASES / "negative_rows.parquet")
+
+
+@pytest.mark.parametrize("writer", ["polars", "pandas"])
+def test_both_readers_of_parquet_give_the_same(writer, tmp_path, monkeypatch):
+    pl = pytest.importorskip("polars")
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    moments = [dt.datetime(2020, 1, 2, 3, 4), None, dt.datetime(1999, 12, 31)]
+    data = {
+        "x": [1.5, None, 3.0], "n": [1, 2, 3], "t": ["a", None, "b"], "w": [True, False, None],
+        "when": moments, "day": [m and m.date() for m in moments],
+    }  # fmt: skip
+    if writer == "polars":
+        frame = pl.DataFrame(data).with_columns(
+            pl.col("t").cast(pl.Categorical).alias("kind"), pl.col("x").cast(pl.Float32).alias("f"),
+            pl.col("x").cast(pl.Decimal(10, 2)).alias("d"),
+        )  # fmt: skip
+        frame.write_parquet(tmp_path / "t")
+    else:
+        frame = pd.DataFrame(data).assign(kind=pd.Categorical(data["t"]))
+        frame.index = [5, 6, 7]
+        frame.to_parquet(tmp_path / "t")
+    by_pyarrow = read_table(tmp_path / "t")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    by_polars = read_table(tmp_path / "t")
+    assert contents(by_pyarrow) == contents(by_polars)
+    for one, other in zip(by_pyarrow.columns, by_polars.columns, strict=True):
+        assert one.values.dtype == other.values.dtype
+        assert one.precision == other.precision
+        np.testing.assert_array_equal(one.is_missing(), other.is_missing())
+
+
 def test_a_panic_of_polars_is_a_refusal(tmp_path, monkeypatch):
     # Which is no Exception: some damaged Parquet files make it panic.
     polars = pytest.importorskip("polars")
@@ -439,6 +478,7 @@ def test_a_panic_of_polars_is_a_refusal(tmp_path, monkeypatch):
 
         return read
 
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setattr(polars, "read_parquet", panic(polars.exceptions.PanicException))
     with pytest.raises(TableError, match=r"t\.parquet: cannot be read as an intact Parquet file: "):
         read_table(tmp_path / "t.parquet")

@@ -363,7 +363,8 @@ def _one_hot(transformer: Any, features: list[Feature], source: str) -> list[Fea
         if dropped is not None and missing[dropped]:
             _refuse(source, transformer, "drops the category of missing cells")
         left = [texts[dropped]] if dropped is not None else rare_texts
-        own = [t for t, none in zip(texts, missing, strict=True) if t not in left and not none]
+        without = {*left}
+        own = [t for t, none in zip(texts, missing, strict=True) if t not in without and not none]
         other = bool(rare_texts)
         unseen = "refuse" if how == "error" else "none" if how == "ignore" else "other"
         encoder = CategoryColumn(
@@ -371,10 +372,11 @@ def _one_hot(transformer: Any, features: list[Feature], source: str) -> list[Fea
         )
         # scikit-learn's order: as the categories are, the infrequent ones together last.
         n = len(own)
+        place_of = {text: k for k, text in enumerate(own)}
         places = [
-            n + other if none else own.index(text)
+            n + other if none else place_of[text]
             for text, none in zip(texts, missing, strict=True)
-            if none or text in own
+            if none or text in place_of
         ]
         places += [n] * other
         made += [Feature(feature.j, place, encoder=encoder) for place in places]

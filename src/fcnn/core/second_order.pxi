@@ -169,3 +169,26 @@ def solve_factored(factor, vector):
         with nogil:
             solve_rows_back(R, x, n, first, min(first + rows, n))
         PyErr_CheckSignals()
+
+
+def make_step(Network network, parameters, optimizer, dict state):
+    """Set parameters and an optimizer's attributes, and count its step: all of it or nothing.
+
+    No signal is heard and no other thread runs meanwhile.
+
+    Parameters
+    ----------
+    network : Network
+    parameters : numpy.ndarray, shape (num_parameters,)
+        Of the network's dtype.
+    optimizer : fcnn.optimizers.Optimizer
+    state : dict of str to object
+        Attributes of the optimizer.
+    """
+    cdef Py_ssize_t n = network.model.n_parameters
+    cdef const void* source = data_of(parameters, network.kind, n, "parameters")
+    steps = optimizer.steps + 1
+    memcpy(network.model.parameters, source, n * network.model.itemsize)
+    for name, value in state.items():
+        PyObject_GenericSetAttr(optimizer, name, value)
+    PyObject_GenericSetAttr(optimizer, "steps", steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
@@ -121,7 +122,8 @@ class Codes(NamedTuple):
         if all(k >= 0 or text in MISSING for text, k in zip(texts, found, strict=True)):
             return found
         numbers = PLAIN.numbers(self.texts).tolist()
-        index = {number: k for k, number in enumerate(numbers) if numbers.count(number) == 1}
+        counts = Counter(numbers)
+        index = {number: k for k, number in enumerate(numbers) if counts[number] == 1}
         return [
             index.get(number, -1) if k < 0 else k
             for number, k in zip(PLAIN.numbers(texts).tolist(), found, strict=True)
