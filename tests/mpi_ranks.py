@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 from mpi4py import MPI
 
 import fcnn
-from fcnn import _data
+from fcnn import _data, _shared, _sums
 from fcnn.parallel import Reducer
 
 comm = MPI.COMM_WORLD
@@ -268,6 +269,9 @@ def refusals():
     attempt("diverges", optimizer=fcnn.SGD(1e30), data=(1e6 * X, y))
     attempt("infinite on one", optimizer=fcnn.SGD(1e-3), data=(
         np.where(odd, np.float32(3e38), np.float32(1)) * np.ones_like(X), y))  # fmt: skip
+    # What is equal is the same, in whatever order and of whatever kind it is said.
+    attempt("equal dicts", class_weight={0: 2, 1: 1} if odd else {1: 1.0, np.int64(0): 2})
+    attempt("other dicts", class_weight={0: 2, 1: 3 if odd else 1})
     attempt("shuffle", reducer=Reducer(comm, True))
     uneven = 40 if odd else 33
     attempt("uneven", reducer=Reducer(comm, True), shuffle=False, data=(X[:uneven], y[:uneven]))
@@ -276,20 +280,57 @@ def refusals():
     return found
 
 
+def leaks():
+    """What is left of trainings that are refused, raise on one rank, or end well."""
+    X, y, _ = samples(40, seed=rank)
+    odd, made, windows, ended = rank == size - 1, [], [], []
+
+    class Kept(Reducer):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            made.append(self)
+
+    class KeptSum(_sums.SharedSum):
+        def __init__(self, *given):
+            super().__init__(*given)
+            windows.append(self)
+
+    def stop(progress):
+        raise OSError("the disk is full")
+
+    fcnn.parallel.Reducer, _sums.SharedSum = Kept, KeptSum
+    for options in ({"batch_size": 9 if odd else 8}, {"callbacks": [stop]}, {}):
+        try:
+            network().fit(X, y, epochs=1, comm=comm, **options)
+            ended.append("well")
+        except (ValueError, OSError, fcnn.parallel.RankError) as error:
+            ended.append(type(error).__name__)
+    return {
+        "ended": ended, "communicators": [one._comm == MPI.COMM_NULL for one in made],
+        "windows": [one._window == one._head == MPI.WIN_NULL for one in windows],
+    }  # fmt: skip
+
+
 def interrupted():
-    """SIGINT for one rank within its steps: all stop, with the same parameters."""
-    X, y, _ = samples(4000, seed=rank)
-    net, optimizer = network(), fcnn.Adam(0.001)
-    if rank == size - 1:
-        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-        signal.setitimer(signal.ITIMER_REAL, 1.0)
-    began = time.perf_counter()
-    try:
-        net.fit(X, y, epochs=100_000, batch_size=4, optimizer=optimizer, comm=comm, n_threads=1)
-        return ["nothing"]
-    except BaseException as error:
-        return [type(error).__name__, str(error), time.perf_counter() - began,
-                digest(net, optimizer), optimizer.steps]  # fmt: skip
+    """SIGINT for one rank within its steps, and between them: all stop, with the same parameters.
+
+    Of few rows nearly all of the time is that of Python between the steps.
+    """
+    answers = []
+    for seconds, rows in ((1.0, 4000), *((0.1 + 0.013 * i, 8) for i in range(8))):
+        X, y, _ = samples(rows, seed=rank)
+        net, optimizer = network(), fcnn.Adam(0.001)
+        if rank == size - 1:
+            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        began = time.perf_counter()
+        try:
+            net.fit(X, y, epochs=100_000, batch_size=4, optimizer=optimizer, comm=comm, n_threads=1)
+            answers.append(["nothing"])
+        except BaseException as error:
+            answers.append([type(error).__name__, str(error), time.perf_counter() - began,
+                            digest(net, optimizer), optimizer.steps])  # fmt: skip
+    return answers
 
 
 def dies():
@@ -304,6 +345,15 @@ def dies():
                     os.kill(os.getpid(), signal.SIGKILL)
                 elif how == "exit":
                     os._exit(3)
+                elif how == "memory":  # before the first sum, in which the others wait
+
+                    def exchange_steps(*given, **options):
+                        raise MemoryError("by the test")
+
+                    _shared.core = types.SimpleNamespace(
+                        **{**vars(_shared.core), "exchange_steps": exchange_steps}
+                    )
+                    yield X[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
                 raise SystemExit(5)
             yield X[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
 

@@ -104,12 +104,52 @@ def test_normal_distributions_are_mixed():
     np.testing.assert_allclose(ensemble.std(X[:5])[:, 0] ** 2, variance, rtol=0.02)
 
 
-def test_what_is_sure_and_wrong_has_an_infinite_loss_and_nothing_else():
-    network = fcnn.Network((1, 1), loss="binary_cross_entropy", init="zeros")
-    network.weights[0][...] = 1e4
-    ensemble = fcnn.Ensemble([network])
-    assert ensemble.evaluate([[1.0], [-1.0]], [[1.0], [0.0]])["loss"] == 0
-    assert ensemble.evaluate([[1.0], [-1.0]], [[1.0], [1.0]])["loss"] == np.inf
+def _of_one_input(loss, parameters, n_out=1, dtype="float32", output=None):
+    network = fcnn.Network((1, n_out), loss=loss, dtype=dtype, output_activation=output)
+    network.parameters = parameters
+    return network
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "parameters", "n_out", "y", "expected"),
+    [
+        # By hand: e^-60, which is 0 beside 1 in float32, is the probability of the class.
+        ("cross_entropy", [60, -60, 0, 0], 2, [1], 120.0),
+        ("cross_entropy", [2000, -2000, 0, 0], 2, [1], 4000.0),
+        ("binary_cross_entropy", [30, 0], 1, [[0.0]], 30.0),
+        ("binary_cross_entropy", [-2000, 0], 1, [[1.0]], 2000.0),
+        ("poisson", [-110, 0], 1, [[1.0]], 110.0),
+        ("poisson", [-2000, 0], 1, [[2.0]], 4000.0),
+    ],
+)  # fmt: skip
+def test_what_is_sure_and_wrong_has_a_finite_loss(loss, parameters, n_out, y, expected, dtype):
+    network = _of_one_input(loss, parameters, n_out, dtype)
+    assert network.evaluate([[1.0]], y)["loss"] == pytest.approx(expected)
+    for n in (1, 3):
+        ensemble = fcnn.Ensemble([network.copy() for _ in range(n)])
+        assert ensemble.evaluate([[1.0]], y)["loss"] == pytest.approx(expected)
+
+
+def test_the_loss_of_a_mean_is_that_of_the_mean_by_hand():
+    """One network is wrong, and sure of it, the other says even: a half of a half."""
+    for loss, sure, y in (
+        ("cross_entropy", [300, -300, 0, 0], [1]), ("binary_cross_entropy", [300, 0], [[0.0]]),
+    ):  # fmt: skip
+        n_out = len(sure) // 2
+        networks = [_of_one_input(loss, p, n_out) for p in (sure, [0] * len(sure))]
+        found = fcnn.Ensemble(networks).evaluate([[1.0]], y)["loss"]
+        assert found == pytest.approx(np.log(4))
+    both = [_of_one_input("poisson", p) for p in ([-300, 0], [np.log(4), 0])]
+    # The mean of 0 and 4 is 2.
+    found = fcnn.Ensemble(both).evaluate([[1.0]], [[3.0]])["loss"]
+    assert found == pytest.approx(2 - 3 * np.log(2))
+    normal = _of_one_input("gaussian_nll", [0, 0, 0, -800], 2)  # e^-800 is 0 as a number
+    np.testing.assert_allclose(fcnn.Ensemble([normal]).predict([[1.0]]), [[0, -800]])
+    for z in (-300, -41, -39, 2):
+        one = _of_one_input("poisson", [z, 0], dtype="float64", output="softplus")
+        found = fcnn.Ensemble([one]).evaluate([[1.0]], [[3.0]])["loss"]
+        assert found == pytest.approx(one.evaluate([[1.0]], [[3.0]])["loss"])
 
 
 def test_refused():

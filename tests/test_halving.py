@@ -184,6 +184,33 @@ def test_configurations_that_diverge_are_left_behind():
         search(space={**space, "lr": [1e38]}, optimizer=lambda c: fcnn.SGD(c["lr"]), groups=1)
 
 
+def test_schedules_and_data_are_told_apart(tmp_path):
+    def told(*given):
+        return fcnn.schedules.told(fcnn.schedules.as_schedules(given), 5)
+
+    class Own(fcnn.schedules.Schedule):
+        def factors(self, times, epochs):
+            return 1.0
+
+    some = [
+        (), (lambda t: 1.0,), (lambda t: 0.9**t,), (fcnn.schedules.Cosine(),), (Own(),),
+        (fcnn.schedules.Cosine(4),), (fcnn.schedules.Cosine(final=0.1),), (Own(), Own()),
+        (fcnn.schedules.Cosine(), fcnn.schedules.WarmUp(2)), (fcnn.schedules.Plateau(),),
+    ]  # fmt: skip
+    texts = [told(*one) for one in some]
+    assert len({*texts}) == len(texts)
+    assert not any("0x" in text for text in texts)
+    a = np.arange(4.0)
+    sums = [halving.checksum(*arrays) for arrays in ((a,), (a, None), (None, a), (a, a), (a[:2],))]
+    assert len({*sums}) == len(sums)
+    path = tmp_path / "s"
+    search(path, groups=1, epochs=3, schedule=lambda t: 0.5)
+    found = search(path, groups=1, epochs=3, schedule=lambda t: 0.5)
+    assert len(found.trials) == 9
+    with pytest.raises(ValueError, match=r"path: .*another schedule"):
+        search(path, groups=1, epochs=3, schedule=lambda t: 0.25)
+
+
 def test_refused(tmp_path):
     X, y = data()
 
@@ -214,8 +241,16 @@ def test_refused(tmp_path):
         "seed": {"seed": 3}, "epochs": {"epochs": 27}, "data": {"sample_weight": np.ones(120)},
         "class_weight": {"class_weight": "balanced"},
         "space": {"space": {**SPACE, "dropout": [0.0]}},
+        "schedule": {"schedule": fcnn.schedules.Cosine()},
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=f"path: .*of a search with another {name}"):
+            search(path, **{"groups": 1, **options})
+    for name, options in {
+        "network": {"make": lambda c, s: fcnn.Network((3, *c["layers"], 2), "gelu", rng=s)},
+        "optimizer adamw with .*lr=0.5": {"optimizer": lambda c: fcnn.AdamW(0.5)},
+        "optimizer sgd": {"optimizer": lambda c: fcnn.SGD(c["lr"])},
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=f"path: .*no search to go on with .*{name}.*found"):
             search(path, **{"groups": 1, **options})
     with pytest.raises(ValueError, match=r"the state of a search, which fcnn\.search goes on with"):
         fcnn.load(path)

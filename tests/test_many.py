@@ -311,6 +311,17 @@ def test_what_is_refused():
     stop = fcnn.EarlyStopping()
     refused("callbacks: entries 0 and 2 are the same callback", callbacks=[[stop], [], [stop]])
     refused("ModelCheckpoint for all", callbacks=[fcnn.ModelCheckpoint("x")])
+    refused("ModelCheckpoints of networks.0. and networks.2. write to one file, .*x",
+            callbacks=[[fcnn.ModelCheckpoint("x")], [fcnn.ModelCheckpoint("y")],
+                       [fcnn.ModelCheckpoint("./x")]])  # fmt: skip
+    for wrong in (fcnn.Adam, 0.01, [None, fcnn.Adam, fcnn.Adam], [3, 3, 3], {"lr": 0.1}):
+        refused("optimizer: expected fcnn.SGD", optimizers=wrong, kind=TypeError)
+    refused("callbacks: expected functions", callbacks=[fcnn.EarlyStopping], kind=TypeError)
+    refused("callbacks: expected functions.*callbacks.0.",
+            callbacks=[[fcnn.EarlyStopping], [fcnn.EarlyStopping], []], kind=TypeError)  # fmt: skip
+    refused("schedule: expected one of", schedules=schedules.Cosine, kind=TypeError)
+    refused("schedule: expected one of.*schedules.0.",
+            schedules=[schedules.Plateau, schedules.Plateau, None], kind=TypeError)  # fmt: skip
     refused(r"callbacks\[1\]: expected a list", callbacks=[[], stop, []], kind=TypeError)
     refused("sample_weights.1.: .*", sample_weights=[None, np.ones(3), None])
     refused("sample_weights: expected shape", sample_weights=np.ones((1, 3, 90)))

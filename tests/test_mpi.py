@@ -34,14 +34,14 @@ def launcher():
     if found is None:
         return None, "there is no mpiexec: pip install mpich"
     asked = [found, "-n", "2", sys.executable, "-c",
-             "from mpi4py import MPI; print(MPI.COMM_WORLD.size)"]  # fmt: skip
+             "from mpi4py import MPI; print(end=f'<{MPI.COMM_WORLD.size}>')"]  # fmt: skip
     try:
         answer = subprocess.run(
             asked, capture_output=True, text=True, timeout=60, env={**os.environ, **ENVIRONMENT}
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return None, f"mpiexec does not work: {error}"
-    if answer.stdout.split() != ["2", "2"]:
+    if answer.stdout.count("<2>") != 2:
         last = (answer.stderr.strip().splitlines() or [answer.stdout])[-1]
         return None, f"mpi4py and {found} do not go together, or there is none: {last[:100]}"
     return found, ""
@@ -171,23 +171,35 @@ def test_refusals_name_rank_and_argument(run):
             assert answer[name][0] == "ValueError", answer[name]
             assert answer[name][1].startswith(said), answer[name]
     for answer in (first, last):
+        assert answer["equal dicts"][0] == "nothing", answer["equal dicts"]
+        assert answer["other dicts"][0] == "ValueError"
+        assert "class_weight: expected the same on all 2 ranks, rank 1 has" in (
+            answer["other dicts"][1])  # fmt: skip
         assert answer["diverges"][0] == answer["infinite on one"][0] == "DivergenceError"
         assert answer["still works"][0] == "nothing"
         assert all(seconds < 10 for _, _, seconds, _ in answer.values())
 
 
+def test_a_training_that_raises_leaves_nothing_behind(run):
+    first, last = run(2, "leaks")
+    assert first.pop("ended") == ["ValueError", "OSError", "well"]
+    assert last.pop("ended") == ["ValueError", "RankError", "well"]
+    for answer in (first, last):
+        assert answer == {"communicators": [True] * 3, "windows": [True] * 2}
+
+
 def test_interrupt_of_one_rank_ends_all_with_equal_parameters(run):
-    first, last = run(2, "interrupted")
-    assert last[0] == "KeyboardInterrupt"
-    assert first[0] == "RankError"
-    assert "rank 1 of 2" in first[1]
-    assert "KeyboardInterrupt" in first[1]
-    assert first[3:] == last[3:]
-    assert first[4] > 0
-    assert max(first[2], last[2]) < 15
+    for first, last in zip(*run(2, "interrupted"), strict=True):
+        assert last[0] == "KeyboardInterrupt"
+        assert first[0] == "RankError"
+        assert "rank 1 of 2" in first[1]
+        assert "KeyboardInterrupt" in first[1]
+        assert first[3:] == last[3:]
+        assert first[4] > 0
+        assert max(first[2], last[2]) < 15
 
 
-@pytest.mark.parametrize("how", ["kill", "exit", "leave", "outside"])
+@pytest.mark.parametrize("how", ["kill", "exit", "leave", "outside", "memory"])
 def test_rank_that_dies_ends_the_job(run, how):
     assert run(2, "dies", how) is None
     assert run.code != 0

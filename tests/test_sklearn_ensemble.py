@@ -116,8 +116,41 @@ def test_one_and_several_and_one_again(iris):
     assert not hasattr(model, "ensemble_")
     one = ours.MLPClassifier((4,), max_iter=5, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.network_.parameters, one.network_.parameters)
-    with pytest.raises(ValueError, match="n_networks"):
-        ours.MLPClassifier(n_networks=0).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_networks": n} for n in (0, -1, True, 2.0, "2", None)] + [
+        {"n_threads": True}, {"max_time": True}, {"weight_decay": True}, {"clip_norm": True},
+        {"dropout": True}, {"label_smoothing": False}],
+)  # fmt: skip
+def test_what_is_no_number_is_refused(iris, wrong):
+    (name,) = wrong
+    with pytest.raises((TypeError, ValueError), match=name):
+        ours.MLPClassifier((4,), max_iter=2, **wrong).fit(*iris)
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1), (2, 3)])
+def test_another_number_of_networks_does_not_go_on(iris, first, then):
+    X, y = iris
+
+    def fitted(**options):
+        return ours.MLPClassifier((4,), max_iter=2, random_state=0, n_networks=first, **options)
+
+    for model in (
+        fitted().fit(X, y), fitted(solver="sgd").partial_fit(X, y, classes=[0, 1, 2]),
+    ):  # fmt: skip
+        before = model.predict_proba(X)
+        with pytest.raises(ValueError, match=f"n_networks: .* cannot go on as {then}"):
+            model.set_params(n_networks=then).partial_fit(X, y)
+        np.testing.assert_array_equal(model.predict_proba(X), before)
+    model = fitted(warm_start=True).fit(X, y)
+    with pytest.raises(ValueError, match=f"n_networks: .* cannot go on as {then}"):
+        model.set_params(n_networks=then).fit(X, y)
+    # Without warm_start it begins anew, with nothing left of what was.
+    anew = model.set_params(warm_start=False).fit(X, y)
+    other = ours.MLPClassifier((4,), max_iter=2, random_state=0, n_networks=then).fit(X, y)
+    np.testing.assert_array_equal(anew.predict_proba(X), other.predict_proba(X))
+    assert {*vars(anew)} == {*vars(other)}
 
 
 def test_partial_fit_and_warm_start(iris):
@@ -134,7 +167,9 @@ def test_partial_fit_and_warm_start(iris):
     first = warm.fit(X, y).estimators_[0].network_.parameters.copy()
     assert warm.fit(X, y).estimators_[0].n_iter_ == 3
     assert (warm.estimators_[0].network_.parameters != first).any()
-    with pytest.raises(ValueError, match="n_networks: the ensemble has 2 networks and cannot go"):
+    with pytest.raises(
+        ValueError, match="n_networks: the ensemble has 2 networks, which cannot go on as 3"
+    ):
         warm.set_params(n_networks=3).fit(X, y)
 
 

@@ -12,23 +12,31 @@ import contextlib
 import signal
 import threading
 import traceback
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class RankError(RuntimeError):
-    """Another rank has ended the training; the message has its number and what it raised."""
+    """Another rank has ended the training; the message has its number and what it raised.
+
+    Attributes
+    ----------
+    rank : int or None
+        Its number, if it is known.
+    raised : str
+        What it raised: "ValueError: ...".
+    """
+
+    def __init__(self, message: str, rank: int | None = None, raised: str = "") -> None:
+        super().__init__(message)
+        self.rank, self.raised = rank, raised
 
 
 @contextlib.contextmanager
-def uninterrupted(files: Sequence[str] = ()) -> Iterator[list[Any]]:
+def uninterrupted() -> Iterator[list[Any]]:
     """Put off Ctrl-C: between two messages that belong together nobody may leave.
-
-    Parameters
-    ----------
-    files : sequence of str
-        Whose code is not to be interrupted; without any nothing is.
 
     Yields
     ------
@@ -42,10 +50,9 @@ def uninterrupted(files: Sequence[str] = ()) -> Iterator[list[Any]]:
         return
 
     def hear(number: int, frame: Any) -> None:
-        calling = frame
-        while files and calling is not None and calling.f_code.co_filename not in files:
-            calling = calling.f_back
-        if calling is None:
+        if frame is not None and frame.f_code is interruptible.__code__ and (
+            "is_inside" in frame.f_locals
+        ):  # fmt: skip
             before(number, frame)
         else:
             heard.append((number, frame))
@@ -57,6 +64,15 @@ def uninterrupted(files: Sequence[str] = ()) -> Iterator[list[Any]]:
         signal.signal(signal.SIGINT, before)
         if heard:
             before(*heard[0])
+
+
+def interruptible(call: Callable[[], T]) -> T:
+    """Make a call of the core that Ctrl-C ends within `uninterrupted`: it tells the others itself.
+
+    What it calls back is not interrupted, nor is what is before the call.
+    """
+    is_inside = True  # noqa: F841  # for the handler, which may be called before this line
+    return call()
 
 
 class Ranks:
@@ -112,8 +128,9 @@ class Ranks:
                 also = [str(other) for other in failed if other != rank]
                 raise RankError(
                     f"rank {rank} of {self.size} has ended the training ({text})"
-                    + (f"; so have ranks {', '.join(also)}" if also else "")
-                )
+                    + (f"; so have ranks {', '.join(also)}" if also else ""),
+                    rank, text,
+                )  # fmt: skip
         return [value for _, value in answers]
 
     def from_first(self, value: Any) -> Any:
@@ -131,18 +148,17 @@ def refuse_differences(described: list[Mapping[str, Any]]) -> None:
     """
     for name in described[0]:
         values = [one.get(name) for one in described]
-        texts = [repr(value) for value in values]
-        if len({*texts}) == 1:
+        # Not their texts: equal dicts may have another order, and 1 is 1.0.
+        like = [sum(other == value for other in values) for value in values]
+        count = max(like)
+        if count == len(values):
             continue
-        usual, count = Counter(texts).most_common(1)[0]
-        rank = next(rank for rank, text in enumerate(texts) if text != usual)
-        others = "the others have" if count == len(texts) - 1 else "most have"
-        if len(texts) == 2:
-            usual, others = texts[0], "rank 0 has"
-            rank = 1
-        elif count == 1:
-            usual, rank, others = texts[0], 1, "rank 0 has"
+        usual = values[like.index(count)]
+        others = "the others have" if count == len(values) - 1 else "most have"
+        if len(values) == 2 or count == 1:
+            usual, others = values[0], "rank 0 has"
+        rank = next(rank for rank, value in enumerate(values) if value != usual)
         raise ValueError(
-            f"{name}: expected the same on all {len(texts)} ranks, rank {rank} has {texts[rank]}, "
-            f"{others} {usual}"
+            f"{name}: expected the same on all {len(values)} ranks, rank {rank} has "
+            f"{values[rank]!r}, {others} {usual!r}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
@@ -16,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
-from fcnn import _format, _sums
+from fcnn import _format
 from fcnn._data import Arrays, Block, joined
 from fcnn._dispatch import core
-from fcnn._ranks import RankError, Ranks, refuse_differences, uninterrupted
+from fcnn._ranks import RankError, Ranks, interruptible, refuse_differences, uninterrupted
 from fcnn._shared_parts import Part, Parts, added
 from fcnn._sums import Sum, SystemSum, best_sum
 from fcnn.errors import DivergenceError
@@ -80,11 +81,14 @@ class Session:
             self._runner.end()
             return history
         except BaseException as error:
-            if self._runner is not None and self._runner.is_broken:
-                # Others wait for this rank in the middle of a sum, where it can tell them nothing.
-                traceback.print_exc()
-                self.ranks.comm.Abort(1)
-            self.ranks.fail(error)
+            with uninterrupted():  # who presses Ctrl-C twice would leave the others waiting
+                if self._runner is not None and self._runner.is_broken:
+                    # Others wait for this rank in the middle of a sum, where nothing can be told.
+                    traceback.print_exc()
+                    self.ranks.comm.Abort(1)
+                self.ranks.fail(error)
+                if self._runner is not None:
+                    self._runner.free()
             raise
 
     def _loaded(self, resume: Any) -> Loaded | None:
@@ -274,22 +278,31 @@ class SharedRunner(EpochRunner):
         )  # fmt: skip
         while True:
             parts.advance()
-            answers = ranks.agree((parts.rows, parts.is_last, parts.is_dense, parts.is_weighted))
-            plan = self._plan([answer[0] for answer in answers], all(a[1] for a in answers),
-                              all(a[2] for a in answers))  # fmt: skip
-            if plan.steps == 0:
-                break
-            part = parts.take(plan.steps)
-            of_batches = plan.totals.astype(np.float64)
-            if training.schedules or any(answer[3] for answer in answers):
-                own = part.weights(plan.rows)
-                rates = None
-                if training.schedules and ranks.rank == 0:
-                    rates = self.rates(made, plan.steps, self._batches, epochs)
-                told = ranks.agree((own, rates))
-                of_batches = added([weight for weight, _ in told])
-                rates = told[0][1]
-            cost, of_weights = self._make_steps_together(plan, part, of_batches, rates, seed, made)
+            # From here on the others count on this rank.
+            with uninterrupted() as heard:
+                answers = ranks.agree(
+                    (parts.rows, parts.is_last, parts.is_dense, parts.is_weighted)
+                )
+                plan = self._plan([answer[0] for answer in answers], all(a[1] for a in answers),
+                                  all(a[2] for a in answers))  # fmt: skip
+                if plan.steps == 0:
+                    break
+                part = parts.take(plan.steps)
+                of_batches = plan.totals.astype(np.float64)
+                if training.schedules or any(answer[3] for answer in answers):
+                    own = part.weights(plan.rows)
+                    rates = None
+                    if training.schedules and ranks.rank == 0:
+                        rates = self.rates(made, plan.steps, self._batches, epochs)
+                    told = ranks.agree((own, rates))
+                    of_batches = added([weight for weight, _ in told])
+                    rates = told[0][1]
+                cost, of_weights, stopped = self._make_steps_together(
+                    plan, part, of_batches, rates, seed, made, heard
+                )
+            if stopped:
+                ranks.agree()  # which says who stopped, and why
+                raise RankError("a rank has ended the training")
             costs.append(cost)
             weights.append(of_batches)
             penalties.append(of_weights)
@@ -361,13 +374,16 @@ class SharedRunner(EpochRunner):
         rates: Array | None,
         seed: int,
         made: int,
-    ) -> tuple[Array, Array]:
-        """Make the steps of a plan; return costs of this rank's shards, and penalties."""
+        heard: list[Any],
+    ) -> tuple[Array, Array, bool]:
+        """Make the steps of a plan.
+
+        Return costs of this rank's shards, penalties, and whether a rank wanted to end.
+        """
         training, network = self.training, self.training.network
         shards = plan.rows.shape[1]
         if plan.in_panels not in self._vectors:
-            with uninterrupted():
-                adder = self._kind_of_sum(self._ranks.comm, network, plan.in_panels)
+            adder = self._kind_of_sum(self._ranks.comm, network, plan.in_panels)
             levels = 0 if shards == 1 else shards.bit_length()
             more = [core.exchange_vector(network, plan.in_panels) for _ in range(levels)]
             self._vectors[plan.in_panels] = adder, [adder.vector, *more]
@@ -378,23 +394,24 @@ class SharedRunner(EpochRunner):
             threads = min(self._most_threads, core.chosen_threads(
                 network, max(len(part), 1), max(int(plan.rows.max()), 1), True, plan.in_panels
             ))  # fmt: skip
+        steps = functools.partial(
+            core.exchange_steps, network, part.X, part.y, training.optimizer, adder, vectors,
+            plan.rows, plan.places, weights, costs, penalties, order=part.order,
+            sample_weight=part.weight, n_threads=threads, options=self.options, lr_curve=rates,
+            seed=seed, first_step=made, buckets=self._buckets(), in_panels=plan.in_panels,
+        )  # fmt: skip
+        begun, adder.heard = adder.sums, heard
         try:
-            with uninterrupted([_sums.__file__]) as adder.heard:
-                _, stopped = core.exchange_steps(
-                    network, part.X, part.y, training.optimizer, adder, vectors, plan.rows,
-                    plan.places, weights, costs, penalties, order=part.order,
-                    sample_weight=part.weight, n_threads=threads, options=self.options,
-                    lr_curve=rates, seed=seed,
-                    first_step=made, buckets=self._buckets(), in_panels=plan.in_panels,
-                )  # fmt: skip
+            _, stopped = interruptible(steps)
         except DivergenceError as error:
             if made:
                 error.add_note(f"counted after the first {made} steps of the epoch")
             raise
-        if stopped:
-            self._ranks.agree()  # which says who stopped, and why
-            raise RankError("a rank has ended the training")
-        return costs, penalties
+        except BaseException:
+            # Before the first sum: the others wait in it, where nothing can be told to them.
+            adder.is_broken = adder.is_broken or adder.sums == begun
+            raise
+        return costs, penalties, stopped
 
     def _buckets(self) -> NDArray[np.int64]:
         """Return the lowest layer of each part of the gradient that is sent by itself."""
@@ -408,12 +425,17 @@ class SharedRunner(EpochRunner):
     # --- Around the epochs -----------------------------------------------------------------------
 
     def end(self) -> None:
-        """Give back what the ranks have together."""
+        """End the training on all ranks."""
         self._ranks.agree()
-        for _, (adder, vectors) in sorted(self._vectors.items()):
-            vectors.clear()
-            adder.free()
-        self._vectors = {}
+        self.free()
+
+    def free(self) -> None:
+        """Give back what the ranks have together, on all of them."""
+        held, self._vectors = sorted(self._vectors.items()), {}
+        with uninterrupted():
+            for _, (adder, vectors) in held:
+                vectors.clear()
+                adder.free()
 
     def begin(self) -> None:
         """Give all ranks what rank 0 begins with."""

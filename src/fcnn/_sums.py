@@ -28,11 +28,14 @@ class Sum:
     ----------
     vector : numpy.ndarray
         Replaced by the sum.
+    sums : int
+        How many there were.
     """
 
     def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
         self._comm = comm
         self.heard: list[Any] = []  # of Ctrl-C
+        self.sums = 0
         self.is_broken = False  # set where a sum has failed: nobody can go on
         self.vector: Array = core.exchange_vector(network, in_panels)
         self._first, self._end = len(self.vector), 0
@@ -45,6 +48,7 @@ class Sum:
         """Replace what is whole by its sum over the ranks; return whether this one is to end."""
         first, end = self._first, self._end
         self._first, self._end = len(self.vector), 0
+        self.sums += 1
         self._add(first, end)
         return bool(self.heard)
 
@@ -72,6 +76,7 @@ class SystemSum(Sum):
 
     def finish(self) -> bool:
         """Wait for all of it."""
+        self.sums += 1
         self._wait(self._requests)
         self._requests = []
         return bool(self.heard)
@@ -145,15 +150,14 @@ class SharedSum(Sum):
         if rank == 0:
             self._counters[:] = 0
         self._addresses = np.array([vector.ctypes.data for vector in vectors], np.int64)
-        self._rank, self._rounds = rank, 0
+        self._rank = rank
         self._processes = comm.allgather(os.getpid())  # and all have cleared theirs
 
     def _add(self, first: int, end: int) -> None:
         core.sum_shared(
-            self.vector, self._addresses, self._counters, self._rank, first, end, self._rounds,
-            self._look,
+            self.vector, self._addresses, self._counters, self._rank, first, end,
+            self.sums - 1, self._look,
         )  # fmt: skip
-        self._rounds += 1
 
     def _look(self) -> None:
         """Raise RankError if a rank is waited for that is no more."""

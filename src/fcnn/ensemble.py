@@ -178,16 +178,17 @@ class Ensemble:
     def _mean(self, outputs: Array) -> Array:
         if core.split_loss(self.loss)[0] != "gaussian_nll":
             return outputs.mean(axis=0, dtype=np.float64).astype(self.dtype)
-        mean, variance = self._mixture(outputs)
-        return np.concatenate([mean, np.log(variance)], axis=-1).astype(self.dtype)
+        return np.concatenate(self._mixture(outputs), axis=-1).astype(self.dtype)
 
     def _mixture(self, outputs: Array) -> tuple[Array, Array]:
-        """Return mean and variance of the mixture of normal distributions.
+        """Return mean and logarithm of the variance of the mixture of normal distributions.
 
         The variance is the mean of the variances and the variance of the means.
         """
         means, logarithms = np.split(outputs.astype(np.float64), 2, axis=-1)
-        return means.mean(axis=0), np.exp(logarithms).mean(axis=0) + means.var(axis=0)
+        with np.errstate(divide="ignore"):
+            apart = np.log(means.var(axis=0))
+        return means.mean(axis=0), np.logaddexp(_log_mean(logarithms), apart)
 
     def std(self, X: ArrayLike, n_threads: int | None = None) -> Array:
         """Return how far the answers are apart: the standard deviation over the networks.
@@ -206,7 +207,7 @@ class Ensemble:
         """
         outputs = self.outputs(X, n_threads)
         if core.split_loss(self.loss)[0] == "gaussian_nll":
-            return np.sqrt(self._mixture(outputs)[1]).astype(self.dtype)
+            return np.exp(self._mixture(outputs)[1] / 2).astype(self.dtype)
         return outputs.std(axis=0, dtype=np.float64).astype(self.dtype)
 
     def quantiles(
@@ -279,13 +280,33 @@ class Ensemble:
         -------
         dict
             As of `fcnn.Network.evaluate`, computed in float64. With the entropies the loss is the
-            log loss of the mean probabilities.
+            log loss of the mean probabilities, of their logarithms: finite where a probability is
+            too small for a number.
         """
         inputs, targets, weight = self.networks[0]._as_batch(X, y, sample_weight)
         outputs = self.predict(inputs, n_threads)
-        costs = _costs(self.loss, outputs.astype(np.float64), _rows(targets, self.num_outputs))
+        rows = _rows(targets, self.num_outputs)
+        if check.TARGETS[self.loss] == "numbers":
+            a = outputs.astype(np.float64)
+            costs = loss_of(self.loss).cost(a, a, rows)
+        else:
+            costs = self._costs(inputs, rows, n_threads)
         name, value = score(self.loss, outputs, targets, weight)
         return {"loss": float(np.average(costs.sum(axis=1), weights=weight)), name: value}
+
+    def _costs(self, X: Any, y: Array, n_threads: int | None) -> Array:
+        """Return the cost of each output, with a loss that takes logarithms of a."""
+        z = np.array([_input_sums(network, X, n_threads) for network in self.networks])
+        if check.TARGETS[self.loss] == "classes":
+            return _entropy(y, _log_mean(z - np.logaddexp.reduce(z, axis=-1, keepdims=True)))
+        if check.TARGETS[self.loss] == "probabilities":
+            return _entropy(y, _log_mean(-_softplus(-z))) + _entropy(
+                1 - y, _log_mean(-_softplus(z))
+            )
+        log_a = z if self.networks[0].activations[-1] == "exp" else _log_softplus(z)
+        mean = _log_mean(log_a)
+        with np.errstate(over="ignore"):
+            return np.exp(mean) + _entropy(y, mean)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all networks to one file in the safetensors format; `fcnn.load` gives them back.
@@ -320,16 +341,28 @@ def _rows(y: Array, n_out: int) -> Array:
     return y.reshape(len(y), -1).astype(np.float64)
 
 
-def _costs(loss: str, a: Array, y: Array) -> Array:
-    """Return the cost of each output, of activations alone: their mean has no input sums."""
-    targets = check.TARGETS[loss]
-    with np.errstate(divide="ignore"):
-        log_a = np.log(a) if targets != "numbers" else a
-        if targets == "classes":
-            return _entropy(y, log_a)
-        if targets == "probabilities":
-            return _entropy(y, log_a) + _entropy(1 - y, np.log1p(-a))
-    return loss_of(loss).cost(log_a, a, y)
+def _input_sums(network: Network, X: Any, n_threads: int | None) -> Array:
+    """Return z^L in float64."""
+    hidden = network.activations[:-1]
+    twin = Network(network.sizes, hidden, "identity", "squared_error", network.dtype, init="zeros")
+    twin.parameters[...] = network.parameters
+    return twin.predict(X, n_threads=n_threads).astype(np.float64)
+
+
+def _log_mean(logarithms: Array) -> Array:
+    """Return the logarithm of the mean over the networks, of logarithms."""
+    found: Array = np.logaddexp.reduce(logarithms, axis=0)
+    return found - np.log(len(logarithms))
+
+
+def _softplus(z: Array) -> Array:
+    """Return log(1 + e^z), which is -log(1 - sigmoid(z))."""
+    return np.logaddexp(0, z)
+
+
+def _log_softplus(z: Array) -> Array:
+    """Return log log(1 + e^z); below the numbers that e^z changes 1 by, that is z."""
+    return np.where(z < -40, z, np.log(_softplus(np.maximum(z, -40))))
 
 
 def _entropy(y: Array, log_a: Array) -> Array:

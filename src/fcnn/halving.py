@@ -27,6 +27,7 @@ from fcnn.history import History, Progress
 from fcnn.many import fit_many
 from fcnn.network import Network
 from fcnn.optimizers import AdamW, Optimizer, as_optimizer
+from fcnn.schedules import as_schedules, told
 
 __all__ = ["SearchResult", "Trial", "search"]
 
@@ -129,6 +130,7 @@ class Trial:
         best = self.kept.best
         return {
             "configuration": repr(sorted(self.configuration.items())),
+            "network": repr(self.network),
             "parameters": self.network.parameters,
             "generator": self.network.rng.bit_generator.state,
             "optimizer": self.optimizer.state_dict(),
@@ -140,9 +142,14 @@ class Trial:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned, of the same configuration."""
-        mine = repr(sorted(self.configuration.items()))
-        if state["configuration"] != mine:
-            raise ValueError(f"expected the configuration {mine}, found {state['configuration']}")
+        configuration = repr(sorted(self.configuration.items()))
+        for what, mine, saved in (
+            ("configuration", configuration, state["configuration"]),
+            ("network", repr(self.network), state["network"]),
+            ("optimizer", _told(self.optimizer.state_dict()), _told(state["optimizer"])),
+        ):
+            if saved != mine:
+                raise ValueError(f"expected the {what} {mine}, found {saved}")
         self.network.parameters = state["parameters"]
         self.network.rng.bit_generator.state = state["generator"]
         self.optimizer.load_state_dict(state["optimizer"])
@@ -154,6 +161,14 @@ class Trial:
                 raise ValueError("the best parameters are of a network of another size")
             self.kept.best = int(best[0]), float(best[1]), parameters
         self.has_failed = bool(state["has_failed"])
+
+
+def _told(optimizer: Mapping[str, Any]) -> str:
+    """Return what an optimizer's state says of its kind."""
+    numbers = sorted(  # a file has lists for tuples
+        (k, tuple(v) if isinstance(v, list) else v) for k, v in optimizer["hyperparameters"].items()
+    )
+    return f"{optimizer['rule']} with {', '.join(f'{name}={value!r}' for name, value in numbers)}"
 
 
 class Halving:
@@ -405,6 +420,7 @@ def search(
     fingerprint = {
         "space": repr({name: space[name] for name in drawn_from}), "epochs": epochs, "seed": seed,
         "data": checksum(X, y, sample_weight, *validation), "class_weight": repr(class_weight),
+        "schedule": told(as_schedules(schedule), epochs),
     }  # fmt: skip
     used = 0.0
     halving = Halving(new_trial, go_on, epochs, path, fingerprint)
@@ -516,6 +532,7 @@ def checksum(*arrays: Any) -> str:
     found = 0
     for array in arrays:
         if array is None:
+            found = zlib.crc32(b"None", found)  # that of (None, a) is not that of (a, None)
             continue
         if hasattr(array, "tocsr"):
             rows = array.tocsr()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,10 +26,17 @@ from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, History, Progress
 from fcnn.network import Network, as_networks
-from fcnn.optimizers import Optimizer
+from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.schedules import Schedule, as_schedules
 from fcnn.threads import resolve
-from fcnn.training import EpochRunner, IterationRunner, TrainingState, progress_bar, runner_of
+from fcnn.training import (
+    EpochRunner,
+    IterationRunner,
+    TrainingState,
+    as_callbacks,
+    progress_bar,
+    runner_of,
+)
 from fcnn.training import validate as note_validation
 
 __all__ = ["fit_many"]
@@ -264,6 +272,9 @@ def _optimizers(given: Any, n: int) -> list[Any]:
             )
         return [copy.deepcopy(given) for _ in range(n)]
     each = _of_each("optimizers", list(given) if isinstance(given, tuple) else given, n)
+    for one in each:  # before two of them are compared: a class for all is no optimizer
+        if one is not None and not isinstance(one, str):
+            as_optimizer(one)
     _refuse_shared(
         "optimizers", [one for one in each if not isinstance(one, str)], "the same optimizer",
         "it has the state of one", [i for i, one in enumerate(each) if not isinstance(one, str)],
@@ -296,6 +307,7 @@ def _callbacks(given: Any, n: int) -> list[list[Any]]:
     except TypeError:
         raise TypeError(f"callbacks: expected a list, got {given!r}") from None
     if not any(isinstance(one, (list, tuple)) for one in given):
+        given = as_callbacks(given)
         if any(isinstance(one, ModelCheckpoint) for one in given):
             raise ValueError(
                 "callbacks: a ModelCheckpoint for all networks would write them to one file; "
@@ -306,7 +318,19 @@ def _callbacks(given: Any, n: int) -> list[list[Any]]:
     for i, some in enumerate(_of_each("callbacks", given, n)):
         if not isinstance(some, (list, tuple)):
             raise TypeError(f"callbacks[{i}]: expected a list, as the others have, got {some!r}")
-        each.append(list(some))
+        with _named(f"callbacks[{i}]"):
+            each.append(as_callbacks(some))
+    files: dict[str, int] = {}
+    for i, some in enumerate(each):
+        for one in some:
+            if not isinstance(one, ModelCheckpoint):
+                continue
+            other = files.setdefault(os.path.realpath(one.path), i)
+            if other != i:
+                raise ValueError(
+                    f"callbacks: the ModelCheckpoints of networks[{other}] and networks[{i}] write "
+                    f"to one file, {os.fspath(one.path)}; expected one for each network"
+                )
     # A plain function may serve all: it keeps nothing that fit would begin anew.
     pairs = [
         (i, one) for i, some in enumerate(each) for one in some

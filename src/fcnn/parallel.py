@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fcnn import _validation as check
-from fcnn._ranks import RankError, Ranks
+from fcnn._ranks import RankError, Ranks, uninterrupted
 from fcnn._shared import Session, Sharing
 
 if TYPE_CHECKING:
@@ -128,8 +128,10 @@ def fit(network: Any, X: Any, y: Any, *, comm: Any, reduce: Any, **arguments: An
         reducer.deterministic, reducer.replicated, reducer.shards if reducer.deterministic else 0,
         reducer.shared_memory,
     )  # fmt: skip
-    session = Session(Ranks(reducer._comm), sharing, network, arguments)
-    history: History = session.run(X, y)
-    if comm is not None:
-        reducer.free()
+    try:
+        history: History = Session(Ranks(reducer._comm), sharing, network, arguments).run(X, y)
+    finally:
+        if comm is not None:  # whatever ends it ends it on all ranks
+            with uninterrupted():
+                reducer.free()
     return history

@@ -254,6 +254,20 @@ def as_schedules(schedule: Any) -> list[Schedule]:
     return schedules
 
 
+def told(schedules: list[Schedule], epochs: int) -> str:
+    """Return what tells schedules from others, in every process the same."""
+    texts = []
+    for one in schedules:
+        if isinstance(one, _Function):  # by what it does: a lambda has no name
+            name = getattr(one.function, "__qualname__", type(one.function).__qualname__)
+            texts.append(f"{name}: {one.factors(np.arange(epochs, dtype=np.float64), epochs)}")
+        elif type(one).__repr__ is object.__repr__:
+            texts.append(type(one).__qualname__)
+        else:
+            texts.append(repr(one))
+    return "; ".join(texts)
+
+
 def learning_rates(schedules: list[Schedule], lr: float, times: Times, epochs: int) -> Times:
     """Return the learning rate of each update, shape (updates,)."""
     rates = np.full(len(times), lr, np.float64)

@@ -96,7 +96,7 @@ class TrainingState:
             optimizer = by_name(optimizer)
         self.optimizer = as_optimizer(optimizer)
         self.schedules = as_schedules(schedule)
-        self.callbacks = _as_callbacks(callbacks)
+        self.callbacks = as_callbacks(callbacks)
         self.generator = network.rng if rng is None else check.as_generator(rng)
         self.history = History()
         self.epoch = 0
@@ -552,7 +552,8 @@ def runner_of(
     return IterationRunner(training, data, options.l2, n_threads, jacobian)
 
 
-def _as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
+def as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
+    """Return callbacks in the order in which they are called, or refuse what is none."""
     try:
         given = list(callbacks)
     except TypeError:

@@ -11,6 +11,7 @@ from fcnn._split import split
 from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import Kept, fit, optimizer_of
 from fcnn.cli.parts import Parts, prepared
+from fcnn.cli.ranks import rows_of_each, together
 from fcnn.cli.terminal import tell
 from fcnn.tables.target import most_probable
 
@@ -53,21 +54,26 @@ def cross_validate(
             rows[stay], rows[held], data.table, rows[tested], y[stay], y[held], y[tested],
             options.seed, 0.0,
         )  # fmt: skip
-        ready = prepared(options, data, part)
+        with together(options.ranks):
+            ready = prepared(options, data, part)
         kept = Kept(ready.score, None)
         end, code = fit(
             ready.model.network, ready.X, ready.y, kept, data, epochs=options.epochs,
-            batch_size=ready.batch_size, optimizer=optimizer_of(options, ready.updates),
-            validation=ready.validation, **arguments,
+            batch_size=rows_of_each(ready.batch_size, options),
+            optimizer=optimizer_of(options, ready.updates), validation=ready.validation,
+            **arguments,
         )  # fmt: skip
         if code:
             raise CommandError(f"--cv: fold {k + 1} of {options.cv}: {end}", code)
-        assert kept.best is not None
+        if kept.best is None:  # of another rank than the first, which has the scores
+            continue
         ready.model.network.parameters = kept.best[2]
         found.append(_scores(ready.model, ready.X_test, part.y_test))
         if not options.quiet:
             told = ", ".join(f"{name} {value:.4g}" for name, value in found[-1].items())
             say(f"fold {k + 1} of {options.cv}: {told}")
+    if not found:
+        return
     told = ", ".join(
         f"{name} {np.mean(values):.4g} +- {np.std(values, ddof=1):.2g}"
         for name in found[0]

@@ -6,7 +6,6 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._ranks import RankError
 from fcnn.cli.data import FAILED, INTERRUPTED, CommandError, Data, refusals
 from fcnn.history import History, Progress
 from fcnn.optimizers import Optimizer
@@ -130,13 +130,14 @@ def fit_arguments(options: argparse.Namespace, data: Data) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def checkpoint_arguments(options: argparse.Namespace, given: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `Network.fit` with those of --resume among them."""
+def checkpoint_arguments(
+    options: argparse.Namespace, given: dict[str, Any], resumes: bool
+) -> dict[str, Any]:
+    """Return the arguments of `Network.fit` with those of --resume, whose file may be there."""
     if options.resume is None:
         return given
     callbacks = [*given["callbacks"], fcnn.ModelCheckpoint(options.resume)]
-    resume = options.resume if Path(options.resume).exists() else None
-    return {**given, "callbacks": callbacks, "resume": resume}
+    return {**given, "callbacks": callbacks, "resume": options.resume if resumes else None}
 
 
 class Kept:
@@ -282,7 +283,9 @@ def fit(
                 validation=validation if len(validation[0]) else None,
                 callbacks=[kept, *callbacks], **further,
             )  # fmt: skip
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RankError) as error:
+        if isinstance(error, RankError) and error.raised != KeyboardInterrupt.__name__:
+            raise CommandError(str(error)) from None
         epoch = min(kept.completed + 1, epochs)
         return f"interrupted in epoch {epoch} of {epochs}", INTERRUPTED
     except fcnn.DivergenceError as error:

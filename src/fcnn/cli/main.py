@@ -29,6 +29,7 @@ from fcnn.cli.data import (
 )
 from fcnn.cli.fitting import SCHEDULES, as_dropout, as_schedule
 from fcnn.cli.learn import add_learn
+from fcnn.cli.ranks import is_first, open_ranks
 from fcnn.cli.terminal import drop_unwritten, open_streams, red
 from fcnn.cli.to_c import add_to_c
 from fcnn.initializers import INITIALIZERS
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     command = "fcnn"
     is_closed = sys.stdout is None
-    open_streams()
+    open_streams(is_first())
     try:
         try:
             words = sys.argv[1:] if argv is None else list(argv)
@@ -64,6 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             answers = options.command in ("predict", "inspect", "completion", "bench")
             if is_closed and answers and getattr(options, "output", None) is None:
                 raise CommandError("standard output is closed")
+            options.ranks = open_ranks(options.command)
             code: int = options.run(options)
         except SystemExit as done:  # --help and --version
             code = int(done.code or 0)
@@ -257,7 +259,7 @@ def _add_train(commands: Any) -> None:
             kinds and scaling, classes or the scale of the target. Ctrl-C ends the training and
             saves the best completed epoch so far; during the first epoch nothing is saved. Exit
             codes: 0 trained, 1 training diverged, 2 wrong usage or data, {INTERRUPTED}
-            interrupted."""),
+            interrupted. `mpiexec -n N fcnn train ...` shares each update out among N ranks."""),
         epilog=textwrap.dedent("""\
             examples:
               fcnn train digits
@@ -388,8 +390,8 @@ def _add_train(commands: Any) -> None:
         help="passes over the training samples (default 50)")  # fmt: skip
     add(
         "--batch-size", type=_count(1), metavar="N",
-        help="samples in one update (default: a hundredth of the training samples, but at least 16 "
-        "and at most 128)",
+        help="samples in one update, of all ranks (default: a hundredth of the training samples, "
+        "but at least 16 and at most 128)",
     )  # fmt: skip
     add(
         "--patience", type=_count(1), metavar="N",

@@ -11,8 +11,14 @@ LABEL = 11  # columns of what stands before a line's text
 _LEAST = 40
 
 
-def open_streams() -> None:
-    """Make standard output and error take any text: not all are open, or take all letters."""
+def open_streams(speaks: bool = True) -> None:
+    """Make standard output and error take any text: not all are open, or take all letters.
+
+    They are dropped where another process speaks for this one.
+    """
+    if not speaks:
+        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # closed when the process began

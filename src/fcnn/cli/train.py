@@ -30,6 +30,7 @@ from fcnn.cli.fitting import (
 from fcnn.cli.model import print_columns
 from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, picture_of
 from fcnn.cli.parts import Parts, Prepared, prepared
+from fcnn.cli.ranks import from_first, refuse_together, rows_of_each, sharing, together
 from fcnn.cli.results import print_results
 from fcnn.cli.search import refuse, save, search, tell_trials
 from fcnn.cli.terminal import tell
@@ -43,26 +44,34 @@ Array = NDArray[Any]
 
 def train(options: argparse.Namespace) -> int:
     """Run ``fcnn train`` and return its exit code."""
-    output, picture, no_picture = output_paths(options)
-    optimizer_of(options)  # refused before anything is read
-    if options.search is not None:
-        refuse(options)
-    data = read_for_training(
-        options.data, options.target, options.task, ignored=options.ignore,
-        given=options.columns, header=not options.no_header, sheet=options.sheet,
-        loss=options.loss,
-    )  # fmt: skip
-    arguments = fit_arguments(options, data)
-    parts = Parts.of(options, data)
-    ready = prepared(options, data, parts)
-    model, net, target = ready.model, ready.model.network, ready.model.target
-    optimizer = optimizer_of(options, ready.updates)
-    if not options.quiet:
-        _describe(options, data, parts, ready, optimizer)
+    ranks = options.ranks
+    is_first = ranks is None or ranks.rank == 0
+    with together(ranks):
+        if ranks is not None:
+            refuse_together(options)
+        output, picture, no_picture = output_paths(options) if is_first else (Path(), None, "")
+        optimizer_of(options)  # refused before anything is read
+        if options.search is not None:
+            refuse(options)
+        data = read_for_training(
+            options.data, options.target, options.task, ignored=options.ignore,
+            given=options.columns, header=not options.no_header, sheet=options.sheet,
+            loss=options.loss,
+        )  # fmt: skip
+        arguments = fit_arguments(options, data)
+        parts = Parts.of(options, data)
+        ready = prepared(options, data, parts)
+        model, net, target = ready.model, ready.model.network, ready.model.target
+        optimizer = optimizer_of(options, ready.updates)
+        rows = rows_of_each(ready.batch_size, options)
+        if not options.quiet:
+            _describe(options, data, parts, ready, optimizer, rows)
+    arguments |= sharing(ranks)
     if options.cv is not None:
         cross_validate(options, data, parts, arguments)
     if options.search is None:
-        arguments = checkpoint_arguments(options, arguments)
+        resumes = options.resume is not None and Path(options.resume).exists()
+        arguments = checkpoint_arguments(options, arguments, from_first(ranks, resumes))
     began = time.perf_counter()
     end, code = "", 0
     trials: list[Trial] = []
@@ -74,10 +83,12 @@ def train(options: argparse.Namespace) -> int:
             kept = Kept(ready.score, bar)
             end, code = fit(
                 net, ready.X, ready.y, kept, data, epochs=options.epochs,
-                batch_size=ready.batch_size, optimizer=optimizer, validation=ready.validation,
+                batch_size=rows, optimizer=optimizer, validation=ready.validation,
                 **arguments,
             )  # fmt: skip
     seconds = time.perf_counter() - began
+    if not is_first:
+        return code
     if options.resume is not None and options.search is None and kept.resumed:
         left = "" if kept.completed > kept.resumed else ", of which none is left to make"
         say(f"note: goes on behind epoch {kept.resumed} of {options.resume}: --epochs "
@@ -159,6 +170,7 @@ def _describe(
     parts: Parts,
     ready: Prepared,
     optimizer: Optimizer,
+    rows: int,
 ) -> None:
     model = ready.model
     net, target, columns = model.network, model.target, model.preparation.columns
@@ -183,8 +195,11 @@ def _describe(
     )
     how = f"of all rows at once, {options.optimizer}"
     if not isinstance(optimizer, SecondOrder):
+        size = str(rows)
+        if options.ranks is not None:
+            size = f"{rows * options.ranks.size}, {rows} on each of {options.ranks.size} ranks"
         how = (
-            f"in batches of {ready.batch_size}, {options.optimizer} with lr {optimizer.lr:g}"
+            f"in batches of {size}, {options.optimizer} with lr {optimizer.lr:g}"
             f"{_further(options, optimizer)}"
         )
     tell(f"training   {_epochs(options.epochs)} {how}, seed {options.seed}")

@@ -27,7 +27,7 @@ except ImportError as error:
 if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 9):
     raise ImportError(f"fcnn.sklearn needs scikit-learn 1.9 or newer, got {sklearn.__version__}")
 from sklearn.utils import check_array
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from fcnn._architecture import with_levels
@@ -36,7 +36,7 @@ from fcnn._validation import TARGETS
 from fcnn.metrics import d2_quantile
 from fcnn.names import EstimatorActivation, EstimatorLoss, LearningRate, Solver
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
-from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Perceptron
+from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Number, Perceptron
 
 ClassWeight = Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"]
 
@@ -108,7 +108,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **sklearn.neural_network.MLPClassifier._parameter_constraints,
         **CONSTRAINTS,
-        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
+        "label_smoothing": [Number(Real, 0, 1, closed="left")],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
@@ -216,7 +216,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         **sklearn.neural_network.MLPRegressor._parameter_constraints,
         **CONSTRAINTS,
         "loss": [StrOptions(set(REGRESSION))],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "quantile": [Number(Real, 0, 1, closed="neither")],
         "quantiles": ["array-like", None],
     }
 

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 _OF_ONE = ("network_", "_optimizer", "_rule", "_best_coefs", "_best_intercepts", "_random_state")
 
 
-def forget_ensemble(estimator: Perceptron) -> None:
-    """Begin anew with one network, if there have been several."""
-    estimator.__dict__.pop("estimators_", None)
+def refuse_another_number(estimator: Perceptron, goes_on: bool) -> None:
+    """Refuse to go on with another number of networks than there are."""
+    several, n = len(getattr(estimator, "estimators_", ())), estimator.n_networks
+    has = several or int(hasattr(estimator, "network_"))
+    if goes_on and has and has != n:
+        what = f"the ensemble has {several} networks" if several else "there is one network"
+        raise ValueError(f"n_networks: {what}, which cannot go on as {n}; fit without warm_start "
+                         "begins anew")  # fmt: skip
 
 
 def fit_each(
@@ -34,15 +39,12 @@ def fit_each(
     """Fit the networks of an ensemble one after the other."""
     n, began = estimator.n_networks, time.perf_counter()
     members = getattr(estimator, "estimators_", [])
-    if not (incremental or estimator.warm_start) or len(members) != n:
-        if members and (incremental or estimator.warm_start):
-            raise ValueError(
-                f"n_networks: the ensemble has {len(members)} networks and cannot go on with {n}"
-            )
+    if not (members and (incremental or estimator.warm_start)):
         draw = check_random_state(estimator.random_state)
         seeds = draw.randint(np.iinfo(np.int32).max, size=n)
         members = [_one_of(estimator, int(seed)) for seed in seeds]
-    estimator.__dict__.pop("network_", None)
+    for name in _OF_ONE:
+        estimator.__dict__.pop(name, None)
     for i, member in enumerate(members):
         parameters = _parameters(estimator)
         if estimator.max_time is not None:  # of what is left, as much as each of the others

@@ -28,7 +28,7 @@ from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
 from fcnn.ensemble import Ensemble
 from fcnn.network import Network
-from fcnn.sklearn._ensemble import fit_each, forget_ensemble
+from fcnn.sklearn._ensemble import fit_each, refuse_another_number
 from fcnn.sklearn._lbfgs import minimize
 from fcnn.sklearn._losses import Loss
 from fcnn.sklearn._monitor import Monitor
@@ -66,18 +66,26 @@ class ActivationOptions(StrOptions):
         return f"{super().__str__()}, or {with_number} with a number of at least 0"
 
 
+class Number(Interval):
+    """As scikit-learn's, but True is no number."""
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether it is a number of the interval."""
+        return not isinstance(val, (bool, np.bool_)) and bool(super().is_satisfied_by(val))
+
+
 # Of both estimators, in addition to scikit-learn's.
 CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [ActivationOptions(), list, tuple],
     "solver": [StrOptions({"lbfgs", *SOLVERS})],
-    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
-    "weight_decay": [Interval(Real, 0, None, closed="left")],
-    "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "dropout": [Number(Real, 0, 1, closed="left"), list, tuple],
+    "weight_decay": [Number(Real, 0, None, closed="left")],
+    "clip_norm": [Number(Real, 0, None, closed="neither"), None],
     "trainable": [dict, None],
     "callbacks": [list, tuple, None],
-    "max_time": [Interval(Real, 0, None, closed="neither"), None],
-    "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-    "n_networks": [Interval(Integral, 1, None, closed="left")],
+    "max_time": [Number(Real, 0, None, closed="neither"), None],
+    "n_threads": [Number(Integral, 1, None, closed="left"), None],
+    "n_networks": [Number(Integral, 1, None, closed="left")],
 }
 
 
@@ -367,9 +375,10 @@ class Perceptron(BaseEstimator, abc.ABC):
         incremental: bool = False,
         eval_set: Any = None,
     ) -> Any:
+        refuse_another_number(self, incremental or self.warm_start)
         if self.n_networks > 1:
             return fit_each(self, X, y, sample_weight, incremental, eval_set)
-        forget_ensemble(self)
+        self.__dict__.pop("estimators_", None)
         began = time.perf_counter()
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
