@@ -117,7 +117,8 @@ def in_one_call(core, c, dtype, large=None):
     before = [optimizer.steps for _, optimizer, *_ in made]
     outcomes = core.train_many([
         (network, X, y, optimizer, c["batch"],
-         None if source is None else source.bit_generator, weight, options, curve, total, 0)
+         None if source is None else source.bit_generator, weight, options, curve, total, 0,
+         None)
         for (network, optimizer, weight, options, curve, source), total
         in zip(made, totals, strict=True)
     ], c["epochs"], c["threads"])  # fmt: skip
@@ -195,7 +196,7 @@ def test_which_networks_go_together(core):
             network = core.Network((5, hidden, 1), ["relu", "identity"], "squared_error",
                                    np.dtype("float32"))  # fmt: skip
             trainings.append((network, X, y, rule(), batch, None, None, StepOptions(**options),
-                              None, np.zeros((epochs, 4)), 0))  # fmt: skip
+                              None, np.zeros((epochs, 4)), 0, None))  # fmt: skip
         core.count_ways(True)
         core.train_many(trainings, epochs, 1)
         return core.count_ways(False)["together"]
@@ -217,7 +218,7 @@ def test_which_networks_go_together(core):
 def test_the_core_guards_its_own(core):
     network = core.Network((2, 1), ["identity"], "squared_error", np.dtype("float32"))
     X, y = np.zeros((4, 2), "float32"), np.zeros((4, 1), "float32")
-    good = (network, X, y, fcnn.SGD(0.1), 2, None, None, None, None, np.zeros((1, 4)), 0)
+    good = (network, X, y, fcnn.SGD(0.1), 2, None, None, None, None, np.zeros((1, 4)), 0, None)
 
     def refused(place, value, text):
         bad = list(copy.copy(good))
@@ -229,6 +230,7 @@ def test_the_core_guards_its_own(core):
         assert good[3].steps == 0
 
     refused(1, X[:, :1], "X")
+    refused(11, np.zeros((1, 2)), "batch_losses")
     refused(2, y[:2], "y")
     refused(4, 0, "batch_size")
     refused(5, np.array([0, 1, 2, 4]), "order")
@@ -237,3 +239,36 @@ def test_the_core_guards_its_own(core):
     refused(9, np.zeros((2, 4)), "totals")
     refused(3, fcnn.LBFGS(), "for fit")
     assert core.train_many([], 1, None) == []
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_of_batches_are_those_of_an_epoch_alone(core, dtype):
+    rng = np.random.default_rng(0)
+    X, y = (rng.normal(size=(70, n)).astype(dtype) for n in (5, 1))
+    options = StepOptions(l2=0.1, penalty_per_sample=True)
+    found = []
+    for together in (True, False):
+        networks = [
+            core.Network((5, 7, 1), ["relu", "identity"], "squared_error", np.dtype(dtype))
+            for _ in range(9)
+        ]
+        losses = [np.zeros((5, 2)) for _ in networks]
+        for i, network in enumerate(networks):
+            network.parameters[:] = np.random.default_rng(i).normal(size=network.num_parameters)
+        optimizers = [fcnn.Adam(0.01) for _ in networks]
+        some = zip(networks, optimizers, losses, strict=True)
+        if together:
+            core.train_many([
+                (network, X, y, optimizer, 16, None, None, options, None, np.zeros((1, 4)), 0, loss)
+                for network, optimizer, loss in some
+            ], 1, 2)  # fmt: skip
+        else:
+            for network, optimizer, loss in some:
+                network._train_epoch(X, y, optimizer, 16, options=options, batch_losses=loss)
+        found.append((np.array(losses), [network.parameters.tobytes() for network in networks]))
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    assert (found[0][0] > 0).all()
+    assert found[0][1] == found[1][1]
+    with pytest.raises(ValueError, match="batch_losses: of one epoch"):
+        core.train_many([(networks[0], X, y, optimizers[0], 16, None, None, options, None,
+                          np.zeros((2, 4)), 0, losses[0])], 2, 1)  # fmt: skip

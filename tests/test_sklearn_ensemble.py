@@ -17,6 +17,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fcnn
 import fcnn.sklearn as ours
+import fcnn.sklearn._ensemble
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -66,6 +67,47 @@ def test_each_is_fitted_as_one_is(iris):
     np.testing.assert_array_equal(again.predict_proba(X), several.predict_proba(X))
     same = clone(several).fit(X, y)
     np.testing.assert_array_equal(same.predict_proba(X), several.predict_proba(X))
+
+
+@pytest.mark.parametrize(
+    ("options", "together"),
+    [
+        ({}, True), ({"solver": "sgd", "learning_rate": "adaptive", "n_threads": 2}, True),
+        ({"early_stopping": True, "n_iter_no_change": 2, "batch_size": 17}, True),
+        ({"solver": "adamw", "alpha": 0, "max_iter": 40, "tol": 0.05, "n_iter_no_change": 2}, True),
+        ({"verbose": True}, False), ({"callbacks": [print]}, False), ({"max_time": 60}, False),
+        ({"solver": "lbfgs"}, False),
+    ],
+)  # fmt: skip
+def test_epochs_of_all_are_one_call_of_the_core(iris, monkeypatch, options, together):
+    """With the same bits; but not where somebody sees the order."""
+    X, y = iris
+    options = {"hidden_layer_sizes": (8,), "max_iter": 6, **options}
+    calls, train_many = [], fcnn.sklearn._ensemble.core.train_many
+
+    def counted(trainings, *rest):
+        calls.append(len(trainings))
+        return train_many(trainings, *rest)
+
+    monkeypatch.setattr(fcnn.sklearn._ensemble.core, "train_many", counted)
+    several = ours.MLPClassifier(n_networks=3, random_state=5, **options).fit(X, y)
+    assert bool(calls) == together
+    assert max(calls, default=3) == 3
+    for one, seed in zip(several.estimators_, seeds(5, 3), strict=True):
+        other = ours.MLPClassifier(random_state=int(seed), **options).fit(X, y)
+        np.testing.assert_array_equal(one.network_.parameters, other.network_.parameters)
+        for name in ("loss_curve_", "n_iter_", "t_", "validation_scores_", "best_loss_"):
+            assert getattr(one, name, None) == getattr(other, name, None), name
+    if options.get("tol"):
+        assert len({one.n_iter_ for one in several.estimators_}) > 1, "each ends by its own"
+
+
+def test_one_network_that_diverges_is_an_error_of_all(iris):
+    X, y = iris
+    with pytest.raises(ValueError, match="Solver produced non-finite"):
+        ours.MLPClassifier(n_networks=3, solver="sgd", learning_rate_init=1e30, max_iter=9).fit(
+            X * 1e6, y
+        )
 
 
 def test_two_classes_and_several_labels(iris):
@@ -204,7 +246,7 @@ def test_ctrl_c_ends_all(diabetes):
                               n_iter_no_change=10**6).fit(X, y)  # fmt: skip
     timer.join()
     assert time.perf_counter() - began < 10
-    assert len(model.estimators_) == 1
+    assert len(model.estimators_) == 50
     assert np.isfinite(model.predict(X)).all()
 
 

@@ -484,7 +484,7 @@ class _Training:
             self._rates = runner.rates(0, batches, batches, self.epochs)
         return (
             self.network, samples.X, samples.y, state.optimizer, self.size, source, samples.weight,
-            runner.options, self._rates, self._totals, runner.seed(),
+            runner.options, self._rates, self._totals, runner.seed(), None,
         )  # fmt: skip
 
     def take(self, completed: int, seconds: float) -> None:

@@ -155,12 +155,18 @@ cdef object open_training(Training* one, tuple given, Py_ssize_t epochs):
     """Point a training at what `train_many` is given of it; return what must stay alive."""
     cdef Network network
     (network, X, y, optimizer, batch_size, source, sample_weight, options, lr_curve, totals,
-     seed) = given
+     seed, batch_losses) = given
     _alive = network.read_training(len(X), optimizer, batch_size, 1, &one.call, &one.rule, options,
                                    lr_curve, epochs, seed)
     one.totals = <double*> data_of(totals, cnp.NPY_FLOAT64, 4 * epochs, "totals", write=True)
     one.call.options.totals = one.totals
     one.lr_curve = one.call.options.lr_curve
+    if batch_losses is not None:
+        if epochs != 1:
+            raise ValueError("batch_losses: of one epoch alone")
+        one.call.options.batch_losses = <double*> data_of(
+            batch_losses, cnp.NPY_FLOAT64, 2 * ((len(X) + batch_size - 1) // batch_size),
+            "batch_losses", write=True)
     one.first_step = one.rule.step
     order = None
     if isinstance(source, np.random.BitGenerator):
@@ -183,7 +189,7 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
     ----------
     trainings : list of tuple
         (network, X, y, optimizer, batch_size, source, sample_weight, options, lr_curve, totals,
-        seed) as for `Network._train_epoch`; no network, optimizer or source twice. `source` is an
+        seed, batch_losses) as for `Network._train_epoch`; no network, optimizer or source twice. `source` is an
         order as there, which all epochs have, or a NumPy BitGenerator, which draws that of each
         as `shuffled` does, or None. `lr_curve` has the rates of all epochs, one after the other;
         `totals` is (epochs, 4), each row as for one epoch. All epochs have the same dropout.

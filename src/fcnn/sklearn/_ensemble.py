@@ -1,4 +1,8 @@
-"""Estimators of several networks: each is fitted as one is, by an estimator of its own."""
+"""Estimators of several networks: each is fitted as one is, by an estimator of its own.
+
+Where nobody sees the order, their epochs are made in one call of the core, as `fcnn.fit_many` makes
+them.
+"""
 # scikit-learn has no type annotations.
 # mypy: disable-error-code="import-not-found,import-untyped"
 
@@ -11,8 +15,14 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from fcnn._dispatch import core
+from fcnn.sklearn._stochastic import SOLVERS, epoch_after
+
 if TYPE_CHECKING:
     from fcnn.sklearn._perceptron import Perceptron
+
+# Data of all networks that may be copied for each.
+_MOST_BYTES = 1 << 29
 
 # Of the first estimator, what the ensemble has not.
 _OF_ONE = ("network_", "_optimizer", "_rule", "_best_coefs", "_best_intercepts", "_random_state")
@@ -36,7 +46,7 @@ def fit_each(
     incremental: bool,
     eval_set: Any,
 ) -> Perceptron:
-    """Fit the networks of an ensemble one after the other."""
+    """Fit the networks of an ensemble, as if one after the other."""
     n, began = estimator.n_networks, time.perf_counter()
     members = getattr(estimator, "estimators_", [])
     if not (members and (incremental or estimator.warm_start)):
@@ -45,18 +55,10 @@ def fit_each(
         members = [_one_of(estimator, int(seed)) for seed in seeds]
     for name in _OF_ONE:
         estimator.__dict__.pop(name, None)
-    for i, member in enumerate(members):
-        parameters = _parameters(estimator)
-        if estimator.max_time is not None:  # of what is left, as much as each of the others
-            left = estimator.max_time - (time.perf_counter() - began)
-            parameters["max_time"] = max(left / (n - i), 1e-9)
-        member.set_params(**parameters)
-        if hasattr(estimator, "classes_") and incremental:
-            member.classes_ = estimator.classes_
-            member._label_binarizer = estimator._label_binarizer
-        member._fit(X, y, sample_weight, incremental, eval_set)
-        if getattr(member, "_was_interrupted", False):
-            break
+    if _go_together(estimator, X):
+        _fit_together(estimator, members, (X, y, sample_weight, incremental, eval_set))
+    else:
+        _fit_in_turn(estimator, members, (X, y, sample_weight, incremental, eval_set), began)
     fitted = [member for member in members if hasattr(member, "network_")]
     known = {"estimators_", *estimator.get_params(deep=False)}
     for name, value in vars(fitted[0]).items():
@@ -64,6 +66,61 @@ def fit_each(
             setattr(estimator, name, value)
     estimator.estimators_ = fitted
     return estimator
+
+
+def _go_together(estimator: Perceptron, X: Any) -> bool:
+    """Whether epochs of all networks are made in one call of the core.
+
+    Not where somebody would see the order in which that is done, or where the copies that each may
+    have of X are large.
+    """
+    copies = estimator.n_networks * getattr(X, "nbytes", 0)
+    return not (
+        estimator.solver not in SOLVERS or estimator.callbacks or estimator.verbose
+        or estimator.max_time is not None or copies > _MOST_BYTES
+    )  # fmt: skip
+
+
+def _fit_together(estimator: Perceptron, members: list[Perceptron], given: tuple[Any, ...]) -> None:
+    trainings = []
+    for member in members:
+        _prepare(estimator, member, given[3])
+        trainings.append(member._epochs(*given))
+    threads = estimator._threads()
+    going = [(one, epoch) for one in trainings if (epoch := next(one, None)) is not None]
+    while going:
+        failures: list[BaseException | None]
+        try:
+            made = core.train_many([epoch.among_many() for _, epoch in going], 1, threads)
+            failures = [failure for _, failure in made]
+        except KeyboardInterrupt as error:
+            failures = [error] * len(going)
+        after = [
+            (one, epoch_after(one, failure))
+            for (one, _), failure in zip(going, failures, strict=True)
+        ]
+        going = [(one, epoch) for one, epoch in after if epoch is not None]
+
+
+def _fit_in_turn(
+    estimator: Perceptron, members: list[Perceptron], given: tuple[Any, ...], began: float
+) -> None:
+    for i, member in enumerate(members):
+        _prepare(estimator, member, given[3])
+        if estimator.max_time is not None:  # of what is left, as much as each of the others
+            left = estimator.max_time - (time.perf_counter() - began)
+            member.set_params(max_time=max(left / (len(members) - i), 1e-9))
+        member._fit(*given)
+        if getattr(member, "_was_interrupted", False):
+            break
+
+
+def _prepare(estimator: Perceptron, member: Perceptron, incremental: bool) -> None:
+    """Give an estimator of one network the parameters that there are now."""
+    member.set_params(**_parameters(estimator))
+    if hasattr(estimator, "classes_") and incremental:
+        member.classes_ = estimator.classes_
+        member._label_binarizer = estimator._label_binarizer
 
 
 def _parameters(estimator: Perceptron) -> dict[str, Any]:

@@ -84,6 +84,6 @@ class Monitor:
                 f"Maximum time ({estimator.max_time} s) reached and the optimization hasn't "
                 "converged yet.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
         return self.stopped

@@ -8,7 +8,7 @@ import abc
 import multiprocessing
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -27,12 +27,13 @@ from fcnn._architecture import as_activation
 from fcnn._dispatch import core
 from fcnn._views import Views, layer_views
 from fcnn.ensemble import Ensemble
+from fcnn.errors import DivergenceError
 from fcnn.network import Network
 from fcnn.sklearn._ensemble import fit_each, refuse_another_number
 from fcnn.sklearn._lbfgs import minimize
 from fcnn.sklearn._losses import Loss
 from fcnn.sklearn._monitor import Monitor
-from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, train
+from fcnn.sklearn._stochastic import NONFINITE, SOLVERS, Epoch, epoch_after, train
 
 Array = NDArray[Any]
 
@@ -379,6 +380,21 @@ class Perceptron(BaseEstimator, abc.ABC):
         if self.n_networks > 1:
             return fit_each(self, X, y, sample_weight, incremental, eval_set)
         self.__dict__.pop("estimators_", None)
+        epochs = self._epochs(X, y, sample_weight, incremental, eval_set)
+        epoch = next(epochs, None)
+        while epoch is not None:
+            try:
+                epoch.make(self._threads())
+            except (DivergenceError, KeyboardInterrupt) as error:
+                epoch = epoch_after(epochs, error)
+            else:
+                epoch = next(epochs, None)
+        return self
+
+    def _epochs(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, eval_set: Any
+    ) -> Iterator[Epoch]:
+        """Fit one network; yield each epoch of a stochastic solver, which is to be made then."""
         began = time.perf_counter()
         sizes = self.hidden_layer_sizes
         hidden = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
@@ -414,7 +430,7 @@ class Perceptron(BaseEstimator, abc.ABC):
         stochastic = self.solver in SOLVERS
         monitor = Monitor(self, held_out, began, scored=stochastic and self.early_stopping)
         if stochastic:
-            train(self, X, y, sample_weight, incremental, monitor)
+            yield from train(self, X, y, sample_weight, incremental, monitor)
         else:  # "lbfgs": what else is given is refused before
             minimize(self, X, y, sample_weight, monitor)
         monitor.tell("on_end")
@@ -426,7 +442,6 @@ class Perceptron(BaseEstimator, abc.ABC):
         self.network_.classes = None if classes is None else np.asarray(classes).tolist()
         if not incremental:
             self.network_.free_workspace()  # a search keeps fitted estimators by the hundred
-        return self
 
     def _validate_eval_set(self, eval_set: Any) -> tuple[Any, Array, Array | None]:
         """Return (X, y, sample_weight), y as `_validate_input` returns it, with two dimensions."""

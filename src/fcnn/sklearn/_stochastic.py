@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,35 @@ SOLVERS: dict[str, Callable[[Perceptron], tuple[Any, Optimizer]]] = {
 }
 
 
+class Epoch(NamedTuple):
+    """The updates of an epoch, to be made by whoever drives the training."""
+
+    network: Network
+    X: Any
+    y: Array
+    rule: Optimizer
+    size: int
+    order: Array
+    weight: Array | None
+    options: StepOptions
+    seed: int
+    losses: Array  # (batches, 2), written: cost and penalty of each
+
+    def make(self, threads: int | None) -> None:
+        """Make them."""
+        self.network._train_epoch(
+            self.X, self.y, self.rule, self.size, self.order, self.weight, threads, self.options,
+            batch_losses=self.losses, seed=self.seed,
+        )  # fmt: skip
+
+    def among_many(self) -> tuple[Any, ...]:
+        """Return what the core is given of it, where it makes those of several networks."""
+        return (
+            self.network, self.X, self.y, self.rule, self.size, self.order, self.weight,
+            self.options, None, np.zeros((1, 4)), self.seed, self.losses,
+        )  # fmt: skip
+
+
 def train(
     estimator: Perceptron,
     X: Any,
@@ -68,8 +97,11 @@ def train(
     weight: Array | None,
     incremental: bool,
     monitor: Monitor,
-) -> None:
-    """Fit by stochastic gradient descent, with scikit-learn's order of draws and decisions."""
+) -> Iterator[Epoch]:
+    """Fit by stochastic gradient descent, with scikit-learn's order of draws and decisions.
+
+    Yields each epoch; what ends it is to be thrown.
+    """
     network = estimator.network_
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer, estimator._rule = SOLVERS[estimator.solver](estimator)
@@ -101,7 +133,7 @@ def train(
                 drawn = np.arange(n_samples)
                 estimator._random_state.shuffle(drawn)
                 order = order[drawn]
-            _epoch(estimator, X, y, weight, order, size, losses)
+            yield _epoch(estimator, X, y, weight, order, size, losses)
             batch_losses = losses[:, 0] * estimator._scale() + losses[:, 1]
             if constants is not None:
                 batch_losses += _batch_means(constants, weight, order, starts)
@@ -134,11 +166,11 @@ def train(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and "
                     "the optimization hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
     except KeyboardInterrupt:
         estimator._was_interrupted = True
-        warnings.warn("Training interrupted by user.", stacklevel=5)
+        warnings.warn("Training interrupted by user.", stacklevel=6)
     except DivergenceError as error:
         if not estimator.early_stopping:
             raise ValueError(NONFINITE) from error
@@ -151,11 +183,19 @@ def train(
             f"Stochastic Optimizer: the loss is not finite after {estimator.n_iter_} iterations; "
             "the weights are those with the best validation score.",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
         estimator.intercepts_ = estimator._best_intercepts
+
+
+def epoch_after(epochs: Iterator[Epoch], error: BaseException | None) -> Epoch | None:
+    """Say what has ended an epoch, if anything; return the next, None if there is none."""
+    try:
+        return next(epochs) if error is None else epochs.throw(error)  # type: ignore[attr-defined]
+    except StopIteration:
+        return None
 
 
 def _batch_size(estimator: Perceptron, n_samples: int) -> int:
@@ -164,7 +204,7 @@ def _batch_size(estimator: Perceptron, n_samples: int) -> int:
     if estimator.batch_size > n_samples:
         warnings.warn(
             "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-            stacklevel=6,
+            stacklevel=7,
         )
     return min(int(estimator.batch_size), n_samples)
 
@@ -194,9 +234,9 @@ def _epoch(
     order: Array,
     size: int,
     losses: Array,
-) -> None:
-    """Make one update per batch; write cost and penalty of each to `losses`."""
-    network, rule, threads = estimator.network_, estimator._rule, estimator._threads()
+) -> Epoch:
+    """Return one update per batch, which write cost and penalty of each to `losses`."""
+    network = estimator.network_
     dropout = estimator._dropout(len(network.sizes) - 2)
     seed = 0 if dropout is None else int(estimator._random_state.randint(2**31))
     rates = estimator._rates(len(network.sizes) - 2)
@@ -204,9 +244,7 @@ def _epoch(
         l2=estimator.alpha, clip_norm=estimator.clip_norm, dropout=dropout,
         penalty_per_sample=True, trainable=rates,
     )  # fmt: skip
-    network._train_epoch(
-        X, y, rule, size, order, weight, threads, options, batch_losses=losses, seed=seed
-    )
+    return Epoch(network, X, y, estimator._rule, size, order, weight, options, seed, losses)
 
 
 def _batch_means(values: Array, weight: Array | None, order: Array, starts: Array) -> Array:
