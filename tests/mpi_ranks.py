@@ -276,6 +276,10 @@ def refusals():
     uneven = 40 if odd else 33
     attempt("uneven", reducer=Reducer(comm, True), shuffle=False, data=(X[:uneven], y[:uneven]))
     attempt("other rows", reducer=Reducer(comm, replicated=True))
+    freed = Reducer(comm)
+    for _ in range(2):
+        freed.free()
+    attempt("freed", reducer=freed)
     attempt("still works")
     return found
 
@@ -306,7 +310,7 @@ def leaks():
         except (ValueError, OSError, fcnn.parallel.RankError) as error:
             ended.append(type(error).__name__)
     return {
-        "ended": ended, "communicators": [one._comm == MPI.COMM_NULL for one in made],
+        "ended": ended, "communicators": [one._comm is None for one in made],
         "windows": [one._window == one._head == MPI.WIN_NULL for one in windows],
     }  # fmt: skip
 

@@ -165,7 +165,8 @@ def test_refusals_name_rank_and_argument(run):
     for name, said in [
         ("lbfgs", "reduce: not with fcnn.LBFGS"), ("loss", "loss: not with several ranks"),
         ("balanced", "class_weight: "), ("shuffle", "shuffle: "), ("uneven", "deterministic: "),
-        ("other rows", "X: expected the same on all 2 ranks"),
+        ("other rows", "X: expected the same on all 2 ranks, rank 1 has 'rows with the checksum"),
+        ("freed", "reduce: this Reducer has been freed"),
     ]:  # fmt: skip
         for answer in (first, last):
             assert answer[name][0] == "ValueError", answer[name]

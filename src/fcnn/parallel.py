@@ -99,8 +99,10 @@ class Reducer:
         self._comm = comm.Dup()
 
     def free(self) -> None:
-        """Free the duplicate of the communicator, on all ranks together."""
-        self._comm.Free()
+        """Free the duplicate of the communicator, on all ranks together; it cannot be used again."""
+        comm, self._comm = self._comm, None
+        if comm is not None:
+            comm.Free()
 
     def __repr__(self) -> str:
         return (
@@ -124,6 +126,8 @@ def fit(network: Any, X: Any, y: Any, *, comm: Any, reduce: Any, **arguments: An
     if comm is not None and reduce is not None:
         raise ValueError("comm: expected None with reduce, which has ranks of its own")
     reducer = reduce if comm is None else Reducer(comm)
+    if reducer._comm is None:
+        raise ValueError("reduce: this Reducer has been freed; expected another")
     sharing = Sharing(
         reducer.deterministic, reducer.replicated, reducer.shards if reducer.deterministic else 0,
         reducer.shared_memory,
