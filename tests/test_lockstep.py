@@ -254,7 +254,7 @@ def test_losses_of_batches_are_those_of_an_epoch_alone(core, dtype):
         ]
         losses = [np.zeros((5, 2)) for _ in networks]
         for i, network in enumerate(networks):
-            network.parameters[:] = np.random.default_rng(i).normal(size=network.num_parameters)
+            network.parameters[:] = np.random.default_rng(i).normal(size=len(network.parameters))
         optimizers = [fcnn.Adam(0.01) for _ in networks]
         some = zip(networks, optimizers, losses, strict=True)
         if together:

@@ -99,7 +99,7 @@ class Reducer:
         self._comm = comm.Dup()
 
     def free(self) -> None:
-        """Free the duplicate of the communicator, on all ranks together; it cannot be used again."""
+        """Free the communicator, on all ranks together: the Reducer cannot be used again."""
         comm, self._comm = self._comm, None
         if comm is not None:
             comm.Free()

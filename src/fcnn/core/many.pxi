@@ -189,10 +189,11 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
     ----------
     trainings : list of tuple
         (network, X, y, optimizer, batch_size, source, sample_weight, options, lr_curve, totals,
-        seed, batch_losses) as for `Network._train_epoch`; no network, optimizer or source twice. `source` is an
-        order as there, which all epochs have, or a NumPy BitGenerator, which draws that of each
-        as `shuffled` does, or None. `lr_curve` has the rates of all epochs, one after the other;
-        `totals` is (epochs, 4), each row as for one epoch. All epochs have the same dropout.
+        seed, batch_losses) as for `Network._train_epoch`; no network, optimizer or source twice.
+        `source` is an order as there, which all epochs have, or a NumPy BitGenerator, which draws
+        that of each as `shuffled` does, or None. `lr_curve` has the rates of all epochs, one after
+        the other; `totals` is (epochs, 4), each row as for one epoch; `batch_losses`, or None, is
+        of one epoch alone. All epochs have the same dropout.
     epochs : int
         At least 1.
     n_threads : int or None
