@@ -219,8 +219,10 @@ def test_networks_with_other_slopes_keep_their_own(core):
     for net in alone:
         net._train_epoch(X, y, fcnn.SGD(0.01), 8)
     with together(core, 1) as found:
-        core.train_many([(net, X, y, fcnn.SGD(0.01), 8, None, None, None, None, np.zeros((1, 4)), 0, None)
-                         for net in all_of_them], 1, 1)  # fmt: skip
+        core.train_many([
+            (net, X, y, fcnn.SGD(0.01), 8, None, None, None, None, np.zeros((1, 4)), 0, None)
+            for net in all_of_them
+        ], 1, 1)  # fmt: skip
     assert found == [2 * lanes]
     for net, other in zip(alone, all_of_them, strict=True):
         np.testing.assert_array_equal(net.parameters, other.parameters)
