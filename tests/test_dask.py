@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.slow(reason="starts a cluster of two processes"),
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Port .* is already in use:UserWarning"),  # of dashboards
 ]
 
 
@@ -64,4 +65,5 @@ def test_the_block_of_the_page():
         assert names["search"].best_score_ > 0.8
         assert len(names["client"].scheduler_info()["workers"]) == 2
     finally:
-        names["client"].close()
+        if "client" in names:
+            names["client"].close()
