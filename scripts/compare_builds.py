@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 # Activations, losses, sizes, optimizers, and data that fit them.
-from hash_training import HIDDEN, OPTIMIZERS, PAIRS, SIZES, make_data
+from hash_training import HIDDEN, OPTIMIZERS, PAIRS, SIZES, make_data, sizes_of
 
 import fcnn
 
@@ -50,7 +50,9 @@ def problems():
         hidden = [HIDDEN[(4 * i + l) % len(HIDDEN)] for l in range(len(sizes) - 2)]
         for dtype in DTYPES:
             rng = np.random.default_rng(i)
-            network = fcnn.Network(sizes, hidden, output, loss=loss, dtype=dtype, rng=i)
+            network = fcnn.Network(
+                sizes_of(sizes, loss, output), hidden, output, loss=loss, dtype=dtype, rng=i
+            )
             network.parameters += 0.05 * rng.standard_normal(network.num_parameters)
             X, y, weight = make_data(rng, sizes, loss, rows)
             y = np.eye(sizes[-1])[y] if loss == "cross_entropy" else y
@@ -60,27 +62,37 @@ def problems():
             yield f"{'-'.join(map(str, sizes))} {output}, {loss}", network, batch
 
 
+def computed(network, X, y, weight):
+    """Return what a network, or its twin of the reference, computes of a batch, by name."""
+    loss, gradient = network.gradients(X, y, weight)
+    few, some = X[:5], X[:33]
+    v, u = (
+        np.cos(np.arange(len(some) * n)).reshape(len(some), n).astype(X.dtype)
+        for n in (network.sizes[-1], network.sizes[0])
+    )
+    return {
+        "outputs": network.predict(X), "loss": loss, "gradient": gradient,
+        "Jacobians": network.jacobian(few), "Jacobian": network.jacobian(X[0]),
+        "v J": network.vjp(some, v)[1], "v J of a row": network.vjp(X[0], v[0])[1],
+        "J u": network.jvp(some, u)[1], "products with Hessians": network.hvp(some, v, u),
+    }  # fmt: skip
+
+
 def steps():
-    """Yield names, what outputs, loss and gradient this build gives, network, and batch."""
+    """Yield names, what this build computes, and the network that it is of."""
     for name, network, batch in problems():
-        loss, gradient = network.gradients(*batch)
-        for what, value in [
-            ("outputs", network.predict(batch[0])), ("loss", loss), ("gradient", gradient)
-        ]:  # fmt: skip
-            yield f"{what} of {name}, {network.dtype}", np.asarray(value), network, batch
+        for what, value in computed(network, *batch).items():
+            yield f"{what} of {name}, {network.dtype}", np.asarray(value), network
 
 
 def references():
     """Yield what fcnn.reference gives for each of steps()."""
-    for name, _, network, (X, y, weight) in steps():
+    for _, network, batch in problems():
         twin = fcnn.reference.Network(
             network.sizes, network.activations, network.loss, network.dtype
         )
         twin.parameters[:] = network.parameters
-        if name.startswith("outputs"):
-            yield twin.predict(X)
-        else:
-            yield twin.gradients(X, y, weight)[name.startswith("gradient")]
+        yield from computed(twin, *batch).values()
 
 
 def trainings():
@@ -154,13 +166,13 @@ def compare(path):
         print(f"{isa}: {count} {what}, at most off by {off}", flush=True)
 
     count, largest = 0, dict.fromkeys(DTYPES, 0)
-    for i, (name, value, network, _) in enumerate(steps()):
+    for i, (name, value, network) in enumerate(steps()):
         off = distance(value, expected[f"step {i}"])
         dtype = str(network.dtype)
         count, largest[dtype] = count + 1, max(largest[dtype], off)
         if not off < OF_STEP[dtype]:  # NaN included
             wrong.append(f"{name}: {off:.1e} from the reference")
-    report("outputs, losses and gradients", count, largest)
+    report("outputs, losses, gradients and derivatives", count, largest)
 
     count, largest = 0, dict.fromkeys(DTYPES, 0)
     for i, (name, dtype, parameters) in enumerate(trainings()):

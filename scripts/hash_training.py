@@ -164,6 +164,11 @@ class Hash:
         return self._sha.hexdigest()
 
 
+def sizes_of(sizes, loss, output):
+    """Return a network's sizes; those given end with the number of targets."""
+    return (*sizes[:-1], sizes[-1] * SEVERAL.get((loss, output), 1))
+
+
 def make_data(rng, sizes, loss, rows):
     """Return X of about unit length, y as the loss takes it, and sample weights."""
     X = rng.standard_normal((rows, sizes[0])) / np.sqrt(sizes[0])
@@ -200,9 +205,8 @@ def fit_arguments(extra, number, network, one_hot):
 def hash_network(sizes, activation, output, loss, init, dtype, seed, fits):
     """Return the hash of a network's life; `sizes` end with the number of targets."""
     rng = np.random.default_rng(seed)
-    of_network = (*sizes[:-1], sizes[-1] * SEVERAL.get((loss, output), 1))
     network = fcnn.Network(
-        of_network, activation, output, loss=loss, dtype=dtype, init=init,
+        sizes_of(sizes, loss, output), activation, output, loss=loss, dtype=dtype, init=init,
         rng=int(rng.integers(2**31)),
     )  # fmt: skip
     # Of zeros alone, a ReLU's gradient would stay zero.

@@ -115,3 +115,45 @@ def test_what_is_right_is_not_copied():
     _, twin = pair("squared_error")
     inputs = np.ones((5, 2))
     assert twin.forward(inputs)[1][0] is inputs
+
+
+DERIVATIVES = {
+    "jvp": lambda net, X, v, u: net.jvp(X, u),
+    "vjp": lambda net, X, v, u: net.vjp(X, v),
+    "jacobian": lambda net, X, v, u: [net.jacobian(X)],
+    "hvp": lambda net, X, v, u: [net.hvp(X, v, u)],
+    "hessian": lambda net, X, v, u: [net.hessian(X, 1)],
+}
+
+
+@pytest.mark.parametrize("name", DERIVATIVES)
+@pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
+def test_derivatives_of_one_sample_are_those_of_a_row(name, output):
+    loss = {"softmax": "cross_entropy", "ascending": "quantile(0.1, 0.9)"}.get(
+        output, "squared_error"
+    )
+    rng = np.random.default_rng(0)
+    network = fcnn.reference.Network((3, 4, 4), ("gelu", output), loss, "float64")
+    network.parameters[:] = rng.normal(size=len(network.parameters))
+    X, v, u = (rng.normal(size=(5, n)) for n in (3, 4, 3))
+    several = DERIVATIVES[name](network, X, v, u)
+    one = DERIVATIVES[name](network, X[2], v[2], u[2])
+    for of_one, of_all in zip(one, several, strict=True):
+        assert of_one.shape == of_all.shape[1:]
+        np.testing.assert_allclose(of_one, of_all[2], rtol=1e-13, atol=1e-13)
+
+
+def test_directions_of_another_shape_are_refused():
+    network = fcnn.reference.Network((3, 4, 2), ("tanh", "identity"), "squared_error", "float64")
+    X, v, u = np.ones((5, 3)), np.ones((5, 2)), np.ones((5, 3))
+    for call in (
+        lambda: network.vjp(X, v[0]), lambda: network.vjp(X, u), lambda: network.vjp(X[0], v),
+        lambda: network.hvp(X, v[:4], u),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"^v: expected shape \(.*\), got \("):
+            call()
+    for call in (lambda: network.jvp(X, v), lambda: network.hvp(X, v, u[0])):
+        with pytest.raises(ValueError, match=r"^u: expected shape \(5, 3\), got \("):
+            call()
+    with pytest.raises(ValueError, match=r"^X: "):
+        network.jacobian(np.ones((5, 4)))

@@ -1,6 +1,7 @@
 """Derivatives of `fcnn.reference.Network`: by its inputs, and of a Jacobian's distance."""
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,10 @@ class Differentiated(abc.ABC):
         """Return all z[l] and a[l], l = 0..L."""
 
     @abc.abstractmethod
+    def _inputs(self, X: Any) -> Array:
+        """Return inputs as an array, of one sample (n_0,)."""
+
+    @abc.abstractmethod
     def _views(self, flat: Array) -> tuple[list[Any], list[Any]]:
         """Return all W[l] and b[l] of a flat vector, l = 0..L."""
 
@@ -37,30 +42,63 @@ class Differentiated(abc.ABC):
 
     def jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
         """Return (a^L, J u): tangents go forward as samples do, without biases."""
+        return self._of_rows(self._jvp, X, u=u)
+
+    def vjp(self, X: Array, v: Array) -> tuple[Array, Array]:
+        """Return (a^L, v J): the delta recursion, down to the inputs."""
+        return self._of_rows(self._vjp, X, v=v)
+
+    def jacobian(self, X: Array) -> Array:
+        """Return d a^L_k / d x_j, shape (s, n_L, n_0), of one sample (n_L, n_0)."""
+        (J,) = self._of_rows(self._jacobian, X)
+        return J
+
+    def hvp(self, X: Array, v: Array, u: Array) -> Array:
+        """Return the Hessian of v . a^L with respect to x, times u, shape (s, n_0)."""
+        (products,) = self._of_rows(self._hvp, X, v=v, u=u)
+        return products
+
+    def hessian(self, X: Array, output: int = 0) -> Array:
+        """Return the second derivatives of a^L_k, k = output, shape (s, n_0, n_0)."""
+        (H,) = self._of_rows(lambda rows: self._hessian(rows, output), X)
+        return H
+
+    def _of_rows(
+        self, compute: Callable[..., tuple[Array, ...]], X: Any, **directions: Any
+    ) -> tuple[Any, ...]:
+        """Return what is computed of samples and directions; of one sample without its axis."""
+        X = self._inputs(X)
+        rows = []
+        for name, direction in directions.items():
+            array = np.asarray(direction, self.parameters.dtype)
+            expected = (*X.shape[:-1], self.sizes[-1 if name == "v" else 0])
+            if array.shape != expected:
+                raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
+            rows.append(np.atleast_2d(array))
+        results = compute(np.atleast_2d(X), *rows)
+        return results if X.ndim == 2 else tuple(result[0] for result in results)
+
+    def _jvp(self, X: Array, u: Array) -> tuple[Array, Array]:
         z, a = self.forward(X)
         tangent = u
         for l in range(1, self.L + 1):
             tangent = self._derivative(l, z, a, tangent @ self.W[l].T)
         return a[-1], tangent
 
-    def vjp(self, X: Array, v: Array) -> tuple[Array, Array]:
-        """Return (a^L, v J): the delta recursion, down to the inputs."""
+    def _vjp(self, X: Array, v: Array) -> tuple[Array, Array]:
         z, a = self.forward(X)
         dC_da = v
         for l in range(self.L, 0, -1):
             dC_da = self._derivative(l, z, a, dC_da, back=True) @ self.W[l]
         return a[-1], dC_da
 
-    def jacobian(self, X: Array) -> Array:
-        """Return d a^L_k / d x_j, shape (s, n_L, n_0): a row for each output."""
-        rows = [self.vjp(X, np.broadcast_to(v, (len(X), len(v))))[1] for v in self._units(-1)]
-        return np.stack(rows, axis=1)
+    def _jacobian(self, X: Array) -> tuple[Array]:
+        # A row of v J for each output, v its unit vector.
+        rows = [self._vjp(X, np.broadcast_to(v, (len(X), len(v))))[1] for v in self._units(-1)]
+        return (np.stack(rows, axis=1),)
 
-    def hvp(self, X: Array, v: Array, u: Array) -> Array:
-        """Return the Hessian of v . a^L with respect to x, times u, shape (s, n_0).
-
-        Both passes are differentiated in the direction u: d stands for that derivative.
-        """
+    def _hvp(self, X: Array, v: Array, u: Array) -> tuple[Array]:
+        # Both passes are differentiated in the direction u: d stands for that derivative.
         z, a = self.forward(X)
         dz: list[Any] = [None]
         da: list[Any] = [u]
@@ -71,13 +109,12 @@ class Differentiated(abc.ABC):
         for l in range(self.L, 0, -1):
             ddelta = self._derivative(l, z, a, dg, back=True) + self._second(l, z, a, g, dz[l])
             g, dg = self._derivative(l, z, a, g, back=True) @ self.W[l], ddelta @ self.W[l]
-        return dg
+        return (dg,)
 
-    def hessian(self, X: Array, output: int = 0) -> Array:
-        """Return the second derivatives of a^L_k, k = output, shape (s, n_0, n_0)."""
+    def _hessian(self, X: Array, output: int) -> tuple[Array]:
         v = np.broadcast_to(self._units(-1)[output], (len(X), self.sizes[-1]))
-        columns = [self.hvp(X, v, np.broadcast_to(u, X.shape)) for u in self._units(0)]
-        return np.stack(columns, axis=2)
+        columns = [self._hvp(X, v, np.broadcast_to(u, X.shape))[0] for u in self._units(0)]
+        return (np.stack(columns, axis=2),)
 
     def jacobian_loss(
         self, X: Array, targets: Array, weight: float, sample_weight: Array | None = None
@@ -90,7 +127,7 @@ class Differentiated(abc.ABC):
         Sobolev training for neural networks, NeurIPS 2017.
         """
         z, a = self.forward(X)
-        distance = self.jacobian(X) - targets
+        distance = self._jacobian(X)[0] - targets
         counts = np.ones(len(X)) if sample_weight is None else sample_weight
         share = (counts / counts.sum()).astype(self.parameters.dtype)[:, np.newaxis, np.newaxis]
         R = weight * share * distance
