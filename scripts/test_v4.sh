@@ -9,7 +9,7 @@
 #     scripts/test_v4.sh                  builds the wheel first
 #     scripts/test_v4.sh dist/fcnn-*.whl  takes that one, of this machine's platform
 #
-# The exit status is 0 if all is as expected. Besides the build of the wheel it takes 2 min 20 s of
+# The exit status is 0 if all is as expected. Besides the build of the wheel it takes 2 min 45 s of
 # CPU time, most of it in Bochs: Debian's has its debugger in it and runs 40 million instructions a
 # second. One core is enough. Where the CPU has AVX-512, pytest runs v4 without all this.
 set -euo pipefail
