@@ -131,7 +131,7 @@ def test_an_interrupted_file_is_whole(what, tmp_path):
         came += interrupted(call, share * took, signal.ITIMER_PROF)
         assert os.listdir(tmp_path) == ["m"]
         assert len(os.listdir("/proc/self/fd")) == len(opened)
-    assert came >= 6
+    assert came >= 3
     assert (tmp_path / "m").read_bytes() == before
     assert fcnn.load(tmp_path / "m").num_parameters == 4000 * 4001 + 4001 * 10
 
@@ -152,18 +152,19 @@ def test_what_was_interrupted_is_computed_again(name):
 @pytest.mark.slow
 def test_what_an_interrupt_raises_in_an_update_comes_out():
     """Of one long call: nothing but the core can hear it."""
-    net, optimizer = fcnn.Network((1500, 1500, 2), loss="squared_error", rng=0), fcnn.Adam()
+    # Ten times as long as the 4 ms in which the system counts what a process takes.
+    net, optimizer = fcnn.Network((4000, 4000, 2), loss="squared_error", rng=0), fcnn.Adam()
     before, gradient = net.parameters.copy(), np.full(net.num_parameters, 1e-3, np.float32)
 
     def call():
         optimizer.update(net, gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
 
-    call()
-    net.parameters[:] = before
-    optimizer.reset()
-    begin = time.process_time()
-    fcnn.Adam().update(net.copy(), gradient, clip_norm=0.1, l1=1e-6, l2=1e-6)
-    took = time.process_time() - begin
+    for _ in range(2):  # the first one makes the optimizer's state
+        begin = time.process_time()
+        call()
+        took = time.process_time() - begin
+        net.parameters[:] = before
+        optimizer.reset()
     assert interrupted(call, took / 10, signal.ITIMER_PROF)
     assert optimizer.steps == 0
     np.testing.assert_array_equal(net.parameters, before)
