@@ -131,7 +131,7 @@ def test_an_interrupted_file_is_whole(what, tmp_path):
         came += interrupted(call, share * took, signal.ITIMER_PROF)
         assert os.listdir(tmp_path) == ["m"]
         assert len(os.listdir("/proc/self/fd")) == len(opened)
-    assert came >= 3
+    assert came >= 6
     assert (tmp_path / "m").read_bytes() == before
     assert fcnn.load(tmp_path / "m").num_parameters == 4000 * 4001 + 4001 * 10
 
