@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scale_out import CASES, problem, wait_without_a_core
+from scale_out import CASES, in_turns
 
 FILE = Path(__file__).with_suffix(".json")
 PICTURE = Path(__file__).parents[1] / "docs" / "scale-out.svg"
@@ -70,27 +70,10 @@ def measured_steps(comm, laps):
         "shared memory": fcnn.parallel.Reducer(comm),
         "messages": fcnn.parallel.Reducer(comm, shared_memory=False),
     }
-    alone = ("fit", "rank")
-    found = {}
-    for case, (sizes, rows, steps) in CASES.items():
-        X, y = problem(sizes, rows, steps)
-        networks = {way: fcnn.Network(sizes, rng=0) for way in ways}
-        times = {way: [] for way in ways}
-        for _ in range(laps):
-            for way, reducer in ways.items():
-                comm.Barrier()
-                if way in alone and comm.rank > 0:
-                    wait_without_a_core(comm)
-                    continue
-                history = networks[way].fit(
-                    X, y, epochs=3, batch_size=rows, optimizer=fcnn.SGD(0.01), shuffle=False,
-                    reduce=reducer, n_threads=1,
-                )  # fmt: skip
-                times[way] += [seconds / steps for seconds in history.seconds]
-                if way in alone:
-                    comm.Ibarrier().Wait()
-        found[case] = {way: min(some, default=0.0) for way, some in times.items()}
-    return found
+    return {
+        case: {way: min(some, default=0.0) for way, some in times.items()}
+        for case, times in in_turns(comm, ways, {"fit", "rank"}, laps).items()
+    }
 
 
 def measured_sums(comm, laps):

@@ -46,25 +46,32 @@ def of_fcnn(laps, messages):
     }
     if comm.size & (comm.size - 1) == 0 and comm.size <= 8:
         ways["deterministic"] = fcnn.parallel.Reducer(comm, True, shared_memory=not messages)
+    return comm, in_turns(comm, ways, {"one process"}, laps)
+
+
+def in_turns(comm, ways, alone, laps):
+    """Times of steps by case and way, a reducer or None; some ways are rank 0's alone."""
+    import fcnn
+
     found = {}
-    for name, (sizes, rows, steps) in CASES.items():
+    for case, (sizes, rows, steps) in CASES.items():
         X, y = problem(sizes, rows, steps)
         networks = {way: fcnn.Network(sizes, rng=0) for way in ways}
-        times = {way: [] for way in ways}
+        found[case] = {way: [] for way in ways}
         for _ in range(laps):
             for way, reducer in ways.items():
-                if reducer is None and comm.rank > 0:
+                comm.Barrier()
+                if way in alone and comm.rank > 0:
                     wait_without_a_core(comm)
                     continue
                 history = networks[way].fit(
                     X, y, epochs=3, batch_size=rows, optimizer=fcnn.SGD(0.01), shuffle=False,
                     reduce=reducer, n_threads=1,
                 )  # fmt: skip
-                if reducer is None:
+                if way in alone:
                     comm.Ibarrier().Wait()
-                times[way] += [seconds / steps for seconds in history.seconds]
-        found[name] = times
-    return comm, found
+                found[case][way] += [seconds / steps for seconds in history.seconds]
+    return found
 
 
 def wait_without_a_core(comm):
