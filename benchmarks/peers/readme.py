@@ -65,7 +65,7 @@ def _lines(session: Session) -> Iterator[str]:
         if row.section in SECTIONS and "fcnn" in row.timings:
             title = "" if row.section == section else SECTIONS[row.section]
             section = row.section
-            yield _line(title, row, session.limit.of(_dispatch.core.ISA, session.dtype))
+            yield _line(title, row, session.share_of_limit(row, "fcnn"))
     yield ""
     yield from _sentences(session.rows)
 
@@ -74,7 +74,7 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 100, break_on_hyphens=False)
 
 
-def _line(title: str, row: Row, limit: float) -> str:
+def _line(title: str, row: Row, share: float) -> str:
     def microseconds(name: str) -> str:
         return bench.microseconds(row.timings[name].median) if name in row.timings else ""
 
@@ -84,8 +84,7 @@ def _line(title: str, row: Row, limit: float) -> str:
         text = bench.three_digits(row.ratio(name))
         return f"**{text}**" if row.ratio(name) < 1 else text
 
-    share = f"{row.share('fcnn', limit):.0%}" if row.section != "fit of MLPClassifier" else ""
-    cells = [microseconds("fcnn"), microseconds(CORE), share, *map(ratio, PEERS)]
+    cells = [microseconds("fcnn"), microseconds(CORE), f"{share:.0%}", *map(ratio, PEERS)]
     return f"| {title} | {row.name} | {' | '.join(cells)} |"
 
 

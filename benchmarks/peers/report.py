@@ -67,11 +67,10 @@ def names_of(rows: Sequence[Row]) -> list[str]:
 def section_tables(session: Session, rows: Sequence[Row], brief: bool) -> str:
     """Return what there is to say about one section: ratios, times, first calls."""
     names = names_of(rows)
-    limit = session.limit_of_all_threads
     ratios = {
         "fcnn us": _cell("fcnn", lambda _, t: bench.microseconds(t.median)),
         "spread": _cell("fcnn", lambda _, t: f"{t.spread:.0%}"),
-        "of limit": _cell("fcnn", lambda row, _: f"{row.share('fcnn', limit):.1%}"),
+        "of limit": _cell("fcnn", lambda row, _: f"{session.share_of_limit(row, 'fcnn'):.1%}"),
     }
     times: dict[str, Callable[[Row], str]] = {}
     least: dict[str, Callable[[Row], str]] = {}
@@ -179,7 +178,6 @@ def number_or_none(number: float) -> float | None:
 
 
 def as_json(session: Session) -> dict[str, Any]:
-    limit = session.limit_of_all_threads
     rows = [
         {
             "section": row.section,
@@ -194,7 +192,7 @@ def as_json(session: Session) -> dict[str, Any]:
                     "first_call": number_or_none(timing.cold),
                     "laps": len(timing.laps),
                     "ratio_to_fcnn": number_or_none(row.ratio(name)),
-                    "share_of_limit": number_or_none(row.share(name, limit)),
+                    "share_of_limit": number_or_none(session.share_of_limit(row, name)),
                 }
                 for name, timing in row.timings.items()
             },

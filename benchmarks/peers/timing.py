@@ -88,6 +88,7 @@ class Row:
     section: str
     name: str
     flops: float  # of one step or prediction
+    dtype: str = ""  # where it is not the session's
     timings: dict[str, Timing] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
 
@@ -101,10 +102,6 @@ class Row:
             return math.nan
         pairs = zip(self.timings[name].laps, self.timings[to].laps, strict=True)
         return statistics.median(lap / other for lap, other in pairs)
-
-    def share(self, name: str, limit: float) -> float:
-        """The best lap beside the limit, which is a best lap, too."""
-        return self.flops / self.timings[name].least / limit
 
     def losses(self) -> Iterator[str]:
         """Yield a sentence for each peer that is faster than fcnn."""
@@ -149,10 +146,13 @@ class Session:
         """Threads of the rows that fcnn's gain is shown in."""
         return self.threads if self.threads > 1 else min(2, cores())
 
-    @property
-    def limit_of_all_threads(self) -> float:
-        """Operations per second that the instruction set of fcnn allows."""
-        return self.threads * self.limit.of(_dispatch.core.ISA, self.dtype)
+    def share_of_limit(self, row: Row, name: str) -> float:
+        """Return how much of what the instruction set of fcnn allows a peer reaches in a row.
+
+        The best lap beside the limit, which is a best lap, too.
+        """
+        limit = self.threads * self.limit.of(_dispatch.core.ISA, row.dtype or self.dtype)
+        return row.flops / row.timings[name].least / limit
 
     @contextmanager
     def judging(self, row: Row, name: str) -> Iterator[None]:
