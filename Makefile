@@ -59,7 +59,7 @@ quick: dev
 
 test: dev
 	$(call INSTALL,[test-all],)
-	$(RUN) -m pytest --one-build -n auto
+	$(RUN) -m pytest --one-build -n auto -m "not long"
 
 lint: $(VENV)/made
 	$(PIP) install --quiet "pre-commit>=4"

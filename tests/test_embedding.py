@@ -101,6 +101,7 @@ def test_the_header_is_in_the_package():
     assert (folder.parent / "__init__.pxd").is_file()
 
 
+@pytest.mark.slow
 @needs_library
 def test_no_call_allocates(driver, saved):
     program, counted = driver
@@ -115,9 +116,9 @@ def test_no_call_allocates(driver, saved):
     "sizes",
     [
         (4, 16, 3),
-        (21, 50, 33, 5),
-        (300, 64, 10),  # many rows: inputs in place
-        (6, 900, 4),  # one row is too wide for the stack
+        pytest.param((21, 50, 33, 5), marks=pytest.mark.slow),
+        pytest.param((300, 64, 10), marks=pytest.mark.slow),  # many rows: inputs in place
+        pytest.param((6, 900, 4), marks=pytest.mark.slow),  # one row is too wide for the stack
         pytest.param(
             (1024, 1024, 1024, 10),
             marks=[pytest.mark.slow, pytest.mark.long(reason="3000 rows in float64")],
@@ -134,6 +135,7 @@ def test_steady_predictions_allocate_nothing(driver, tmp_path, sizes, dtype):
     assert printed == "198 calls, 0 allocations\n"
 
 
+@pytest.mark.slow
 @needs_library
 def test_threads_get_the_same_bits_as_one(driver, saved):
     assert run(driver[0], "threads", saved, 8) == "8 threads, 3840 calls, 0 different\n"
@@ -226,6 +228,7 @@ def imports(tmp_path_factory):
     return build(folder / "imports.c", folder / "imports")
 
 
+@pytest.mark.slow
 @needs_library
 @pytest.mark.parametrize(
     ("abi", "version", "runs"),

@@ -131,6 +131,7 @@ def test_importance_by_hand(case, made):
     assert (fewer.rows, fewer.values.shape) == (40, (len(names), 2))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*far beyond the numbers of training:UserWarning")
 def test_scores_are_those_of_evaluate(made):
     for model, data, report, _ in made.values():
