@@ -14,7 +14,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-MOST_BYTES = 2_500_000
+# The three builds of the core are 2.0 of 2.8 MB, the page that teaches 0.3.
+MOST_BYTES = 3_000_000
 PRESENT = {
     "__init__.pxd", "__init__.py", "_core.pyi", "_cpu.pyi", "data/digits.npz", "include/fcnn.h",
     "py.typed",
