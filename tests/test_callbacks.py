@@ -258,6 +258,38 @@ def test_progress_and_history_print_and_convert():
     assert fcnn.training.History(**curves, score_name=history.score_name) == history
     curves["loss"].append(0.0)
     assert len(history.loss) == 2
+
+
+def test_curves_of_some_epochs_stand_at_these(tmp_path):
+    X, y = data()
+    net, nan = network(), float("nan")
+    parts = [net.fit(X, y, epochs=2), net.fit(X, y, epochs=3, validation=(X, y)),
+             net.fit(X, y, epochs=1, l2=0.1)]  # fmt: skip
+    whole = parts[0] + parts[1] + parts[2]
+    assert {len(curve) for curve in whole.to_dict().values()} == {6}
+    expected = [nan, nan, *parts[1].validation_loss, nan]
+    np.testing.assert_array_equal(whole.validation_loss, expected)
+    np.testing.assert_array_equal(whole.penalty, [nan] * 5 + parts[2].penalty)
+    assert "validation" not in repr(whole)
+
+    net, save = network(), fcnn.ModelCheckpoint(tmp_path / "state")
+    net.fit(X, y, epochs=2, callbacks=[save])
+    found = net.fit(X, y, epochs=4, validation=(X, y), callbacks=[save], resume=save.path)
+    assert np.isnan(found.validation_score).tolist() == [True, True, False, False]
+    found = net.fit(X, y, epochs=5, resume=save.path)
+    assert np.isnan(found.validation_loss).tolist() == [True, True, False, False, True]
+    assert {len(curve) for curve in found.to_dict().values()} == {5}
+
+
+def test_scores_of_another_name_are_not_joined():
+    accuracy = fcnn.training.History([1.0], [1.0], [0.5], "accuracy")
+    joined = accuracy + fcnn.training.History([2.0], [2.0], [0.25], "r2")
+    assert joined.score_name == "r2"
+    assert np.isnan(joined.validation_score[0])
+    assert joined.validation_score[1:] == [0.25]
+
+
+def test_progress_and_history_print():
     assert repr(fcnn.training.History()) == "<History: no epochs>"
 
 

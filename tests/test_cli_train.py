@@ -268,6 +268,8 @@ def test_optimizers_of_all_rows_at_once(words, run, points):
         ("--cv 1", "--cv"), ("--search 0", "--search"),
         ("--optimizer lm", "--optimizer: LevenbergMarquardt trains with the loss squared_error or "
                            "huber, got cross_entropy"),
+        ("--output a --resume a", "--output: a is also the file of --resume"),
+        ("--output a --resume ./a", "--output: a is also the file of --resume"),
         ("--optimizer lbfgs --lr 0.1", "--lr: belongs to --optimizer sgd, adam or adamw, which is"),
         ("--optimizer lbfgs --batch-size 9", "--batch-size: lbfgs takes all rows at once"),
         ("--optimizer lbfgs --dropout 0.1", "--dropout: not with fcnn.LBFGS"),

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _sobolev
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._frames import names_of
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
 from fcnn.metrics import score
@@ -24,6 +25,8 @@ Array = NDArray[Any]
 class ConvertingNetwork(core.DifferentiatedNetwork):
     """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
 
+    features: list[str] | None = None
+
     @functools.cached_property
     def rng(self) -> np.random.Generator:
         """Of `fit`'s shuffling and dropout; of a network from a file made when it is asked for."""
@@ -31,7 +34,26 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
 
     def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""
+        self._refuse_columns("X", X)
         return check.as_any_inputs("X", X, self.sizes[0], self.dtype)
+
+    def _refuse_columns(self, name: str, X: Any) -> None:
+        """Raise ValueError if a frame's columns are not the features, in their order."""
+        given, features = names_of(X), self.features
+        if features is None or given is None or given == features:
+            return
+        said = ", ".join(map(repr, features[:8])) + (", ..." if len(features) > 8 else "")
+        wrong = "their order is another"
+        for name_of_one in [*features, *given]:
+            if name_of_one not in given:
+                wrong = f"{name_of_one!r} is missing"
+                break
+            if name_of_one not in features:
+                wrong = f"{name_of_one!r} is none of them"
+                break
+        raise ValueError(
+            f"{name}: expected the network's features as columns, in this order: {said}; {wrong}"
+        )
 
     def _as_vectors(self, name: str, values: Any, shape: tuple[int, ...]) -> Array:
         """Return the v or u of derivatives, one vector for each row of inputs."""
@@ -76,6 +98,7 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None
     ) -> tuple[Any, Array, Array | None]:
         """Return samples that are not plain arrays of the right types already."""
+        self._refuse_columns("X", X)
         return check.as_batch(X, y, sample_weight, self.sizes, self.loss, self.dtype)
 
     _optimizer_type = Optimizer

@@ -122,6 +122,7 @@ class Arrays:
 
     def _inputs(self, X: Any) -> Array | SparseRows:
         name, n_in = self._names[0], self._network.sizes[0]
+        self._network._refuse_columns(name, X)
         inputs = check.as_any_inputs(name, X, n_in, self._network.dtype)
         if inputs.ndim == 1:
             raise ValueError(
@@ -369,6 +370,7 @@ class Batches:
             )
         name, network = f"X{which}", self._network
         X, y, weight = (*batch, None)[:3]
+        network._refuse_columns(name, X)
         X = check.as_any_inputs(name, X, network.sizes[0], network.dtype)
         if X.ndim == 1:
             raise ValueError(f"{name}: expected shape (samples, {network.sizes[0]}), got {X.shape}")

@@ -31,6 +31,24 @@ def refuse_plan(name: str, values: Any) -> None:
         raise TypeError(f"{name}: expected a table, got a {type(values).__name__}; {way_out}")
 
 
+def names_of(values: Any) -> list[str] | None:
+    """Return the names of a frame's columns; None of what has none, or names that are no text."""
+    if library_of(values) not in ("pandas", "polars", "pyarrow"):
+        return None
+    names = getattr(values, "column_names", None)  # of Arrow, whose columns are the data
+    names = list(getattr(values, "columns", ()) if names is None else names)
+    return names if names and all(isinstance(name, str) for name in names) else None
+
+
+def refuse_times(name: str, values: Any) -> None:
+    """Raise TypeError if a polars frame has dates among numbers: integers, in the column's unit."""
+    if library_of(values) != "polars" or not hasattr(values, "schema"):
+        return
+    for column, dtype in values.schema.items():
+        if dtype.is_temporal():
+            raise TypeError(f"{name}: expected real numbers, got column {column!r} of {dtype}")
+
+
 def is_list(cell: Any) -> bool:
     """Return whether a cell of a column is a list itself, of whatever library."""
     return isinstance(cell, (list, tuple, np.ndarray)) or (

@@ -315,9 +315,9 @@ class SharedRunner(EpochRunner):
         loss = total / (math.fsum(np.concatenate(weights)) or 1)
         history = training.history
         penalty = math.fsum(np.concatenate(penalties)) / made
-        if self.options.l1 or self.options.l2:
-            history.penalty.append(penalty)
         history.loss.append(loss + penalty)
+        if self.options.l1 or self.options.l2:
+            history.append("penalty", penalty)
         history.learning_rate.append(training.optimizer.lr if rates is None else float(rates[-1]))
 
     def _blocks(self, order: Array | None, size: int) -> Iterator[Block]:

@@ -179,10 +179,10 @@ def refuse_infinite(value: float) -> None:
 
 
 def _with_term(
-    network: core.DifferentiatedNetwork, X: Any, sample_weight: Any, targets: Any, weight: Any
+    network: Any, X: Any, sample_weight: Any, targets: Any, weight: Any
 ) -> tuple[Any, JacobianTerm, Array | None]:
     """Return inputs as rows, what is asked of their Jacobians, and what each sample counts."""
-    inputs: Any = check.as_any_inputs("X", X, network.sizes[0], network.dtype)
+    inputs = network._as_inputs(X)
     is_one = inputs.ndim == 1
     if is_one:
         inputs = inputs[np.newaxis]

@@ -249,14 +249,16 @@ class Ensemble:
         Raises
         ------
         ValueError
-            If the networks do not predict classes.
+            If the networks do not predict classes, or X is not finite.
         """
         targets = check.TARGETS[self.loss]
         if targets not in ("classes", "probabilities"):
             raise ValueError(
                 f"votes: of the losses cross_entropy and binary_cross_entropy, got {self.loss}"
             )
-        outputs = self.outputs(X, n_threads)
+        inputs: Any = self.networks[0]._as_inputs(X)
+        check.refuse_nonfinite("X", inputs)  # the class of NaN would be the first
+        outputs = self.outputs(inputs, n_threads)
         chosen = outputs > 0.5
         if targets == "classes":
             chosen = np.arange(self.num_outputs) == outputs.argmax(axis=-1)[..., np.newaxis]
@@ -284,6 +286,7 @@ class Ensemble:
             too small for a number.
         """
         inputs, targets, weight = self.networks[0]._as_batch(X, y, sample_weight)
+        check.refuse_nonfinite("X", inputs)
         outputs = self.predict(inputs, n_threads)
         rows = _rows(targets, self.num_outputs)
         if check.TARGETS[self.loss] == "numbers":

@@ -31,6 +31,9 @@ MONITORED = (VALIDATION_LOSS, VALIDATION_SCORE, LOSS)  # as messages name them
 class History:
     """The curves of a training, one entry for each completed epoch.
 
+    A curve that only some epochs have, as of a training that goes on with validation data, is NaN
+    in the others; one that none has is empty.
+
     Attributes
     ----------
     loss : list of float
@@ -70,15 +73,38 @@ class History:
         }
 
     def __add__(self, later: History) -> History:
-        """Return the curves of a training and, behind them, those of its continuation."""
+        """Return the curves of a training and, behind them, those of its continuation.
+
+        Scores of another name than the continuation's are left out.
+        """
         if not isinstance(later, History):
             return NotImplemented
-        curves = {
-            name: curve + getattr(later, name)
-            for name, curve in vars(self).items()
-            if isinstance(curve, list)
-        }
-        return History(**curves, score_name=later.score_name or self.score_name)
+        joined = History(score_name=later.score_name or self.score_name)
+        for part in (self, later):
+            before = len(joined.loss)
+            joined.loss += part.loss
+            for name, curve in vars(part).items():
+                renamed = name == VALIDATION_SCORE and part.score_name != joined.score_name
+                if isinstance(curve, list) and curve and name != LOSS and not renamed:
+                    joined._level(name, before)
+                    getattr(joined, name).extend(curve)
+        joined.level()
+        return joined
+
+    def append(self, name: str, value: float) -> None:
+        """Make the entry of the epoch whose loss is the last."""
+        self._level(name, len(self.loss) - 1)
+        getattr(self, name).append(value)
+
+    def level(self) -> None:
+        """Give curves that have ended a NaN for each epoch since."""
+        for name, curve in vars(self).items():
+            if isinstance(curve, list) and curve:
+                self._level(name, len(self.loss))
+
+    def _level(self, name: str, epochs: int) -> None:
+        curve = getattr(self, name)
+        curve.extend([math.nan] * (epochs - len(curve)))
 
     def __repr__(self) -> str:
         if not self.loss:
@@ -98,9 +124,9 @@ def _figures(history: History) -> list[str]:
     if not history.loss:
         return []
     texts = [f"loss {history.loss[-1]:.4g}"]
-    if history.validation_loss:
+    if history.validation_loss and not math.isnan(history.validation_loss[-1]):
         texts.append(f"validation loss {history.validation_loss[-1]:.4g}")
-    if history.validation_score:
+    if history.validation_score and not math.isnan(history.validation_score[-1]):
         texts.append(f"{history.score_name} {history.validation_score[-1]:.4g}")
     return texts
 

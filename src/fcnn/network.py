@@ -97,10 +97,10 @@ class Network(ConvertingNetwork):
     dtype : numpy.dtype
     rng : numpy.random.Generator
     features : list of str or None
-        Names of the inputs, and
+        Names of the inputs: of a data frame the columns must be these, in this order. And
     classes : list or None
-        the classes in the order of the outputs, one or two of a single output: None unless set, as
-        the estimators of `fcnn.sklearn` do. Files keep them; nothing is computed with them.
+        the classes in the order of the outputs, one or two of a single output; nothing is computed
+        with them. None unless set, as the estimators of `fcnn.sklearn` do. Files keep both.
 
     Raises
     ------
@@ -115,7 +115,6 @@ class Network(ConvertingNetwork):
     (1,)
     """
 
-    features: list[str] | None = None
     classes: list[Any] | None = None
 
     def __init__(
@@ -284,6 +283,7 @@ class Network(ConvertingNetwork):
 
         if max_parameters is not None:
             check.as_count("max_parameters", max_parameters)
+        check.refuse_nonfinite("X", self._as_inputs(X))
         _, gradient = self.gradients(X, y, sample_weight)
         delta = self.trace(X, y, sample_weight).delta[0]
         precise = core.Network(self.sizes, self.activations, self.loss, np.float64)

@@ -233,10 +233,10 @@ class TrainingState:
 def validate(history: History, found: tuple[float, tuple[str, float] | None]) -> None:
     """Put what an evaluation has found into an epoch's entries of the history."""
     value, score = found
-    history.validation_loss.append(value)
+    history.append(VALIDATION_LOSS, value)
     if score is not None:
         history.score_name, value = score
-        history.validation_score.append(value)
+        history.append(VALIDATION_SCORE, value)
 
 
 def run(
@@ -273,6 +273,7 @@ def run(
             training.epoch += 1
             if held_out is not None:
                 validate(history, runner.evaluate(held_out))
+            history.level()
             if bar is not None:
                 bar.set_postfix(_shown(history, curves), refresh=False)
                 bar.update(training.epoch - bar.n)
@@ -368,9 +369,9 @@ class EpochRunner(Runner):
     ) -> None:
         """Make the entries of an epoch in the history, but for the seconds."""
         history, optimizer = self.training.history, self.training.optimizer
-        if self.options.l1 or self.options.l2:
-            history.penalty.append(float(totals[2] / totals[3]))
         history.loss.append(loss)
+        if self.options.l1 or self.options.l2:
+            history.append("penalty", float(totals[2] / totals[3]))
         history.learning_rate.append(optimizer.lr if rates is None else float(rates[-1]))
 
     def rates(self, made: int, count: int, batches: int | None, epochs: int) -> NDArray[np.float64]:
@@ -512,7 +513,7 @@ class IterationRunner(Runner):
             objective.make_step(optimizer, state)
         training.history.loss.append(loss)
         if objective.decay().any():
-            training.history.penalty.append(objective.penalty())
+            training.history.append("penalty", objective.penalty())
 
 
 def runner_of(

@@ -1,9 +1,12 @@
 """X, y and sample_weight: what every method that takes them refuses."""
 
+import copy
 import re
 
 import numpy as np
 import pytest
+
+import fcnn
 
 from .helpers import ISSUED, bad_x, inputs, labels, network, one_hot, refused, unchanged
 
@@ -149,3 +152,22 @@ def test_sample_weights_are_refused(weight, error, words):
     refused(
         network(), inputs(), labels(), error, "sample_weight: ", words, sample_weight=weight
     )  # fmt: skip
+
+
+SCORED = {
+    "evaluate": lambda net, X, y: net.evaluate(X, y),
+    "check_gradients": lambda net, X, y: net.check_gradients(X, y),
+    "Ensemble.evaluate": lambda net, X, y: fcnn.Ensemble([net, copy.copy(net)]).evaluate(X, y),
+    "Ensemble.votes": lambda net, X, y: fcnn.Ensemble([net, copy.copy(net)]).votes(X),
+}
+
+
+@pytest.mark.parametrize("call", SCORED)
+def test_rows_with_nan_are_not_scored(call):
+    """Their most probable class would be the first."""
+    net, X, y = fcnn.Network((4, 5, 3), rng=0), np.ones((6, 4)), np.zeros(6, int)
+    SCORED[call](net, X, y)
+    X[2, 1] = np.nan
+    for rows in (X, X.astype("f4"), X.tolist()):
+        with pytest.raises(ValueError, match=r"^X: expected finite numbers, got nan at \[2, 1\]"):
+            SCORED[call](net, rows, y)

@@ -1,5 +1,7 @@
 """X, y and sample_weight of pandas, polars, PyTorch, JAX and of what else holds numbers."""
 
+import copy
+import datetime
 import subprocess
 import sys
 from importlib import util
@@ -272,3 +274,73 @@ def test_tensors_of_pytorch_that_are_refused(change, words):
         net.evaluate(inputs(), labels(), change(torch_of(np.ones(10))))
     with pytest.raises(TypeError, match="out: expected a writable"):
         net.predict(inputs(dtype="float32"), out=torch_of(np.ones((10, 3), np.float32)))
+
+
+def times_of_polars():
+    polars = pytest.importorskip("polars")
+    day = datetime.date(2020, 1, 2)
+    return {
+        "Date": polars.Series([day]),
+        "Datetime": polars.Series([datetime.datetime(2020, 1, 2)], dtype=polars.Datetime("ms")),
+        "Time": polars.Series([datetime.time(1)]),
+        "Duration": polars.Series([datetime.timedelta(1)]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["Date", "Datetime", "Time", "Duration"])
+def test_times_among_polars_numbers_are_refused(kind):
+    """Its own to_numpy makes numbers of them, in the unit of the column."""
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"t": times_of_polars()[kind], "a": [1], "b": [2], "c": [3]})
+    with pytest.raises(TypeError, match=rf"^X: expected real numbers, got column 't' of {kind}"):
+        network().predict(frame)
+    with pytest.raises(TypeError, match=rf"^X: expected real numbers, got column 't' of {kind}"):
+        network().fit(frame, [0])
+    with pytest.raises(TypeError, match=rf"^y: expected real numbers, got column 't' of {kind}"):
+        network().evaluate(np.zeros((1, 4)), frame[["t", "a", "b"]])
+
+
+def frame_of(library, columns):
+    module = pytest.importorskip(library)
+    return (module.table if library == "pyarrow" else module.DataFrame)(columns)
+
+
+CALLS = {
+    "predict": lambda net, X, y: net.predict(X),
+    "evaluate": lambda net, X, y: net.evaluate(X, y),
+    "gradients": lambda net, X, y: net.gradients(X, y),
+    "trace": lambda net, X, y: net.trace(X, y),
+    "jacobian": lambda net, X, y: net.jacobian(X),
+    "train_step": lambda net, X, y: net.train_step(X, y, fcnn.SGD(0.1)),
+    "fit": lambda net, X, y: net.fit(X, y, epochs=1),
+    "validation": lambda net, X, y: net.fit(np.zeros((2, 4)), y, epochs=1, validation=(X, y)),
+    "batches": lambda net, X, y: net.fit(lambda: iter([(X, y)]), epochs=1),
+    "Sobolev": lambda net, X, y: net.fit(
+        X, y, epochs=1, jacobian_targets=np.zeros((2, 3, 4)), jacobian_weight=1.0
+    ),
+    "Ensemble": lambda net, X, y: fcnn.Ensemble([net, copy.copy(net)]).predict(X),
+}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+@pytest.mark.parametrize("call", CALLS)
+def test_a_frame_has_the_features_of_the_network(library, call):
+    net, y = network(), np.array([0, 1])
+    net.features = ["a", "b", "c", "d"]
+    columns = {name: np.array([i, 2.0]) for i, name in enumerate("abcd")}
+    CALLS[call](net, frame_of(library, columns), y)
+    for names, said in (
+        ("abdc", "their order is another"), ("abce", "'d' is missing"), ("abcde", "'e' is none"),
+    ):  # fmt: skip
+        wrong = frame_of(library, {name: columns.get(name, columns["d"]) for name in names})
+        parameters = net.parameters.copy()
+        with pytest.raises(ValueError, match=rf"features as columns.*'a', 'b', 'c', 'd'; {said}"):
+            CALLS[call](net, wrong, y)
+        assert net.parameters.tobytes() == parameters.tobytes()
+
+
+def test_names_that_are_no_text_are_no_features():
+    pandas = pytest.importorskip("pandas")
+    net = network()
+    net.features = ["a", "b", "c", "d"]
+    net.predict(pandas.DataFrame(np.zeros((2, 4))))

@@ -48,6 +48,9 @@ def output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
     else:
         output = new_name(Path(f"{own_name(options.data)}{ENDING}"))
     check_writable("--output", output, options.data)
+    state = getattr(options, "resume", None)
+    if state is not None and output.resolve() == Path(state).resolve():
+        raise CommandError(f"--output: {output} is also the file of --resume")
     if options.no_plot:
         if options.plot is not None:
             raise CommandError("--plot: a file is given, but also --no-plot")
@@ -63,6 +66,8 @@ def output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
     check_writable("--plot", picture, options.data)
     if picture.resolve() == output.resolve():
         raise CommandError(f"--plot: {picture} is also the model's file")
+    if state is not None and picture.resolve() == Path(state).resolve():
+        raise CommandError(f"--plot: {picture} is also the file of --resume")
     return output, picture, ""
 
 

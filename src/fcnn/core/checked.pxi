@@ -277,9 +277,16 @@ cdef class CheckedNetwork(Network):
             "loss", and "accuracy" (share of samples whose every output is right) for the entropies,
             "d2" (`fcnn.metrics.d2_quantile`) for quantiles or "r2" (coefficient of determination,
             averaged over targets) for the other losses.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If an argument is not as described, or X is not finite.
         """
         X, y, sample_weight = self.batch(X, y, sample_weight)
         loss, outputs = self._loss_and_outputs(X, y, sample_weight, n_threads)
+        if not isfinite(<double> loss):
+            self._refuse_nonfinite(X)   # whose class would be the first: NaN is no maximum
         name, value = self._score(outputs, y, sample_weight)
         return {"loss": loss, name: value}
 
