@@ -48,7 +48,9 @@ TREE = BUILD / "tree"
 
 # The test files that see most faults of a source file, the quickest first.
 NEAR = {
-    "_core.pyx": ("gradients", "parallel", "panels", "optimizers", "regularization"),
+    "_core.pyx": (
+        "gradients", "parallel", "panels", "optimizers", "regularization", "trainable",
+    ),
     "core/arrays.pxi": ("core_guards",),
     "core/c_interface.pxi": ("c_interface",),
     "core/checked.pxi": ("core_guards", "calls"),
@@ -92,7 +94,7 @@ NEAR = {
     "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
     "kernels/sparse.pxd": ("sparse_inputs",),
     "kernels/tangents.pxd": ("derivatives",),
-    "kernels/threads.h": ("parallel", "threads"),
+    "kernels/threads.h": ("parallel", "threads", "interrupts"),
     "kernels/tiny.pxd": ("tiny", "core_guards"),
     "kernels/updates.pxd": ("core_guards", "optimizers", "training", "c_interface"),
     "kernels/vector.pxd": ("core_guards", "gradients", "tiny"),
