@@ -49,7 +49,12 @@ TREE = BUILD / "tree"
 # The test files that see most faults of a source file, the quickest first.
 NEAR = {
     "_core.pyx": (
-        "gradients", "parallel", "panels", "optimizers", "regularization", "trainable",
+        "gradients",
+        "parallel",
+        "panels",
+        "optimizers",
+        "regularization",
+        "trainable",
     ),
     "core/arrays.pxi": ("core_guards",),
     "core/c_interface.pxi": ("c_interface",),
@@ -318,7 +323,9 @@ def build(mutants):
         [cmake, "--build", BUILD / "cmake"],
         [cmake, "--install", BUILD / "cmake", "--prefix", TREE / "src"],
     ):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{done.stdout[-3000:]}{done.stderr[-3000:]}")
     # Of its own, since what `make dev` installs finds the sources before any other path.
     venv = BUILD / "venv"
     if not (venv / "bin" / "python").exists():
