@@ -316,7 +316,7 @@ def build(mutants):
         cmake, "-S", TREE, "-B", BUILD / "cmake", "-G", "Ninja", "--log-level=ERROR",
         f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja', path=tools) or 'ninja'}",
         f"-DPython_EXECUTABLE={sys.executable}", "-DCMAKE_BUILD_TYPE=Release",
-        "-DFCNN_ONLY=native", "-DFCNN_OPTIMIZE=-Og", "-DFCNN_SPECIALIZED=0",
+        "-DFCNN_ONLY=native", "-DFCNN_QUICK=ON",
     ]  # fmt: skip
     for command in (
         configuration,
