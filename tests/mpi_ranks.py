@@ -69,7 +69,8 @@ def train(deterministic, shared_memory, name, option, epochs=3):
     reducer = Reducer(comm, deterministic, replicated=True, shared_memory=shared_memory)
     history = net.fit(
         X, y, sample_weight=weight, epochs=epochs, batch_size=64 // size, optimizer=optimizer,
-        rng=3 + rank, validation=(X_held, y_held), reduce=reducer, **options,
+        rng=3 + rank, validation=(X_held, y_held), reduce=reducer,
+        n_threads=2 if size == 1 else 1, **options,  # no bit depends on it
     )  # fmt: skip
     curves = [history.loss, history.validation_loss, history.validation_score]
     return net, [digest(net, optimizer), curves]

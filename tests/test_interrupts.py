@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from soak.interrupts import interrupted, longest_wait, raised_at
+from soak.interrupts import TRAININGS, check_training, interrupted, longest_wait, raised_at
 
 import fcnn
 
@@ -168,6 +168,14 @@ def test_what_an_interrupt_raises_in_an_update_comes_out():
     assert interrupted(call, took / 10, signal.ITIMER_PROF)
     assert optimizer.steps == 0
     np.testing.assert_array_equal(net.parameters, before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(TRAININGS)))
+def test_a_training_that_was_interrupted_is_at_a_whole_step(number):
+    """What one thread hears in a phase, no other one goes on from into the next."""
+    for seed in range(3 if TRAININGS[number].options.get("n_threads") else 1):
+        check_training(TRAININGS[number], seed, np.random.default_rng(seed))
 
 
 @pytest.mark.slow

@@ -71,6 +71,8 @@ def problem(core, c, dtype, large=None):
         if X is None:
             X, y = X_i, y_i
             X[c.get("huge", slice(0))] *= 1e9
+        if c.get("one") == i:
+            c["becomes"](twin)
         if c["weighted"] == "none" or (c["weighted"] == "some" and i % 3 == 0):
             weight = None
         curve = rng.uniform(0.001, 0.02, batches) if c["curve"] else None
@@ -199,6 +201,48 @@ def test_a_step_that_needs_care_is_made_by_each_alone_and_so_is_the_rest(core, d
     with together(core, 1) as made:
         compare(in_one_call(core, c, dtype), expected, c)
     assert made[0] >= lanes
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+def test_one_large_number_is_seen_in_every_layer_of_every_lane(core, activation, dtype):
+    """An activation or a delta whose product with another one overflows; it is large alone."""
+    large, squared = (1e32, 1e18) if dtype == "float32" else (1e302, 1e150)
+    lanes = core.micro_tile_shape()[0] // np.dtype(dtype).itemsize
+    L = 3
+
+    def becomes(l, is_delta):
+        def change(twin):
+            # a^l is nearly 0 and delta^l as large as what multiplies delta^(l+1); no other is.
+            a, delta, twin.W[l][...] = (1e8, large, 0) if is_delta else (large, 1e8, 0)
+            if l > 1:
+                twin.W[l - 1][...], twin.b[l - 1][...] = 0, a
+            if l < L:
+                twin.W[l + 1][...], twin.b[l][...] = delta, 1 / delta
+            else:  # the square of an error must be a number, so its update is what is too large
+                twin.b[L][...] = squared if is_delta else delta
+
+        return change
+
+    for l in range(1, L + 1):
+        for is_delta in (False, True):
+            if l == 1 and not is_delta:  # inputs, which all networks share
+                continue
+            for one in (0, lanes - 1):
+                c = {
+                    "sizes": (3, 4, 5, 2), "activations": (activation, activation, "identity"),
+                    "loss": "squared_error", "optimizer": lambda: fcnn.SGD(1e-3), "batch": 8,
+                    "samples": 16, "networks": lanes, "epochs": 1, "labels": False,
+                    "weighted": "none", "curve": False, "shuffled": False, "threads": 1,
+                    "l2": False, "number": 3, "one": one, "becomes": becomes(l, is_delta),
+                }  # fmt: skip
+                lr = 9e14 if l == L and is_delta else 1e8 if l == 1 else 1.0
+                expected = one_by_one(core, c, dtype, (one, lr))
+                failed = [i for i, (_, _, message, _) in enumerate(expected) if message]
+                assert failed == [one], (l, is_delta)
+                with together(core, 1) as made:
+                    compare(in_one_call(core, c, dtype, (one, lr)), expected, c)
+                assert made[0] >= lanes
 
 
 def test_networks_with_other_slopes_keep_their_own(core):

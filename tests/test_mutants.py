@@ -1,8 +1,10 @@
 """scripts/mutate.py: its list is of the sources as they are, and its faults are made and seen."""
 
+import ast
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,6 +50,26 @@ def test_every_mutant_is_somewhere_in_the_sources_once(mutate):
     for file in {m.file for m in listed}:
         for name in mutate.NEAR[file]:
             assert (ROOT / mutate.file_of(name)).exists(), name
+
+
+# What Cython has and Python has not: casts, addresses and C's kinds of numbers.
+OF_CYTHON = re.compile(
+    r"<[\w. ]+\**>(?=[ \w&(*-])|(?<=else )&|(?<![\w)\]])(?<![\w)\]] )&(?=\w)|(?<=\d)LL\b"
+)
+
+
+def test_what_becomes_of_an_expression_is_one(mutate):
+    """Or the copy with all faults would not compile, and none of them could run."""
+    for mutant in mutate.read_list():
+        if mutant.is_statement or mutant.file.endswith(".h"):
+            continue
+        source = (ROOT / "src" / "fcnn" / mutant.file).read_text()
+        begin, end = mutate.span_of(mutant, source)
+        for text in (source[begin:end], mutant.new):
+            try:
+                ast.parse(OF_CYTHON.sub("", " ".join(text.split())).strip(), mode="eval")
+            except SyntaxError:
+                pytest.fail(f"mutant {mutant.number}, {mutant.text}: {text!r} is no expression")
 
 
 SOURCE = """\

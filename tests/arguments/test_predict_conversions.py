@@ -230,10 +230,11 @@ def test_many_rows_are_converted_in_parts(dtype):
     assert net.predict(X).tobytes() == expected.tobytes()
     assert net.predict(X[::-1, ::-1]).tobytes() == net.predict(
         X[::-1, ::-1].astype(dtype)).tobytes()  # fmt: skip
-    item = np.dtype(dtype).itemsize
-    bits = X.copy()
-    out = bits.reshape(-1)[: rows * 3 * item].view(dtype).reshape(rows, 3)
-    assert net.predict(bits, out).tobytes() == expected.tobytes()
+    size = rows * 3 * np.dtype(dtype).itemsize
+    for begin in (0, X.size // 2, X.size - size):  # of the last rows, which are read last
+        bits = X.copy()
+        out = bits.reshape(-1)[begin : begin + size].view(dtype).reshape(rows, 3)
+        assert net.predict(bits, out).tobytes() == expected.tobytes()
     wrong = np.ones((rows, n))
     wrong[-1, -1] = 1e39
     if dtype == "float32":

@@ -225,13 +225,6 @@ cdef void ask_for_inputs(const Call* call, Py_ssize_t first, Py_ssize_t rows) no
             at += 64
 
 
-cdef void clear_padding(real* a, Py_ssize_t rows, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    cdef Py_ssize_t i, k
-    for i in range(rows):
-        for k in range(n, width):
-            a[i * width + k] = 0
-
-
 cdef void tiny_forward(
     const Model* model, Tiny* t, const real* x, Py_ssize_t rows,
 ) noexcept nogil:
@@ -251,11 +244,8 @@ cdef void tiny_forward(
         W = <const real*> t.forward_W[l + 1]
         if layer.activation == activations.RELU:
             continue
+        # What pads a row is sigma(0), and so learns like a node; no sum of a real one takes it.
         activate(layer, <const real*> z, <real*> t.a[l], rows * t.width[l])
-        if layer.n_out < t.width[l] and (
-                layer.activation == activations.SIGMOID
-                or layer.activation == activations.SOFTPLUS):      # not 0 of 0
-            clear_padding(<real*> t.a[l], rows, layer.n_out, t.width[l])
         tiny.add_squares(a, rows * t.width[l], <real*> t.a_squares)
 
 
