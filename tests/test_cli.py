@@ -269,7 +269,7 @@ def test_losses_of_a_classifier(here, run, loss, output, n_classes, n_out):
     code, out, err = run("predict", "labels.safetensors", "labels.npz")
     right = sum(int(row[0]) == label for row, label in zip(answers(out)[1], y, strict=True))
     assert right > 0.95 * len(y)
-    assert err == f"accuracy {right / len(y):.4f}, {right} of {len(y)} samples\n"
+    assert err.startswith(f"accuracy {right / len(y):.4f}, {right} of {len(y)} samples (the model")
 
     code, out, _ = run("predict", "labels.safetensors", "labels.npz", "--probabilities")
     header, rows = answers(out)
@@ -1018,3 +1018,28 @@ def test_a_device_takes_the_answer_and_stays_one(flowers_csv, run):
     assert (code, out) == (0, "")
     fcnn.load("flowers.safetensors").save(os.devnull)
     assert not os.path.isfile(os.devnull)
+
+
+@pytest.mark.parametrize("target", ["kind", "height"])
+def test_rows_that_a_model_was_made_of_are_told_from_those_held_out(target, here, run):
+    rng = np.random.default_rng(3)
+    X, kind = rng.normal(size=(60, 4)), rng.choice(["no", "yes"], 60)
+    write_csv(
+        here / "all.csv", [*"abcd", "kind", "height"], *X.T, kind, X[:, 0] + rng.normal(size=60)
+    )
+    other = "height" if target == "kind" else "kind"
+    words = ["--target", target, "--ignore", other, "--epochs", 20, "--no-plot"]
+    code, out, _ = run("train", "all.csv", *words)
+    assert code == 0
+    code, _, err = run("predict", "all.safetensors", "all.csv")
+    first, second = err.splitlines()[-2:]
+    assert (code, first.endswith("60 samples (the model was made of 48 of them)")) == (0, True)
+    assert second.endswith("12 samples (those that were held out)")
+    score = re.search(r"test +(?:accuracy|r2) (\S+?)[ ,]", out)[1]
+    assert second.startswith(("accuracy ", "r2 "))
+    assert score in second
+    lines = (here / "all.csv").read_text().splitlines(keepends=True)
+    (here / "some.csv").write_text("".join(lines[:-1]))  # other data
+    _, _, err = run("predict", "all.safetensors", "some.csv")
+    assert "59 samples\n" in err
+    assert "held out" not in err

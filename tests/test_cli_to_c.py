@@ -91,6 +91,7 @@ def test_refusals(run, tmp_path):
         (["m.safetensors", "--derivatives"], "--derivatives: is for a network alone"),
         (["m.safetensors", "--training"], "--training: is for a network alone; give --network"),
         (["m.safetensors", "--self-test"], "--self-test: expected DATA"),
+        (["m.safetensors", "--no-header"], "--no-header: is for the DATA of --self-test"),
         (["n.safetensors", "--self-test", "m.csv"], "--self-test: the rows of a network alone"),
         (["n.safetensors", "--name", "for"], "--name: expected an identifier of C"),
         (["n.safetensors", "--weights", "nowhere"], "--weights: "),

@@ -539,6 +539,9 @@ def test_a_file_of_ones_own(tmp_path, capsys):
         assert main(["learn", "--check", str(path)]) == 2
         err = " ".join(capsys.readouterr().err.split())
         assert err.startswith(f"fcnn learn: error: {path}: {message}"), err
+    for option in (["--port", "5"], ["--no-browser"]):
+        assert main(["learn", "--check", str(path), *option]) == 2
+        assert f"{option[0]}: is for the page" in capsys.readouterr().err
     assert main(["learn", "--check", str(tmp_path / "none.py")]) == 2
     assert "--check: there is no file" in capsys.readouterr().err
     assert main(["learn", "--port", "70000", "--no-browser"]) == 2

@@ -448,6 +448,24 @@ def test_class_weights_of_batches():
     assert bits(parts, None, class_weight={0: 2, 2: 0.5})[0] == expected[0]
 
 
+class Sequence:
+    """Batches by their numbers alone, as some libraries' data sets have them."""
+
+    def __init__(self, all_):
+        self.all = all_
+
+    def __len__(self):
+        return len(self.all)
+
+    def __getitem__(self, i):
+        return self.all[i]
+
+
+def test_batches_by_their_numbers():
+    X, y = samples()
+    assert bits(Sequence(batches(X, y, 8)), None)[0] == bits(batches(X, y, 8), None)[0]
+
+
 @pytest.mark.parametrize(
     ("make", "options", "error", "words"),
     [

@@ -110,7 +110,9 @@ def test_further_losses(loss, solver, weighted):
     """The loss is the one in the docs, the first step goes down its slope by differences."""
     y = np.column_stack([Y_DIABETES, -3 * Y_DIABETES])
     weight = np.random.default_rng(0).uniform(0, 3, len(y)) if weighted else None
-    given = {"loss": loss, "quantile": 0.8, "alpha": 30.0, "momentum": 0.0, "solver": "sgd"}
+    given = {"loss": loss, "alpha": 30.0, "momentum": 0.0, "solver": "sgd"}
+    if loss == "quantile":
+        given["quantile"] = 0.8
     estimator = diabetes(**given, learning_rate_init=1e-4)
     after, before = one_update(estimator, X_DIABETES, y, sample_weight=weight)
     network = before.network_
@@ -451,6 +453,21 @@ def test_parameters_before_fit(name):
     assert not hasattr(digits(), name)
     with pytest.raises(AttributeError, match=f"no attribute '{name}' before fit"):
         getattr(digits(), name)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "given", "message"),
+    [
+        (MLPClassifier, {"weight_decay": 0.3}, "'weight_decay' .*left out with solver='adam'"),
+        (MLPRegressor, {"weight_decay": 0.3, "solver": "lbfgs"}, "left out with solver='lbfgs'"),
+        (MLPRegressor, {"quantile": 0.9}, "'quantile' .*left out with loss='squared_error'"),
+        (MLPRegressor, {"quantile": 0.9, "quantiles": [0.5], "loss": "quantile"},
+         "'quantile' .*left out with quantiles"),
+    ],
+)  # fmt: skip
+def test_parameters_without_effect_are_refused(estimator, given, message):
+    with pytest.raises(InvalidParameterError, match=message):
+        estimator(**given).fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize("given", [{"dropout": 0.1}, {"clip_norm": 1.0}])

@@ -347,11 +347,13 @@ class Batches:
     def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         """Yield the batches of an epoch."""
         number = 0
-        batches = self._source()
-        if not isinstance(batches, Iterable):
+        source = self._source()
+        try:
+            batches = iter(source)  # also of what has __getitem__ alone
+        except TypeError:
             raise TypeError(
-                f"X: expected a function that returns an iterator, got one that returns {batches!r}"
-            )
+                f"X: expected a function that returns an iterator, got one that returns {source!r}"
+            ) from None
         for number, batch in enumerate(batches, start=1):
             yield self._block(batch, f" of batch {number}")
         if number == 0:

@@ -40,6 +40,9 @@ def add_learn(commands: Any, count: Callable[[int], Callable[[str], int]]) -> No
 def learn(options: argparse.Namespace) -> int:
     """Run ``fcnn learn`` and return its exit code."""
     if options.check is not None:
+        for option, is_given in (("port", options.port), ("no-browser", options.no_browser)):
+            if is_given:
+                raise CommandError(f"--{option}: is for the page, which --check does not open")
         return _check(options.check)
     from fcnn.learn import serve
 

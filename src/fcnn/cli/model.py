@@ -99,7 +99,7 @@ def predict(options: argparse.Namespace) -> int:
     else:
         with open(options.output, "w", encoding="utf-8", newline="") as file:
             _write_csv(file, header, columns)
-    _report_score(model, outputs, table, y, part)
+    _report_score(model, X, outputs, table, y, part)
     return 0
 
 
@@ -143,7 +143,7 @@ def _write_csv(file: IO[str], header: list[str], columns: list[Any]) -> None:
 
 
 def _report_score(
-    model: fcnn.Model, outputs: Array, table: Table, y: Table | None, part: str
+    model: fcnn.Model, X: Array, outputs: Array, table: Table, y: Table | None, part: str
 ) -> None:
     """Say how good the answers are, where targets are known."""
     target = model.target
@@ -164,14 +164,26 @@ def _report_score(
     except TableError as error:
         say("; ".join([f"no score: {error.heading}", *error.problems[:1]]))
         return
-    if target.is_classes:
-        with refusals():
-            right = int(np.count_nonzero(most_probable(outputs[rows]) == values))
-        say(f"accuracy {right / len(rows):.4f}, {right:,} of {len(rows):,} samples{where}")
-        return
-    scores = model.scores(outputs[rows], values)
-    assert isinstance(scores, NumberScores)
-    say(f"{of_numbers(scores)}{where}")
+    answers = outputs[rows]
+
+    def tell(some: Any, where: str) -> None:
+        if target.is_classes:
+            with refusals():
+                right = int(np.count_nonzero(most_probable(answers[some]) == values[some]))
+            count = len(values[some])
+            say(f"accuracy {right / count:.4f}, {right:,} of {count:,} samples{where}")
+            return
+        scores = model.scores(answers[some], values[some])
+        assert isinstance(scores, NumberScores)
+        say(f"{of_numbers(scores)}{where}")
+
+    held_out = None if model.training is None else model.training.held_out
+    held = held_out.find(X[rows], values) if held_out is not None and not part else None
+    if held is None:
+        tell(slice(None), where)
+    else:
+        tell(slice(None), f" (the model was made of {len(values) - len(held):,} of them)")
+        tell(held, " (those that were held out)")
 
 
 def _inspect_file(path: str) -> None:

@@ -111,6 +111,8 @@ def to_c(options: argparse.Namespace) -> int:
         raise CommandError("--self-test: expected DATA, rows for the model to answer")
     if options.self_test and not is_model:
         raise CommandError("--self-test: the rows of a network alone are random; leave DATA out")
+    if options.no_header and not options.self_test:
+        raise CommandError("--no-header: is for the DATA of --self-test")
     if options.self_test:
         table, _, _ = read_for_prediction(
             options.self_test, not options.no_header, None, are_classes=bool(net.classes)

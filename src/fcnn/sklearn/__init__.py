@@ -71,7 +71,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
     class_weight : dict, list of dict, "balanced" or None, default=None
         As in scikit-learn's other classifiers: multiplies the sample weights.
     weight_decay : float, default=0.01
-        Of the solver "adamw", for weights and biases.
+        Of the solver "adamw" alone, for weights and biases.
     clip_norm : float or None, default=None
         A gradient longer than this, over all parameters, is scaled down to it. Not with "lbfgs".
     trainable : dict or None, default=None
@@ -269,6 +269,10 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
 
     def _check_additions(self, n_hidden: int, incremental: bool) -> None:
         super()._check_additions(n_hidden, incremental)
+        if self._is_given("quantile") and self.loss != "quantile":
+            self._refuse("quantile", f"left out with loss={self.loss!r}", self.quantile)
+        if self._is_given("quantile") and self.quantiles is not None:
+            self._refuse("quantile", "left out with quantiles", self.quantile)
         if self.quantiles is None:
             return
         if self.loss != "quantile":

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import multiprocessing
 import threading
 import time
@@ -139,6 +140,11 @@ class Perceptron(BaseEstimator, abc.ABC):
             "instead."
         )
 
+    def _is_given(self, name: str) -> bool:
+        """Return whether a parameter has another value than its default."""
+        named = inspect.signature(type(self).__init__).parameters.get(name)
+        return named is not None and bool(getattr(self, name) != named.default)
+
     def _hidden_activations(self, n_hidden: int) -> list[str]:
         if isinstance(self.activation, str):
             return [self.activation] * n_hidden
@@ -173,6 +179,9 @@ class Perceptron(BaseEstimator, abc.ABC):
             self._refuse("dropout", "0 with solver='lbfgs', whose loss may not vary", self.dropout)
         if self.solver == "lbfgs" and self.clip_norm is not None:
             self._refuse("clip_norm", "None with solver='lbfgs'", self.clip_norm)
+        if self.solver != "adamw" and self._is_given("weight_decay"):
+            expected = f"left out with solver={self.solver!r}; alpha decays weights with any solver"
+            self._refuse("weight_decay", expected, self.weight_decay)
         if any(not callable(one) or isinstance(one, type) for one in self.callbacks or ()):
             self._refuse("callbacks", "a list of functions, or of objects", self.callbacks)
         if incremental and self._class_weight == "balanced":
