@@ -81,7 +81,12 @@ def problem(core, c, dtype, large=None):
         if large is not None and i == large[0]:
             optimizer.lr = large[1]
         options = StepOptions(l2=0.01) if c["l2"] and i % 2 else None
-        made.append((core_twin(core, twin), optimizer, weight, options, curve, source))
+        network = core_twin(core, twin)
+        if "makes" in c:
+            optimizer = c["makes"][i % 2]()
+            for _ in range(i % 2 * c["steps"]):
+                network.train_step(X, y, optimizer)
+        made.append((network, optimizer, weight, options, curve, source))
     return X, y, made
 
 
@@ -201,6 +206,32 @@ def test_a_step_that_needs_care_is_made_by_each_alone_and_so_is_the_rest(core, d
     with together(core, 1) as made:
         compare(in_one_call(core, c, dtype), expected, c)
     assert made[0] >= lanes
+
+
+PACES = {
+    "steps": (fcnn.Adam, fcnn.Adam),
+    "rule": (lambda: fcnn.Adam(weight_decay=0.1), lambda: fcnn.AdamW(weight_decay=0.1)),
+    "lr": (fcnn.Adam, lambda: fcnn.Adam(0.002)),
+    "beta1": (fcnn.Adam, lambda: fcnn.Adam(betas=(0.8, 0.999))),
+    "beta2": (fcnn.Adam, lambda: fcnn.Adam(betas=(0.9, 0.99))),
+    "eps": (fcnn.Adam, lambda: fcnn.Adam(eps=1e-3)),
+    "decay": (fcnn.AdamW, lambda: fcnn.AdamW(weight_decay=0.3)),
+    "momentum": (lambda: fcnn.SGD(0.01, momentum=0.9), lambda: fcnn.SGD(0.01, momentum=0.8)),
+}
+
+
+@pytest.mark.parametrize("pace", PACES)
+def test_networks_whose_updates_differ_in_one_number(core, pace):
+    c = {
+        "sizes": (3, 9, 2), "activations": ("tanh", "identity"), "loss": "squared_error",
+        "optimizer": fcnn.Adam, "batch": 4, "samples": 21, "networks": 9, "epochs": 2,
+        "labels": False, "weighted": "none", "curve": False, "shuffled": False, "threads": 1,
+        "l2": False, "number": 3, "makes": PACES[pace], "steps": int(pace == "steps"),
+    }  # fmt: skip
+    expected = one_by_one(core, c, "float32")
+    with together(core, 1) as made:
+        compare(in_one_call(core, c, "float32"), expected, c)
+    assert made[0] >= core.micro_tile_shape()[0] // 4
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

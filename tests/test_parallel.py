@@ -110,6 +110,18 @@ def test_other_calls_have_the_same_bits_on_any_number_of_threads(core, dtype, ro
         assert answers(threads) == alone
 
 
+@pytest.mark.parametrize("rows", [8193, 25_000])
+def test_gradients_of_many_blocks_have_the_same_bits_on_any_number_of_threads(core, rows):
+    """Behind 8,192 rows those of some blocks are put to those of earlier ones, by all threads."""
+    network, (X, y, weight) = problem("float32", sizes=(5, 6, 3), rows=rows)
+    twin, found = core_twin(core, network), []
+    for threads in (1, 2, 3):
+        loss, gradient = twin.gradients(X, y, weight, threads)
+        found.append((loss, gradient.tobytes()))
+    assert all(one == found[0] for one in found)
+    assert distance(gradient, network.gradients(X, y, weight)[1]) < TOLERANCE["float32"]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_row_has_the_same_bits_alone_and_in_a_batch(core, dtype):
     network, (X, _, _) = problem(dtype, sizes=(37, 150, 29, 3), rows=70)

@@ -51,5 +51,5 @@ def run(size, seed):
             block = []
     # By the functions of Cython's and the modules' names; CPython has files called pycore_*.
     ours = [b for b in blocks if re.search(r"__pyx_|fcnn_\w+ \(|_core\w*\.abi3\.so", b)]
-    assert not ours, ours[0]
+    assert not ours, f"{len(ours)} reports, of which the first is\n{ours[0]}"
     return "two dtypes, three networks, every kind of call: no report that has fcnn in it"

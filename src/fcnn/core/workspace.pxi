@@ -262,8 +262,9 @@ cdef int open_workspace(
     cdef Kept* k = <Kept*> take_kept(kept)
     cdef Py_ssize_t size
     cdef double share = ws.share
-    if (k != NULL and dropout == NULL and k.needs.rows == needs.rows
-            and k.needs.batch_size == needs.batch_size and k.needs.threads == needs.threads
+    # Threads first: where they are none nothing else of it has been written.
+    if (k != NULL and dropout == NULL and k.needs.threads == needs.threads
+            and k.needs.rows == needs.rows and k.needs.batch_size == needs.batch_size
             and k.needs.backward == needs.backward and k.needs.every_z == needs.every_z
             and k.needs.tiny == needs.tiny and k.needs.in_panels == needs.in_panels
             and k.workspace.inputs == ws.inputs
