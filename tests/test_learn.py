@@ -14,6 +14,7 @@ import pytest
 
 import fcnn
 from fcnn.learn import _requests, check, serve
+from fcnn.learn._data import read_csv
 from fcnn.learn._exercises import EXERCISES, described
 from fcnn.learn._requests import answer
 
@@ -123,7 +124,7 @@ def test_a_training_goes_on_and_is_saved(tmp_path):
     import base64
 
     begun = answer("start", {"data": "circles", "hidden": [6], "activation": "tanh", "grid": 5,
-                             "nodes": True, "lr": 0.1})  # fmt: skip
+                             "nodes": True, "lr": 0.1, "samples": 300})  # fmt: skip
     net = _requests._sessions[begun["id"]].net
     for _ in range(3):
         told = answer("run", {"id": begun["id"], "epochs": 20, "grid": 5, "nodes": True})
@@ -140,7 +141,13 @@ def test_a_training_goes_on_and_is_saved(tmp_path):
     assert told["accuracy"] > 0.9
     saved = answer("save", {"id": begun["id"]})
     (tmp_path / "n.safetensors").write_bytes(base64.b64decode(saved["file"]))
-    np.testing.assert_array_equal(fcnn.load(tmp_path / "n.safetensors").parameters, net.parameters)
+    # It answers rows as they were before the page scaled them, and knows what they are.
+    own = fcnn.load(tmp_path / "n.safetensors")
+    rows, labels = fcnn.datasets.make_circles(300, 0.1, rng=0)
+    scaled = _requests._sessions[begun["id"]].data
+    np.testing.assert_allclose(own.predict(rows), net.predict(scaled.X), atol=1e-5)
+    assert (own.predict(rows).argmax(axis=1) == labels).mean() > 0.9
+    assert (own.features, own.classes) == (["x", "y"], ["0", "1"])
     for _ in range(_requests.MOST_SESSIONS):
         answer("start", {"data": "xor", "hidden": [2]})
     with pytest.raises(ValueError, match="id: there is no such training any more"):
@@ -160,7 +167,7 @@ def test_a_grid_is_checked_before_the_training():
 
 
 def test_the_largest_numbers_of_a_table():
-    X, _, _ = _requests.read_csv("3.4e38,0,x\n-3.4e38,1e-320,y\n0,0,x\n0,0,y")
+    X = read_csv("3.4e38,0,x\n-3.4e38,1e-320,y\n0,0,x\n0,0,y").X
     assert X.tolist() == [[1, -1], [-1, 1], [0, -1], [0, -1]]
 
 
@@ -186,29 +193,89 @@ def test_digits_of_ones_own():
     )
 
 
-def test_a_table_of_ones_own():
+def test_a_table_of_ones_own(tmp_path):
+    import base64
+
     text = "x,y,kind\n" + "\n".join(f"{i},{-i * 2},{'red' if i % 2 else 'blue'}" for i in range(20))
-    X, y, classes = _requests.read_csv(text)
-    assert classes == ["blue", "red"]
-    assert (X.min(), X.max(), y[:3].tolist()) == (-1, 1, [0, 1, 0])
-    assert answer("start", {"data": "csv", "csv": text, "hidden": [3]})["classes"] == classes
+    data = read_csv(text)
+    assert (data.classes, data.features, data.notes) == (["blue", "red"], ["x", "y"], [])
+    assert (data.X.min(), data.X.max(), data.y[:3].tolist()) == (-1, 1, [0, 1, 0])
+    begun = answer("start", {"data": "csv", "csv": text, "hidden": [3], "activation": "tanh"})
+    assert begun["classes"] == data.classes
+    answer("run", {"id": begun["id"], "epochs": 5})
+    saved = answer("save", {"id": begun["id"]})
+    (tmp_path / "n.safetensors").write_bytes(base64.b64decode(saved["file"]))
+    own = fcnn.load(tmp_path / "n.safetensors")
+    rows = [[i, -2 * i] for i in range(20)]
+    net = _requests._sessions[begun["id"]].net
+    np.testing.assert_allclose(own.predict(rows), net.predict(data.X), atol=1e-5)
+    assert (own.features, own.classes) == (data.features, data.classes)
+
+
+PLAIN = "a,b,c\n1,2,x\n3,4.5,y\n5,6,x\n7,8,y\n"
+GERMAN = PLAIN.replace(",", ";").replace(".", ",")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        (PLAIN.encode(), PLAIN), (PLAIN.encode("utf-16"), PLAIN),
+        (PLAIN.replace(",", "\t").replace("\n", "\r\n").encode(), PLAIN),
+        (GERMAN.encode(), GERMAN),
+        (PLAIN.replace("x", "gr\xfcn").encode("cp1252"), PLAIN.replace("x", "gr\xfcn")),
+        (PLAIN.replace("x", '"x, or so"').encode(), PLAIN.replace("x", '"x, or so"')),
+        (b"\n" + PLAIN.replace("\n5", "\n\n5").encode(), PLAIN),
+        (PLAIN[6:].encode(), "column_1,column_2,column_3\n" + PLAIN[6:]),
+    ],
+    ids=["utf-8", "utf-16", "tabs", "semicolons", "windows", "quotes", "empty lines", "no header"],
+)  # fmt: skip
+def test_files_of_ones_own(file, text):
+    """What any program writes: the page has the same table of it, and so has the network."""
+    import base64
+
+    found = answer("table", {"name": "t.csv", "file": base64.b64encode(file).decode()})
+    assert found["csv"] == text
+    data = read_csv(text)
+    np.testing.assert_allclose(data.X * data.span + data.centre, [[1, 2], [3, 4.5], [5, 6], [7, 8]])
+    assert data.y.tolist() == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (b"%PDF-1.7 ...", "t.csv: is a PDF; expected"), (b"", "t.csv: is empty"),
+        (b"\x00\x01\x02", "t.csv, line 1: a NUL byte"), (b"just words\n", "got 1 column;"),
+        (PLAIN.replace(",x", "").encode(), "t.csv: 2 rows have not 3 cells"),
+        (b"a,b,c\n", "has a header"),
+    ],
+)  # fmt: skip
+def test_refused_files(file, message):
+    import base64
+
+    with pytest.raises(ValueError, match=re.escape(message)):
+        answer("table", {"name": "t.csv", "file": base64.b64encode(file).decode()})
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (3, "csv: expected text"), ("", "csv: expected at least 4 rows"),
-        ("a,b,c\n1,2,x\n1,2\n3,4,y\n", "row 2: expected two numbers and a class, got '1,2'"),
-        ("1,2,x\n1,nan,y\n3,4,y\n5,6,x", "row 2: expected two numbers"),
+        (3, "csv: expected text"), ("", "csv: is empty"),
+        ("1,2,x\n3,4,y\n", "4 to 2000 rows of data, got 2"),
+        ("a,b,c\n1,2,x\n1,2\n3,4,y\n", "line 3: 2 cells"),
+        ("a;b;c;d\n1;2;x;9\n", "two columns of numbers and one of classes, got 4 columns"),
+        ("1 2 x\n3 4 y\n5 6 x\n7 8 y\n", "got 1 column; commas, semicolons, tabs or bars"),
+        ("1,2,x\n1,nan,y\n3,4,y\n5,6,x", "line 2, column 'column_2': 'nan'; expected a number"),
+        # The first row is one of data, not a header: one of its cells is a number.
+        ("1,O.9,x\n1,2,y\n3,4,y\n5,6,x",
+         "line 1, column 'column_2': 'O.9'; expected a number"),
+        ("a,b,c\n1,2,x\n1,1_0,y\n3,4,y\n5,6,x", "line 3, column 'b': '1_0'; expected a number"),
+        ("a,b,c\n1,2,x\n,1,y\n3,4,\n5,6,x", "csv: 2 problems"),
         ("1,2,x\n1,2,x\n3,4,x\n5,6,x", "2 to 10 classes in the last column, got 1"),
-        ("1,2,x\n" * 2001, "at most 2000 rows"),
-        # No reader of CSV takes a field of this length; its error is no ValueError.
-        ("1,2," + "a" * 200_000 + "\n" + "1,2,b\n" * 5, "csv: field larger than field limit"),
-        ("1.7e308,2,x\n-1.7e308,1,y\n0,0,x\n1,1,y",
-         "csv: row 1: expected numbers that float32 can hold, got '1.7e308'"),
-        ("0,2,x\n1,-4e38,y\n0,0,x\n1,1,y",
-         "csv: row 2: expected numbers that float32 can hold, got '-4e38'"),
-        ("0,0,x\n1,5e-324,y\n0,0,x\n1,0,y", "csv: column 2: expected numbers further apart"),
+        ("1,2,x\n" * 2001, "4 to 2000 rows of data, got 2001"),
+        ("1,2," + "a" * 200_000 + "\n" + "1,2,b\n" * 5, "field larger than field limit"),
+        ("1.7e308,2,x\n-1.7e308,1,y\n0,0,x\n1,1,y", "csv: 2 problems"),
+        ("0,2,x\n1,-4e38,y\n0,0,x\n1,1,y", "'-4e38'; expected a number that float32 can hold"),
+        ("0,0,x\n1,5e-324,y\n0,0,x\n1,0,y", "column 'column_2': expected numbers further apart"),
     ],
 )  # fmt: skip
 def test_refused_tables(text, message):

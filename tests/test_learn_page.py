@@ -7,23 +7,28 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from browser import MISSING, PATH, Browser
+from browser import browser as browser_of
 from learning import agrees, python_of
 
 import fcnn
 from fcnn.learn import serve
 from fcnn.learn._requests import answer
 
-pytestmark = pytest.mark.skipif(PATH is None, reason=MISSING)
-slow = pytest.mark.slow(reason="a browser goes through a view")
+pytestmark = pytest.mark.slow(reason="a browser goes through a view")
+
+# What every view shows and does in both engines; the rest in Chromium, in Firefox with `-m long`.
+both = pytest.mark.parametrize("page", ["chromium", "firefox"], indirect=True, scope="module")
+one = pytest.mark.parametrize(
+    "page", ["chromium", pytest.param("firefox", marks=pytest.mark.long("a second engine"))],
+    indirect=True, scope="module",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def page():
+def page(request):
     """A function that opens a view, in a browser that complains of nothing."""
-    with serve() as server:
+    with browser_of(request.param) as browser, serve() as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = Browser()
 
         def show(view, width=1280, dark=False, wait="true", **state):
             address = f"{server.url}#{quote(json.dumps({'view': view, **state}))}"
@@ -31,11 +36,10 @@ def page():
             browser.wait(f"document.querySelector('#stage')?.dataset.view === '{view}' && ({wait})")
             return browser
 
-        show.server = server
+        show.server, show.browser = server, browser
         try:
             yield show
         finally:
-            browser.close()
             server.shutdown()
 
 
@@ -44,13 +48,12 @@ def nothing_to_complain_of(request):
     yield
     if "page" in request.fixturenames:
         show = request.getfixturevalue("page")
-        browser = next(c.cell_contents for c in show.__closure__
-                       if isinstance(c.cell_contents, Browser))  # fmt: skip
+        browser = show.browser
         assert browser.errors == []
         assert all(url.startswith((show.server.url, "about:", "blob:", "data:"))
                    for url in browser.requests)  # fmt: skip
-        assert browser.run("(one => one && !one.hidden ? one.textContent : '')("
-                           "document.querySelector('.alert'))") == ""  # fmt: skip
+        said = "document.querySelectorAll('.alert:not([hidden]), .address-note:not([hidden])')"
+        assert browser.run(f"[...{said}].map((one) => one.textContent)") == []
 
 
 def texts(browser, selector, root="document"):
@@ -113,11 +116,14 @@ def check_formulas(browser, trace, digits, root="document"):
             assert agrees(python_of(step["numbers"].removeprefix("=")), result), step
         counts[step["name"]] = counts.get(step["name"], 0) + 1
         symbol = step["general"].partition(" = ")[0]
-        l, at = (
-            re.search(r"\^\{(\d+)\}_\{([\d,]+)\}", symbol).groups() if "^" in symbol else (0, "0")
-        )
-        at = [int(i) for i in at.split(",")]
         name = step["name"]
+        l, at = (
+            re.search(r"\^\{(\d+)\}(?:_\{([\d,]+)\})?", symbol).groups()
+            if "^" in symbol
+            else (0, "0")
+        )
+        # Of a chain, which writes none: all are 0.
+        at = [int(i) for i in (at or ("0,0" if name == "dW" else "0")).split(",")]
         if name == "C":
             continue
         source = {"dx": trace.delta, "db": trace.db}.get(name) or getattr(trace, name)
@@ -146,7 +152,7 @@ def chain_of(W=(1.2, -0.8), b=(-0.3, 0.5), x=0.7, y=1, activation="sigmoid", out
 CHAIN = {"W": 4, "z": 2, "b": 2, "a": 4, "delta": 4, "dW": 3, "y": 1, "C": 1, "slope": 1}
 
 
-@pytest.mark.slow
+@both
 def test_chain(page):
     browser = page("chain", wait=READY)
     net, trace = chain_of()
@@ -188,7 +194,7 @@ def test_chain(page):
     )
 
 
-@slow
+@one
 @pytest.mark.parametrize(
     ("activation", "loss", "output", "y"),
     [
@@ -208,7 +214,7 @@ def test_chain_of_every_kind(page, activation, loss, output, y):
 FULL = {"activation": "sigmoid", "output": "sigmoid", "seed": 1, "loss": "squared_error"}
 
 
-@pytest.mark.slow
+@both
 def test_fully_connected(page):
     browser = page("full", wait=READY)
     net, trace = traced(sizes=[2, 3, 2], **FULL)
@@ -230,7 +236,7 @@ def test_fully_connected(page):
     assert check_formulas(browser, trace, 4) == {"delta": 1, "dW": 1}
 
 
-@slow
+@both
 def test_the_deltas_come_back_term_by_term(page):
     browser = page("full", wait=READY)
     net, trace = traced(sizes=[2, 3, 2], **FULL)
@@ -282,7 +288,7 @@ def test_the_deltas_come_back_term_by_term(page):
     browser.wait("document.querySelector('.caption') === null")
 
 
-@slow
+@one
 @pytest.mark.parametrize(
     "net_state",
     [
@@ -310,7 +316,7 @@ def test_fully_connected_of_every_kind(page, net_state):
     assert "delta" in check_numbers(browser, trace, net, 5)
 
 
-@slow
+@both
 def test_matrices(page):
     browser = page("full", wait="document.querySelector('.matrices') !== null",
                    full={"way": "matrices", "chosen": [1, 0]})  # fmt: skip
@@ -337,7 +343,7 @@ def test_matrices(page):
     ]  # fmt: skip
 
 
-@slow
+@both
 def test_check(page):
     browser = page("check", wait="document.querySelector('.verdict.right') !== null")
     net, trace = traced(sizes=[2, 3, 2], **FULL)
@@ -368,7 +374,7 @@ def test_check(page):
     assert browser.run("document.querySelector('.verdict').textContent").startswith("\u2717")
 
 
-@slow
+@both
 def test_descend(page):
     state = {"power": 0.5, "parameters": [2, 9], "start": [1, -1], "steps": 40, "at": 40}
     browser = page(
@@ -406,7 +412,7 @@ def test_descend(page):
     browser.wait(f"{label}.includes({json.dumps('SGD ' + end)})")
 
 
-@slow
+@both
 def test_playground(page):
     browser = page("playground", wait="document.querySelector('canvas.plane') !== null")
     browser.run("document.getElementById('one').focus()")
@@ -444,7 +450,7 @@ def test_playground(page):
     assert '"playground"' in browser.run("decodeURIComponent(location.hash)")
 
 
-@slow
+@both
 def test_digits_of_ones_own_by_the_keyboard(page):
     browser = page("playground", playground={"data": "digits", "hidden": [16], "activation": "relu",
                                              "lr": 0.01},
@@ -463,7 +469,7 @@ def test_digits_of_ones_own_by_the_keyboard(page):
     )
 
 
-@slow
+@both
 def test_build(page):
     browser = page("build", wait="document.querySelectorAll('.exercise .katex').length === 6")
     names = texts(browser, ".exercise pre")
@@ -472,7 +478,7 @@ def test_build(page):
     ]  # fmt: skip
 
 
-@slow
+@both
 def test_what_is_typed_is_refused_by_name(page):
     browser = page("full", wait=READY)
     typed = {"sizes": ("2 0 1", "sizes[1]: expected at least 1"), "x": ("1 apple", "x: "),
@@ -492,7 +498,7 @@ def test_what_is_typed_is_refused_by_name(page):
     browser.wait("document.querySelector('.alert').hidden")
 
 
-@slow
+@both
 def test_tabs_by_the_keyboard(page):
     browser = page("chain", wait=READY)
     browser.key("Tab")
@@ -506,6 +512,99 @@ def test_tabs_by_the_keyboard(page):
         assert browser.run("document.activeElement.id") == f"tab-{view}"
         assert browser.run("document.activeElement.getAttribute('aria-selected')") == "true"
     browser.wait(READY)
+
+
+@both
+def test_what_has_the_keyboard_keeps_it(page):
+    """An answer draws much anew; neither the place of the keyboard nor what is typed is lost."""
+    active = "document.activeElement.id || document.activeElement.dataset.key"
+    browser = page("full", wait=READY)
+    browser.run("document.getElementById('in-x').focus()")
+    browser.key("End")
+    for key in ("5", "Tab", "End"):
+        browser.key(key)
+    browser.key("7")
+    browser.wait("document.querySelector('[data-node=\"0,1\"] text').textContent === '1.255'")
+    assert browser.run(active) == "in-y"
+    assert browser.run("document.activeElement.value") == "1 07"
+    browser = page("check", wait="document.querySelector('.verdict.right') !== null")
+    browser.run("document.querySelector('[data-key=\"row 3\"]').focus()")
+    browser.key("Enter")
+    browser.wait("document.querySelectorAll('tbody tr')[3].classList.contains('chosen')")
+    assert browser.run(active) == "row 3"
+    browser = page("descend", wait="document.getElementById('in-across') !== null")
+    browser.run("document.getElementById('in-across').focus()")
+    browser.key("ArrowDown")
+    name = "document.querySelector('.surface').getAttribute('aria-label')"
+    browser.wait(f"{name}.startsWith('the loss over W^1_1,0 and')")
+    assert browser.run(active) == "in-across"
+    assert browser.run("document.activeElement.value") == "1"
+
+
+@both
+def test_an_address_is_right_or_refused_by_name(page):
+    note = "document.querySelector('.address-note')"
+    for state, message in (
+        ({"chain": {"W": 5}}, "address: chain: W is like [1.2,-0.8], got 5"),
+        ({"chain": {"x": "much"}}, 'address: chain: x is like 0.7, got "much"'),
+        ({"chain": {"colour": 1}}, "address: chain: there is no setting colour"),
+        ({"chain": []}, None), ({"full": {"chosen": [9, 9]}}, None),
+    ):  # fmt: skip
+        browser = page("chain" if "chain" in state else "full", wait=READY, **state)
+        said = browser.run(f"{note}.hidden ? null : {note}.textContent")
+        assert said == (message and f"{message}; what it was set to is left out")
+    browser.open(f"{page.server.url}#%7B%22view")
+    browser.wait(READY)
+    assert browser.run(f"{note}.textContent").startswith(
+        "address: what stands behind # is not whole"
+    )
+    # One that is pasted behind the address of a page that is open.
+    text = quote(json.dumps({"view": "chain", "chain": {"x": -1.5}}))
+    browser.run(f"location.hash = '#{text}'")
+    browser.wait("document.getElementById('in-x')?.value === '-1.5'")
+    assert browser.run(f"{note}.hidden")
+
+
+TABLE = "height;weight;kind\n1,5;30;cat\n1,7;31;cat\n3,5;80;dog\n3,8;82;dog\n1,4;33;cat\n"
+
+
+@one
+def test_a_table_of_ones_own(page, tmp_path):
+    browser = page(
+        "playground", playground={"data": "csv"}, wait="document.getElementById('in-csv') !== null"
+    )
+    browser.wait(
+        "document.querySelector('.scores').textContent.startsWith('There is no table yet')"
+    )
+
+    def type_in(text):
+        browser.run(f"{{ const e = document.getElementById('in-csv'); e.value = {json.dumps(text)};"
+                    " e.dispatchEvent(new Event('change')); }")  # fmt: skip
+
+    type_in(TABLE)
+    browser.wait("document.querySelector('canvas.plane') !== null")
+    browser.run("document.getElementById('one').click()")
+    browser.wait("document.querySelector('[data-q=epochs]').textContent === '1'")
+    # What is saved answers the table's own rows as the page does.
+    browser.run("""window.saved = new Promise((done) => { URL.createObjectURL = (blob) => {
+        blob.arrayBuffer().then((all) => done([...new Uint8Array(all)])); return '#'; }; });
+        HTMLAnchorElement.prototype.click = () => {}; document.getElementById('save').click();""")
+    (tmp_path / "own.safetensors").write_bytes(bytes(browser.run("window.saved")))
+    own = fcnn.load(tmp_path / "own.safetensors")
+    assert (own.features, own.classes) == (["height", "weight"], ["cat", "dog"])
+    rows, kinds = [[1.5, 30], [1.7, 31], [3.5, 80], [3.8, 82], [1.4, 33]], [0, 0, 1, 1, 0]
+    right = (own.predict(rows).argmax(axis=1) == kinds)[np.random.default_rng(1).permutation(5)[:4]]
+    told = browser.run("document.querySelector('[data-q=accuracy]').textContent")
+    assert told == f"{shown(100 * right.mean(), 3)} %"
+    # One that is wrong: named, and nothing of the one before is left to be taken for it.
+    type_in(TABLE.replace("80", "8O"))
+    browser.wait("document.querySelector('.alert').textContent.includes("
+                 "\"csv: line 4, column 'weight': '8O'; expected a number\")")  # fmt: skip
+    assert browser.run("document.querySelector('canvas.plane')") is None
+    type_in(TABLE)
+    browser.wait("document.querySelector('canvas.plane') !== null")
+    assert all("400" in error for error in browser.errors)
+    browser.errors.clear()
 
 
 # What a reader of a screen is told: everything to use has a name, every picture a text.
@@ -556,7 +655,7 @@ VIEWS = {
 }  # fmt: skip
 
 
-@slow
+@one
 @pytest.mark.parametrize("view", VIEWS)
 def test_narrow_and_wide_light_and_dark(page, view):
     for width, dark in ((390, False), (390, True), (1280, False), (1280, True)):
@@ -576,13 +675,13 @@ def test_narrow_and_wide_light_and_dark(page, view):
             assert (high + 0.05) / (low + 0.05) >= 4.5, (name, ink, ground, dark)
 
 
-@slow
+@one
 def test_in_a_notebook(page):
     """The modules as one, as anywidget loads them, with a kernel that answers what they ask."""
     from fcnn.learn._widget import bundle
 
     browser = page("build")
-    browser.open("data:text/html,<!doctype html><title>notebook</title>", 900)
+    browser.open("data:text/html,<!doctype html><title>notebook</title>", 1280)
     browser.run(f"""(async () => {{
       const whole = new Blob([{json.dumps(bundle())}], {{type: 'text/javascript'}});
       const url = URL.createObjectURL(whole);
@@ -593,6 +692,7 @@ def test_in_a_notebook(page):
         on: (_, reply) => {{ window.reply = reply; }},
       }};
       window.el = document.body.appendChild(document.createElement('div'));
+      window.el.style = 'width: 400px; color: #eee';
       widget.render({{ model: window.model, el: window.el }});
     }})()""")
     for _ in range(200):
@@ -601,6 +701,14 @@ def test_in_a_notebook(page):
             browser.run(f"window.reply({json.dumps({'id': one['id'], 'result': result})})")
         if browser.run("window.el.shadowRoot.querySelectorAll('.step math').length > 5"):
             break
+    # As wide as the cell, whatever the window, and dark or light as the text around it.
+    root = "window.el.shadowRoot.querySelector('.fcnn')"
+    assert browser.run(f"{root}.scrollWidth") <= 400
+    columns = f"getComputedStyle({root}.querySelector('.columns')).gridTemplateColumns"
+    assert len(browser.run(columns).split()) == 1
+    assert browser.run(f"getComputedStyle({root}).color") == "rgb(232, 236, 240)"
+    browser.run("document.body.className = 'another-theme'; window.el.style.color = '#111'")
+    browser.wait(f"getComputedStyle({root}).color === 'rgb(27, 32, 38)'")
     _, trace = traced(sizes=[2, 3, 2], **FULL)
     found = texts(browser, "[data-q=a]", "window.el.shadowRoot")
     assert found == [shown(v, 4) for a in trace.a for v in a[0]]

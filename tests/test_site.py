@@ -17,7 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
-from browser import MISSING, PATH, Browser
+from browser import ENGINES
+from browser import browser as browser_of
 from documents import ROOT
 from test_learn_page import FULL, check_formulas, check_numbers, shown, traced
 from test_namespaces import MODULES
@@ -263,13 +264,12 @@ def test_the_live_network_answers_as_the_recorded_one():
 
 
 @built
-@pytest.mark.skipif(PATH is None, reason=MISSING)
-def test_a_recorded_pass_is_replayed_step_by_step():
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_recorded_pass_is_replayed_step_by_step(engine):
     """By the keyboard, from a file, with the numbers of a trace; and nothing is asked for."""
     net, trace = traced(sizes=[2, 3, 2], **FULL)
     root = "document.getElementById('fcnn-replay').shadowRoot"
-    browser = Browser()
-    try:
+    with browser_of(engine) as browser:
         browser.open((SITE / "learn" / "replay.html").as_uri(), 1280)
         browser.wait(
             f"document.readyState === 'complete' && {root}?.querySelectorAll('.step').length > 3"
@@ -306,8 +306,6 @@ def test_a_recorded_pass_is_replayed_step_by_step():
         assert all(
             url.startswith(("file:", "blob:", "data:", "about:")) for url in browser.requests
         )
-    finally:
-        browser.close()
 
 
 @built

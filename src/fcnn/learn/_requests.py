@@ -4,8 +4,6 @@ Everything that comes in is checked here, and refused with a ValueError or TypeE
 """
 
 import base64
-import csv
-import io
 import itertools
 import math
 import tempfile
@@ -19,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn import datasets
 from fcnn._descent import as_descent, default_optimizers, parameter_name
 from fcnn._dispatch import core
 from fcnn.explanation import explain
+from fcnn.learn._data import MOST_SAMPLES, TOYS, Data, digits, read_csv, read_file, toy
 from fcnn.network import Network
 from fcnn.optimizers import SGD, Adam, AdamW
 from fcnn.reference import activation_of
@@ -33,12 +31,8 @@ Json = dict[str, Any]
 
 # What one request may take of this machine.
 MOST_LAYERS, MOST_NODES, MOST_PARAMETERS = 8, 64, 20_000
-MOST_SAMPLES, MOST_EPOCHS, MOST_SESSIONS, MOST_GRID = 2000, 100, 8, 64
+MOST_EPOCHS, MOST_SESSIONS, MOST_GRID = 100, 8, 64
 
-TOYS: dict[str, Callable[..., tuple[Array, Array]]] = {
-    "xor": datasets.make_xor, "circles": datasets.make_circles, "moons": datasets.make_moons,
-    "spirals": datasets.make_spirals,
-}  # fmt: skip
 BREAKS = ("sigma", "transpose", "sum")
 
 
@@ -287,7 +281,8 @@ def broken_gradient(net: Network, trace: Trace, broken: str) -> Array:
 
 
 def _descend(request: Json) -> Json:
-    X, y, _ = _data(request)
+    data = _data(request)
+    X, y = data.X, data.y
     net = _network({**request, "sizes": [2, *_hidden(request), 1], "loss": "squared_error",
                     "output": "tanh", "dtype": "float64"})  # fmt: skip
     lr = check.as_number("lr", _get(request, "lr"), above=0, most=1e6)
@@ -322,82 +317,27 @@ def _hidden(request: Json) -> list[int]:
 # --- Data -----------------------------------------------------------------------------------------
 
 
-def _data(request: Json) -> tuple[Array, Array, list[str]]:
-    """Return X, y and the names of the classes."""
+def _data(request: Json) -> Data:
     name = check.as_choice("data", _get(request, "data", "moons"), (*TOYS, "digits", "csv"))
     if name == "digits":
-        X, y = datasets.load_digits()
-        return X / 16, y, [str(k) for k in range(10)]
+        return digits()
     if name == "csv":
         return read_csv(_get(request, "csv"))
     samples = _whole("samples", request.get("samples", 200), 4, MOST_SAMPLES)
     noise = check.as_number("noise", request.get("noise", 0.1), least=0, most=2)
-    seed = _whole("seed", request.get("seed", 0), 0, 2**31)
-    # The arms of a spiral are closer to each other than the parts of the others.
-    X, y = TOYS[name](samples, 0.2 * noise if name == "spirals" else noise, rng=seed)
-    middle = (X.max(axis=0) + X.min(axis=0)) / 2
-    return (X - middle) / np.abs(X - middle).max(), y, ["0", "1"]
+    return toy(name, samples, noise, _whole("seed", request.get("seed", 0), 0, 2**31))
 
 
-def read_csv(text: Any) -> tuple[Array, Array, list[str]]:
-    """Return X, y and the classes of a table whose last column is the class.
-
-    Two columns of numbers, which become -1 to 1 on the page, and a third of at most 10 classes; the
-    first line may be a header.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is not so; the message names the line.
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"csv: expected text, got {type(text).__name__}")
+def _table(request: Json) -> Json:
+    """Return a file as the text of a table."""
+    name, file = _get(request, "name"), _get(request, "file")
+    if not isinstance(name, str) or not isinstance(file, str):
+        raise TypeError("name, file: expected texts")
     try:
-        rows = [row for row in csv.reader(io.StringIO(text.lstrip("\ufeff"))) if any(row)]
-    except csv.Error as error:  # no ValueError
-        raise ValueError(f"csv: {error}") from None
-    if len(rows) < 4:
-        raise ValueError(f"csv: expected at least 4 rows, got {len(rows)}")
-    if not _are_numbers(rows[0][:2]):
-        rows = rows[1:]
-    if len(rows) > MOST_SAMPLES:
-        raise ValueError(f"csv: expected at most {MOST_SAMPLES} rows, got {len(rows)}")
-    for i, row in enumerate(rows, start=1):
-        if len(row) != 3 or not _are_numbers(row[:2]):
-            shown = ",".join(row)[:60]
-            raise ValueError(f"csv: row {i}: expected two numbers and a class, got {shown!r}")
-        for cell in row[:2]:
-            # Twice as much is still finite in float64: the span of a column is one of its numbers.
-            if abs(float(cell)) > np.finfo(np.float32).max:
-                shown = cell.strip()[:60]
-                raise ValueError(
-                    f"csv: row {i}: expected numbers that float32 can hold, got {shown!r}"
-                )
-    classes = sorted({row[2].strip() for row in rows})
-    if not 2 <= len(classes) <= 10:
-        raise ValueError(f"csv: expected 2 to 10 classes in the last column, got {len(classes)}")
-    X = np.array([[float(cell) for cell in row[:2]] for row in rows])
-    low, high = X.min(axis=0), X.max(axis=0)
-    span = np.where(high > low, (high - low) / 2, 1)
-    with np.errstate(all="ignore"):
-        scaled = (X - (low + high) / 2) / span
-    for column in np.flatnonzero(~np.isfinite(scaled).all(axis=0)):
-        raise ValueError(
-            f"csv: column {column + 1}: expected numbers further apart, got {low[column]} to "
-            f"{high[column]}"
-        )
-    return (
-        scaled,
-        np.array([classes.index(r[2].strip()) for r in rows]),
-        classes,
-    )
-
-
-def _are_numbers(cells: list[str]) -> bool:
-    try:
-        return len(cells) == 2 and all(math.isfinite(float(cell)) for cell in cells)
+        data = base64.b64decode(file, validate=True)
     except ValueError:
-        return False
+        raise ValueError("file: expected base64") from None
+    return {"csv": read_file(data, name)}
 
 
 # --- Training -------------------------------------------------------------------------------------
@@ -411,7 +351,7 @@ class Session(NamedTuple):
     y: Array
     held_out: tuple[Array, Array]
     optimizer: Any
-    classes: list[str]
+    data: Data
     batch_size: int
     lock: Any
 
@@ -424,8 +364,9 @@ _OPTIMIZERS: dict[str, Callable[[float], Any]] = {
 
 
 def _start(request: Json) -> Json:
-    X, y, classes = _data(request)
-    sizes = [X.shape[1], *_hidden(request), len(classes)]
+    data = _data(request)
+    X, y = data.X, data.y
+    sizes = [X.shape[1], *_hidden(request), len(data.classes)]
     net = _network({**request, "sizes": sizes, "loss": "cross_entropy", "output": None,
                     "dtype": "float32", "W": None, "b": None})  # fmt: skip
     # As a training of one's own would begin; two decimals are for the eye.
@@ -438,7 +379,7 @@ def _start(request: Json) -> Json:
     train, test = order[:cut], order[cut:]
     session = Session(
         net, X[train].astype(np.float32), y[train], (X[test].astype(np.float32), y[test]),
-        _OPTIMIZERS[name](lr), classes, _whole("batch_size", request.get("batch_size", 16), 1, 512),
+        _OPTIMIZERS[name](lr), data, _whole("batch_size", request.get("batch_size", 16), 1, 512),
         threading.Lock(),
     )  # fmt: skip
     key = base64.urlsafe_b64encode(np.random.default_rng().bytes(12)).decode()
@@ -451,7 +392,8 @@ def _start(request: Json) -> Json:
     if X.shape[1] != 2:
         shown = {}
     frame = _frame(session, request, grid, [])
-    return {"id": key, "sizes": sizes, "classes": classes, **shown, **frame}
+    told = {"classes": data.classes, "features": data.features, "notes": data.notes}
+    return {"id": key, "sizes": sizes, **told, **shown, **frame}
 
 
 def _session(request: Json) -> Session:
@@ -525,10 +467,26 @@ def _predict(request: Json) -> Json:
 
 def _save(request: Json) -> Json:
     session = _session(request)
-    with session.lock, tempfile.TemporaryDirectory() as folder:
+    with session.lock:
+        net = _in_units_of_the_data(session)
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.safetensors"
-        session.net.save(path)
+        net.save(path)
         return {"file": base64.b64encode(path.read_bytes()).decode(), "name": path.name}
+
+
+def _in_units_of_the_data(session: Session) -> Network:
+    """Return the network for rows as they were before they were scaled for the page.
+
+    W (x - centre) / span + b is another W and b; in float64, since a centre may be far from 0.
+    """
+    net, data = session.net, session.data
+    whole = Network(net.sizes, net.activations[:-1], net.activations[-1], net.loss, "float64")
+    whole.parameters = net.parameters.astype(np.float64)
+    whole.weights[0][...] /= data.span
+    whole.biases[0][...] -= whole.weights[0] @ data.centre
+    whole.features, whole.classes = data.features, data.classes
+    return whole
 
 
 def _options(request: Json) -> Json:
@@ -553,5 +511,5 @@ def _exercises(request: Json) -> Json:
 _FUNCTIONS: dict[str, Callable[[Json], Json]] = {
     "trace": _trace, "explain": _explain, "curve": _curve, "check": _check, "descend": _descend,
     "start": _start, "run": _run, "predict": _predict, "save": _save, "options": _options,
-    "exercises": _exercises,
+    "exercises": _exercises, "table": _table,
 }  # fmt: skip

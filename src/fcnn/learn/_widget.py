@@ -69,6 +69,25 @@ if (!document.getElementById("fcnn-faces")) {
   style.textContent = faces;
   document.head.append(style);
 }
+// Light or dark as the text around it: a notebook has a theme that is not the system's.
+function follow(el, body) {
+  const pencil = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const look = () => {
+    pencil.fillStyle = getComputedStyle(el).color;
+    pencil.fillRect(0, 0, 1, 1);
+    const [red, green, blue] = pencil.getImageData(0, 0, 1, 1).data;
+    body.style.colorScheme = 0.3 * red + 0.6 * green + 0.1 * blue > 128 ? "dark" : "light";
+  };
+  look();
+  const themes = new MutationObserver(look);
+  for (const one of [document.documentElement, document.body]) {
+    themes.observe(one, { attributes: true });
+  }
+  themes.observe(document.head, { childList: true });
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", look);
+  return () => { themes.disconnect(); system.removeEventListener("change", look); };
+}
 // The page within an element, with a style of its own.
 async function shown(el, ask, options) {
   const root = el.attachShadow ? el.attachShadow({ mode: "open" }) : el;
@@ -77,7 +96,9 @@ async function shown(el, ask, options) {
   const body = document.createElement("div");
   body.className = "fcnn";
   root.append(style, body);
+  const unfollow = follow(el, body);
   (await app).mount(body, ask, { ...options, plain: true });
+  return unfollow;
 }
 """
 

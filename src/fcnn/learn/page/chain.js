@@ -1,12 +1,11 @@
 // One node after another: every factor of the chain rule, and the slope that it makes.
-import { choice, fmt, h, latest, pretty, s, slider, tex } from "./dom.js";
+import { choice, fmt, h, latest, onWidth, pretty, redraw, restored, s, slider, tex } from "./dom.js";
 import { steps } from "./steps.js";
 
 const START = { W: [1.2, -0.8], b: [-0.3, 0.5], x: 0.7, y: 1, activation: "sigmoid", loss: "squared_error", parameter: 0 };
 
 export function chain(stage, context) {
-  const mine = { ...START, ...context.state.chain };
-  context.state.chain = mine;
+  const mine = context.state.chain = restored(START, context.state.chain, "chain");
   const again = latest(context.ask);
   const picture = h("div", { class: "picture" });
   const forward = h("div");
@@ -29,9 +28,9 @@ export function chain(stage, context) {
     ], (trace, one, two, over) => {
       context.fine();
       picture.replaceChildren(drawn(trace, context.state.digits, picture.clientWidth || 340));
-      forward.replaceChildren(steps({ steps: [...one.steps, ...two.steps] }, ["z", "a", "C"]));
+      redraw(forward, steps({ steps: [...one.steps, ...two.steps].map(bare) }, ["z", "a", "C"]));
       const back = (told) => told.steps.filter((step) => ["delta", "dW", "db"].includes(step.name));
-      backward.replaceChildren(steps({ steps: [...back(two), ...back(one)] }));
+      redraw(backward, steps({ steps: [...back(two), ...back(one)].map(bare) }));
       factors.replaceChildren(...product(trace, context.state.digits));
       curve.replaceChildren(slope(over, context.state.digits, curve.clientWidth || 340));
     }, context.failed);
@@ -67,10 +66,16 @@ export function chain(stage, context) {
       h("section", { class: "card" }, h("h2", {}, "Back, the last layer first"), backward)),
   );
   update();
-  const seen = new ResizeObserver(() => update());
-  seen.observe(stage);
-  return () => seen.disconnect();
+  return onWidth(stage, update);
 }
+
+// Of one node in each layer: as the first lesson writes it, without the indices that all are 0.
+function bare(step) {
+  const latex = (text) => text.replace(/_\{0(,0)?\}/g, "");
+  return { ...step, symbol: latex(step.symbol), general: latex(step.general), text: step.text.replace(/_0(,0)?\b/g, "") };
+}
+
+const layer = (l) => "\u2070\u00b9\u00b2"[l];
 
 function drawn(trace, digits, width) {
   const told = (v) => fmt(v, digits);
@@ -94,8 +99,8 @@ function drawn(trace, digits, width) {
     if (i < 2) {
       const middle = (from + to) / 2;
       picture.append(
-        put(middle, at - 30, "W", "W", null, i + 1, font - 1), put(middle, at - 14, told(trace.W[i][0][0]), "W", "W", i + 1),
-        put(middle, at + (isNarrow ? 82 : 25), told(trace.dW[i + 1][0][0]), "dW", "dW", i + 1), put(middle, at + (isNarrow ? 68 : 41), "\u2202C/\u2202W", "dW", null, i + 1, font - 1));
+        put(middle, at - 30, `W${layer(i + 1)}`, "W", null, i + 1, font - 1), put(middle, at - 14, told(trace.W[i][0][0]), "W", "W", i + 1),
+        put(middle, at + (isNarrow ? 82 : 25), told(trace.dW[i + 1][0][0]), "dW", "dW", i + 1), put(middle, at + (isNarrow ? 68 : 41), `\u2202C/\u2202W${layer(i + 1)}`, "dW", null, i + 1, font - 1));
     }
   }
   const circle = (x, mark) => s("circle", { cx: x, cy: at, r, class: `big ${mark}` });
@@ -103,10 +108,10 @@ function drawn(trace, digits, width) {
   for (const l of [1, 2]) {
     const x = xs[l];
     picture.append(
-      circle(x, "a"), put(x, at - 3, `a${"\u00b9\u00b2"[l - 1]}`, "a"), put(x, at + 15, told(trace.a[l][0]), "a", "a", l, inside(told(trace.a[l][0]))),
-      put(x, at - r - 8, `z ${told(trace.z[l][0])}`, "z", "z", l),
-      put(x, at + r + 17, `\u03b4 ${told(trace.delta[l][0])}`, "delta", "delta", l),
-      put(x, at + r + 35, `b ${told(trace.b[l - 1][0])}`, "b", "b", l));
+      circle(x, "a"), put(x, at - 3, `a${layer(l)}`, "a"), put(x, at + 15, told(trace.a[l][0]), "a", "a", l, inside(told(trace.a[l][0]))),
+      put(x, at - r - 8, `z${layer(l)} ${told(trace.z[l][0])}`, "z", "z", l),
+      put(x, at + r + 17, `\u03b4${layer(l)} ${told(trace.delta[l][0])}`, "delta", "delta", l),
+      put(x, at + r + 35, `b${layer(l)} ${told(trace.b[l - 1][0])}`, "b", "b", l));
   }
   picture.append(circle(xs[3], "cost"), put(xs[3], at - 3, "C", "strong"), put(xs[3], at + 15, told(trace.C), "strong", "C", 2, inside(told(trace.C))),
     put(xs[3], at - r - 8, `y ${told(trace.y[0])}`, "y", "y", 2));

@@ -1,5 +1,5 @@
 // The check of a gradient: nudge a weight, and compare the quotient with what went back.
-import { choice, fmt, h, latest, pretty } from "./dom.js";
+import { choice, fmt, h, latest, onWidth, pretty, redraw, restored } from "./dom.js";
 import { diagram, ofTrace } from "./diagram.js";
 import { START, asked, fields } from "./network.js";
 
@@ -7,10 +7,8 @@ const BREAKS = [["", "nothing: the engine's gradient"], ["sigma", "leave out \u0
 
 export function check(stage, context) {
   const { state } = context;
-  const net = { ...START, ...state.net };
-  state.net = net;
-  const view = { parameter: 0, power: -4, broken: "", ...state.check };
-  state.check = view;
+  const net = state.net = restored(START, state.net, "net");
+  const view = state.check = restored({ parameter: 0, power: -4, broken: "" }, state.check, "check");
   const again = latest(context.ask);
   const verdict = h("p", { class: "verdict", role: "status" });
   const one = h("div", { class: "nudge" });
@@ -39,7 +37,9 @@ export function check(stage, context) {
       context.failed(error);
     });
   }
+  let last = null;
   function show(trace, found) {
+    last = [trace, found];
     const told = (v) => fmt(v, state.digits);
     const fine = (v) => fmt(v, 10);
     const [name, up, down, quotient, gradient] = found.rows[found.parameter];
@@ -47,7 +47,7 @@ export function check(stage, context) {
     verdict.textContent = `${found.passed ? "\u2713 The check passes" : "\u2717 The check fails"}: the relative error is ${fmt(found.error, 3)}, at most ${fmt(found.limit, 3)} is expected.`;
     epsilon.textContent = fmt(10 ** view.power, 3);
     const cell = (label, value, mark, data) => h("div", { class: `nudged ${mark}` }, h("span", { class: "label" }, label), h("span", { class: "value", data }, value));
-    one.replaceChildren(
+    redraw(one,
       h("h2", {}, `${pretty(name)} = ${told(found.weight)}`),
       h("div", { class: "nudges" },
         cell("C(W + \u03b5)", fine(up), "", { q: "up" }), cell("C(W \u2212 \u03b5)", fine(down), "", { q: "down" }),
@@ -55,14 +55,14 @@ export function check(stage, context) {
         cell(view.broken ? "broken backpropagation" : "backpropagation", fine(gradient), "dW", { q: "gradient", i: found.parameter }),
         cell("difference", fmt(quotient === null ? null : quotient - gradient, 3), "delta", { q: "difference" })));
     const isWrong = ([, , , q, g]) => q === null || Math.abs(q - g) > found.limit * (Math.abs(q) + Math.abs(g)) + 1e-3 * found.limit;
-    table.replaceChildren(h("table", {},
+    redraw(table, h("table", {},
       h("thead", {}, h("tr", {}, ["", "quotient", view.broken ? "broken" : "backpropagation", ""].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, found.rows.map((row, i) => h("tr", { class: `${i === found.parameter ? "chosen " : ""}${isWrong(row) ? "wrong" : ""}` },
-        h("th", { scope: "row" }, h("button", { type: "button", class: "plain", onclick: () => { view.parameter = i; update(); } }, pretty(row[0]))),
+        h("th", { scope: "row" }, h("button", { type: "button", class: "plain", data: { key: `row ${i}` }, onclick: () => { view.parameter = i; update(); } }, pretty(row[0]))),
         h("td", { data: { q: "quotient", i } }, told(row[3])), h("td", { data: { q: "gradient", i } }, told(row[4])),
         h("td", {}, isWrong(row) ? "\u2717 differs" : "\u2713"))))));
     const shown = ofTrace(trace, state.digits, false);
-    picture.replaceChildren(diagram(picture.clientWidth || 340, trace.sizes, {
+    redraw(picture, diagram(picture.clientWidth || 340, trace.sizes, {
       ...shown, title: "the network; choose an edge or a node's bias",
       choose: (l, k, j) => { if (l) { view.parameter = place(l, k, j); update(); } },
       chosen: (l, k, j) => l > 0 && place(l, k, j) === found.parameter,
@@ -79,8 +79,8 @@ export function check(stage, context) {
         h("div", { class: "field" }, h("label", { for: "in-epsilon" }, "\u03b5 = ", epsilon), power))),
     verdict,
     h("div", { class: "columns" }, h("section", { class: "card" }, picture, one), h("section", { class: "card" }, h("h2", {}, "All of them"), table)),
-    h("p", { class: "note" }, "A large \u03b5 measures a bend, a tiny one the last digits of C: with float32 try 10\u207b\u2076."),
+    h("p", { class: "note" }, "A large \u03b5 measures a bend, a tiny one the last digits of C, of which float32 has few: there try 0.01, and 10\u207b\u2076."),
   );
   update();
-  return () => {};
+  return onWidth(picture, () => { if (last) show(...last); });
 }

@@ -1,13 +1,12 @@
 // Downhill: the loss over two parameters, and three ways down it.
-import { choice, fmt, h, latest, pretty, s, slider } from "./dom.js";
+import { choice, fmt, h, latest, onWidth, pretty, redraw, restored, s, slider } from "./dom.js";
 import { contours, line, scaleLinear } from "./vendor/d3.js";
 
-const START = { data: "moons", hidden: [3], activation: "tanh", seed: 3, power: -0.7, parameters: [0, 9], steps: 60, span: 8, start: [-0.6, 4.5], samples: 100, noise: 0.1, at: 60 };
+const START = { data: "moons", hidden: [3], activation: "tanh", seed: 3, power: -0.7, parameters: [0, 9], steps: 60, span: 12, start: [-0.6, 4.5], samples: 100, noise: 0.1, at: 60 };
 const WAYS = [["SGD", "way0", ""], ["momentum", "way1", "7 4"], ["Adam", "way2", "2 4"]];
 
 export function descend(stage, context) {
-  const mine = { ...START, ...context.state.descend };
-  context.state.descend = mine;
+  const mine = context.state.descend = restored(START, context.state.descend, "descend");
   const again = latest(context.ask);
   const picture = h("div", { class: "picture" });
   const curves = h("div", { class: "picture" });
@@ -34,7 +33,7 @@ export function descend(stage, context) {
       mine.parameters = next;
       update();
     };
-    slot.replaceChildren(choice("Across", "across", names, String(mine.parameters[0]), pick(0)), choice("Up", "up", names, String(mine.parameters[1]), pick(1)));
+    redraw(slot, choice("Across", "across", names, String(mine.parameters[0]), pick(0)), choice("Up", "up", names, String(mine.parameters[1]), pick(1)));
   }
   function draw() {
     if (!found) return;
@@ -110,7 +109,7 @@ export function descend(stage, context) {
   const at = h("input", { type: "range", id: "in-at", min: 0, max: mine.steps, step: 1, value: mine.at, oninput: () => { mine.at = Number(at.value); context.save(); draw(); } });
   const from = h("div", { class: "row" });
   function sync() {
-    from.replaceChildren(...[0, 1].map((i) => slider(`Start, ${i ? "up" : "across"}`, { min: -6, max: 6, step: 0.1, value: mine.start[i], name: `start${i}`, onchange: (value) => { mine.start[i] = value; update(); } })));
+    redraw(from, ...[0, 1].map((i) => slider(`Start, ${i ? "up" : "across"}`, { min: -6, max: 6, step: 0.1, value: mine.start[i], name: `start${i}`, onchange: (value) => { mine.start[i] = value; update(); } })));
   }
   sync();
   stage.append(
@@ -126,9 +125,7 @@ export function descend(stage, context) {
         ends, h("h2", {}, "The loss, step by step"), curves)),
   );
   update();
-  const seen = new ResizeObserver(draw);
-  seen.observe(stage);
-  return () => seen.disconnect();
+  return onWidth(stage, draw);
 }
 
 function marker(mark, x, y) {

@@ -1,15 +1,13 @@
 // A fully connected network: every node a sum with its numbers, and the deltas on their way back.
-import { choice, entry, fmt, h, latest, tex } from "./dom.js";
+import { choice, entry, fmt, h, latest, onWidth, redraw, restored, tex } from "./dom.js";
 import { diagram, ofTrace } from "./diagram.js";
 import { START, asked, fields } from "./network.js";
 import { steps } from "./steps.js";
 
 export function full(stage, context) {
   const { state } = context;
-  const net = { ...START, ...state.net };
-  state.net = net;
-  const view = { chosen: [1, 0], isBack: false, way: "indices", ...state.full };
-  state.full = view;
+  const net = state.net = restored(START, state.net, "net");
+  const view = state.full = restored({ chosen: [1, 0], isBack: false, way: "indices" }, state.full, "full");
   const again = latest(context.ask);
   const told = latest(context.ask);
   let trace = null;
@@ -25,19 +23,14 @@ export function full(stage, context) {
     view.chosen = j === undefined ? [l, k] : [l, k, j];
     draw();
     explain();
-    refocus();
+    weight();
   };
-  // The picture is drawn anew; what had the keyboard keeps it.
-  function refocus() {
-    const [l, k, j] = view.chosen;
-    picture.querySelector(j === undefined ? `[data-node="${l},${k}"]` : `[data-edge="${l},${k},${j}"]`)?.focus({ preventScroll: true });
-  }
   function draw() {
     if (!trace) return;
     const now = played ? played.list[played.at] : null;
     const shown = ofTrace(trace, state.digits, now ? now.isBack : view.isBack);
     const [l, k, j] = view.chosen;
-    picture.replaceChildren(diagram(picture.clientWidth || 340, trace.sizes, {
+    redraw(picture, diagram(picture.clientWidth || 340, trace.sizes, {
       ...shown, choose, title: "the network; choose a node or an edge",
       chosen: (...at) => !now && String(at) === String(view.chosen),
       lit: (...at) => (now ? now.edges.some((one) => String(one) === String(at)) : j === undefined && (view.isBack ? at[0] === l + 1 && at[2] === k : at[0] === l && at[1] === k)),
@@ -51,7 +44,7 @@ export function full(stage, context) {
     if (view.way === "matrices") { draw(); return; }
     const [l, k, j] = view.chosen;
     told(() => [["explain", { ...asked(net, state.digits), l, k, ...(j === undefined ? {} : { j }) }]], (found) => {
-      panel.replaceChildren(h("h2", {}, found.title), steps(found));
+      redraw(panel, h("h2", {}, found.title), steps(found));
     }, context.failed);
   }
   function update(undo) {
@@ -65,7 +58,7 @@ export function full(stage, context) {
       net.x = found.x;
       if (net.loss !== "cross_entropy" || net.y) net.y = found.y;
       const [l, k, j] = view.chosen;
-      if (l >= trace.sizes.length || k >= trace.sizes[l] || (j !== undefined && j >= trace.sizes[l - 1])) view.chosen = [1, 0];
+      if (!(k < trace.sizes[l]) || k < 0 || (j !== undefined && !(l > 0 && j >= 0 && j < trace.sizes[l - 1]))) view.chosen = [1, 0];
       chooser.fill();
       weight();
       draw();
@@ -83,12 +76,13 @@ export function full(stage, context) {
     const [l, k, j] = view.chosen;
     if (l === 0 || !net.W) { slot.replaceChildren(); return; }
     const value = j === undefined ? net.b[l - 1][k] : net.W[l - 1][k][j];
-    slot.replaceChildren(entry(j === undefined ? "b of the node" : "W of the edge", "weight", String(value), (text) => {
+    redraw(slot, entry(j === undefined ? "b of the node" : "W of the edge", "weight", String(value), (text) => {
       const now = Number(text);
       if (text.trim() === "" || !Number.isFinite(now)) { context.failed(new Error(`weight: expected a number, got '${text}'`)); return; }
+      const before = structuredClone(net);
       if (j === undefined) net.b[l - 1][k] = now;
       else net.W[l - 1][k][j] = now;
-      update();
+      update(() => Object.assign(net, before));
     }));
   }
 
@@ -122,7 +116,6 @@ export function full(stage, context) {
   function step(by) {
     if (!trace) return;
     if (!played) played = { list: script(), at: view.isBack ? script().findIndex((one) => one.isBack) - by : -by };
-    if (by === 0) played.at = 0;
     played.at = Math.max(0, Math.min(played.list.length - 1, played.at + by));
     const now = played.list[played.at];
     draw();
@@ -131,7 +124,7 @@ export function full(stage, context) {
       const parts = [h("p", { class: "caption" }, `${played.at + 1} of ${played.list.length}. ${now.text}`)];
       if (now.term !== undefined) parts.push(sum(found.terms.slice(0, now.term + 1), now.ask, trace.sizes[now.ask.l + 1], state.digits));
       else parts.push(steps(found, now.only));
-      playing.replaceChildren(...parts);
+      redraw(playing, ...parts);
     }, context.failed);
     if (played.at === played.list.length - 1) pause();
   }
@@ -151,12 +144,20 @@ export function full(stage, context) {
     if (!trace) return;
     const list = script();
     played = { list, at: isBack ? list.findIndex((one) => one.isBack) - 1 : -1 };
-    step(1);
+    resume();
+  }
+  function resume() {
     clearInterval(timer);
     timer = setInterval(() => step(1), 1500);
     play.textContent = "Pause";
+    step(1);
   }
-  const play = h("button", { type: "button", id: "play", class: "strong", onclick: () => (timer ? pause() : start(false)) }, "Play");
+  function playOrPause() {
+    if (timer) pause();
+    else if (played && played.at < played.list.length - 1) resume();
+    else start(false);
+  }
+  const play = h("button", { type: "button", id: "play", class: "strong", onclick: playOrPause }, "Play");
   const control = (text, id, onclick) => h("button", { type: "button", id, onclick }, text);
 
   stage.append(
@@ -165,20 +166,16 @@ export function full(stage, context) {
     h("div", { class: "columns wide-left" },
       h("section", { class: "card" },
         h("div", { class: "row spread" },
-          h("div", { class: "row" }, play, control("Back", "play-back", () => start(true)), control("\u2039", "previous", () => { pause(); step(-1); }), control("\u203a", "next", () => { pause(); step(1); }), control("Stop", "stop", stop)),
+          h("div", { class: "row" }, play, control("Deltas back", "play-back", () => start(true)), control("\u2039", "previous", () => { pause(); step(-1); }), control("\u203a", "next", () => { pause(); step(1); }), control("Stop", "stop", stop)),
           h("p", { class: "loss" }, "C = ", loss)),
         h("div", { class: "row" }, choice("Nodes and edges show", "shows", [["a", "a and W"], ["delta", "\u03b4 and \u2202C/\u2202W"]], view.isBack ? "delta" : "a", (value) => { view.isBack = value === "delta"; stop(); draw(); context.save(); })),
         picture, playing),
       h("section", { class: "card" },
         h("div", { class: "row spread" }, choice("Written with", "way", [["indices", "indices"], ["matrices", "matrices"]], view.way, (value) => { view.way = value; explain(); }), slot), panel)),
   );
-  const baseChoose = choose;
-  picture.addEventListener("click", () => weight());
-  picture.addEventListener("keydown", () => setTimeout(weight));
   update();
-  const seen = new ResizeObserver(draw);
-  seen.observe(picture);
-  return () => { pause(); seen.disconnect(); void baseChoose; };
+  const unseen = onWidth(picture, draw);
+  return () => { pause(); unseen(); };
 }
 
 function sum(terms, { l, k: j }, count, digits) {

@@ -1,5 +1,5 @@
 // The playground: data, a network, and what training makes of it.
-import { choice, entry, fmt, h, numbers, s } from "./dom.js";
+import { choice, entry, fmt, h, numbers, redraw, restored, s } from "./dom.js";
 import { line, scaleLinear, scaleLog } from "./vendor/d3.js";
 
 const START = { data: "moons", hidden: [8, 8], activation: "tanh", optimizer: "Adam", lr: 0.1, batch_size: 16, samples: 300, noise: 0.1, seed: 0, csv: "" };
@@ -8,8 +8,7 @@ const GRID = 48;
 const COLORS = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [240, 228, 66], [120, 120, 120], [150, 90, 60], [60, 60, 160]];
 
 export function playground(stage, context) {
-  const mine = { ...START, ...context.state.playground };
-  context.state.playground = mine;
+  const mine = context.state.playground = restored(START, context.state.playground, "playground");
   const digits = () => context.state.digits;
   let session = null;
   let epochs = 0;
@@ -19,6 +18,8 @@ export function playground(stage, context) {
   let busy = Promise.resolve();
   let over = false;
   let pixels = new Array(64).fill(0);
+  let down = false;
+  const up = () => { down = false; };
 
   const board = h("div", { class: "board" });
   const nodes = h("div", { class: "heat" });
@@ -30,15 +31,34 @@ export function playground(stage, context) {
   const wants = () => ({ id: session.id, grid: GRID, nodes: true });
 
   const only = (task) => { busy = busy.then(task).catch((error) => { running = false; label(); context.failed(error); }); return busy; };
+  // Nothing of a training that is over stays: what is drawn is of the data that are chosen.
+  function clear(text) {
+    session = null;
+    for (const box of [board, nodes, curve, flow, drawing]) box.replaceChildren();
+    scores.replaceChildren(h("p", { class: "note" }, text));
+  }
   function start() {
     running = false;
     label();
+    said.textContent = "";
     context.save();
+    if (mine.data === "csv" && !mine.csv.trim()) {
+      context.fine();
+      return only(async () => { clear("There is no table yet: type one, paste it, or choose a file."); });
+    }
     return only(async () => {
-      const found = await context.ask("start", { ...mine, csv: mine.data === "csv" ? mine.csv : undefined, grid: GRID, nodes: true });
+      const { csv, ...rest } = mine;
+      let found;
+      try {
+        found = await context.ask("start", { ...rest, ...(mine.data === "csv" ? { csv } : {}), grid: GRID, nodes: true });
+      } catch (error) {
+        if (!over) clear("There is nothing to train.");
+        throw error;
+      }
       if (over) return;
       context.fine();
       session = found;
+      if (found.notes.length) said.textContent = found.notes.join(". ");
       epochs = 0;
       losses = [found.loss];
       deltas = [found.deltas];
@@ -81,7 +101,7 @@ export function playground(stage, context) {
       nodes.replaceChildren(h("h3", {}, "layer 1: its weights, pixel by pixel"), h("div", { class: "tiles" }, (found.images ?? []).map((row, k) =>
         tile(Array.from({ length: 8 }, (_, i) => row.slice(8 * i, 8 * i + 8)), `weights of node ${k}`))));
     }
-    curve.replaceChildren(lossCurve(losses, curve.clientWidth || 320));
+    curve.replaceChildren(lossCurve(losses, epochs, curve.clientWidth || 320));
     flow.replaceChildren(deltaCurves(deltas, flow.clientWidth || 320, digits()));
   }
 
@@ -89,6 +109,7 @@ export function playground(stage, context) {
   const asked = () => pixels.map((v) => v);
   const bars = h("div", { class: "bars", role: "status" });
   async function answer() {
+    if (!session) return;
     const found = await context.ask("predict", { id: session.id, x: asked() });
     if (over) return;
     const best = found.a.indexOf(Math.max(...found.a));
@@ -98,7 +119,6 @@ export function playground(stage, context) {
   function pad() {
     drawing.replaceChildren();
     if (session.sizes[0] !== 64) return;
-    let down = false;
     const cells = pixels.map((_, i) => h("button", { type: "button", class: "cell", "aria-label": `row ${Math.floor(i / 8)}, column ${i % 8}`, tabindex: i ? "-1" : "0", style: "--shade:0",
       onpointerdown: (event) => { event.preventDefault(); event.target.releasePointerCapture?.(event.pointerId); down = true; ink(i, 1); },
       onpointerenter: () => { if (down) ink(i, 1); },
@@ -117,41 +137,51 @@ export function playground(stage, context) {
       }
       only(answer);
     }
-    window.addEventListener("pointerup", () => { down = false; }, { once: false });
     pixels.forEach((_, i) => paint(i));
-    drawing.replaceChildren(h("h2", {}, "Draw your own"), h("div", { class: "row top" }, h("div", {}, grid, h("button", { type: "button", onclick: () => { pixels = new Array(64).fill(0); pad(); } }, "Clear")), bars));
+    function wipe() {
+      pixels = new Array(64).fill(0);
+      pixels.forEach((_, i) => paint(i));
+      only(answer);
+    }
+    drawing.replaceChildren(h("h2", {}, "Draw your own"), h("div", { class: "row top" }, h("div", {}, grid, h("button", { type: "button", id: "wipe", onclick: wipe }, "Clear")), bars));
     only(answer);
   }
 
   // --- Your own table ---
-  function table() {
-    file.replaceChildren();
-    if (mine.data !== "csv") return;
-    const text = h("textarea", { id: "in-csv", rows: 6, spellcheck: "false", placeholder: "x,y,class\n0.1,0.9,red\n0.8,0.2,blue\n...", onchange: () => { mine.csv = text.value; start(); } }, mine.csv);
-    const pick = h("input", { type: "file", accept: ".csv,text/csv", id: "in-file", onchange: async () => {
-      const [one] = pick.files;
-      if (!one) return;
-      if (one.size > 1000000) { context.failed(new Error("csv: expected at most 1,000,000 bytes")); return; }
-      text.value = await one.text();
-      mine.csv = text.value;
+  const text = h("textarea", { id: "in-csv", rows: 6, spellcheck: "false", placeholder: "x,y,class\n0.1,0.9,red\n0.8,0.2,blue\n...", value: mine.csv, onchange: () => { mine.csv = text.value; start(); } });
+  const pick = h("input", { type: "file", id: "in-file", onchange: async () => {
+    const [one] = pick.files;
+    if (!one) return;
+    try {
+      // As whatever reads tables reads it: text of any encoding, or Excel's or Parquet's.
+      if (one.size > 2000000) throw new Error(`${one.name}: expected at most 2,000,000 bytes, got ${one.size}`);
+      const bytes = Array.from(new Uint8Array(await one.arrayBuffer()), (value) => String.fromCharCode(value));
+      const found = await context.ask("table", { name: one.name, file: btoa(bytes.join("")) });
+      mine.csv = text.value = found.csv;
       start();
-    } });
-    file.replaceChildren(h("div", { class: "field" }, h("label", { for: "in-csv" }, "Two columns of numbers and a class"), text), h("div", { class: "field" }, h("label", { for: "in-file" }, "or a file; it stays on this machine"), pick));
-  }
+    } catch (error) { context.failed(error); }
+    pick.value = ""; // so that the same file, mended, is a change
+  } });
+  file.append(h("div", { class: "field" }, h("label", { for: "in-csv" }, "Two columns of numbers and a class"), text), h("div", { class: "field" }, h("label", { for: "in-file" }, "or a file; it stays on this machine"), pick));
+  const table = () => { file.hidden = mine.data !== "csv"; };
   const play = h("button", { type: "button", id: "train", class: "strong", onclick: () => { running = !running && Boolean(session); label(); if (running) go(); } }, "Train");
-  const set = (name, read = (v) => v) => (value) => { mine[name] = read(value); table(); if (name !== "data" || value !== "csv" || mine.csv) start(); else context.save(); };
+  const set = (name, read = (v) => v) => (value) => { mine[name] = read(value); table(); start(); };
   async function save() {
     await only(async () => {
+      if (!session) return;
       const found = await context.ask("save", { id: session.id });
       const bytes = Uint8Array.from(atob(found.file), (one) => one.charCodeAt(0));
       const link = h("a", { href: URL.createObjectURL(new Blob([bytes])), download: found.name });
       link.click();
+      said.textContent = `fcnn.load("${found.name}") answers ${session.sizes[0] === 64 ? "rows of pixels from 0 to 16" : "rows in the units of the data"}.`;
     });
   }
   async function share() {
-    context.save();
-    try { await navigator.clipboard.writeText(location.href); shared.textContent = "Address copied"; } catch { shared.textContent = "Copy the address of this page"; }
+    if (!context.save()) { context.failed(new Error("share: the table is too large for an address; send the file")); return; }
+    // What comes before # is this machine's, with the secret of this run.
+    try { await navigator.clipboard.writeText(location.hash); said.textContent = "Copied: it goes behind the address of any page of fcnn learn."; } catch { said.textContent = "Copy the address from # on; it goes behind that of any page of fcnn learn."; }
   }
+  const said = h("p", { class: "note", role: "status" });
   const shared = h("button", { type: "button", id: "share", onclick: share }, "Share");
   stage.append(
     h("p", { class: "lead" }, "Choose data and a network, and train: the plane takes the colours of its answers, each small picture is what one node responds to, and the curves tell how much error reaches each layer."),
@@ -165,15 +195,16 @@ export function playground(stage, context) {
       choice("Noise", "noise", ["0", "0.05", "0.1", "0.15", "0.3"], String(mine.noise), set("noise", Number))),
     file,
     h("div", { class: "row" }, play, h("button", { type: "button", id: "one", onclick: () => run(1) }, "One epoch"), h("button", { type: "button", id: "again", onclick: () => { mine.seed += 1; start(); } }, "Start again"),
-      h("button", { type: "button", id: "save", onclick: save }, "Save the network"), context.plain ? null : shared)),
+      h("button", { type: "button", id: "save", onclick: save }, "Save the network"), context.plain ? null : shared), said),
     scores,
     h("div", { class: "columns" }, h("section", { class: "card" }, board, drawing, h("h2", {}, "What each node responds to"), nodes),
       h("section", { class: "card" }, h("h2", {}, "Loss"), curve, h("h2", {}, "How much error reaches each layer"), flow,
         h("p", { class: "note" }, "Mean size of \u03b4 in each layer, on a logarithmic scale. Six layers of sigmoids starve the first ones; try the same with relu."))),
   );
   table();
-  if (mine.data !== "csv" || mine.csv) start();
-  return () => { over = true; running = false; };
+  start();
+  addEventListener("pointerup", up);
+  return () => { over = true; running = false; removeEventListener("pointerup", up); };
 }
 
 function plane(values, session, size) {
@@ -219,16 +250,24 @@ function tile(rows, title) {
   return canvas;
 }
 
-function lossCurve(losses, width) {
-  const height = 130;
+function lossCurve(losses, epochs, width) {
+  const height = 144;
   const pad = 46;
   const finite = losses.filter((v) => v !== null);
   const x = scaleLinear([0, Math.max(losses.length - 1, 1)], [pad, width - 8]);
-  const y = scaleLinear([0, Math.max(...finite, 1e-9)], [height - 14, 8]);
+  const y = scaleLinear([0, Math.max(...finite, 1e-9)], [height - 28, 8]);
   return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `the loss, from ${fmt(losses[0], 3)} to ${fmt(losses.at(-1), 3)}` },
-    s("line", { x1: pad, x2: width - 8, y1: height - 14, y2: height - 14, class: "axis" }), s("line", { x1: pad, x2: pad, y1: 8, y2: height - 14, class: "axis" }),
+    s("line", { x1: pad, x2: width - 8, y1: height - 28, y2: height - 28, class: "axis" }), s("line", { x1: pad, x2: pad, y1: 8, y2: height - 28, class: "axis" }),
     y.ticks(4).map((v) => s("text", { x: pad - 6, y: y(v) + 4, class: "tick", "text-anchor": "end" }, fmt(v, 3))),
+    s("text", { x: width - 8, y: height - 10, class: "tick", "text-anchor": "end" }, `${epochs} epochs`),
     s("path", { d: line((v, i) => x(i), (v) => y(v ?? 0))(losses), class: "curve" }));
+}
+
+// Of the ticks of a logarithmic scale those that have room, from the largest down.
+function apart(ticks, y) {
+  const kept = [];
+  for (const v of ticks.sort((a, b) => b - a)) if (!kept.length || y(v) - y(kept.at(-1)) > 18) kept.push(v);
+  return kept;
 }
 
 function deltaCurves(deltas, width, digits) {
@@ -244,7 +283,7 @@ function deltaCurves(deltas, width, digits) {
   at.forEach((one, i) => { if (i) one.y = Math.max(one.y, at[i - 1].y + 14); });
   return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": deltas.at(-1).map((v, l) => `layer ${l + 1} ${fmt(v, digits)}`).join(", ") },
     s("line", { x1: pad, x2: pad, y1: 8, y2: height - 14, class: "axis" }),
-    y.ticks(4).slice(0, 8).map((v) => s("text", { x: pad - 6, y: y(v) + 4, class: "tick", "text-anchor": "end" }, fmt(v, 2))),
+    apart(y.ticks(), y).map((v) => s("text", { x: pad - 6, y: y(v) + 4, class: "tick", "text-anchor": "end" }, fmt(v, 2))),
     Array.from({ length: L }, (_, l) => s("path", { d: line((v, i) => x(i), (v) => y(Math.max(v[l], 1e-12)))(deltas), class: "layer", style: `--share:${L > 1 ? l / (L - 1) : 1}`, "stroke-dasharray": l % 2 ? "6 3" : null })),
     at.map((one) => s("text", { x: width - 62, y: Math.min(one.y + 4, height), class: "tick", data: { q: "size", l: one.l + 1 } }, `${one.l + 1}: ${fmt(one.v, 2)}`)));
 }
