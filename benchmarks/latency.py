@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """How long one prediction of one row takes at worst: p50, p99, p99.9 and the worst of a million.
 
-    python benchmarks/latency.py [--calls N] [--cpu 1] [--peers fcnn NumPy ...] [--markdown]
+    python benchmarks/latency.py [--calls N] [--cpu 1] [--peers fcnn NumPy ...] [--readme FILE]
 
 Each call is timed by itself, by the clock that the first line names; what the clock takes is timed
 as a call of its own, an empty one, and stands in its row. The contestants of benchmarks/peers take
 turns, 2,000 calls each, in one process on one thread and one CPU, so that what disturbs the machine
-disturbs all of them. Their answers are checked first.
+disturbs all of them. Their answers are checked first. `--readme benchmarks/README.md` puts the
+tables in the place of the former ones there.
 """
 
 import argparse
 import gc
 import sys
+import textwrap
 import time
 from array import array
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from laps import bind
@@ -24,6 +27,7 @@ NETWORKS = ("4-16-3", "64-100-10")
 TURN = 2000
 WARM = 2000
 PEERS = ("fcnn", "NumPy", "ONNX Runtime", "generated C", "Numba")
+PLACE = "latency"  # of the table, in a document
 QUANTILES = (("p50", 0.5), ("p99", 0.99), ("p99.9", 0.999))
 
 
@@ -66,7 +70,9 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), help="their sizes")
     parser.add_argument("--peers", nargs="+", default=list(PEERS), help="who takes part")
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
-    parser.add_argument("--markdown", action="store_true", help="tables for a document")
+    parser.add_argument(
+        "--readme", type=Path, metavar="FILE", help="put the tables there: benchmarks/README.md"
+    )
     options = parser.parse_args()
     if options.calls < 1:
         parser.error(f"--calls: expected at least 1, got {options.calls}")
@@ -77,21 +83,27 @@ def main() -> None:
     # Only now: a BLAS reads its limits when NumPy is loaded.
     from peers.checks import check_prediction
     from peers.contestants import load_peers
+    from peers.readme import put
     from peers.threads import Load
     from peers.workloads import UnsupportedError
 
     import fcnn
     from fcnn import bench
 
+    if options.readme is not None and put(options.readme.read_text("utf-8"), PLACE, []) is None:
+        parser.error(f"--readme: {options.readme} has no place for this table")
     load = Load()
     peers, absent = load_peers(1, options.peers)
     clock = time.get_clock_info("perf_counter")
-    print(f"{options.calls:,} calls of each, {options.dtype}, {clock.implementation}, "
-          f"{', '.join(f'{peer.name} {peer.version}' for peer in peers)}; "
-          f"instruction set {fcnn.show_config('dicts')['instruction set']}")  # fmt: skip
+    title = (
+        f"us of {options.calls:,} calls of each, {options.dtype}, {clock.implementation}, "
+        f"{', '.join(f'{peer.name} {peer.version}' for peer in peers)}; {bench.cpu_name()}, "
+        f"instruction set {fcnn.show_config('dicts')['instruction set']}"
+    )
+    print(title)
     for line in absent:
         print(line)
-    head = ["us", *(name for name, _ in QUANTILES), "worst"]
+    document = [textwrap.fill(f"{time.strftime('%Y-%m-%d')}, {title}.", 100)]
     for network in options.networks:
         sizes = tuple(map(int, network.split("-")))
         pair = bench.make_pair(sizes, 1, options.dtype)
@@ -105,17 +117,19 @@ def main() -> None:
                 continue
             check_prediction(call, expected)
             contestants[peer.name] = call
+        head = [network, *(name for name, _ in QUANTILES), "worst"]
         lines = [[name, *row(times)] for name, times in measure(contestants, options.calls).items()]
-        head[0] = network
-        if options.markdown:
-            print(f"\n| {' | '.join(head)} |\n|---|{'---:|' * (len(head) - 1)}")
-            print("\n".join(f"| {' | '.join(line)} |" for line in lines))
-        else:
-            print("\n" + "".join([head[0].ljust(18), *(h.rjust(10) for h in head[1:])]))
-            for line in lines:
-                print("".join([line[0].ljust(18), *(cell.rjust(10) for cell in line[1:])]))
+        print()
+        for line in (head, *lines):
+            print("".join([line[0].ljust(18), *(cell.rjust(10) for cell in line[1:])]))
         sys.stdout.flush()
+        document += ["", f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 1)}"]
+        document += [f"| {' | '.join(line)} |" for line in lines]
     print(f"\n{load.note()}")
+    if options.readme is not None:
+        document += ["", f"{load.note()}."]
+        text = put(options.readme.read_text("utf-8"), PLACE, document)
+        options.readme.write_text(text, "utf-8")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def cpp(compiler):
 def run(command, folder, **options):
     """Run a command that has to end well; return what it printed."""
     done = subprocess.run(
-        [str(word) for word in command], cwd=folder, capture_output=True, text=True, timeout=300,
+        [str(word) for word in command], cwd=folder, capture_output=True, text=True, timeout=3600,
         **options,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,7 +25,8 @@ LAYERS = {
         "_reference_derivatives", "_sobolev", "_formula", "_formula_names", "explanation", "_html",
     ),
     "parts of a training": (
-        "callbacks", "schedules", "_format", "_container", "_checkpoint", "_ranks", "_sums",
+        "callbacks", "schedules", "_format", "_container", "_replacing", "_checkpoint", "_ranks",
+        "_sums",
     ),
     "data": ("_memmap", "_data", "_objective"),
     "training": ("training", "_shared", "_shared_parts", "parallel"),

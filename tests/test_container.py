@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ import safetensors
 import safetensors.numpy
 
 import fcnn
-from fcnn import _container, _format
+from fcnn import _container, _format, _replacing
 from fcnn.tables import Preparation, Target
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
@@ -97,6 +98,62 @@ def test_a_truncated_file_is_refused(kind, tmp_path):
         (tmp_path / "cut").write_bytes(content[:length])
         with pytest.raises(ValueError, match="cut: "):
             read(tmp_path / "cut")
+
+
+def with_checksum(content):
+    """Return a file's content with the checksum that belongs to it."""
+    begin = 8 + len(_container._BEFORE_DIGITS)
+    zeroed = content[:begin] + b"0" * 8 + content[begin + 8 :]
+    end = 8 + struct.unpack("<Q", content[:8])[0]
+    checksum = zlib.crc32(zeroed[:end], zlib.crc32(zeroed[end:]))
+    return content[:begin] + b"%08x" % checksum + content[begin + 8 :]
+
+
+@pytest.mark.parametrize("make", [small_network, small_model])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_header_in_our_words_is_not_taken_apart(make, dtype, tmp_path, monkeypatch):
+    """Nor is one in other words taken for ours: all are right but by their checksums."""
+    make(tmp_path / "m")
+    model = fcnn.load(tmp_path / "m")
+    if dtype == "float64":
+        net = model.network if make is small_model else model
+        twin = fcnn.Network(net.sizes, loss=net.loss, dtype=dtype)
+        twin.parameters = net.parameters
+        if make is small_model:
+            twin = fcnn.Model(twin, model.preparation, model.target)
+        twin.save(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    assert with_checksum(content) == content
+    called = []
+    taken_apart = _container._entries
+    monkeypatch.setattr(_container, "_entries", lambda *a: called.append(1) or taken_apart(*a))
+    fcnn.load(content)
+    assert not called
+
+    def refused(words, before, after, behind=b""):
+        assert content.count(before) >= 1
+        forged = content.replace(before, after, 1) + behind
+        shorter = len(before) - len(after)
+        length = struct.pack("<Q", struct.unpack("<Q", content[:8])[0] - shorter)
+        with pytest.raises(ValueError, match=words):
+            fcnn.load(with_checksum(length + forged[8:]))
+
+    refused(r"its tensors take \d+ bytes, the file has", b"W1", b"W1", b"\0" * 8)
+    refused("tensor b1: expected float.*, found none", b'"b1"', b'"b7"')
+    refused("a name stands twice", b'"b1"', b'"W1"')
+    refused("a name stands twice", b',"W1":', b',"__metadata__":{},"W1":')
+    refused("begins at|does not take", b'"data_offsets":[0,', b'"data_offsets":[4,')
+    refused("expected shape and two", b'"data_offsets":[0,', b'"data_offsets":[0.0,')
+    refused("dtype that this fcnn does not read", b'"dtype":"F', b'"dtype":"G')
+    refused("Extra data|delimiter", b"]}}", b"]}}}")
+    # The same in other words is read as well.
+    forged = content.replace(b'"W1":', b'"\\u00571":', 1)
+    length = struct.pack("<Q", struct.unpack("<Q", content[:8])[0] + 5)
+    same = fcnn.load(with_checksum(length + forged[8:]))
+    assert called
+    X = np.ones((1, 3 if make is small_model else 2))
+    one, other = (m.network if make is small_model else m for m in (same, fcnn.load(content)))
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
 @kinds
@@ -377,7 +434,7 @@ def test_what_a_killed_process_left_is_removed(function, tmp_path):
 
 @posix
 def test_a_file_that_is_being_written_is_left_alone(tmp_path):
-    with _container.replaced(tmp_path / "m") as file:
+    with _replacing.replaced(tmp_path / "m") as file:
         file.write(b"half")
         small_network(tmp_path / "other")
         file.write(b" and half")

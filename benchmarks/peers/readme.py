@@ -5,7 +5,7 @@ They stand between two comments: a table, and what an idle and a noisy run print
 
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fcnn import _dispatch, bench
 from peers import images, report
@@ -28,14 +28,21 @@ def renewed(text: str, session: Session) -> str:
     parts = {"table": _lines(session), session.load.kind: _run(session)}
     found = False
     for what, lines in parts.items():
-        before, begin, rest = text.partition(f"<!-- benchmarks/peers {what} begin -->\n")
-        _, end, after = rest.partition(f"<!-- benchmarks/peers {what} end -->")
-        if begin and end:
-            found = True
-            text = "".join((before, begin, *(f"{line}\n" for line in lines), end, after))
+        placed = put(text, f"benchmarks/peers {what}", lines)
+        if placed is not None:
+            text, found = placed, True
     if not found:
         raise ValueError(f"no place for a {' or '.join(parts)} of benchmarks/peers")
     return text
+
+
+def put(text: str, what: str, lines: Iterable[str]) -> str | None:
+    """Return a document with lines between the comments "... begin" and "... end"; None without."""
+    before, begin, rest = text.partition(f"<!-- {what} begin -->\n")
+    _, end, after = rest.partition(f"<!-- {what} end -->")
+    if not (begin and end):
+        return None
+    return "".join((before, begin, *(f"{line}\n" for line in lines), end, after))
 
 
 def _run(session: Session) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,12 +27,12 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
         raise ValueError(
             f"sizes: expected two or more, inputs to outputs, like (4, 16, 3), got {sizes!r}"
         )
-    counts = tuple(
-        n if type(n) is int and n > 0 else check.as_count(f"sizes[{l}]", n)
-        for l, n in enumerate(values)
-    )
+    if {*map(type, values)} == {int} and min(values) > 0:
+        counts = values
+    else:
+        counts = tuple(check.as_count(f"sizes[{l}]", n) for l, n in enumerate(values))
     # The core counts bytes in signed 64-bit numbers, and must not wrap around.
-    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(counts)) > 2**58:
+    if sum(map(operator.mul, counts, counts[1:])) + sum(counts[1:]) > 2**58:
         raise ValueError(f"sizes: more parameters than any memory holds, got {sizes!r}")
     return counts
 
@@ -51,7 +52,7 @@ def named(activation: str, constant: float | None) -> Name:
 def as_activation(name: str, value: Any, choices: Sequence[str]) -> Name:
     """Return one of the choices, with its number if one was given, in the spelling of networks."""
     if not isinstance(value, str) or "(" not in value:
-        return Name(check.as_choice(name, value, choices))
+        return Name(value if value in choices else check.as_choice(name, value, choices))
     given, _, number = value.partition("(")
     activation = check.as_choice(name, given.strip(), choices)
     if activation not in core.ACTIVATION_CONSTANTS:
@@ -73,6 +74,8 @@ def as_activation(name: str, value: Any, choices: Sequence[str]) -> Name:
 
 def as_loss(value: Any, argument: str = "loss") -> Name:
     """Return a loss by its name, with its levels if they are not the default."""
+    if isinstance(value, str) and value in check.OUTPUT_ACTIVATIONS:
+        return Name(value)
     choices = list(check.OUTPUT_ACTIVATIONS)
     if not isinstance(value, str) or "(" not in value:
         return Name(check.as_choice(argument, value, choices))

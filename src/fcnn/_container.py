@@ -14,23 +14,23 @@ import io
 import json
 import math
 import os
-import re
 import stat
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring_ascii as encoded
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from fcnn._replacing import replaced
 
 Array = NDArray[Any]
+Tensor = tuple[np.dtype[Any], tuple[int, ...]]
+# And where its numbers begin and end.
+Entry = tuple[np.dtype[Any], tuple[int, ...], int, int]
 
 # As objects of Python JSON takes up to 23 times its length ("[],[],...").
 MOST_HEADER = 1 << 19
@@ -44,8 +44,8 @@ _SYNCED = 1 << 24
 
 _CHECKSUM = "checksum"
 _DIGITS = "crc32:%08x"
-_BEFORE_DIGITS = b'{"__metadata__":{"checksum":"crc32:'
-_CHECKSUM_TEXT = re.compile(r"crc32:[0-9a-f]{8}")
+_BEFORE_TEXTS = '{"__metadata__":'
+_BEFORE_DIGITS = f'{_BEFORE_TEXTS}{{"{_CHECKSUM}":"crc32:'.encode()
 _TEXT = "text."
 
 _NAMES = {
@@ -63,15 +63,6 @@ def holds(dtype: np.dtype[Any]) -> bool:
     return dtype.newbyteorder("<") in _CODES
 
 
-class Entry(NamedTuple):
-    """A tensor of a file, and where its numbers begin and end."""
-
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
 def as_path(path: Any, name: str = "path") -> Path:
     """Return a path, or refuse what is none."""
     if not isinstance(path, (str, os.PathLike)):
@@ -81,6 +72,8 @@ def as_path(path: Any, name: str = "path") -> Path:
 
 def as_source(path: Any) -> str | memoryview:
     """Return a path, or the bytes that a file would have."""
+    if type(path) is str:
+        return path
     if isinstance(path, (str, os.PathLike)):
         given = os.fspath(path)
         return given if isinstance(given, str) else os.fsdecode(given)
@@ -114,14 +107,19 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_once)
 
 def parsed(text: str) -> Any:
     """Return what JSON says, in which no name stands twice."""
+    if text.startswith("{"):  # as all of ours do, with nothing around it
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
     return _DECODER.decode(text)
 
 
-def pieces(array: Array) -> Iterator[Array]:
-    """Yield views of an array, a megabyte at most each, in row-major order."""
-    if array.nbytes <= _PIECE or not array.ndim:
-        yield array
-        return
+def pieces(array: Array) -> Iterable[Array]:
+    """Return views of an array, a megabyte at most each, in row-major order."""
+    return (array,) if array.nbytes <= _PIECE or not array.ndim else _pieces(array)
+
+
+def _pieces(array: Array) -> Iterator[Array]:
     if array[0].nbytes > _PIECE:
         for row in array:
             yield from pieces(row)
@@ -145,15 +143,9 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
                 raise ValueError(f"{path}: {key} takes {len(encoded)} bytes, at most {MOST_TEXT}")
             arrays[_TEXT + key] = np.frombuffer(encoded, np.uint8)
             texts[key] = json.dumps({"tensor": _TEXT + key})
-    # Wide numbers first, so that a reader that maps the file finds all of them aligned.
-    arrays = dict(sorted(arrays.items(), key=lambda item: -item[1].itemsize))
-    header: dict[str, Any] = {"__metadata__": texts}
-    end = 0
-    for name, array in arrays.items():
-        begin, end = end, end + array.nbytes
-        code = _CODES[array.dtype.newbyteorder("<")]
-        header[name] = {"dtype": code, "shape": array.shape, "data_offsets": (begin, end)}
-    head = json.dumps(header, separators=(",", ":")).encode()
+    found = {name: (array.dtype.newbyteorder("<"), array.shape) for name, array in arrays.items()}
+    entries, _, behind = _layout(wide_first(found))
+    head = (_BEFORE_TEXTS + json.dumps(texts, separators=(",", ":")) + behind).encode()
     head += b" " * (-len(head) % 8)
     if len(head) > MOST_HEADER:
         raise ValueError(f"{path}: its names would take {len(head)} bytes, at most {MOST_HEADER}")
@@ -163,8 +155,8 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
         # changes it meanwhile.
         file.seek(len(head))
         checksum = unsynced = 0
-        for array in arrays.values():
-            for piece in pieces(array):
+        for name in entries:
+            for piece in pieces(arrays[name]):
                 numbers = np.array(piece, piece.dtype.newbyteorder("<"), order="C")
                 content = numbers.reshape(-1).view(np.uint8).data
                 checksum = zlib.crc32(content, checksum)
@@ -180,112 +172,22 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
         file.write(head.replace((_DIGITS % 0).encode(), (_DIGITS % checksum).encode(), 1))
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file's content, or replace it at once: see `replaced`."""
-    with replaced(path) as file:
-        file.write(content)
+def wide_first(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors in the order of a file, so that who maps it finds all numbers aligned."""
+    return dict(sorted(tensors.items(), key=lambda item: -item[1][0].itemsize))
 
 
-@contextlib.contextmanager
-def replaced(path: Path) -> Iterator[BinaryIO]:
-    """Give a file to be written, which takes the place of another at once when it is complete.
-
-    A reader, or whoever comes after a crash, finds the old content or the new one, and the
-    permissions of before. What a process left behind that was killed in this is removed.
-    """
-    given = path
-    if given.exists() and not given.is_file() and not given.is_dir():
-        memory = io.BytesIO()  # a device or a pipe is written to, never replaced
-        yield memory
-        given.write_bytes(memory.getbuffer())
-        return
-    path = Path(os.path.realpath(path))  # a link stays a link
-    temporary: Path | None = None
-    try:
-        _remove_abandoned(path.parent)
-        temporary, descriptor = _temporary_beside(path)
-        with open(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if fcntl is not None:
-                os.replace(temporary, path)  # while it is locked
-        if fcntl is None:
-            os.replace(temporary, path)  # which Windows does to closed files
-    except BaseException as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None:
-            # Of the file that was asked for, not of the temporary one.
-            raise type(error)(error.errno, error.strerror, str(given)) from None
-        raise
-    _sync_folder(path.parent)
-
-
-# Not the names of versions that held no lock on theirs.
-_TEMPORARY = re.compile(r"\.fcnn\.[0-9a-f]{16}")
-
-
-def _temporary_beside(path: Path) -> tuple[Path, int]:
-    """Return a new file in the folder of another, with its permissions, open and locked.
-
-    In the same folder, because a rename is atomic only within one file system. The lock, which ends
-    with its process, tells `_remove_abandoned` that somebody is at work.
-    """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0)
-    flags |= getattr(os, "O_BINARY", 0)
-    mode = None
-    with contextlib.suppress(FileNotFoundError):
-        mode = stat.S_IMODE(path.stat().st_mode)
-    while True:
-        temporary = path.with_name(f".fcnn.{os.urandom(8).hex()}")
-        descriptor = os.open(temporary, flags, 0o666 if mode is None else mode & 0o700)
-        try:
-            if fcntl is not None:
-                with contextlib.suppress(OSError):  # a file system without locks
-                    fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if not os.fstat(descriptor).st_nlink:  # removed before it was locked
-                    os.close(descriptor)
-                    continue
-                if mode is not None:
-                    os.fchmod(descriptor, mode)
-        except BaseException:
-            os.close(descriptor)
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
-        return temporary, descriptor
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove the temporary files of processes that are no more."""
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            if not _TEMPORARY.fullmatch(entry.name):
-                continue
-            with contextlib.suppress(OSError):
-                if fcntl is None:
-                    os.unlink(entry.path)  # refused by Windows while it is open
-                    continue
-                descriptor = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(entry.path)
-                finally:
-                    os.close(descriptor)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk, without which a power cut may undo it."""
-    if fcntl is None:
-        return  # Windows opens no folder
-    with contextlib.suppress(OSError):  # one that may be written and not read, or not synced
-        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _layout(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Entry], int, str]:
+    """Return where tensors are, end to end, all their bytes, and the header's end that says so."""
+    entries, said, end = {}, [], 0
+    for name, (dtype, shape) in tensors.items():
+        begin, end = end, end + math.prod(shape) * dtype.itemsize
+        entries[name] = dtype, shape, begin, end
+        said.append(
+            f',{encoded(name)}:{{"dtype":"{_CODES[dtype]}","shape":[{",".join(map(str, shape))}],'
+            f'"data_offsets":[{begin},{end}]}}'
+        )
+    return entries, end, "".join(said) + "}"
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -308,20 +210,34 @@ class _Memory:
         return some
 
 
+# A pipe that nobody writes to would block; what was opened is asked, not what the name meant.
+_FLAGS = os.O_RDONLY
+for _flag in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):
+    _FLAGS |= getattr(os, _flag, 0)
+
+
 class _File:
     """An open file, which is read from its beginning to its end."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, path: str | Path) -> None:
+        self.descriptor = -1
+        self.descriptor = os.open(path, _FLAGS)
+
+    def close(self) -> None:
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    __del__ = close  # whenever an interrupt comes
 
     def seek(self, at: int) -> None:
-        os.lseek(self._descriptor, at, os.SEEK_SET)
+        os.lseek(self.descriptor, at, os.SEEK_SET)
 
     def read(self, count: int) -> memoryview:
         """Return the next bytes, a megabyte at most."""
-        content = os.read(self._descriptor, count)
+        content = os.read(self.descriptor, count)
         while len(content) < count:
-            more = os.read(self._descriptor, count - len(content))
+            more = os.read(self.descriptor, count - len(content))
             if not more:
                 raise ValueError("it ends too early: truncated")
             content += more
@@ -335,46 +251,80 @@ class Container:
     ----------
     metadata : dict of str to str
         Its texts, without the checksum.
-    entries : dict of str to Entry
-        Its tensors, in the order of their numbers.
     size : int
         The bytes of the file.
     checksum : str or None
         "crc32:" and eight hexadecimal digits, or None of a file without one.
     """
 
-    def __init__(self, file: _File | _Memory, size: int) -> None:
-        self._file, self.size = file, size
-        first = self._bytes(8)
+    def __init__(self, file: _File | _Memory, size: int, source: str | Path | memoryview) -> None:
+        self._file, self.size, self._source = file, size, source
+        first = bytes(file.read(8))
         (length,) = struct.unpack("<Q", first)
         if length > min(size - 8, MOST_HEADER):
             raise ValueError(
                 f"its header would take {length} bytes; the file has {size}, a header at most "
                 f"{MOST_HEADER}"
             )
-        head = self._bytes(length)
-        header = parsed(head.decode())
-        if not isinstance(header, dict):
-            raise ValueError("its header is no object of JSON")
-        self.metadata = _texts(header.pop("__metadata__", {}))
-        self.entries = _entries(header, size - 8 - length)
+        head = bytes(file.read(length))
         self._begin = 8 + length
+        self._text, self._behind = head.decode(), ""
+        self._entries: dict[str, Entry] | None = None
+        if self._text.startswith(_BEFORE_TEXTS + "{"):
+            texts, end = _DECODER.raw_decode(self._text, len(_BEFORE_TEXTS))
+            self._behind = self._text[end:].rstrip(" ")
+        else:
+            texts = self._read_header().get("__metadata__", {})
+        self.metadata = _texts(texts)
         self.checksum = self.metadata.pop(_CHECKSUM, None)
         if self.checksum is not None:
             begin = len(_BEFORE_DIGITS)
-            if not (
-                _CHECKSUM_TEXT.fullmatch(self.checksum)
-                and head.startswith(_BEFORE_DIGITS)
-                and head[begin : begin + 8].decode() == self.checksum[6:]
-            ):
+            digits = head[begin : begin + 8].decode()
+            if not head.startswith(_BEFORE_DIGITS) or self.checksum != f"crc32:{digits}":
                 raise ValueError(f"its checksum is none: {self.checksum!r}")
             head = head[:begin] + b"00000000" + head[begin + 8 :]
         self._head = first + head
         self._long: dict[str, bytes] = {}
-        for key in self.metadata:
-            if _TEXT + key in self.entries:
-                self._long[_TEXT + key] = content = self._long_text(_TEXT + key)
-                self.metadata[key] = content.decode()
+        # A tensor whose name begins with it, unless its letters are written as numbers.
+        if not self._behind or _TEXT in self._behind or "\\" in self._behind:
+            for key in self.metadata:
+                if _TEXT + key in self._read_entries():
+                    self._long[_TEXT + key] = content = self._long_text(_TEXT + key)
+                    self.metadata[key] = content.decode()
+
+    def _read_header(self) -> dict[str, Any]:
+        header = parsed(self._text)
+        if not isinstance(header, dict):
+            raise ValueError("its header is no object of JSON")
+        return header
+
+    def _read_entries(self) -> dict[str, Entry]:
+        if self._entries is None:
+            header = self._read_header()
+            header.pop("__metadata__", None)
+            self._entries = _entries(header, self.size - self._begin)
+        return self._entries
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The tensors, in the order of their numbers."""
+        try:
+            return self._read_entries()
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(self._source, error) from None
+
+    def has(self, tensors: Mapping[str, Tensor]) -> bool:
+        """Whether its tensors are these and no others, texts left out.
+
+        Files of ours say so in the very words of `write`, which need not be taken apart then, if
+        the tensors are given wide ones first.
+        """
+        if self._entries is None and self._behind:
+            entries, end, behind = _layout(tensors)
+            if self._behind == behind and self._begin + end == self.size:
+                self._entries = entries
+                return True
+        return self.tensors == tensors
 
     def _bytes(self, count: int) -> bytes:
         if count <= _PIECE:
@@ -384,16 +334,19 @@ class Container:
 
     def _long_text(self, name: str) -> bytes:
         """Return the bytes of a text that stands among the tensors."""
-        entry = self.entries[name]
-        if entry.dtype != np.uint8 or entry.end - entry.begin > MOST_TEXT:
+        dtype, _, begin, end = self.entries[name]
+        if dtype != np.uint8 or end - begin > MOST_TEXT:
             raise ValueError(f"expected {name} as bytes, {MOST_TEXT} at most")
-        self._file.seek(self._begin + entry.begin)
-        return self._bytes(entry.end - entry.begin)
+        self._file.seek(self._begin + begin)
+        return self._bytes(end - begin)
 
     @property
-    def tensors(self) -> dict[str, Entry]:
-        """The tensors that are no texts."""
-        return {name: entry for name, entry in self.entries.items() if name not in self._long}
+    def tensors(self) -> dict[str, Tensor]:
+        """Dtype and shape of the tensors that are no texts."""
+        return {
+            name: (dtype, shape) for name, (dtype, shape, _, _) in self.entries.items()
+            if name not in self._long
+        }  # fmt: skip
 
     def read(self, into: Mapping[str, Array]) -> None:
         """Read all numbers, once and in their order, and compare the checksum.
@@ -408,36 +361,50 @@ class Container:
         ValueError
             If the file is shorter than its header says, or its checksum is another.
         """
-        texts = {name: np.empty(len(text), np.uint8) for name, text in self._long.items()}
-        places = {**into, **texts}
-        checksum = 0
-
-        def read(count: int) -> memoryview:
-            nonlocal checksum
-            content = self._file.read(count)
-            checksum = zlib.crc32(content, checksum)
-            return content
-
+        texts = {}
+        if self._long:
+            texts = {name: np.empty(len(text), np.uint8) for name, text in self._long.items()}
+            into = {**into, **texts}
         self._file.seek(self._begin)
-        for name, entry in self.entries.items():
-            if name not in places:
-                for begin in range(entry.begin, entry.end, _PIECE):
-                    read(min(_PIECE, entry.end - begin))
-                continue
-            for piece in pieces(places[name]):
-                content = read(piece.size * entry.dtype.itemsize)
-                if entry.dtype.kind == "b" and np.frombuffer(content, np.uint8).max(initial=0) > 1:
-                    raise ValueError(f"{name}: a truth value that is neither 0 nor 1")
-                piece[...] = np.ndarray(piece.shape, entry.dtype, content)
+        checksum = self._read_whole(into) if self.size <= _PIECE else self._read_pieces(into)
         checksum = zlib.crc32(self._head, checksum)
         if self.checksum is not None and self.checksum != _DIGITS % checksum:
             raise ValueError("its checksum is another: damaged, or changed by another program")
-        if any(text.tobytes() != self._long[name] for name, text in texts.items()):
+        if texts and any(text.tobytes() != self._long[name] for name, text in texts.items()):
             raise ValueError("it was changed while it was read")
+
+    def _read_whole(self, places: Mapping[str, Array]) -> int:
+        content, entries = self._file.read(self.size - self._begin), self.entries
+        for name, place in places.items():
+            dtype, shape, begin, end = entries[name]
+            if dtype.kind == "b":
+                _refuse_others(name, content[begin:end])
+            place[...] = np.ndarray(shape, dtype, content, begin)
+        return zlib.crc32(content)
+
+    def _read_pieces(self, places: Mapping[str, Array]) -> int:
+        checksum, read = 0, self._file.read
+        for name, (dtype, _, begin, end) in self.entries.items():
+            if name not in places:
+                for at in range(begin, end, _PIECE):
+                    checksum = zlib.crc32(read(min(_PIECE, end - at)), checksum)
+                continue
+            for piece in pieces(places[name]):
+                content = read(piece.size * dtype.itemsize)
+                checksum = zlib.crc32(content, checksum)
+                if dtype.kind == "b":
+                    _refuse_others(name, content)
+                piece[...] = np.ndarray(piece.shape, dtype, content)
+        return checksum
+
+
+def _refuse_others(name: str, truths: memoryview) -> None:
+    if np.frombuffer(truths, np.uint8).max(initial=0) > 1:
+        raise ValueError(f"{name}: a truth value that is neither 0 nor 1")
 
 
 def _texts(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+    if not isinstance(value, dict) or not {*map(type, value.values())} <= {str}:
         raise ValueError("its metadata are no texts")
     return value
 
@@ -467,7 +434,7 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
         dtype, (begin, end) = _DTYPES[code], offsets
         if end - begin != math.prod(shape) * dtype.itemsize:
             raise ValueError(f"{name}: {code} of shape {shape} does not take bytes {offsets}")
-        entries[name] = Entry(dtype, tuple(shape), begin, end)
+        entries[name] = dtype, tuple(shape), begin, end
     entries = dict(sorted(entries.items(), key=lambda item: item[1][2:]))
     last = 0
     for name, (_, _, begin, end) in entries.items():
@@ -479,38 +446,68 @@ def _entries(header: dict[str, Any], size: int) -> dict[str, Entry]:
     return entries
 
 
-@contextlib.contextmanager
-def opened(source: str | Path | memoryview) -> Iterator[Container]:
-    """Open a file, or the bytes of one, to read it.
+class opened:  # noqa: N801 (called as a function, like `open`; a generator takes longer)
+    """Open a file, or the bytes of one, to read it: a context that gives a `Container`.
+
+    Parameters
+    ----------
+    source : str, Path or memoryview
+    expected : str, optional
+        What its content should be: errors that reading it as such leads to become a ValueError that
+        says so and begins with the path.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError
         As `open` does.
     ValueError
-        If it is no regular file, or its header is not sound, or what is done with it finds fault;
-        all begin with the path.
+        If it is no regular file, or its header is not sound; all begin with the path.
     """
-    if isinstance(source, memoryview):
-        yield _container(_Memory(source), len(source), source)
-        return
-    # A pipe that nobody writes to would block; what was opened is asked, not what the name meant.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        descriptor = os.open(source, flags | getattr(os, "O_CLOEXEC", 0))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{source}: no such file") from None
-    except PermissionError:
-        _refuse_folder(source, os.stat(source).st_mode)  # which Windows does not open
-        raise
-    try:
-        status = os.fstat(descriptor)
-        _refuse_folder(source, status.st_mode)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError(f"{source}: expected a regular file, got a device or a pipe")
-        yield _container(_File(descriptor), status.st_size, source)
-    finally:
-        os.close(descriptor)
+
+    def __init__(self, source: str | Path | memoryview, expected: str | None = None) -> None:
+        self._file: _File | None = None
+        self._source, self._expected = source, expected
+        if isinstance(source, memoryview):
+            self._container = _container(_Memory(source), len(source), source)
+            return
+        try:
+            file = self._file = _File(source)
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{source}: no such file") from None
+        except PermissionError:
+            _refuse_folder(source, os.stat(source).st_mode)  # which Windows does not open
+            raise
+        try:
+            status = os.fstat(file.descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                _refuse_folder(source, status.st_mode)
+                raise ValueError(f"{source}: expected a regular file, got a device or a pipe")
+            self._container = _container(file, status.st_size, source)
+        except BaseException:
+            file.close()
+            raise
+
+    def __enter__(self) -> Container:
+        return self._container
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._file is not None:
+            self._file.close()
+        if error is not None and self._expected is not None:
+            refuse_nonsense(error, self._source, self._expected)
+
+
+# What reading nonsense as if it were what it should be leads to.
+_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+def refuse_nonsense(
+    error: BaseException, source: str | os.PathLike[str] | memoryview, expected: str
+) -> None:
+    """Turn what a file's content has led to into one error that begins with its path."""
+    name = named(source)
+    if isinstance(error, _NONSENSE) and not str(error).startswith(f"{name}: "):
+        raise ValueError(f"{name}: not {expected} ({brief(str(error))})") from None
 
 
 def _refuse_folder(path: str | Path, mode: int) -> None:
@@ -522,8 +519,12 @@ def _container(file: _File | _Memory, size: int, source: str | Path | memoryview
     try:
         if isinstance(file, _File) and size <= _PIECE:
             file = _Memory(file.read(size))  # in one call, and of one moment
-        return Container(file, size)
+        return Container(file, size, source)
     except (ValueError, RecursionError) as error:
-        raise ValueError(
-            f"{named(source)}: not a model file, or a truncated one ({brief(str(error))})"
-        ) from None
+        raise _unreadable(source, error) from None
+
+
+def _unreadable(source: str | Path | memoryview, error: Exception) -> ValueError:
+    return ValueError(
+        f"{named(source)}: not a model file, or a truncated one ({brief(str(error))})"
+    )

@@ -6,7 +6,6 @@ state of a training. Nothing here needs a Network.
 """
 
 import contextlib
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,18 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._architecture import as_sizes, of_sizes
-from fcnn._container import Container, Entry, as_path, brief, holds, named, opened, parsed, write
+from fcnn._container import (
+    Container,
+    Tensor,
+    as_path,
+    brief,
+    holds,
+    opened,
+    parsed,
+    refuse_nonsense,
+    wide_first,
+    write,
+)  # fmt: skip
 from fcnn._dispatch import core
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
@@ -72,7 +82,7 @@ class _Header(NamedTuple):
 
     architecture: Architecture
     description: dict[str, Any]
-    around: dict[str, Entry]  # the tensors of a model's scaling
+    tensors: dict[str, Tensor]  # all of the network's, and of a model's scaling
 
 
 # --- Writing -------------------------------------------------------------------------------------
@@ -131,7 +141,7 @@ def load_search(path: str | os.PathLike[str]) -> dict[str, Any]:
         If the file is not sound, or of something else.
     """
     path = as_path(path)
-    with opened(path) as file, _named(path, "a sound search"):
+    with opened(path, "a sound search") as file:
         if _SEARCH not in file.metadata:
             raise ValueError("a file of something else")
         if file.checksum is None:
@@ -140,8 +150,8 @@ def load_search(path: str | os.PathLike[str]) -> dict[str, Any]:
         if packed["format"] != 1:
             raise ValueError(f"format {packed['format']!r}, this fcnn reads 1")
         tensors = {
-            name: np.empty(entry.shape, entry.dtype.newbyteorder("="))
-            for name, entry in file.tensors.items()
+            name: np.empty(shape, dtype.newbyteorder("="))
+            for name, (dtype, shape) in file.tensors.items()
         }
         file.read(tensors)
         state: dict[str, Any] = _unpacked(packed["state"], tensors)
@@ -237,16 +247,20 @@ def load_model(
     The numbers are read into the network that `make` returns, with no copy between. Of an ensemble
     the first is the list of its networks.
     """
-    with opened(source) as file, _named(source, "a sound fcnn model"):
+    with opened(source, "a sound fcnn model") as file:
         if verified and file.checksum is None:
             raise ValueError("it has no checksum, and verified=True asks for one")
         if _ENSEMBLE in file.metadata:
             return _load_ensemble(file, make)
         header = _read_header(file)
         network = make(header.architecture)
-        tensors = {name: np.empty(entry.shape) for name, entry in header.around.items()}
         sizes, loss = header.architecture.sizes, header.architecture.loss
-        file.read({**tensors, **_named_views(*layer_views(network.parameters, sizes))})
+        tensors = _named_views(*layer_views(network.parameters, sizes))
+        if len(header.tensors) > len(tensors):  # a model's
+            for name, (_, shape) in header.tensors.items():
+                if name not in tensors:
+                    tensors[name] = np.empty(shape)
+        file.read(tensors)
         preparation, target, training = _around(header.description, tensors, sizes, loss)
         features = classes = None
         if preparation is None:
@@ -272,11 +286,12 @@ def _load_ensemble(file: Container, make: Callable[[Architecture], Any]) -> tupl
     headers = []
     for i, description in enumerate(descriptions):
         own = {
-            name.partition(".")[2]: entry for name, entry in tensors.items()
+            name.partition(".")[2]: tensor for name, tensor in tensors.items()
             if name.partition(".")[0] == str(i)
         }  # fmt: skip
         try:
-            headers.append(_checked_header(description, own, file))
+            headers.append(_described_in(description, file))
+            _check_tensors(own, headers[-1].tensors)
         except ValueError as error:
             raise ValueError(f"network {i} of {len(descriptions)}: {error}") from None
     beside = sorted(
@@ -325,8 +340,8 @@ def load_checkpoint(
             )
         with _named(path, "a sound checkpoint"):
             tensors = {
-                name: np.empty(entry.shape, entry.dtype.newbyteorder("="))
-                for name, entry in file.tensors.items()
+                name: np.empty(shape, dtype.newbyteorder("="))
+                for name, (dtype, shape) in file.tensors.items()
                 if name.startswith(_TRAINING)
             }
             parameters = np.empty(network.num_parameters, saved.dtype)
@@ -351,17 +366,14 @@ def _unpacked(value: Any, tensors: dict[str, Any]) -> Any:
     return {key: _unpacked(v, tensors) for key, v in value.items()}
 
 
-# What reading nonsense as if it were a description leads to.
-_NONSENSE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-
-
 @contextlib.contextmanager
-def _named(source: str | os.PathLike[str] | memoryview, expected: str) -> Iterator[None]:
+def _named(source: str | os.PathLike[str], expected: str) -> Iterator[None]:
     """Turn what a file's content leads to into one error that begins with its path."""
     try:
         yield
-    except _NONSENSE as error:
-        raise ValueError(f"{named(source)}: not {expected} ({brief(str(error))})") from None
+    except Exception as error:
+        refuse_nonsense(error, source, expected)
+        raise
 
 
 def _read_header(file: Container) -> _Header:
@@ -372,17 +384,19 @@ def _read_header(file: Container) -> _Header:
         raise ValueError("the state of a search, which fcnn.search goes on with")
     if "fcnn" not in file.metadata:
         raise ValueError("a safetensors file, but not one of fcnn's: no architecture in it")
-    found = {
-        name: entry for name, entry in file.tensors.items()
-        if _METADATA not in file.metadata or not name.startswith(_TRAINING)
-    }  # fmt: skip
-    return _checked_header(parsed(file.metadata["fcnn"]), found, file)
+    header = _described_in(parsed(file.metadata["fcnn"]), file)
+    if _METADATA in file.metadata:
+        _check_tensors(
+            {n: tensor for n, tensor in file.tensors.items() if not n.startswith(_TRAINING)},
+            header.tensors,
+        )
+    elif not file.has(header.tensors):
+        _check_tensors(file.tensors, header.tensors)
+    return header
 
 
-def _checked_header(
-    description: dict[str, Any], found: dict[str, Entry], file: Container
-) -> _Header:
-    """Return what a description says of a network, checked against the tensors that are its."""
+def _described_in(description: dict[str, Any], file: Container) -> _Header:
+    """Return what a description says of a network, checked but for the tensors that there are."""
     version = description["format"]
     if type(version) is not int or version not in FORMATS:
         raise ValueError(
@@ -391,25 +405,22 @@ def _checked_header(
         )
     if version >= 3 and file.checksum is None:
         raise ValueError("its checksum is missing")
-    # Before anything is allocated: a forged header may announce any size.
     sizes = as_sizes(description["sizes"])
-    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) > file.size:
-        raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
     dtype = check.as_dtype(description["dtype"])
     activations, loss = of_sizes(sizes, hidden, output, description["loss"])
     if (loss, *activations) != (description["loss"], *hidden, output):
         raise ValueError(f"expected {loss!r} and {activations}, by these names")
-    expected = _expected(sizes, loss, dtype, description)
-    there = {name: entry[:2] for name, entry in found.items()}
-    if there != expected:
-        name = next(n for n in [*expected, *there] if expected.get(n) != there.get(n))
-        wanted, got = expected.get(name), there.get(name)
+    tensors = _expected(sizes, loss, dtype, description)
+    return _Header(Architecture(sizes, activations, loss, dtype), description, tensors)
+
+
+def _check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    """Refuse tensors that are not those that a description asks for."""
+    if found != expected:
+        name = next(n for n in [*expected, *found] if expected.get(n) != found.get(n))
+        wanted, got = expected.get(name), found.get(name)
         raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
-    return _Header(
-        Architecture(sizes, activations, loss, dtype), description,
-        {name: entry for name, entry in found.items() if name in _SCALING},
-    )  # fmt: skip
 
 
 def _text(tensor: Any) -> str:
@@ -479,7 +490,7 @@ def check_model(
         raise ValueError(f"target: names {len(target.names)} numbers for {n} targets")
 
 
-_SCALING = ("mean", "scale", "target_mean", "target_scale")
+_LITTLE = {np.dtype(name): np.dtype(f"<{name}") for name in ("f4", "f8")}
 
 
 def _model_of(description: dict[str, Any]) -> Any:
@@ -493,9 +504,9 @@ def _model_of(description: dict[str, Any]) -> Any:
 
 def _expected(
     sizes: tuple[int, ...], loss: str, dtype: np.dtype[Any], description: dict[str, Any]
-) -> dict[str, tuple[np.dtype[Any], tuple[int, ...]]]:
+) -> dict[str, Tensor]:
     """Return dtype and shape of each tensor but for those of a training."""
-    little, double = dtype.newbyteorder("<"), np.dtype("<f8")
+    little, double = _LITTLE[dtype], np.dtype("<f8")
     tensors: dict[str, Any] = {}
     for l in range(1, len(sizes)):
         tensors[f"W{l}"] = (little, (sizes[l], sizes[l - 1]))
@@ -506,4 +517,5 @@ def _expected(
         if description["format"] != 1 and described["target"].get("scaled"):
             n = sizes[-1] // core.outputs_per_target(loss)
             tensors["target_mean"] = tensors["target_scale"] = (double, (n,))
+        tensors = wide_first(tensors)
     return tensors

@@ -151,6 +151,9 @@ def as_generator(rng: Any) -> np.random.Generator:
 # --- Data ----------------------------------------------------------------------------------------
 
 
+_REALS = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def as_dtype(dtype: Any) -> np.dtype[Any]:
     """Return float32 or float64 as a numpy.dtype."""
     try:
@@ -158,7 +161,7 @@ def as_dtype(dtype: Any) -> np.dtype[Any]:
     except Exception:  # NumPy's parser raises TypeError, ValueError, SyntaxError, ...
         given = None
     # `is None` first: np.dtype(np.float64) == None is True.
-    if given is None or given not in (np.dtype(np.float32), np.dtype(np.float64)):
+    if given is None or given not in _REALS:
         raise ValueError(f"dtype: expected float32 or float64, got {dtype!r}")
     return given
 

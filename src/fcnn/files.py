@@ -61,7 +61,7 @@ def load(
     source = as_source(path)
     found, stored = load_model(source, _made, verified)
     networks = found if isinstance(found, list) else [found]
-    if not all(core.all_finite(one.parameters) for one in networks):
+    if not all(map(core.all_finite, [one.parameters for one in networks])):
         wrong = sum(
             np.count_nonzero(~np.isfinite(part))
             for one in networks

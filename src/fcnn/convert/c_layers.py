@@ -76,6 +76,7 @@ static MACRO_APART REAL NAME_largest(const REAL *a, int n)
 _WIDE_TERMS = 4
 _NARROW_TERMS = 16
 _HALF_TERMS = 24
+_FEW_VECTORS = 4
 _LONG = 32  # nodes, of a loop that Clang does not unroll at once
 _LANES_OF_ONE = 8  # of a layer with one node, whose terms are added up in so many sums
 
@@ -205,8 +206,9 @@ def _nodes(place: Place, words: Words, copies_bias: bool) -> str:
     n_in, n_out, width = place.n_in, place.n_out, place.width
     vectors = width * words.itemsize // 32
     is_narrow = vectors <= 2
-    # Of a narrow layer each sum would wait for the one before: four at once, and then their sum.
-    chains = 4 if is_narrow else 1
+    # Of a narrow layer each sum would wait for the one before: four or two at once, and then their
+    # sum. With more vectors the processor has others to go on with.
+    chains = 4 if is_narrow else 2 if vectors <= _FEW_VECTORS else 1
     terms = _NARROW_TERMS if is_narrow else _WIDE_TERMS
     lines, bias = [], f"p[{n_in * n_out} + k]"
     if copies_bias and width > n_out:
