@@ -121,11 +121,8 @@ def contestants(what, sizes, dtype, rows):
     x, v, u = (rng.normal(size=(*shape, n)).astype(dtype) for n in (sizes[0], sizes[-1], sizes[0]))
     given = {"vjp": (x, v), "jvp": (x, u), "hvp": (x, v, u)}.get(what, (x,))
     calls, method = {}, getattr(net, what)
-    if what in ("predict", "jacobian"):
-        out = method(x)
-        calls["fcnn"] = lambda: method(x, out)
-    else:
-        calls["fcnn"] = lambda: method(*given)
+    out = method(*given)
+    calls["fcnn"] = lambda: method(*given, out=out)
     if what in (hand := by_hand(net)):
         calls["NumPy"] = lambda: hand[what](*given)
     if jax is not None:

@@ -231,7 +231,13 @@ def test_patience(run, points):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", ["lbfgs", "lbfgs --l2 0.001 --class-weight balanced", "lm --loss squared_error"]
+    "words",
+    [
+        "lbfgs",
+        "lbfgs --l2 0.001 --class-weight balanced",
+        "lm --loss squared_error",
+        "lm --loss squared_error --cv 2",
+    ],
 )
 def test_optimizers_of_all_rows_at_once(words, run, points):
     words = ("train", points, "--target", "y", "--epochs", 15, "--no-plot", "--optimizer",

@@ -1,6 +1,7 @@
 """Derivatives with respect to inputs: against reference.py, central differences and PyTorch."""
 
 import functools
+import itertools
 import math
 import signal
 import sys
@@ -301,6 +302,113 @@ def test_out_and_other_inputs():
     np.testing.assert_array_equal(both, J)
 
 
+def of_all_kinds(net):
+    """Each method by its name: what it is given beside X, and the shapes of its answers."""
+    n_0, n_L = net.sizes[0], net.sizes[-1]
+    return {
+        "vjp": (("v",), ((n_L,), (n_0,))), "jvp": (("u",), ((n_L,), (n_L,))),
+        "hvp": (("v", "u"), ((n_0,),)), "hessian": ((), ((n_0, n_0),)),
+        "jacobian": ((), ((n_L, n_0),)),
+    }  # fmt: skip
+
+
+def test_out_of_every_method():
+    """The same bits as without, one row and many, on several threads; both or one of a pair."""
+    net = fcnn.Network((4, 5, 3), "tanh", loss="squared_error", rng=0)
+    rng = np.random.default_rng(1)
+    for rows in ((), (1,), (300,)):
+        X, v, u = (rng.normal(size=(*rows, n)).astype("float32") for n in (4, 3, 4))
+        for name, (factors, shapes) in of_all_kinds(net).items():
+            method = getattr(net, name)
+            given = [X, *({"v": v, "u": u}[factor] for factor in factors)]
+            more = {"output": 2} if name == "hessian" else {}
+            expected = method(*given, **more)
+            pair = isinstance(expected, tuple)
+            out = [np.full((*rows, *shape), 9, "float32") for shape in shapes]
+            for n_threads in (1, 2):
+                answer = method(*given, out=tuple(out) if pair else out[0], n_threads=n_threads,
+                                **more)  # fmt: skip
+                for got, wanted, place in zip(
+                    answer if pair else [answer], expected if pair else [expected], out, strict=True
+                ):
+                    assert got is place
+                    assert got.tobytes() == wanted.tobytes(), name
+                    place[...] = 9
+            if pair:
+                for one in (0, 1):
+                    some = tuple(place if i == one else None for i, place in enumerate(out))
+                    answer = method(*given, out=some)
+                    assert answer[one] is out[one]
+                    assert [a.tobytes() for a in answer] == [a.tobytes() for a in expected]
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_out_may_be_the_memory_of_what_is_given(rows):
+    """Which is read as it was, by each of the two answers, whole or shifted."""
+    net = fcnn.Network((4, 5, 4), "tanh", loss="squared_error", dtype="float64", rng=0)
+    rng = np.random.default_rng(1)
+    for name, (factors, shapes) in of_all_kinds(net).items():
+        names = ["X", *factors]
+        values = {one: rng.normal(size=(rows, 4)) for one in names}
+        more = {"output": 2} if name == "hessian" else {}
+        expected = getattr(net, name)(*values.values(), **more)
+        for written, shape in enumerate(shapes):
+            for shared, shift in itertools.product(names, (0, 3)):
+                size = rows * math.prod(shape)
+                memory = np.zeros(size + 4 * rows + shift)
+                given = {one: array.copy() for one, array in values.items()}
+                given[shared] = memory[shift : shift + 4 * rows].reshape(rows, 4)
+                given[shared][...] = values[shared]
+                out = memory[:size].reshape(rows, *shape)
+                if len(shapes) > 1:
+                    pair = tuple(out if i == written else None for i in range(2))
+                    answer = getattr(net, name)(*given.values(), out=pair)
+                else:
+                    answer = [getattr(net, name)(*given.values(), out=out, **more)]
+                assert answer[written] is out
+                for got, wanted in zip(
+                    answer, expected if len(shapes) > 1 else [expected], strict=True
+                ):
+                    assert got.tobytes() == wanted.tobytes(), (name, written, shared, shift)
+
+
+def test_refused_out():
+    """By name, before anything is written."""
+    net = fcnn.Network((3, 5, 2), "tanh", loss="squared_error", rng=0)
+    X, v, u = (np.ones((4, n), "float32") for n in (3, 2, 3))
+    a, vJ = np.full((4, 2), 7, "float32"), np.full((4, 3), 7, "float32")
+    both = np.full(20, 7, "float32")
+    locked = vJ.copy()
+    locked.flags.writeable = False
+    at = net.parameters[:12].reshape(4, 3)
+    before = net.parameters.copy()
+    for call, error, words in (
+        (lambda: net.vjp(X, v, out=a), TypeError, "out: expected a tuple of two arrays, got nd"),
+        (lambda: net.vjp(X, v, (a,)), TypeError, "out: expected a tuple of two .* got 1 of them"),
+        (lambda: net.vjp(X, v, 1), TypeError, "out: expected a tuple of two arrays, got int"),
+        (lambda: net.vjp(X, v, [a, vJ]), TypeError, "out: expected a tuple of two arrays, got li"),
+        (lambda: net.vjp(X, v, (a, a)), ValueError, r"out\[1\]: .* shape \(4, 3\), got .*\(4, 2\)"),
+        (lambda: net.vjp(X, v, (vJ, vJ)), ValueError, r"out\[0\]: .* shape \(4, 2\)"),
+        (lambda: net.vjp(X, v, (a, 5)), TypeError, r"out\[1\]: expected a writable"),
+        (lambda: net.vjp(X, v, (a.astype("f8"), vJ)), ValueError, r"out\[0\]: .* got float64"),
+        (lambda: net.vjp(X, v, (a, locked)), ValueError, r"out\[1\]: .* a read-only one"),
+        (lambda: net.vjp(X, v, (a, at)), ValueError, r"out\[1\]: expected an array apart from"),
+        (lambda: net.vjp(X, v, (both[:8].reshape(4, 2), both[7:19].reshape(4, 3))), ValueError,
+         "out: expected two arrays apart from each other"),
+        (lambda: net.jvp(X, u, (a, a)), ValueError, "out: expected two arrays apart from each"),
+        (lambda: net.jvp(X, u, (a, vJ)), ValueError, r"out\[1\]: .* shape \(4, 2\)"),
+        (lambda: net.hvp(X, v, u, a), ValueError, r"out: .* shape \(4, 3\), got .*\(4, 2\)"),
+        (lambda: net.hvp(X, v, u, (a, vJ)), TypeError, "out: expected a writable"),
+        (lambda: net.hvp(X, v, u, at), ValueError, "out: expected an array apart from"),
+        (lambda: net.hessian(X, 0, vJ), ValueError, r"out: .* shape \(4, 3, 3\)"),
+        (lambda: net.hessian(X, 0, np.ones((4, 2, 3), "f4")), ValueError, r"out: .*\(4, 3, 3\)"),
+    ):  # fmt: skip
+        with pytest.raises(error, match=f"^{words}"):
+            call()
+    assert all((array == 7).all() for array in (a, vJ, both, locked))
+    assert net.parameters.tobytes() == before.tobytes()
+
+
 def test_sparse_inputs():
     """A sparse matrix is made dense: what is computed has a place for each of its zeros."""
     sparse = pytest.importorskip("scipy.sparse")
@@ -394,22 +502,35 @@ def test_ctrl_c_is_heard_within_a_layer():
 def test_one_row_allocates_nothing_and_enters_no_python():
     """With `out`, after the first call."""
     net = fcnn.Network((4, 32, 32, 3), "tanh", loss="squared_error", dtype="float64", rng=0)
-    x, out = np.ones(4), np.empty((3, 4))
-    net.jacobian(x, out=out)
-    entered = []
-    sys.setprofile(lambda frame, event, _: entered.append(event) if event == "call" else None)
-    net.jacobian(x, out=out)
-    sys.setprofile(None)
-    assert not entered
-    tracemalloc.start()
-    try:
-        before = tracemalloc.get_traced_memory()[0]
-        tracemalloc.reset_peak()
-        for _ in range(100):
-            net.jacobian(x, out=out)
-        assert tracemalloc.get_traced_memory()[1] - before < 200
-    finally:
-        tracemalloc.stop()
+    x, v, u = np.ones(4), np.ones(3), np.ones(4)
+    J, H, Hu, backward = np.empty((3, 4)), np.empty((4, 4)), np.empty(4), (np.empty(3), np.empty(4))
+    forward = (np.empty(3), np.empty(3))
+    calls = {
+        "jacobian": lambda: net.jacobian(x, J), "hessian": lambda: net.hessian(x, 1, H),
+        "vjp": lambda: net.vjp(x, v, backward), "jvp": lambda: net.jvp(x, u, forward),
+        "hvp": lambda: net.hvp(x, v, u, Hu),
+    }  # fmt: skip
+    for name, call in calls.items():
+        call()
+        entered = []
+        sys.setprofile(
+            lambda frame, event, _, entered=entered: (
+                entered.append(frame.f_code) if event == "call" else None
+            )
+        )
+        call()
+        sys.setprofile(None)
+        assert entered == [call.__code__], name
+        tracemalloc.start()
+        try:
+            call()
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            for _ in range(100):
+                call()
+            assert tracemalloc.get_traced_memory()[1] - before < 200, name
+        finally:
+            tracemalloc.stop()
 
 
 @pytest.mark.slow

@@ -46,7 +46,8 @@ def network(loss="cross_entropy", dtype="float32"):
 
 def bits(X, y, built_in="cross_entropy", dtype="float32", **options):
     net = network(built_in, dtype)
-    history = net.fit(X, y, **{"epochs": 3, "batch_size": 8, **options})
+    size = {} if y is None else {"batch_size": 8}  # batches of an iterable have their own
+    history = net.fit(X, y, **{"epochs": 3, **size, **options})
     curves = history.to_dict()
     curves.pop("seconds")
     return net.parameters.tobytes(), curves, repr(net.rng.bit_generator.state)
@@ -484,6 +485,7 @@ def test_batches_by_their_numbers():
         (lambda all: [(*all[0], [1, 2])], {}, ValueError, "sample_weight of batch 1: expected"),
         (list, {"sample_weight": [1]}, ValueError, "sample_weight: expected None with batches"),
         (list, {"class_weight": "balanced"}, ValueError, 'class_weight: "balanced" needs all'),
+        (list, {"batch_size": 8}, ValueError, 'batch_size: expected "auto" or None with batches'),
     ],
 )  # fmt: skip
 def test_refused_batches(make, options, error, words):

@@ -101,7 +101,8 @@ def train(name, callbacks=(), **more):
     if isinstance(settings.get("rng"), int):
         settings["rng"] = np.random.default_rng(settings["rng"])
     inputs = (batches(),) if name == "batches" else data()
-    history = net.fit(*inputs, epochs=EPOCHS, batch_size=16, **settings)
+    size = "auto" if name == "batches" else 16
+    history = net.fit(*inputs, epochs=EPOCHS, batch_size=size, **settings)
     generator = settings.get("rng", net.rng)
     return net, settings["optimizer"], history, settings["callbacks"], generator
 

@@ -545,6 +545,8 @@ def own_loss(a, y):
         ({"schedule": SCHEDULED}, "schedule: not with fcnn.KIND"),
         ({"loss": own_loss}, "loss: not with fcnn.KIND"),
         ({"reduce": np.negative}, "reduce: not with fcnn.KIND"),
+        ({"batch_size": 32}, r'^batch_size: expected "auto" or None with fcnn.KIND, .* 40 .* 32$'),
+        ({"batch_size": 39, "shuffle": False}, "^batch_size: .* all 40 samples at once, got 39$"),
     ],
 )
 def test_what_they_do_not_do_is_refused(kind, arguments, message):
@@ -555,6 +557,53 @@ def test_what_they_do_not_do_is_refused(kind, arguments, message):
         net.fit(X, y, optimizer=optimizer, **arguments)
     np.testing.assert_array_equal(net.parameters, before)
     assert optimizer.steps == 0
+
+
+@kinds
+def test_batches_that_are_all_samples_are_what_it_takes(kind):
+    """None, the default, and a number that is large enough; a stated shuffle finds one batch."""
+    X, y, _ = samples(network())
+    found = []
+    for arguments in (
+        {}, {"batch_size": "auto"}, {"batch_size": None}, {"batch_size": 40}, {"batch_size": 64},
+        {"shuffle": False}, {"shuffle": True, "rng": 5},
+    ):  # fmt: skip
+        net = network()
+        net.fit(X, y, epochs=3, optimizer=kind(), **arguments)
+        found.append(net.parameters.tobytes())
+    assert len({*found}) == 1
+    together = [network(), network()]
+    fcnn.fit_many(together, X, y, epochs=3, optimizers=kind(), batch_size=[None, "auto"])
+    assert {net.parameters.tobytes() for net in together} == {*found}
+
+
+@kinds
+def test_smaller_batches_are_refused_everywhere(kind, tmp_path):
+    path = tmp_path / "training.safetensors"
+    net, named = network(), kind.rule
+    X, y, _ = samples(net)
+    message = f"^batch_size: .* with fcnn.{kind.__name__}, which takes all 40 samples at once"
+    net.fit(X, y, epochs=2, optimizer=named, callbacks=[fcnn.ModelCheckpoint(path)])
+    before = net.parameters.copy()
+    for optimizer in (None, named, kind()):  # None: as the file has it
+        with pytest.raises(ValueError, match=message):
+            net.fit(X, y, epochs=4, optimizer=optimizer, batch_size=8, resume=path)
+    with pytest.raises(ValueError, match=message + r".* \(networks\[1\]\)$"):
+        fcnn.fit_many(
+            [net, network()], X, y, optimizers=["adam", named], batch_size=[8, 8], epochs=3
+        )
+    np.testing.assert_array_equal(net.parameters, before)
+
+
+@kinds
+def test_an_attribute_that_it_has_not_is_no_hyperparameter(kind):
+    """A rate would change nothing."""
+    optimizer = kind()
+    state = optimizer.state_dict()
+    for name in ("lr", "learning_rate", "momentum", "weight_decay", "betas"):
+        with pytest.raises(AttributeError, match=f"^{kind.__name__} has no '{name}' to set"):
+            setattr(optimizer, name, 0.1)
+    assert optimizer.state_dict() == state
 
 
 @kinds

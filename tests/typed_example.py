@@ -54,6 +54,7 @@ def program(file: str) -> None:
     assert_type(net.jacobian(X), NDArray[Any])
     assert_type(net.jacobian(X[0], out=np.empty((3, 4)), n_threads=1), NDArray[Any])
     a, _ = net.vjp(X, np.ones((30, 3)))
+    net.vjp(X, a, out=(a, None))
     assert_type(net.jvp(X, np.ones((30, 4))), tuple[NDArray[Any], NDArray[Any]])
     assert_type(net.hvp(X, a, X), NDArray[Any])
     assert_type(net.hessian(X, output=2), NDArray[Any])

@@ -315,14 +315,31 @@ class DifferentiatedNetwork(CheckedNetwork):
         self, X: ArrayLike, out: NDArray[Any] | None = None, n_threads: int | None = None
     ) -> NDArray[Any]: ...
     def vjp(
-        self, X: ArrayLike, v: ArrayLike, n_threads: int | None = None
+        self,
+        X: ArrayLike,
+        v: ArrayLike,
+        out: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
+        n_threads: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def jvp(
-        self, X: ArrayLike, u: ArrayLike, n_threads: int | None = None
+        self,
+        X: ArrayLike,
+        u: ArrayLike,
+        out: tuple[NDArray[Any] | None, NDArray[Any] | None] | None = None,
+        n_threads: int | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]: ...
     def hvp(
-        self, X: ArrayLike, v: ArrayLike, u: ArrayLike, n_threads: int | None = None
+        self,
+        X: ArrayLike,
+        v: ArrayLike,
+        u: ArrayLike,
+        out: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> NDArray[Any]: ...
     def hessian(
-        self, X: ArrayLike, output: int | None = None, n_threads: int | None = None
+        self,
+        X: ArrayLike,
+        output: int | None = None,
+        out: NDArray[Any] | None = None,
+        n_threads: int | None = None,
     ) -> NDArray[Any]: ...

@@ -8,7 +8,7 @@ import copy
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,9 @@ Array = NDArray[Any]
 
 # Samples of a memory map are copied in blocks of about this size.
 BLOCK_BYTES = 32 << 20
+
+# Samples of an update where nothing else is said.
+BATCH_SIZE = 32
 
 
 class Block(NamedTuple):
@@ -382,6 +385,40 @@ class Batches:
         if self._class_weight is not None:
             weight = _product(_class_factors(y, self._class_weight), weight, network.dtype)
         return Block(X, y, weight, None, len(X))
+
+
+def as_batch_size(value: Any) -> int | Literal["auto"] | None:
+    """Return the samples of an update; None: all, "auto": as many as suit the optimizer."""
+    if value is None or (isinstance(value, str) and value == "auto"):
+        return value  # type: ignore[return-value] # which is that string
+    return check.as_count("batch_size", value)
+
+
+def size_of_updates(
+    batch_size: int | str | None, data: Arrays | Batches, shared: bool
+) -> int | None:
+    """Return the samples of an update, None for all, by an optimizer of mini-batches.
+
+    `shared` is whether several ranks train, which are given the same, whatever data each has.
+    """
+    if isinstance(batch_size, int) and isinstance(data, Batches) and not shared:
+        raise ValueError(
+            'batch_size: expected "auto" or None with batches of an iterable, which bring their '
+            f"own sizes, got {batch_size}"
+        )
+    return BATCH_SIZE if isinstance(batch_size, str) else batch_size
+
+
+def as_whole(data: Arrays | Batches, batch_size: int | str | None, kind: str) -> Arrays:
+    """Return data for an optimizer of all samples at once, whose kind is for messages."""
+    if isinstance(data, Batches):
+        raise ValueError(f"X: fcnn.{kind} needs all samples at once, got batches of an iterable")
+    if isinstance(batch_size, int) and batch_size < data.samples:
+        raise ValueError(
+            f'batch_size: expected "auto" or None with fcnn.{kind}, which takes all '
+            f"{data.samples:,} samples at once, got {batch_size}"
+        )
+    return data
 
 
 def as_samples(

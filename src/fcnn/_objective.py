@@ -60,6 +60,7 @@ class Objective:
         self._data = data
         self._n_threads = n_threads
         self._twin = _Twin(network.sizes, network.activations, network.loss, network.dtype)
+        self._vector = self._twin.parameters
         self._decay = np.zeros(network.num_parameters)
         for W in layer_views(self._decay, network.sizes)[0]:
             W[...] = l2
@@ -68,9 +69,12 @@ class Objective:
         self.move_to(network.parameters)
 
     def move_to(self, parameters: Array) -> NDArray[np.float64]:
-        with np.errstate(over="ignore"):  # of float32: the loss says so
-            self._twin.parameters[...] = parameters
-        self.parameters = self._twin.parameters.astype(np.float64)
+        if self._vector.dtype == np.float64:
+            self._vector[...] = parameters
+        else:
+            with np.errstate(over="ignore"):  # the loss says so
+                self._vector[...] = parameters
+        self.parameters = self._vector.astype(np.float64)
         # What `loss` found here, for `normal_equations` and `change`.
         self._outputs: list[Array] = []
         self._value = math.nan
@@ -78,15 +82,15 @@ class Objective:
 
     def make_step(self, optimizer: object, state: dict[str, Any]) -> None:
         """Move the user's network here, and its optimizer on to a state: all of it or nothing."""
-        core.make_step(self.network, self._twin.parameters, optimizer, state)
+        core.make_step(self.network, self._vector, optimizer, state)
 
     def point(self) -> Point:
         """Return where it is, for `return_to`."""
         return self.parameters, self._outputs, self._value
 
     def return_to(self, point: Point) -> None:
-        self.move_to(point[0])
-        _, self._outputs, self._value = point
+        self._vector[...] = point[0]  # which it has rounded already
+        self.parameters, self._outputs, self._value = point
 
     def decay(self) -> NDArray[np.float64]:
         return self._decay

@@ -460,7 +460,7 @@ def train_trials(
     own: dict[str, Any] = {}
     for name in TRAINING:
         if any(name in trial.configuration for trial in going):
-            default = further.get(name, 32 if name == "batch_size" else _NEUTRAL.get(name))
+            default = further.get(name, _NEUTRAL.get(name))
             own[name] = [_given(trial.configuration.get(name, default)) for trial in going]
     ends = [_End(is_over) for _ in going]
     with warnings.catch_warnings():
@@ -492,7 +492,9 @@ class _End:
         self.was_told = True
 
 
-_NEUTRAL = {"dropout": 0.0, "l1": 0.0, "l2": 0.0, "label_smoothing": 0.0}
+_NEUTRAL = {
+    "batch_size": "auto", "dropout": 0.0, "l1": 0.0, "l2": 0.0, "label_smoothing": 0.0,
+}  # fmt: skip
 
 
 def _given(value: Any) -> Any:

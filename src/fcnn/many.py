@@ -14,13 +14,13 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
-from fcnn._data import Arrays, as_samples, as_validation
+from fcnn._data import Arrays, as_batch_size, as_samples, as_validation
 from fcnn._dispatch import core
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
@@ -58,7 +58,7 @@ def fit_many(
     y: ArrayLike,
     *,
     epochs: int | Sequence[int] = 10,
-    batch_size: int | Sequence[int | None] | None = 32,
+    batch_size: int | Literal["auto"] | Sequence[Any] | None = "auto",
     optimizers: Optimizer | str | Sequence[Optimizer | str | None] | None = None,
     sample_weights: Any = None,
     validation: Sequence[Any] | None = None,
@@ -96,7 +96,8 @@ def fit_many(
         Samples for all, as for `fit`; no iterables of batches. Memory maps larger than memory are
         read once for each network.
     epochs : int or list of int, default 10
-    batch_size : int, None or list of them, default 32
+    batch_size : int, "auto", None or list of them, default "auto"
+        As for `fit`.
     optimizers : list of optimizers, or one for all, optional
         As for `fit`: None is a new ``fcnn.Adam()`` for each. Those of a list keep their state, one
         for each network, all different. One alone, which must be new, is copied for each.
@@ -423,8 +424,7 @@ class _Training:
     ) -> None:
         self.number, self.network = number, network
         self.epochs = check.as_count("epochs", given["epochs"])
-        size = given["batch_size"]
-        size = None if size is None else check.as_count("batch_size", size)
+        size = as_batch_size(given["batch_size"])
         options = check.as_step_options(
             len(network.sizes) - 1, network.loss, given["l1"], given["l2"], given["clip_norm"],
             given["dropout"], given["label_smoothing"], given["trainable"],
@@ -439,8 +439,9 @@ class _Training:
         self.runner: EpochRunner | IterationRunner = runner_of(
             self.state, self.samples, size, shuffle, options, None, None, threads, None
         )
-        self.size = min(self.samples.samples, size or self.samples.samples)
         stochastic = isinstance(self.runner, EpochRunner)
+        own_size = self.runner.batch_size if isinstance(self.runner, EpochRunner) else None
+        self.size = min(self.samples.samples, own_size or self.samples.samples)
         self.draws = stochastic and (shuffle or options.dropout is not None)
         self.is_joint = stochastic and self.samples.in_memory
         self.curves = CURVES[:1] if self.held_out is None else CURVES

@@ -300,7 +300,7 @@ class Network(ConvertingNetwork):
         y: ArrayLike | None = None,
         *,
         epochs: int = 10,
-        batch_size: int | None = 32,
+        batch_size: int | Literal["auto"] | None = "auto",
         optimizer: Optimizer | fcnn.names.OptimizerName | None = None,
         sample_weight: ArrayLike | None = None,
         validation: Sequence[Any] | None = None,
@@ -338,18 +338,20 @@ class Network(ConvertingNetwork):
             until the system needs them for something else.
             Without `y`, an iterable of (X, y) or (X, y, sample_weight), one update each, that is
             gone through anew in each epoch; or a function without arguments that returns an
-            iterator. `batch_size` and `shuffle` do not count then.
+            iterator. There is nothing to shuffle then.
         y : array-like
             Targets, shape (s, num_targets), (s,) for labels or a single one.
         epochs : int, default 10
             Passes over the samples.
-        batch_size : int or None, default 32
+        batch_size : int, "auto" or None, default "auto"
             Samples in one update; the last batch of an epoch takes what is left. None takes all.
+            "auto" is 32, or all with an optimizer of all samples at once, which takes no fewer; an
+            iterable of batches has sizes of its own.
         optimizer : fcnn.SGD, Adam, AdamW, LevenbergMarquardt or LBFGS, or a name, optional
             None is a new ``fcnn.Adam()``. It keeps its state: a second call goes on with it. A
             name, "adam", "adamw", "lm" or "lbfgs", is a new one with its defaults. An epoch of the
-            last two is one iteration over all samples, whatever `batch_size` and `shuffle` are, and
-            the training ends where no step lowers the loss. They take l2 and weights, but no
+            last two is one iteration over all samples, with nothing to shuffle, and the training
+            ends where no step lowers the loss. They take l2 and weights, but no smaller batches,
             schedule, l1, clip_norm, dropout, label_smoothing, trainable, own loss or iterable of
             batches.
         sample_weight : array-like, shape (s,), optional
@@ -460,7 +462,7 @@ class Network(ConvertingNetwork):
             len(self.sizes) - 1, self.loss if loss is None else None, l1, l2, clip_norm, dropout,
             label_smoothing, trainable,
         )  # fmt: skip
-        size = None if batch_size is None else check.as_count("batch_size", batch_size)
+        size = data.as_batch_size(batch_size)
         samples = data.as_samples(
             self, X, y, sample_weight, epochs, own_loss=loss is not None,
             in_blocks=options.dropout is not None,

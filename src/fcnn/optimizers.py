@@ -46,7 +46,21 @@ class Optimizer:
     def __init__(self) -> None:
         self.reset()
 
+    @classmethod
+    def _has(cls, name: str) -> bool:
+        """Whether there is an attribute to set: what __init__ takes, and what a class names."""
+        if name == "steps" or name.startswith("_") or hasattr(cls, name):
+            return True
+        makers = (vars(kind).get("__init__") for kind in cls.__mro__)
+        codes = [code for maker in makers if (code := getattr(maker, "__code__", None))]
+        return any(
+            name in code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+            for code in codes
+        )
+
     def __setattr__(self, name: str, value: Any) -> None:
+        if not self._has(name):  # lr of an optimizer that has none, learning_rate of any
+            raise AttributeError(f"{type(self).__name__} has no {name!r} to set, got {value!r}")
         # Checked at the assignment, so that a schedule's mistake shows where it was made.
         if name in _BOUNDS:
             value = as_number(name, value, **_BOUNDS[name])

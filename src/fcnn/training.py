@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fcnn import _format
 from fcnn import _validation as check
 from fcnn._checkpoint import equal, matched, samples_text, states_of
-from fcnn._data import Arrays, Batches, Block
+from fcnn._data import Arrays, Batches, Block, as_whole, size_of_updates
 from fcnn._dispatch import core
 from fcnn._objective import Objective
 from fcnn._own_loss import OwnLoss
@@ -519,7 +519,7 @@ class IterationRunner(Runner):
 def runner_of(
     training: TrainingState,
     data: Arrays | Batches,
-    batch_size: int | None,
+    batch_size: int | str | None,
     shuffle: bool,
     options: check.StepOptions,
     loss: OwnLoss | None,
@@ -527,13 +527,14 @@ def runner_of(
     n_threads: int | None,
     jacobian: JacobianTerm | None,
 ) -> EpochRunner | IterationRunner:
-    """Return what makes the epochs of a training: see `EpochRunner`."""
+    """Return what makes the epochs of a training: see `EpochRunner`; `batch_size` as for `fit`."""
     optimizer = training.optimizer
     if jacobian is not None:
         refuse_dropout(options)
     if not isinstance(optimizer, SecondOrder):
         make = getattr(reduce, "runner", EpochRunner)  # of several ranks
-        return make(training, data, batch_size, shuffle, options, loss, reduce, n_threads, jacobian)
+        size = size_of_updates(batch_size, data, make is not EpochRunner)
+        return make(training, data, size, shuffle, options, loss, reduce, n_threads, jacobian)
     kind = type(optimizer).__name__
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
@@ -544,12 +545,11 @@ def runner_of(
     for name, given in refused.items():
         if given:
             raise ValueError(f"{name}: not with fcnn.{kind}, which minimizes the network's loss")
-    if isinstance(data, Batches):
-        raise ValueError(f"X: fcnn.{kind} needs all samples at once, got batches of an iterable")
-    if isinstance(data.X, SparseRows) and not optimizer.reads_sparse:
+    samples = as_whole(data, batch_size, kind)
+    if isinstance(samples.X, SparseRows) and not optimizer.reads_sparse:
         raise ValueError(f"X: fcnn.{kind} does not read sparse matrices; fcnn.LBFGS does")
     optimizer.refuse(training.network)
-    return IterationRunner(training, data, options.l2, n_threads, jacobian)
+    return IterationRunner(training, samples, options.l2, n_threads, jacobian)
 
 
 def as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:

@@ -48,7 +48,7 @@ def test_training_refuses_nonfinite_inputs(row, column, value, dtype):
         ({"batch_size": 0}, ValueError, ["batch_size: expected at least 1", "got 0"]),
         ({"batch_size": -5}, ValueError, ["batch_size: expected at least 1", "got -5"]),
         ({"batch_size": 2.5}, TypeError, ["batch_size: expected an integer", "got 2.5"]),
-        ({"batch_size": "auto"}, TypeError, ["batch_size: expected an integer", "got 'auto'"]),
+        ({"batch_size": "all"}, TypeError, ["batch_size: expected an integer", "got 'all'"]),
         ({"batch_size": False}, TypeError, ["batch_size: expected an integer", "got False"]),
         ({"optimizer": "adan"}, ValueError, ["optimizer: expected", "did you mean 'adam'?"]),
         ({"optimizer": fcnn.Adam}, TypeError, ["optimizer: expected fcnn.SGD", "Adam"]),

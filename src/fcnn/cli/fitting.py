@@ -266,7 +266,7 @@ def fit(
     data: Data,
     *,
     epochs: int,
-    batch_size: int,
+    batch_size: int | None,
     optimizer: Optimizer,
     validation: tuple[Array, Array],
     callbacks: Sequence[Callable[[Progress], object]] = (),

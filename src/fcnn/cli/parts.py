@@ -24,6 +24,7 @@ from fcnn.cli.data import (
 )
 from fcnn.metrics import accuracy, r2
 from fcnn.names import Name
+from fcnn.second_order import SECOND_ORDER
 from fcnn.tables import Preparation, Table, Target
 
 Array = NDArray[Any]
@@ -141,8 +142,10 @@ class Prepared:
     validation : (numpy.ndarray, numpy.ndarray)
         Without a row where nothing is held out.
     X_test : numpy.ndarray
-    batch_size, updates : int
-        Samples in an update, and updates in all epochs.
+    batch_size : int or None
+        Samples in an update; None: all.
+    updates : int
+        Of all epochs.
     score : callable or None
         The validation score of the task, where `Network.evaluate` has another one.
     """
@@ -153,7 +156,7 @@ class Prepared:
     y: Array
     validation: tuple[Array, Array]
     X_test: Array
-    batch_size: int
+    batch_size: int | None
     updates: int
     score: Callable[[fcnn.Network], tuple[str, float]] | None
 
@@ -178,9 +181,11 @@ def prepared(options: argparse.Namespace, data: Data, parts: Parts) -> Prepared:
         if parts.test_table is not data.table:
             X_test = model.prepare(parts.test_table.take(parts.test_rows), [])
     y, y_validation = model.scaled(parts.y), model.scaled(parts.y_validation)
-    batch_size = options.batch_size or min(max(len(X) // 100, 16), 128)
+    batch_size = None
+    if options.optimizer not in SECOND_ORDER:
+        batch_size = options.batch_size or min(max(len(X) // 100, 16), 128)
     score = _validation_score(model, X_validation, parts.y_validation)
-    updates = options.epochs * math.ceil(len(X) / batch_size)
+    updates = options.epochs * math.ceil(len(X) / (batch_size or len(X)))
     return Prepared(
         model, how, X, y, (X_validation, y_validation), X_test, batch_size, updates, score
     )

@@ -111,10 +111,10 @@ def refuse_together(options: argparse.Namespace) -> None:
         raise CommandError(f"--optimizer: {options.optimizer} has all rows in one process; {alone}")
 
 
-def rows_of_each(size: int, options: argparse.Namespace) -> int:
+def rows_of_each(size: int | None, options: argparse.Namespace) -> int | None:
     """Return how many rows of a batch each rank has, or refuse what they cannot share alike."""
     ranks: Ranks | None = options.ranks
-    if ranks is None:
+    if ranks is None or size is None:  # which is of optimizers that ranks do not share
         return size
     if options.batch_size is not None and size % ranks.size:
         raise CommandError(

@@ -170,7 +170,7 @@ def _describe(
     parts: Parts,
     ready: Prepared,
     optimizer: Optimizer,
-    rows: int,
+    rows: int | None,
 ) -> None:
     model = ready.model
     net, target, columns = model.network, model.target, model.preparation.columns

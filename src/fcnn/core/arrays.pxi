@@ -37,8 +37,20 @@ cdef bint are_indices(const int64_t* numbers, Py_ssize_t n, Py_ssize_t end) noex
     return fine
 
 
+cdef inline bint share_bytes(
+    const void* one, Py_ssize_t size, const void* other, Py_ssize_t other_size,
+) noexcept nogil:
+    """Whether two pieces of memory have a byte in common."""
+    return (<const char*> one < <const char*> other + other_size
+            and <const char*> other < <const char*> one + size)
+
+
 cdef inline bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
     """Whether two contiguous arrays share memory."""
-    cdef char* a = <char*> cnp.PyArray_DATA(one)
-    cdef char* b = <char*> cnp.PyArray_DATA(other)
-    return a < b + cnp.PyArray_NBYTES(other) and b < a + cnp.PyArray_NBYTES(one)
+    return share_bytes(cnp.PyArray_DATA(one), cnp.PyArray_NBYTES(one),
+                       cnp.PyArray_DATA(other), cnp.PyArray_NBYTES(other))
+
+
+cdef inline cnp.ndarray apart(cnp.ndarray array, cnp.ndarray written):
+    """The array, or a copy where it has memory that is going to be written."""
+    return array.copy() if overlap(array, written) else array

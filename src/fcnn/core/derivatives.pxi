@@ -35,7 +35,7 @@ cdef struct Tangents:           # what one thread writes
     void* rows[2]               # tangents of two layers in turn
     void* unit                  # columns of W^L
     void* packed                # a panel of weights
-    void* zeros                 # in place of a bias
+    void* zeros                 # in place of a bias; v J has none
     void* before                # see row_product
 
 
@@ -99,25 +99,21 @@ cdef Py_ssize_t lay_out_tangents(
                             * widest_row(model) * size)
     cdef Py_ssize_t block
     cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
-    cdef void* part[5]
+    cdef char* first
     t.z = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
     t.a = t.z + L + 1
     t.slope = t.a + L + 1
     t.second = t.slope + L + 1
     t.Dz = t.second + L + 1
     for l in range(1, L + 1):
-        block = d.samples * row_width(model, model.layers[l].n_out) * size
-        part[0] = place(&position, block)
-        part[1] = place(&position, block)
-        part[2] = place(&position, block)
-        part[3] = place(&position, block if twice else 0)
-        part[4] = place(&position, d.each * block if twice else 0)
+        block = d.samples * row_width(model, model.layers[l].n_out) * size  # whole cache lines
+        first = <char*> place(&position, (4 + d.each if twice else 3) * block)
         if memory != NULL:
-            t.z[l] = part[0]
-            t.a[l] = part[1]
-            t.slope[l] = part[2]
-            t.second[l] = part[3]
-            t.Dz[l] = part[4]
+            t.z[l] = first
+            t.a[l] = first + block
+            t.slope[l] = first + 2 * block
+            t.second[l] = first + 3 * block
+            t.Dz[l] = first + 4 * block
         deepest = max(deepest, max(model.layers[l].n_in, model.layers[l].n_out))
     t.rows[0] = place(&position, rows)
     t.rows[1] = place(&position, rows)
@@ -127,7 +123,7 @@ cdef Py_ssize_t lay_out_tangents(
     t.packed = place(&position, deepest * model.lanes * size)
     t.zeros = place(&position, (widest_row(model) + SLACK) * size)
     t.before = place(&position, (widest_row(model) + SLACK) * size)
-    if memory != NULL:
+    if memory != NULL and d.what != VJP:
         memset(t.zeros, 0, (widest_row(model) + SLACK) * size)
     return <Py_ssize_t> (<uintptr_t> place(&position, 0) - <uintptr_t> memory)
 
@@ -283,9 +279,12 @@ cdef void multiply_by_output_derivative(
     if layer.activation != SOFTMAX:
         if layer.activation == ASCENDING and back:
             sum_from_above(dz, n, <Py_ssize_t> layer.alpha, columns)
-        for k in range(n):
-            for j in range(columns):
-                dz[k * columns + j] *= slope[k]
+        if columns == 1:
+            multiply(slope, dz, n)
+        else:
+            for k in range(n):
+                for j in range(columns):
+                    dz[k * columns + j] *= slope[k]
         if layer.activation == ASCENDING and not back:
             for k in range(<Py_ssize_t> layer.alpha, n):
                 for j in range(columns):
@@ -330,6 +329,8 @@ cdef void vjp_block(
             1)
     for l in range(L, 0, -1):
         n = model.layers[l].n_in
+        if l == 1 and samples == 1:
+            other = out         # of which whole registers beyond n_0 are not written
         rows_product(w, &model.layers[l], True, False, <const real*> delta, width, samples, other,
                      width, t)
         delta, other = other, delta
@@ -338,7 +339,7 @@ cdef void vjp_block(
                           1, n)
         if w.stop:
             return
-    for i in range(samples):
+    for i in range(samples if delta != out else 0):
         memcpy(out + i * n_0, delta + i * width, n_0 * sizeof(real))
 
 
@@ -372,43 +373,52 @@ cdef void jvp_block(
         memcpy(out + i * n_L, tangent + i * width, n_L * sizeof(real))
 
 
-cdef void differentiate(Worker* w, const real* tag) noexcept nogil:
-    """Derivatives of blocks of samples, and a^L where it is wanted, too."""
+cdef void differentiate_block(
+    Worker* w, const Tangents* t, Py_ssize_t first, Py_ssize_t rows, const real* tag,
+) noexcept nogil:
+    """Derivatives of a block of samples, and a^L where it is wanted, too."""
     cdef Call* call = w.call
     cdef const Model* model = call.model
     cdef const Derivation* d = call.derivation
-    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, first, rows, i
+    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, i
+    forward_slopes(w, t, <const real*> call.data.x + first * n_0, rows)
+    if w.stop:
+        return
+    if d.a != NULL:
+        for i in range(rows):
+            memcpy(<real*> d.a + (first + i) * n_L,
+                   <const real*> t.a[model.L] + i * row_width(model, n_L), n_L * sizeof(real))
+    if d.what == JACOBIAN:
+        jacobian_block(w, d, t, rows, <real*> call.out + first * n_L * n_0)
+    elif d.what == VJP:
+        vjp_block(w, t, rows, <const real*> d.v + first * n_L, <real*> call.out + first * n_0)
+    elif d.what == JVP:
+        jvp_block(w, t, rows, <const real*> d.u + first * n_0, <real*> call.out + first * n_L)
+    elif d.what == HVP:
+        second_slopes(model, t, rows, tag)
+        hessian_block(w, d, t, rows, <const real*> d.v + first * n_L,
+                      <const real*> d.u + first * n_0, <real*> call.out + first * n_0)
+    elif d.what == HESSIAN:
+        second_slopes(model, t, rows, tag)
+        hessian_block(w, d, t, rows, <const real*> NULL, <const real*> NULL,
+                      <real*> call.out + first * n_0 * n_0)
+    else:
+        trap()
+
+
+cdef void differentiate(Worker* w, const real* tag) noexcept nogil:
+    """Blocks of samples, as many as this thread comes to."""
+    cdef Call* call = w.call
+    cdef const Derivation* d = call.derivation
+    cdef Py_ssize_t first
     cdef Tangents t
     if d.what == SOBOLEV:
         sobolev_blocks(w, tag)
         return
     lay_out_tangents(
-        model, d, <char*> call.workspace.scratch + w.index * call.workspace.scratch_bytes, &t)
+        call.model, d, <char*> call.workspace.scratch + w.index * call.workspace.scratch_bytes, &t)
     while not w.stop:
         first = next_item(w.team) * d.samples
         if first >= call.data.rows:
             return
-        rows = min(d.samples, call.data.rows - first)
-        forward_slopes(w, &t, <const real*> call.data.x + first * n_0, rows)
-        if w.stop:
-            return
-        if d.a != NULL:
-            for i in range(rows):
-                memcpy(<real*> d.a + (first + i) * n_L,
-                       <const real*> t.a[model.L] + i * row_width(model, n_L), n_L * sizeof(real))
-        if d.what == JACOBIAN:
-            jacobian_block(w, d, &t, rows, <real*> call.out + first * n_L * n_0)
-        elif d.what == VJP:
-            vjp_block(w, &t, rows, <const real*> d.v + first * n_L, <real*> call.out + first * n_0)
-        elif d.what == JVP:
-            jvp_block(w, &t, rows, <const real*> d.u + first * n_0, <real*> call.out + first * n_L)
-        elif d.what == HVP:
-            second_slopes(model, &t, rows, tag)
-            hessian_block(w, d, &t, rows, <const real*> d.v + first * n_L,
-                          <const real*> d.u + first * n_0, <real*> call.out + first * n_0)
-        elif d.what == HESSIAN:
-            second_slopes(model, &t, rows, tag)
-            hessian_block(w, d, &t, rows, <const real*> NULL, <const real*> NULL,
-                          <real*> call.out + first * n_0 * n_0)
-        else:
-            trap()
+        differentiate_block(w, &t, first, min(d.samples, call.data.rows - first), tag)

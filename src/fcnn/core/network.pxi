@@ -173,13 +173,19 @@ cdef class Network:
 
     cdef bint takes(self, out, int ndim, const cnp.npy_intp* shape) noexcept:
         """Whether predict can write outputs of this shape to out, apart from the parameters."""
+        cdef Py_ssize_t size = self.model.itemsize
+        cdef int i
+        for i in range(ndim):       # NumPy's own functions take longer
+            size *= shape[i]
         return (cnp.PyArray_Check(out)
                 and cnp.PyArray_TYPE(<cnp.ndarray> out) == self.kind
                 and cnp.PyArray_ISCARRAY(<cnp.ndarray> out)
                 and cnp.PyArray_NDIM(<cnp.ndarray> out) == ndim
                 and cnp.PyArray_DIM(<cnp.ndarray> out, 0) == shape[0]
                 and cnp.PyArray_DIM(<cnp.ndarray> out, ndim - 1) == shape[ndim - 1]
-                and not overlap(<cnp.ndarray> out, self.vector))
+                and not share_bytes(cnp.PyArray_DATA(<cnp.ndarray> out), size,
+                                    self.model.parameters,
+                                    self.model.n_parameters * self.model.itemsize))
 
     cdef Py_ssize_t multiplications(self, Py_ssize_t rows) noexcept:
         """Multiplications of a forward pass, near enough; without overflow."""

@@ -107,9 +107,9 @@ def factor_block(factor, Py_ssize_t begin, Py_ssize_t end):
         raise MemoryError(f"cannot allocate {(count + 1) * stride * sizeof(double)} bytes")
     A += begin * n + begin
     with nogil:
-        memset(R, 0, count * stride * sizeof(double))
-        for i in range(count):
+        for i in range(count):  # of the lower half no entry counts
             memcpy(R + i * stride + i, A + i * n + i, (count - i) * sizeof(double))
+            memset(R + i * stride + count, 0, (stride - count) * sizeof(double))
         found = factor_rows(R, count, stride, R + count * stride)
         if found:
             for i in range(count):
