@@ -22,10 +22,12 @@ LAYERS = {
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
-        "_reference_derivatives", "_sobolev", "_formula", "_formula_names", "explanation", "_html",
+        "_reference_derivatives", "_checkpoint", "_sobolev", "_formula", "_formula_names",
+        "explanation", "_html",
     ),
     "parts of a training": (
-        "callbacks", "schedules", "_format", "_container", "_checkpoint", "_ranks", "_sums",
+        "callbacks", "schedules", "_format", "_container", "_ranks", "_sums",
+        "_progress_bar",
     ),
     "data": ("_memmap", "_data", "_objective"),
     "training": ("training", "_shared", "_shared_parts", "parallel"),

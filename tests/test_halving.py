@@ -11,6 +11,7 @@ import pytest
 
 import fcnn
 from fcnn import halving
+from fcnn._checkpoint import checksum
 
 
 def data(seed=0, rows=120):
@@ -201,7 +202,7 @@ def test_schedules_and_data_are_told_apart(tmp_path):
     assert len({*texts}) == len(texts)
     assert not any("0x" in text for text in texts)
     a = np.arange(4.0)
-    sums = [halving.checksum(*arrays) for arrays in ((a,), (a, None), (None, a), (a, a), (a[:2],))]
+    sums = [checksum(*arrays) for arrays in ((a,), (a, None), (None, a), (a, a), (a[:2],))]
     assert len({*sums}) == len(sums)
     path = tmp_path / "s"
     search(path, groups=1, epochs=3, schedule=lambda t: 0.5)
@@ -235,6 +236,11 @@ def test_refused(tmp_path):
     refused("optimizer: expected a function", TypeError, optimizer=fcnn.Adam())
     refused("validation: expected", TypeError, validation=None)
     refused("dropout: ", space={**SPACE, "dropout": [1.5]})
+    trained = []
+    spy = lambda c, seed: trained.append(c)  # noqa: E731
+    refused("path: there is no folder", FileNotFoundError, make=spy, path=tmp_path / "no" / "s")
+    refused("path: .* is a folder", IsADirectoryError, make=spy, path=tmp_path)
+    assert not trained
     path = tmp_path / "s"
     search(path, groups=1)
     for name, options in {

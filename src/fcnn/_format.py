@@ -300,6 +300,8 @@ def load_checkpoint(
 ) -> tuple[dict[str, Any], NDArray[Any]]:
     """Return the state of a training, and the parameters of its network then.
 
+    Of the training of a network like `network`; None takes any.
+
     Raises
     ------
     FileNotFoundError
@@ -312,7 +314,7 @@ def load_checkpoint(
         with _named(path, "a sound fcnn model"):
             saved = _read_header(file).architecture
         for name, found in saved._asdict().items():
-            wanted = getattr(network, name)
+            wanted = found if network is None else getattr(network, name)
             if wanted != found:
                 raise ValueError(
                     f"resume: expected a checkpoint of a network with {name} {wanted}, {path} has "
@@ -329,7 +331,7 @@ def load_checkpoint(
                 for name, entry in file.tensors.items()
                 if name.startswith(_TRAINING)
             }
-            parameters = np.empty(network.num_parameters, saved.dtype)
+            parameters = np.empty(_num_parameters(saved.sizes), saved.dtype)
             file.read({**tensors, **_named_views(*layer_views(parameters, saved.sizes))})
             state = _unpacked(parsed(file.metadata[_METADATA]), tensors)
             for name, kind in _STATE.items():
@@ -393,7 +395,7 @@ def _checked_header(
         raise ValueError("its checksum is missing")
     # Before anything is allocated: a forged header may announce any size.
     sizes = as_sizes(description["sizes"])
-    if sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes)) > file.size:
+    if _num_parameters(sizes) > file.size:
         raise ValueError(f"a network of sizes {sizes} is larger than the file")
     *hidden, output = description["activations"]
     dtype = check.as_dtype(description["dtype"])
@@ -410,6 +412,11 @@ def _checked_header(
         Architecture(sizes, activations, loss, dtype), description,
         {name: entry for name, entry in found.items() if name in _SCALING},
     )  # fmt: skip
+
+
+def _num_parameters(sizes: tuple[int, ...]) -> int:
+    """Return how many weights and biases a network of these sizes has."""
+    return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
 
 
 def _text(tensor: Any) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._checkpoint import refuse_unwritable
 from fcnn.history import Monitor, Progress
 
 __all__ = ["EarlyStopping", "ModelCheckpoint"]
@@ -178,11 +179,7 @@ class ModelCheckpoint:
     def on_begin(self, progress: Progress) -> None:
         """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
-        folder = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(f"path: there is no folder {folder}")
-        if os.path.isdir(self.path):
-            raise IsADirectoryError(f"path: {os.fspath(self.path)} is a folder")
+        refuse_unwritable(self.path)
 
     def __call__(self, progress: Progress) -> None:
         """Write the file, if it is time."""

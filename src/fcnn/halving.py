@@ -13,7 +13,6 @@ import math
 import os
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._checkpoint import checksum, refuse_unwritable
 from fcnn.history import History, Progress
 from fcnn.many import fit_many
 from fcnn.network import Network
@@ -203,8 +203,10 @@ class Halving:
         self.rung = self._first = min(FIRST_EPOCHS, epochs)
         self.groups = 0  # that are done
         self.seconds = 0.0  # of earlier calls
-        if path is not None and os.path.exists(path):
-            self._load(path)
+        if path is not None:
+            refuse_unwritable(path)
+            if os.path.exists(path):
+                self._load(path)
 
     def run(self, is_over: Callable[[], bool], groups: int | None = None) -> None:
         """Train until it is over, or so many groups are done."""
@@ -525,27 +527,3 @@ def _draw_of(name: str, values: Any) -> Callable[[np.random.Generator], Any]:
     if not isinstance(values, list) or not values:
         raise ValueError(f"{what}: expected a list of values, or (low, high), got {values!r}")
     return lambda rng: values[int(rng.integers(len(values)))]
-
-
-def checksum(*arrays: Any) -> str:
-    """Return a checksum of data, so that a search is not gone on with on other data."""
-    found = 0
-    for array in arrays:
-        if array is None:
-            found = zlib.crc32(b"None", found)  # that of (None, a) is not that of (a, None)
-            continue
-        if hasattr(array, "tocsr"):
-            rows = array.tocsr()
-            parts = [rows.data, rows.indices, rows.indptr]
-        else:
-            parts = [np.asarray(array)]
-        for part in parts:
-            head = f"{part.dtype.str}{part.shape}".encode()
-            found = zlib.crc32(head, found)
-            if part.dtype.kind == "O":
-                found = zlib.crc32(repr(part.tolist()).encode(), found)
-            else:
-                found = zlib.crc32(
-                    np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, found
-                )
-    return f"crc32:{found:08x}"

@@ -423,8 +423,11 @@ class Network(ConvertingNetwork):
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
-            of schedules and callbacks; `trainable` must be that of the file; `epochs` counts from
-            the beginning. A training that a callback has ended stays ended.
+            of schedules and callbacks; `epochs` counts from the beginning. A training that a
+            callback has ended stays ended. Other data than the file's are refused (samples,
+            targets, weights, `validation`, `jacobian_targets`), by checksums: of a map and between
+            sparse and dense ones those of 1,024 rows, of batches that are no list their number.
+            `trainable` must be that of the file; other options of the updates may change.
         comm : mpi4py.MPI.Intracomm, optional
             Train with the ranks of this communicator, which all call `fit` with rows of their own:
             short for ``reduce=fcnn.parallel.Reducer(comm)``, which says more.
@@ -468,10 +471,11 @@ class Network(ConvertingNetwork):
         if class_weight is not None:
             samples.weigh_classes(class_weight)
         held_out = data.as_validation(self, validation, own_loss=loss is not None)
-        training = loop.TrainingState(
-            self, optimizer, schedule, callbacks, rng, samples.samples, resume, options.trainable
-        )
         jacobian = _sobolev.as_term(self, jacobian_targets, jacobian_weight, samples.samples)
+        training = loop.TrainingState(
+            self, optimizer, schedule, callbacks, rng, samples, resume, options.trainable, held_out,
+            jacobian,
+        )  # fmt: skip
         runner = loop.runner_of(
             training, samples, size, shuffle, options, loss, reduce, n_threads, jacobian
         )

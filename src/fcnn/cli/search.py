@@ -20,7 +20,8 @@ import fcnn
 from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import CALLED, Kept, optimizer_of
 from fcnn.cli.parts import Prepared, network_for
-from fcnn.halving import Halving, Trial, checksum, train_trials
+from fcnn._checkpoint import checksum
+from fcnn.halving import Halving, Trial, train_trials
 
 LAYERS = ((), (32,), (64,), (128,), (256,), (64, 64), (128, 128), (256, 128), (128, 64, 32))
 LEARNING_RATES = (1e-4, 3e-2)  # drawn between them, evenly in their logarithm
