@@ -18,7 +18,7 @@ LAYERS = {
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "_architecture", "_own_loss", "_packed", "_pieces",
-                  "_sparse", "_frames", "threads"),
+                  "_sparse", "_frames", "_attributes", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 import fcnn
+from fcnn._checkpoint import checksum
 from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import CALLED, Kept, optimizer_of
 from fcnn.cli.parts import Prepared, network_for
-from fcnn._checkpoint import checksum
 from fcnn.halving import Halving, Trial, train_trials
 
 LAYERS = ((), (32,), (64,), (128,), (256,), (64, 64), (128, 128), (256, 128), (128, 64, 32))
