@@ -23,7 +23,7 @@ LAYERS = {
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
         "_reference_derivatives", "_checkpoint", "_sobolev", "_formula", "_formula_names",
-        "explanation", "_html",
+        "explanation", "_html", "_looked",
     ),
     "parts of a training": (
         "callbacks", "schedules", "_format", "_container", "_ranks", "_sums",

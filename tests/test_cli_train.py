@@ -309,6 +309,18 @@ def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, point
     assert (here / "whole").read_bytes() == before
 
 
+def test_what_hidden_layers_have_is_refused_without_any(run, points):
+    words = ("train", points, "--target", "y", "--layers", "none", "--no-plot", "--epochs", 1)
+    for option, value in (("--activation", "tanh"), ("--dropout", 0.5)):
+        code, _, err = run(*words, option, value)
+        assert code == 2
+        assert f"error: {option}: there is no hidden layer" in err
+        # A search draws networks without hidden layers, which is not what was asked for.
+    for option, value in (("--activation", "relu"), ("--dropout", 0), ("--dropout", "0.1,")):
+        code, _, err = run(*words, option, value)
+        assert code == (2 if value == "0.1," else 0), err
+
+
 OTHERS = {
     "--target": ("a", "--target y, here it is --target a"),
     "--seed": (7, "--seed 0, here it is --seed 7"),

@@ -58,7 +58,7 @@ class Network(ConvertingNetwork):
         sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
         leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants; another slope
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
-        are numbers from 0 to 1e30.
+        are numbers from 0 to 1e30. Without hidden layers another name than the default is refused.
     output_activation : str, optional
         sigma of the output layer: those, softmax, exp or ascending. None: the loss's natural one.
     loss : str, default "cross_entropy"
@@ -381,7 +381,8 @@ class Network(ConvertingNetwork):
         dropout : float or sequence of L floats, default 0
             Probability that a node's activation is dropped, one for all hidden layers or one for
             the inputs and each hidden layer, l = 0..L-1; the others are divided by 1 - p. N.
-            Srivastava et al.: Dropout, JMLR 15, 2014, section 10, there called inverted.
+            Srivastava et al.: Dropout, JMLR 15, 2014, section 10, there called inverted. One
+            number needs a hidden layer.
         label_smoothing : float, default 0
             Targets become (1 - e) y + e / n_L for cross_entropy and (1 - e) y + e / 2 for
             binary_cross_entropy. C. Szegedy et al.: Rethinking the inception architecture, CVPR

@@ -147,9 +147,9 @@ def _trial(options: argparse.Namespace, data: Data, ready: Prepared, number: int
             "layers": options.layers, "lr": options.lr,
             "dropout": options.dropout, "weight_decay": options.weight_decay,
         }  # fmt: skip
-    elif not drawn["layers"]:
-        drawn["dropout"] = 0.0  # which is of hidden nodes
     own = copy.copy(options)
+    if number and not drawn["layers"]:
+        drawn["dropout"], own.activation = 0.0, "relu"  # which are of hidden nodes
     own.layers, own.lr, own.weight_decay = drawn["layers"], drawn["lr"], drawn["weight_decay"]
     own.optimizer, own.momentum, own.nesterov = "adamw", None, False
     own.seed = options.seed + number
