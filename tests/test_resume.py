@@ -312,6 +312,7 @@ def options():
         ({}, {"schedule": None}, "schedule: expected the Plateau whose state is in the checkpoint"),
         ({}, {"schedule": Cosine()}, "schedule: expected the Plateau whose state is in the checkp"),
         ({}, {"callbacks": []}, "callbacks: expected the EarlyStopping whose state is in the chec"),
+        ({}, {"validation": validation()}, "monitor: expected 'loss' as in the checkpoint, got "),
         ({}, {"resume": 5}, "resume: expected a str or os.PathLike, got int"),
     ],
     ids=lambda v: v[:24] if isinstance(v, str) else "",
@@ -359,11 +360,12 @@ CHANGES = {
     "class_weight": lambda given: {**given, "class_weight": {0: 3.0}},
     "validation X": lambda given: {**given, "validation": (one_off(VALIDATION[0]), VALIDATION[1])},
     "validation y": lambda given: {**given, "validation": (VALIDATION[0], one_off(VALIDATION[1]))},
-    "no validation": lambda given: {**given, "validation": None},
+    "validation sample_weight": lambda given: {
+        **given, "validation": (*VALIDATION, np.arange(1.0, 31)),
+    },
 }  # fmt: skip
 NAMES = {
     "order": "X", "no sample_weight": "sample_weight", "class_weight": "sample_weight",
-    "no validation": "validation X, validation y",
 }  # fmt: skip
 VALIDATION = validation()
 
@@ -390,11 +392,13 @@ def test_other_data_are_refused_by_name(name, tmp_path):
     assert path.read_bytes() == before
 
 
-def test_without_validation_and_then_with_one(tmp_path):
+def test_a_validation_may_join_and_leave(tmp_path):
     path = tmp_path / "a"
     fit(path, {**given(), "validation": None}, 2)
-    with pytest.raises(ValueError, match="other data: validation X, validation y;"):
-        fit(path, given(), resume=path)
+    fit(path, given(), 3, resume=path)
+    with pytest.raises(ValueError, match="other data: validation X;"):
+        fit(path, CHANGES["validation X"](given()), resume=path)
+    fit(path, {**given(), "validation": None}, 4, resume=path)
 
 
 AS = {

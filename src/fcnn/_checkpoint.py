@@ -57,16 +57,13 @@ def fingerprint_of(data: Any, held_out: Any, jacobian: Any, whole: bool = True) 
         Of the validation.
     jacobian : fcnn._sobolev.JacobianTerm or None
     """
-    nothing = {"all": "none"}
+    # A validation may join or leave; one that stays is to be the same.
     validation = {} if held_out is None else held_out.fingerprint(whole)
     return {
         **data.fingerprint(whole),
-        **{
-            f"validation {name}": validation.get(name, nothing)
-            for name in ("X", "y", "sample_weight")
-        },
-        "jacobian_targets": nothing if jacobian is None else jacobian.fingerprint(),
-    }  # fmt: skip
+        **{f"validation {name}": known for name, known in validation.items()},
+        "jacobian_targets": {"all": "none"} if jacobian is None else jacobian.fingerprint(),
+    }
 
 
 def shared_fingerprint(of_ranks: Sequence[Fingerprint]) -> Fingerprint:

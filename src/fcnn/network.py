@@ -425,9 +425,9 @@ class Network(ConvertingNetwork):
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
             of schedules and callbacks; `epochs` counts from the beginning. A training that a
-            callback has ended stays ended. Other data than the file's are refused (samples,
-            targets, weights, `validation`, `jacobian_targets`), by checksums: of a map and between
-            sparse and dense ones those of 1,024 rows, of batches that are no list their number.
+            callback has ended stays ended. Other samples, targets, weights, `jacobian_targets` and
+            another `validation` than the file's are refused, by checksums: of a map, and between
+            sparse and dense ones, those of 1,024 rows; of batches that are no list their number.
             `trainable` must be that of the file; other options of the updates may change.
         comm : mpi4py.MPI.Intracomm, optional
             Train with the ranks of this communicator, which all call `fit` with rows of their own:

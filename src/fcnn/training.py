@@ -32,7 +32,7 @@ from fcnn._sobolev import JacobianTerm, refuse_dropout, refuse_infinite
 from fcnn._sparse import SparseRows
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
-from fcnn.history import CURVES, History, Progress
+from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Progress
 from fcnn.optimizers import SGD, Adam, Optimizer, as_optimizer
 from fcnn.schedules import as_schedules, learning_rates
 from fcnn.second_order import ALL_OPTIMIZERS, SecondOrder

@@ -271,6 +271,7 @@ def test_filled_and_unseen_are_told():
     assert notes == [
         "column 'n': 3 missing, filled with 2",
         "column 'c': 1 of 10 (10.0%) with 'pink', not seen in training",
+        "column 'c': 1 missing, as none was in training",
     ]
 
 
