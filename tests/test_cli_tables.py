@@ -257,6 +257,35 @@ def test_every_form_of_a_dataframe_gives_the_same_answers(run, tmp_path):
     assert predictions(run("predict", "m", "-", stdin=stdin)[1]) == expected
 
 
+HEADLESS = ("t.parquet", "t.jsonl", "t.json", "t.npz", "digits", "-")
+
+
+@pytest.mark.parametrize("source", HEADLESS)
+def test_no_header_is_refused_where_it_means_nothing(source, run, tmp_path):
+    """By train, predict and report; an option that is ignored would be believed."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 2))
+    rows = [f'{{"a": {a:.4f}, "b": {b:.4f}, "y": {a + b:.4f}}}' for a, b in X]
+    Path("t.jsonl").write_text("\n".join(rows))
+    stdin = b""
+    if source == "t.npz":
+        np.savez("t.npz", X=X, y=X.sum(axis=1))
+    elif source == "t.json":
+        Path("t.json").write_text(f"[{', '.join(rows)}]")
+    elif source != "digits":
+        pl = pytest.importorskip("polars")
+        pl.read_ndjson("t.jsonl").write_parquet("t.parquet")
+        stdin = Path("t.parquet").read_bytes()
+    named = [] if source in ("t.npz", "digits") else ["--target", "y"]
+    model = fcnn.Network((64 if source == "digits" else 2, 1), loss="squared_error")
+    model.save("m")
+    for words in (["train", source, *named], ["predict", "m", source], ["report", "m", source]):
+        code, out, err = run(*words, "--no-header", stdin=stdin)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
+        assert "error: --no-header: " in err
+    assert not [*tmp_path.glob("*.html")]
+
+
 def test_tables_need_polars_where_they_do(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "polars", None)
     code, out, err = run("train", CASES / "d.parquet", "--target", "y")

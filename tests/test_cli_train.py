@@ -12,6 +12,7 @@ import time
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import fcnn
 from fcnn.cli import crossvalidation, search, terminal
@@ -297,7 +298,7 @@ def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, point
     assert run(*words, "--epochs", 5, "--resume", "state", "--output", "part")[0] == 0
     code, out, err = run(*words, "--epochs", 12, "--resume", "state", "--output", "rest")
     assert code == 0, err
-    assert "for 12 epochs" in out
+    assert "for 7 epochs behind the 5 of state;" in out
     assert "note: goes on behind epoch 5 of state: --epochs 12\n" in err
     whole, part, rest = (fcnn.load(name).network.parameters for name in ("whole", "part", "rest"))
     np.testing.assert_array_equal(whole, rest)
@@ -312,6 +313,115 @@ def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, point
     assert code == 2
     assert "--resume" in err or "whole" in err
     assert (here / "whole").read_bytes() == before
+
+
+def test_what_hidden_layers_have_is_refused_without_any(run, points):
+    words = ("train", points, "--target", "y", "--layers", "none", "--no-plot", "--epochs", 1)
+    for option, value in (("--activation", "tanh"), ("--dropout", 0.5)):
+        code, _, err = run(*words, option, value)
+        assert code == 2
+        assert f"error: {option}: there is no hidden layer" in err
+        # A search draws networks without hidden layers, which is not what was asked for.
+    for option, value in (("--activation", "relu"), ("--dropout", 0), ("--dropout", "0.1,")):
+        code, _, err = run(*words, option, value)
+        assert code == (2 if value == "0.1," else 0), err
+
+
+OTHERS = {
+    "--target": ("a", "--target y, here it is --target a"),
+    "--seed": (7, "--seed 0, here it is --seed 7"),
+    "--test": (0.3, "--test 0.2, here it is --test 0.3"),
+    "--validation": (0.2, "--validation 0.1, here it is --validation 0.2"),
+    "--ignore": ("a", "no --ignore, here it is --ignore a"),
+    "--columns": ("a=category", "no --columns, here it is --columns a=category"),
+    "--patience": (3, "no --patience, here it is --patience 3"),
+    "--layers": (9, "--layers 8, here it is --layers 9"),
+    "--activation": ("tanh", "--activation relu, here it is --activation tanh"),
+    "--standardize": ("none", "--standardize auto, here it is --standardize none"),
+    "--dropout": ("0.1,0.2", "--dropout 0.0, here it is --dropout 0.1,0.2"),
+    "--batch-size": (8, "--batch-size 16, here it is --batch-size 8"),
+    "--schedule": ("none", "no --schedule, here it is --schedule none"),
+    "--lr": (0.5, "--lr 0.003, here it is --lr 0.5"),
+    "--weight-decay": (0.01, "--weight-decay 0.3, here it is --weight-decay 0.01"),
+    "--optimizer": ("adam", "--optimizer adamw, here it is --optimizer adam"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+def test_resume_refuses_another_training_by_the_option_that_differs(run, here, points):
+    words = ["train", points, "--target", "y", "--layers", 8, "--no-plot", "--quiet"]
+    assert run(*words, "--epochs", 2, "--resume", "state", "--output", "m")[0] == 0
+    before = (here / "state").read_bytes(), (here / "m").read_bytes()
+    for option, (value, said) in OTHERS.items():
+        own = [*words, option, value, "--epochs", 3, "--resume", "state", "--output", "m"]
+        code, _, err = run(*own)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert f"error: --resume: state is of a training with {said}\n" in err, err
+    # Said with the value that the file has, they are the same; these are free.
+    more = ("--lr", 0.003, "--batch-size", 16, "--threads", 1, "--test", 0.2)
+    assert ((here / "state").read_bytes(), (here / "m").read_bytes()) == before
+    code, _, err = run(*words, *more, "--epochs", 3, "--resume", "state", "--output", "n")
+    assert code == 0, err
+    # A patience that is left out is named as well, and no object of the program's.
+    words += ["--resume", "patient", "--output", "n"]
+    assert run(*words, "--epochs", 2, "--patience", 3)[0] == 0
+    assert "training with --patience 3, here it is no --patience\n" in run(*words)[2]
+
+
+@pytest.mark.slow
+def test_resume_refuses_other_data_and_files_of_other_makers(run, here, points):
+    words = ["train", points, "--target", "y", "--no-plot", "--quiet", "--resume", "state"]
+    assert run(*words, "--epochs", 2)[0] == 0
+    text = (here / points).read_text()
+    lines = text.splitlines()
+    # In the same rows other numbers: there is no row that is neither trained on, nor tested with.
+    (here / points).write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    code, _, err = run(*words, "--epochs", 3)
+    assert code == 2
+    assert "error: --resume: state is of a training with other data: X" in err
+    (here / points).write_text(text)
+    (here / "copy.csv").write_text(text)  # another name is no other data
+    words[1] = "copy.csv"
+    assert run(*words, "--epochs", 3)[0] == 0
+    net = fcnn.load("state")
+    net.fit(np.eye(2, net.sizes[0]), [0, 1], epochs=1, optimizer=fcnn.AdamW(),
+            callbacks=[fcnn.ModelCheckpoint("state")])  # fmt: skip
+    code, _, err = run(*words, "--epochs", 3)
+    assert code == 2
+    assert "--resume: state is of a training in Python" in err
+
+
+@pytest.mark.slow
+def test_resume_says_what_the_file_has(run, here, points):
+    words = ["train", points, "--target", "y", "--no-plot", "--schedule", "none"]
+    words += ["--resume", "state"]
+    run(*words, "--epochs", 1, "--lr", 0.25, "--weight-decay", 0.125)
+    code, out, _ = run(*words, "--epochs", 2)
+    assert code == 0
+    assert "adamw with lr 0.25, weight decay 0.12," in out
+    assert re.search(r"time +\S+ s for 1 epoch behind the 1 of state; kept", out)
+
+
+@pytest.mark.slow
+def test_a_file_of_an_earlier_fcnn_is_gone_on_with_and_marked(run, here, points):
+    words = ["train", points, "--target", "y", "--no-plot", "--quiet", "--resume", "state"]
+    assert run(*words, "--epochs", 2)[0] == 0
+    with safetensors.safe_open("state", "np") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    state = json.loads(metadata["fcnn_training"])
+    del state["data"]
+    for callback in state["callbacks"]:
+        callback["state"].pop("options", None)
+    description = {**json.loads(metadata["fcnn"]), "format": 1}
+    metadata = {"fcnn": json.dumps(description), "fcnn_training": json.dumps(state)}
+    safetensors.numpy.save_file(tensors, "state", metadata=metadata)
+    code, _, err = run(*words, "--epochs", 3)
+    assert code == 0, err
+    assert "note: state does not say which data and options it is of" in err
+    assert "Warning" not in err
+    safetensors.numpy.save_file(tensors, "state", metadata=metadata)
+    assert "--lr 0.003, here it is --lr 0.5" in run(*words, "--epochs", 3, "--lr", 0.5)[2]
 
 
 def test_cross_validation(run, points):

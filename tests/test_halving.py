@@ -11,6 +11,8 @@ import pytest
 
 import fcnn
 from fcnn import halving
+from fcnn._checkpoint import checksum
+from fcnn._looked import Looked
 
 
 def data(seed=0, rows=120):
@@ -201,7 +203,7 @@ def test_schedules_and_data_are_told_apart(tmp_path):
     assert len({*texts}) == len(texts)
     assert not any("0x" in text for text in texts)
     a = np.arange(4.0)
-    sums = [halving.checksum(*arrays) for arrays in ((a,), (a, None), (None, a), (a, a), (a[:2],))]
+    sums = [checksum(*arrays) for arrays in ((a,), (a, None), (None, a), (a, a), (a[:2],))]
     assert len({*sums}) == len(sums)
     path = tmp_path / "s"
     search(path, groups=1, epochs=3, schedule=lambda t: 0.5)
@@ -235,6 +237,11 @@ def test_refused(tmp_path):
     refused("optimizer: expected a function", TypeError, optimizer=fcnn.Adam())
     refused("validation: expected", TypeError, validation=None)
     refused("dropout: ", space={**SPACE, "dropout": [1.5]})
+    trained = []
+    spy = lambda c, seed: trained.append(c)  # noqa: E731
+    refused("path: there is no folder", FileNotFoundError, make=spy, path=tmp_path / "no" / "s")
+    refused("path: .* is a folder", IsADirectoryError, make=spy, path=tmp_path)
+    assert not trained
     path = tmp_path / "s"
     search(path, groups=1)
     for name, options in {
@@ -246,9 +253,9 @@ def test_refused(tmp_path):
         with pytest.raises(ValueError, match=f"path: .*of a search with another {name}"):
             search(path, **{"groups": 1, **options})
     for name, options in {
-        "network": {"make": lambda c, s: fcnn.Network((3, *c["layers"], 2), "gelu", rng=s)},
-        "optimizer adamw with .*lr=0.5": {"optimizer": lambda c: fcnn.AdamW(0.5)},
-        "optimizer sgd": {"optimizer": lambda c: fcnn.SGD(c["lr"])},
+        "network": {"make": lambda c, s: c.copy() and make({**c, "activation": "gelu"}, s)},
+        "optimizer adamw with .*lr=0.5": {"optimizer": lambda c: dict(c) and fcnn.AdamW(0.5)},
+        "optimizer sgd": {"optimizer": lambda c: dict(**c) and fcnn.SGD(c["lr"])},
     }.items():  # fmt: skip
         with pytest.raises(ValueError, match=f"path: .*no search to go on with .*{name}.*found"):
             search(path, **{"groups": 1, **options})
@@ -263,3 +270,67 @@ def test_refused(tmp_path):
     make({"layers": (3,), "activation": "relu"}, 0).save(path)
     with pytest.raises(ValueError, match="a file of something else"):
         search(path, groups=1)
+
+
+def of(space, make=None, optimizer=None, **options):
+    def plain(c, seed):
+        return fcnn.Network((3, 4, 2), rng=seed)
+
+    return search(None, make or plain, space, optimizer=optimizer, epochs=3, groups=1, **options)
+
+
+@pytest.mark.parametrize(
+    ("space", "optimizer", "name"),
+    [
+        ({"learning_rate": (1e-3, 1e-1)}, None, "learning_rate"),
+        ({"momentum": [0.5, 0.9]}, None, "momentum"),
+        ({"lr": (1e-3, 1e-1), "schedule": [fcnn.schedules.Cosine()]}, None, "schedule"),
+        ({"class_weight": ["balanced"], "epochs": [5]}, None, "class_weight"),
+        ({"dropouts": [0.1]}, None, "dropouts"),
+        ({"lr": (1e-3, 1e-1), "weight_decay": [0.1]}, lambda c: fcnn.Adam(), "lr"),
+        ({"lr": (1e-3, 1e-1), "weight_decay": [0.1]}, lambda c: fcnn.Adam(c["lr"]), "weight_decay"),
+    ],
+)  # fmt: skip
+def test_names_that_nothing_looks_at_are_refused_before_an_epoch(
+    space, optimizer, name, monkeypatch
+):
+    monkeypatch.setattr("fcnn.halving.fit_many", None)
+    with pytest.raises(ValueError, match=f"^space: '{name}' would change nothing: make ") as caught:
+        of(space, optimizer=optimizer)
+    assert ("and optimizer do not" in str(caught.value)) is (optimizer is not None)
+    assert ("did you mean 'dropout'?" in str(caught.value)) is (name == "dropouts")
+
+
+LOOKS = {
+    "item": lambda c: c["width"], "get": lambda c: c.get("width"), "in": lambda c: "width" in c,
+    "**": lambda c: dict(**c), "dict": dict, "items": lambda c: [*c.items()],
+    "values": lambda c: [*c.values()], "copy": lambda c: c.copy(), "deepcopy": copy.deepcopy,
+    "|": lambda c: c | {}, "pop": lambda c: c.pop("width"), "get with": lambda c: c.get("width", 3),
+    "comprehension": lambda c: [c[name] for name in c],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", LOOKS)
+def test_every_way_of_looking_counts(way):
+    names = set()
+    one = Looked({"width": 4}, names)
+    assert not names
+    LOOKS[way](one)
+    assert names == {"width"}
+
+
+def test_one_configuration_that_looks_is_enough_and_the_optimizer_may_look():
+    def make(c, seed):
+        return fcnn.Network((3, c["wide"] if c["deep"] else 4, 2), rng=seed)
+
+    space = {"deep": [True, False], "wide": [3, 5], "rate": [0.01, 0.02]}
+    found = of(space, make, lambda c: fcnn.Adam(c["rate"]))
+    assert {trial.optimizer.lr for trial in found.trials} == {0.01, 0.02}
+
+
+def test_dropout_of_a_network_without_hidden_layers_is_none():
+    space = {"layers": [(), (4,)], "dropout": [0.5]}
+    found = of(space, lambda c, seed: fcnn.Network((3, *c["layers"], 2), rng=seed))
+    assert {(len(t.configuration["layers"]), t.configuration["dropout"]) for t in found.trials} == {
+        (0, 0.0), (1, 0.5),
+    }  # fmt: skip

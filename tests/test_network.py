@@ -303,3 +303,29 @@ def test_a_copy_of_the_list_of_weights_is_a_plain_list():
         assert all((a == b).all() for a, b in zip(copied, net.weights, strict=True))
         copied[0][...] = 0
         assert net.weights[0].any()
+
+
+def test_an_activation_without_a_hidden_layer_is_refused():
+    for name in ("tanh", "leaky_relu(0.2)", "identity"):
+        with pytest.raises(ValueError, match=r"^activation: there is no hidden layer that "):
+            fcnn.Network((3, 2), name)
+    # Of no layer the default says nothing, nor does an empty list.
+    expected = repr(fcnn.Network((3, 2)))
+    assert repr(fcnn.Network((3, 2), "relu")) == repr(fcnn.Network((3, 2), [])) == expected
+    with pytest.raises(ValueError, match="activation: expected identity, "):
+        fcnn.Network((3, 2), "tanhh")
+
+
+def test_dropout_without_a_hidden_layer_is_refused():
+    X, y = np.eye(3), [0, 1, 0]
+    net = fcnn.Network((3, 2))
+    before = net.parameters.tobytes()
+    many = lambda **options: fcnn.fit_many([net], X, y, **options)  # noqa: E731
+    step = lambda **options: net.train_step(X, y, fcnn.Adam(), **options)  # noqa: E731
+    for train in (lambda **options: net.fit(X, y, **options), many, step):
+        with pytest.raises(ValueError, match=r"^dropout: there is no hidden layer to drop nodes"):
+            train(dropout=0.5)
+        assert net.parameters.tobytes() == before
+    net.fit(X, y, dropout=0.0)
+    net.fit(X, y, dropout=[0.5])  # of the inputs
+    fcnn.Network((3, 4, 2)).fit(X, y, dropout=0.5)

@@ -1,7 +1,9 @@
 """The optimizers of the core against reference.py and PyTorch; their state, and their refusals."""
 
 import copy
+import inspect
 import pickle
+import re
 import weakref
 
 import numpy as np
@@ -586,3 +588,84 @@ def test_repr_shows_the_hyperparameters():
         "SGD(lr=0.1, momentum=0.5, nesterov=False, weight_decay=0)"
     )
     assert repr(fcnn.AdamW()) == "AdamW(lr=0.001, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.01)"
+
+
+# --- Attributes -----------------------------------------------------------------------------------
+
+OPTIONS = [
+    lambda: fcnn.SGD(0.1, momentum=0.9), fcnn.Adam, fcnn.AdamW, fcnn.LBFGS, fcnn.LevenbergMarquardt,
+    fcnn.EarlyStopping, lambda: fcnn.ModelCheckpoint("x"), lambda: fcnn.schedules.Step(3),
+    fcnn.schedules.Cosine, lambda: fcnn.schedules.WarmUp(2), fcnn.schedules.Plateau,
+]  # fmt: skip
+
+
+REQUIRED = {
+    "SGD": {"lr": 0.1}, "Step": {"epochs": 3}, "WarmUp": {"epochs": 2},
+    "ModelCheckpoint": {"path": "x"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", OPTIONS)
+def test_an_attribute_that_there_is_not_is_refused(make):
+    one = make()
+    before = dict(vars(one))
+    for name in ("learning_rate", "Lr", "rule_", "patiense", "momentun"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}' to set; expected "):
+            setattr(one, name, 1)
+    assert vars(one) == before
+    parameters = inspect.signature(type(one)).parameters
+    for name, parameter in parameters.items():
+        if parameter.default is not inspect.Parameter.empty:
+            setattr(one, name, getattr(one, name))  # what it has it takes
+    assert repr(one) == repr(make())
+    # A copy, and a class that somebody derives, are free.
+    assert repr(copy.deepcopy(pickle.loads(pickle.dumps(one)))) == repr(one)
+    own = copy.copy(one)
+    object.__setattr__(own, "__class__", type("Own", (type(one),), {"__module__": "elsewhere"}))
+    own.anything = 1
+
+
+@pytest.mark.parametrize("make", OPTIONS)
+def test_an_attribute_is_checked_as_the_argument_is(make):
+    one = make()
+    for name in inspect.signature(type(one)).parameters:
+        before = repr(one)
+        for wrong in ("no", -1, float("nan"), [0.5, "x"], b"x"):
+            if (name, wrong) == ("path", "no"):
+                continue
+            arguments = {**REQUIRED.get(type(one).__name__, {}), name: wrong}
+            with pytest.raises((TypeError, ValueError)) as refused:
+                type(one)(**arguments)
+            with pytest.raises(refused.type, match=f"^{re.escape(str(refused.value))}$"):
+                setattr(one, name, wrong)
+            assert repr(one) == before
+
+
+def test_attributes_that_contradict_each_other():
+    sgd = fcnn.SGD(0.1, momentum=0.9, nesterov=True)
+    with pytest.raises(ValueError, match="nesterov: needs momentum > 0"):
+        sgd.momentum = 0
+    with pytest.raises(TypeError, match="nesterov: expected True or False"):
+        sgd.nesterov = "no"
+    sgd.nesterov, sgd.momentum = False, 0
+    with pytest.raises(ValueError, match="nesterov: needs momentum > 0"):
+        sgd.nesterov = True
+    checkpoint = fcnn.ModelCheckpoint("x", every=2)
+    with pytest.raises(ValueError, match="every: expected 1 with save_best_only, got 2"):
+        checkpoint.save_best_only = True
+    with pytest.raises(ValueError, match="monitor: it needs save_best_only=True"):
+        checkpoint.monitor = "loss"
+    assert repr(checkpoint) == repr(fcnn.ModelCheckpoint("x", every=2))
+    with pytest.raises(ValueError, match="steps: expected at least 0, got -1"):
+        fcnn.Adam().steps = -1
+
+
+def test_a_changed_monitor_and_delta_count():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 3)), rng.integers(2, size=60)
+    stopping = fcnn.EarlyStopping(patience=3)
+    stopping.monitor, stopping.min_delta, stopping.patience = "loss", 1e9, 2
+    assert repr(stopping) == repr(fcnn.EarlyStopping("loss", 2, 1e9))
+    net = fcnn.Network((3, 4, 2))
+    history = net.fit(X, y, epochs=9, validation=(X, y), callbacks=[stopping])
+    assert (len(history.loss), stopping.best) == (3, history.loss[0])

@@ -3,6 +3,8 @@
 The layers are in structure.py. Each rule is also seen to fail, on a package made for it.
 """
 
+import ast
+import collections
 import functools
 import itertools
 import os
@@ -146,6 +148,42 @@ def wrong_includes(folder):
     return found
 
 
+def docstrings(path):
+    """Line and text of each docstring of a file, of Cython's each text in triple quotes."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, kinds) and (found := ast.get_docstring(node)):
+                yield node.body[0].lineno, found
+        return
+    for match in re.finditer(r'"""(.*?)"""', text, re.DOTALL):
+        yield text.count("\n", 0, match.start()) + 1, match[1]
+
+
+def said_twice(text):
+    """Sentences, and parts of them up to a colon, that are twice in one docstring."""
+    counts = collections.Counter()
+    # What is indented alike is one paragraph.
+    for _, lines in itertools.groupby(
+        text.splitlines(), lambda line: len(line) - len(line.lstrip()) if line.strip() else -1
+    ):
+        parts = re.split(r"(?<=[.:;])\s+", " ".join(" ".join(lines).split()))
+        counts.update(part for part in parts if len(part.split()) > 4 and part[-1] in ".:;")
+    return [part for part, count in counts.items() if count > 1]
+
+
+def badly_merged(folder):
+    """Docstrings that say something twice: two commits' lines stand beside each other."""
+    return [
+        f"{place(path, line)}: the docstring says twice: {part}"
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".py", ".pyx", ".pxi")
+        for line, text in docstrings(path)
+        for part in said_twice(text)
+    ]
+
+
 # --- The package ---------------------------------------------------------------------------------
 
 
@@ -186,6 +224,13 @@ def test_kernels_know_nothing_of_the_core():
 def test_core_is_put_together_in_one_place():
     assert len(list(SOURCE.glob("core/*.pxi"))) > 5
     assert not (wrong := wrong_includes(SOURCE)), "\n".join(wrong)
+
+
+@needs_source
+def test_no_docstring_says_something_twice():
+    assert len([*docstrings(SOURCE / "core" / "checked.pxi")]) > 5
+    assert len([*docstrings(SOURCE / "network.py")]) > 10
+    assert not (wrong := badly_merged(SOURCE)), "\n".join(wrong)
 
 
 # --- Each rule, seen to fail ---------------------------------------------------------------------
@@ -434,3 +479,25 @@ def test_one_include_each_passes(tree):
     core = '"""Text."""\ninclude "core/model.pxi"\n\ninclude "core/run.pxi"\n'
     files = {"core/model.pxi": "# include 'x'", "core/run.pxi": "", "_core.pyx": core}
     assert wrong_includes(tree(files)) == []
+
+
+MERGED = '''def f():
+    """Do it.
+
+    Parameters
+    ----------
+    loss
+        A loss of your own: see `gradients`.
+    trainable
+        Which layers move, and how fast: see `fit`.
+        {}
+    """
+'''
+
+
+@pytest.mark.parametrize("name", ["one.py", "core/one.pxi"])
+def test_a_docstring_that_says_something_twice_is_seen(tree, name):
+    moved = MERGED.format("A loss of your own: see `gradients`. It may\n        call the network.")
+    (message,) = badly_merged(tree({name: moved}))
+    assert message.endswith(":2: the docstring says twice: A loss of your own:")
+    assert not badly_merged(tree({name: MERGED.format("It is what nothing else is.")}))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
+from fcnn._checkpoint import Fingerprint, checksum
 from fcnn._dispatch import core
 from fcnn._memmap import Rows, is_mapped
 from fcnn._own_loss import value_of
@@ -30,6 +30,9 @@ BLOCK_BYTES = 32 << 20
 
 # Samples of an update where nothing else is said.
 BATCH_SIZE = 32
+
+# And so many of its rows tell it from another.
+MOST_COMPARED = 1024
 
 
 class Block(NamedTuple):
@@ -239,17 +242,37 @@ class Arrays:
         weight = self.weight if order is None or self.weight is None else self.weight[order]
         return Outputs(losses, shares, _joined(outputs), _joined(targets), weight)
 
-    def digests(self) -> tuple[int, int]:
-        """Return what tells other inputs, of which it looks at a few rows, and other targets."""
-        few = [self.X[:4], self.X[-4:]]
-        inputs = [one.toarray() if isinstance(one, SparseRows) else one for one in few]
-        digest = zlib.crc32(np.ascontiguousarray(np.concatenate(inputs)).data)
-        targets = zlib.crc32(
-            np.ascontiguousarray(self.y[-4:] if self._y_is_mapped else self.y).data
-        )
-        if self.weight is not None:
-            targets = zlib.crc32(self.weight.data, targets)
-        return zlib.crc32(repr(self.X.shape).encode(), digest), targets
+    def fingerprint(self, whole: bool = True) -> Fingerprint:
+        """Return checksums of samples, targets and weights as the network has them.
+
+        Of all where they are in memory, and of some rows, which is all that is read of a map, and
+        of any X unless `whole`.
+        """
+        few = np.arange(min(self.samples, MOST_COMPARED))
+        few = few * (self.samples - 1) // max(len(few) - 1, 1)
+        X, y = self.X, self.y
+        of_X, of_y = {}, {}
+        if self._is_large and is_mapped(X):
+            rows = np.empty((len(few), X.shape[1]), self._network.dtype)
+            with Rows(self._names[0], X) as source:
+                source.copy(few, rows)
+        elif isinstance(X, SparseRows):
+            rows = X[few].toarray()
+            if whole:
+                of_X["entries"] = checksum(X.values, X.columns, X.begins)
+        else:
+            rows = X[few]
+            if whole:
+                of_X["all"] = checksum(X)
+        if not self._y_is_mapped:
+            of_y["all"] = checksum(_as_compared(y))
+        with self._stored_targets() as stored:
+            of_y["rows"] = checksum(_as_compared(self._some_targets(stored, few, few)))
+        return {
+            "X": {"rows": checksum(rows + rows.dtype.type(0)), **of_X},  # a sparse one has no -0
+            "y": of_y,
+            "sample_weight": {"all": "none" if self.weight is None else checksum(self.weight)},
+        }
 
 
 class Outputs(NamedTuple):
@@ -285,6 +308,11 @@ def joined(parts: list[Outputs]) -> Outputs:
     )  # fmt: skip
 
 
+def _as_compared(y: Array) -> Array:
+    """Return targets for a checksum: the same labels, whatever integers they come as."""
+    return y.astype("<i8") if y.dtype.kind in "biu" else y
+
+
 def _joined(arrays: list[Array]) -> Array:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
@@ -315,6 +343,7 @@ class Batches:
         except TypeError:
             length = None
         self._length = length
+        self._is_list = type(source) in (list, tuple)
         self._source: Callable[[], Iterable[Any]]
         if callable(source):
             self._source = source
@@ -346,6 +375,17 @@ class Batches:
     def batches(self, batch_size: int) -> int | None:
         """Return how many batches an epoch has, None if that is not known."""
         return self._length
+
+    def fingerprint(self, whole: bool = True) -> Fingerprint:
+        """Return what is known of the batches without making them: of a list all, or their number.
+
+        A list's are those that it holds now.
+        """
+        known = {} if self._length is None else {"number": str(self._length)}
+        if self._is_list and whole:
+            parts = [part for one in self.blocks(None, 1) for part in _parts_of(one)]
+            known["all"] = checksum(*parts)
+        return {"batches": known, "class_weight": {"all": checksum(self._class_weight)}}
 
     def blocks(self, order: Array | None, batch_size: int) -> Iterator[Block]:
         """Yield the batches of an epoch."""
@@ -419,6 +459,11 @@ def as_whole(data: Arrays | Batches, batch_size: int | str | None, kind: str) ->
             f"{data.samples:,} samples at once, got {batch_size}"
         )
     return data
+
+
+def _parts_of(block: Block) -> tuple[Any, ...]:
+    X = block.X.toarray() if isinstance(block.X, SparseRows) else block.X
+    return X, _as_compared(block.y), block.weight
 
 
 def as_samples(

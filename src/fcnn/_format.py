@@ -6,6 +6,7 @@ state of a training. Nothing here needs a Network.
 """
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -315,6 +316,8 @@ def load_checkpoint(
 ) -> tuple[dict[str, Any], NDArray[Any]]:
     """Return the state of a training, and the parameters of its network then.
 
+    Of the training of a network like `network`; None takes any.
+
     Raises
     ------
     FileNotFoundError
@@ -327,7 +330,7 @@ def load_checkpoint(
         with _named(path, "a sound fcnn model"):
             saved = _read_header(file).architecture
         for name, found in saved._asdict().items():
-            wanted = getattr(network, name)
+            wanted = found if network is None else getattr(network, name)
             if wanted != found:
                 raise ValueError(
                     f"resume: expected a checkpoint of a network with {name} {wanted}, {path} has "
@@ -344,7 +347,7 @@ def load_checkpoint(
                 for name, (dtype, shape) in file.tensors.items()
                 if name.startswith(_TRAINING)
             }
-            parameters = np.empty(network.num_parameters, saved.dtype)
+            parameters = np.empty(_num_parameters(saved.sizes), saved.dtype)
             file.read({**tensors, **_named_views(*layer_views(parameters, saved.sizes))})
             state = _unpacked(parsed(file.metadata[_METADATA]), tensors)
             for name, kind in _STATE.items():
@@ -421,6 +424,11 @@ def _check_tensors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> Non
         name = next(n for n in [*expected, *found] if expected.get(n) != found.get(n))
         wanted, got = expected.get(name), found.get(name)
         raise ValueError(f"tensor {name}: expected {_text(wanted)}, found {_text(got)}")
+
+
+def _num_parameters(sizes: tuple[int, ...]) -> int:
+    """Return how many weights and biases a network of these sizes has."""
+    return sum((n_in + 1) * n_out for n_in, n_out in itertools.pairwise(sizes))
 
 
 def _text(tensor: Any) -> str:

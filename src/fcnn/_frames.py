@@ -18,17 +18,28 @@ _PLANS = {
 }
 
 
+_LIBRARIES = ("pandas", "polars", "pyarrow", "duckdb", "ibis")
+
+
 def library_of(values: Any) -> str:
-    """Return the package that a value's class is from."""
-    # Classes of ctypes have none.
-    return (type(values).__module__ or "").partition(".")[0].lstrip("_")
+    """Return the library of tables that a value's class, or one it inherits from, is of.
+
+    Rows of `DataFrame.itertuples` have a class that pandas made, and are named tuples.
+    """
+    if isinstance(values, tuple):
+        return ""
+    # Classes of ctypes have no module.
+    modules = ((kind.__module__ or "").partition(".")[0] for kind in type(values).__mro__)
+    return next((name for name in (m.lstrip("_") for m in modules) if name in _LIBRARIES), "")
 
 
 def refuse_plan(name: str, values: Any) -> None:
     """Raise TypeError if it is a query that has not been made: NumPy would see one object."""
-    way_out = _PLANS.get((library_of(values), type(values).__name__))
-    if way_out is not None:
-        raise TypeError(f"{name}: expected a table, got a {type(values).__name__}; {way_out}")
+    library = library_of(values)
+    for kind in type(values).__mro__ if library else ():
+        way_out = _PLANS.get((library, kind.__name__))
+        if way_out is not None:
+            raise TypeError(f"{name}: expected a table, got a {type(values).__name__}; {way_out}")
 
 
 def names_of(values: Any) -> list[str] | None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _format
+from fcnn._checkpoint import Loaded, fingerprint_of, shared_fingerprint
 from fcnn._data import Arrays, Block, joined
 from fcnn._dispatch import core
 from fcnn._ranks import RankError, Ranks, interruptible, refuse_differences, uninterrupted
@@ -26,7 +27,7 @@ from fcnn._sums import Sum, SystemSum, best_sum
 from fcnn.errors import DivergenceError
 from fcnn.history import History
 from fcnn.threads import get_num_threads
-from fcnn.training import EpochRunner, Loaded
+from fcnn.training import EpochRunner
 
 if TYPE_CHECKING:
     from fcnn.network import Network
@@ -144,7 +145,10 @@ class SharedRunner(EpochRunner):
         refuse_differences([one["same"] for one in found])
         counts = [one["samples"] for one in found]
         replicated = self._sharing.replicated
-        self.training.claim(None if None in counts else counts[0] if replicated else sum(counts))
+        self.training.claim(
+            None if None in counts else counts[0] if replicated else sum(counts),
+            shared_fingerprint([one["data"] for one in found]),
+        )
         batches = [one["batches"] for one in found]
         self._batches = None if None in batches else max(batches)
         self._most_threads = 1
@@ -204,11 +208,13 @@ class SharedRunner(EpochRunner):
             "class_weight": arguments["class_weight"],
             **{name: arguments[name] is not None for name in ("validation", "resume")},
         }
+        known = fingerprint_of(*training.sources, whole=False)
         if self._sharing.replicated:
-            assert isinstance(data, Arrays)
-            same["X"], same["y"] = (f"rows with the checksum {one}" for one in data.digests())
+            for name in ("X", "y", "sample_weight"):
+                same[name] = f"rows with the checksum {' '.join(known[name].values())}"
         return {
             "same": same,
+            "data": known,
             "samples": data.samples,
             "batches": data.batches(self._size()) if data.samples is None else self._own_batches(),
             "place": _place(),

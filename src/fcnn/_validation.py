@@ -441,7 +441,12 @@ def as_dropout(dropout: Any, L: int) -> tuple[float, ...] | None:
     if type(dropout) is float or (
         np.ndim(dropout) == 0 and not isinstance(dropout, (str, bytes, set, dict))
     ):
-        rates = (0.0, *[as_number("dropout", dropout, least=0, below=1)] * (L - 1))
+        rate = as_number("dropout", dropout, least=0, below=1)
+        if rate and L == 1:
+            raise ValueError(
+                f"dropout: there is no hidden layer to drop nodes of; [{rate:g}] drops inputs"
+            )
+        rates = (0.0, *[rate] * (L - 1))
     else:
         try:
             given = list(() if isinstance(dropout, (str, bytes)) else dropout)

@@ -14,12 +14,15 @@ returns True, the training ends. An object with ``__call__`` may have further me
 """
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn.history import Monitor, Progress
+from fcnn._attributes import Checked, Checks
+from fcnn._checkpoint import refuse_unwritable
+from fcnn.history import Monitor, Monitoring, Progress, as_monitored
 
 __all__ = ["EarlyStopping", "ModelCheckpoint"]
 
@@ -28,7 +31,7 @@ def __dir__() -> list[str]:
     return __all__
 
 
-class EarlyStopping:
+class EarlyStopping(Monitoring):
     """End a training that does not get better, and return to its best epoch.
 
     Parameters
@@ -62,6 +65,15 @@ class EarlyStopping:
         If an argument is not as described; from `fit`, if there is no such curve.
     """
 
+    best_parameters: NDArray[Any] | None
+    stopped_epoch: int
+
+    _checks: ClassVar[Checks] = {
+        "patience": check.as_count, "restore_best": check.as_flag,
+        "best_parameters": lambda name, value: value,
+        "stopped_epoch": lambda name, value: check.as_count(name, value, 0),
+    }  # fmt: skip
+
     def __init__(
         self,
         monitor: str | None = None,
@@ -69,9 +81,9 @@ class EarlyStopping:
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        self.patience = check.as_count("patience", patience)
-        self.restore_best = check.as_flag("restore_best", restore_best)
-        self.best_parameters: NDArray[Any] | None = None
+        self.patience = patience
+        self.restore_best = restore_best
+        self.best_parameters = None
         self.stopped_epoch = 0
         self._monitor = Monitor(monitor, min_delta)
 
@@ -129,7 +141,13 @@ class EarlyStopping:
         )
 
 
-class ModelCheckpoint:
+def _as_path(name: str, value: Any) -> str | os.PathLike[str]:
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name}: expected a str or os.PathLike, got {type(value).__name__}")
+    return value
+
+
+class ModelCheckpoint(Checked):
     """Write a file after each epoch, or after each best one, from which a training goes on.
 
     The file is a model that `fcnn.load` reads, and holds the whole state of the training beside it:
@@ -157,6 +175,12 @@ class ModelCheckpoint:
         From `fit`, if the file cannot be written.
     """
 
+    _checks: ClassVar[Checks] = {
+        "path": _as_path,
+        "save_best_only": check.as_flag,
+        "every": check.as_count,
+    }
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -164,25 +188,35 @@ class ModelCheckpoint:
         save_best_only: bool = False,
         every: int = 1,
     ) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
+        self._monitor = Monitor(None, 0.0)
         self.path = path
-        self.save_best_only = check.as_flag("save_best_only", save_best_only)
-        self.every = check.as_count("every", every)
-        if self.save_best_only and self.every > 1:
-            raise ValueError(f"every: expected 1 with save_best_only, got {self.every}")
-        if monitor is not None and not self.save_best_only:
+        self.save_best_only = save_best_only
+        self.every = every
+        self.monitor = monitor
+
+    @property
+    def monitor(self) -> str | None:
+        """The curve that was asked for; another one counts from the next training on."""
+        return self._monitor.asked
+
+    @monitor.setter
+    def monitor(self, value: str | None) -> None:
+        asked = as_monitored("monitor", value)
+        self._refuse_together({**vars(self), "monitor": asked})
+        self._monitor.asked = asked
+
+    def _refuse_together(self, values: Mapping[str, Any]) -> None:
+        best, every = values.get("save_best_only", True), values.get("every", 1)
+        monitor = values.get("monitor", self._monitor.asked)
+        if best and every > 1:
+            raise ValueError(f"every: expected 1 with save_best_only, got {every}")
+        if monitor is not None and not best:
             raise ValueError(f"monitor: it needs save_best_only=True, got {monitor!r} without it")
-        self._monitor = Monitor(monitor, 0.0)
 
     def on_begin(self, progress: Progress) -> None:
         """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
-        folder = os.path.dirname(os.path.abspath(self.path))
-        if not os.path.isdir(folder):
-            raise FileNotFoundError(f"path: there is no folder {folder}")
-        if os.path.isdir(self.path):
-            raise IsADirectoryError(f"path: {os.fspath(self.path)} is a folder")
+        refuse_unwritable(self.path)
 
     def __call__(self, progress: Progress) -> None:
         """Write the file, if it is time."""

@@ -13,7 +13,6 @@ import math
 import os
 import time
 import warnings
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._checkpoint import checksum, refuse_unwritable
+from fcnn._looked import Looked
 from fcnn.history import History, Progress
 from fcnn.many import fit_many
 from fcnn.network import Network
@@ -42,6 +43,20 @@ GROUP, SURVIVORS, FIRST_EPOCHS = 9, 3, 3  # configurations in a group, a third o
 
 # Of a configuration, what `fit_many` is given for each network.
 TRAINING = ("batch_size", "dropout", "l1", "l2", "clip_norm", "label_smoothing")
+
+
+def _refuse_unread(names: set[str], makes_optimizer: bool) -> None:
+    """Refuse names of a space that nothing looks at, which would be reported as if they counted."""
+    if not names:
+        return
+    name = sorted(names)[0]
+    taken = [*TRAINING, *(() if makes_optimizer else ("lr", "weight_decay"))]
+    functions = "make and optimizer do" if makes_optimizer else "make does"
+    raise ValueError(
+        f"space: {name!r} would change nothing: {functions} not look at it in any of the first "
+        f"{GROUP} configurations, and the search itself takes {check.listed(taken)}"
+        f"{check.did_you_mean(name, taken)}"
+    )
 
 
 class Best:
@@ -203,8 +218,10 @@ class Halving:
         self.rung = self._first = min(FIRST_EPOCHS, epochs)
         self.groups = 0  # that are done
         self.seconds = 0.0  # of earlier calls
-        if path is not None and os.path.exists(path):
-            self._load(path)
+        if path is not None:
+            refuse_unwritable(path)
+            if os.path.exists(path):
+                self._load(path)
 
     def run(self, is_over: Callable[[], bool], groups: int | None = None) -> None:
         """Train until it is over, or so many groups are done."""
@@ -331,8 +348,10 @@ def search(
     space : dict
         For each name of a configuration a list, of whose values one is drawn, or a tuple of two
         positive numbers, between which one is drawn evenly in its logarithm. "lr" and
-        "weight_decay" are the optimizer's; "batch_size", "dropout", "l1", "l2", "clip_norm" and
-        "label_smoothing" those of `fit`; others are for `make` alone.
+        "weight_decay" are those of AdamW, unless there is an `optimizer`; "batch_size", "dropout",
+        "l1", "l2", "clip_norm" and "label_smoothing" those of `fit`; others are for `make` and
+        `optimizer`, and refused before the first epoch where neither looks at them. Dropout by one
+        number is 0 of a network without hidden layers.
     X, y, sample_weight, class_weight
         As for `fcnn.Network.fit`.
     validation : (X, y) or (X, y, sample_weight)
@@ -397,15 +416,23 @@ def search(
         raise TypeError("validation: expected (X, y) to choose by, got None")
     began = time.perf_counter()
     data: dict[str, Any] = {"sample_weights": sample_weight, "class_weight": class_weight}
+    looked = {*TRAINING, *(("lr", "weight_decay") if optimizer is None else ())}
 
     def new_trial(number: int) -> Trial:
         rng = np.random.default_rng((seed, number))
         configuration = {name: draw(rng) for name, draw in drawn_from.items()}
-        network = make(dict(configuration), seed + number)
+        network = make(Looked(configuration, looked), seed + number)
         if not isinstance(network, Network):
             raise TypeError(f"make: expected an fcnn.Network, it returned {network!r}")
+        if len(network.sizes) == 2 and np.ndim(configuration.get("dropout", ())) == 0:
+            configuration["dropout"] = 0.0  # which is of hidden nodes
         given = {k: configuration[k] for k in ("lr", "weight_decay") if k in configuration}
-        rule = AdamW(**given) if optimizer is None else as_optimizer(optimizer(dict(configuration)))
+        if optimizer is None:
+            rule: Optimizer = AdamW(**given)
+        else:
+            rule = as_optimizer(optimizer(Looked(configuration, looked)))
+        if number == GROUP - 1:
+            _refuse_unread({*drawn_from} - looked, optimizer is not None)
         return Trial(configuration, network, rule)
 
     def is_over() -> bool:
@@ -527,27 +554,3 @@ def _draw_of(name: str, values: Any) -> Callable[[np.random.Generator], Any]:
     if not isinstance(values, list) or not values:
         raise ValueError(f"{what}: expected a list of values, or (low, high), got {values!r}")
     return lambda rng: values[int(rng.integers(len(values)))]
-
-
-def checksum(*arrays: Any) -> str:
-    """Return a checksum of data, so that a search is not gone on with on other data."""
-    found = 0
-    for array in arrays:
-        if array is None:
-            found = zlib.crc32(b"None", found)  # that of (None, a) is not that of (a, None)
-            continue
-        if hasattr(array, "tocsr"):
-            rows = array.tocsr()
-            parts = [rows.data, rows.indices, rows.indptr]
-        else:
-            parts = [np.asarray(array)]
-        for part in parts:
-            head = f"{part.dtype.str}{part.shape}".encode()
-            found = zlib.crc32(head, found)
-            if part.dtype.kind == "O":
-                found = zlib.crc32(repr(part.tolist()).encode(), found)
-            else:
-                found = zlib.crc32(
-                    np.ascontiguousarray(part).reshape(-1).view(np.uint8).data, found
-                )
-    return f"crc32:{found:08x}"

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._attributes import Checked
 from fcnn._split import HeldOut
 from fcnn.optimizers import Optimizer
 
@@ -189,6 +190,35 @@ class Progress:
         return f"<Progress: {', '.join(texts)}>"
 
 
+def as_monitored(name: str, value: Any) -> str | None:
+    """Return the name of a curve that can be monitored, or None."""
+    return None if value is None else check.as_choice(name, value, MONITORED)
+
+
+class Monitoring(Checked):
+    """What looks at a curve: a callback or a schedule with `monitor` and `min_delta`."""
+
+    _monitor: Monitor
+
+    @property
+    def monitor(self) -> str | None:
+        """The curve that was asked for; another one counts from the next training on."""
+        return self._monitor.asked
+
+    @monitor.setter
+    def monitor(self, value: str | None) -> None:
+        self._monitor.asked = as_monitored("monitor", value)
+
+    @property
+    def min_delta(self) -> float:
+        """An improvement is a change by more than this."""
+        return self._monitor.min_delta
+
+    @min_delta.setter
+    def min_delta(self, value: float) -> None:
+        self._monitor.min_delta = check.as_number("min_delta", value, least=0)
+
+
 class Monitor:
     """Whether a curve of the history improves.
 
@@ -210,9 +240,7 @@ class Monitor:
     """
 
     def __init__(self, monitor: str | None, min_delta: float) -> None:
-        if monitor is not None:
-            check.as_choice("monitor", monitor, MONITORED)
-        self.asked = monitor
+        self.asked = as_monitored("monitor", monitor)
         self.min_delta = check.as_number("min_delta", min_delta, least=0)
         self._start(monitor or LOSS)
 

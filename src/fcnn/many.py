@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _validation as check
 from fcnn._data import Arrays, as_batch_size, as_samples, as_validation
 from fcnn._dispatch import core
+from fcnn._progress_bar import progress_bar
 from fcnn.callbacks import ModelCheckpoint
 from fcnn.errors import DivergenceError
 from fcnn.history import CURVES, History, Progress
@@ -34,7 +35,6 @@ from fcnn.training import (
     IterationRunner,
     TrainingState,
     as_callbacks,
-    progress_bar,
     runner_of,
 )
 from fcnn.training import validate as note_validation
@@ -434,7 +434,7 @@ class _Training:
         )
         self.state = TrainingState(
             network, given["optimizers"], given["schedules"], given["callbacks"], given["rngs"],
-            self.samples.samples, None, options.trainable,
+            self.samples, None, options.trainable, self.held_out,
         )  # fmt: skip
         self.runner: EpochRunner | IterationRunner = runner_of(
             self.state, self.samples, size, shuffle, options, None, None, threads, None

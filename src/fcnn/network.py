@@ -58,7 +58,7 @@ class Network(ConvertingNetwork):
         sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
         leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants; another slope
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
-        are numbers from 0 to 1e30.
+        are numbers from 0 to 1e30. Without hidden layers another name than the default is refused.
     output_activation : str, optional
         sigma of the output layer: those, softmax, exp or ascending. None: the loss's natural one.
     loss : str, default "cross_entropy"
@@ -383,7 +383,8 @@ class Network(ConvertingNetwork):
         dropout : float or sequence of L floats, default 0
             Probability that a node's activation is dropped, one for all hidden layers or one for
             the inputs and each hidden layer, l = 0..L-1; the others are divided by 1 - p. N.
-            Srivastava et al.: Dropout, JMLR 15, 2014, section 10, there called inverted.
+            Srivastava et al.: Dropout, JMLR 15, 2014, section 10, there called inverted. One
+            number needs a hidden layer.
         label_smoothing : float, default 0
             Targets become (1 - e) y + e / n_L for cross_entropy and (1 - e) y + e / 2 for
             binary_cross_entropy. C. Szegedy et al.: Rethinking the inception architecture, CVPR
@@ -425,8 +426,11 @@ class Network(ConvertingNetwork):
             A file of `fcnn.ModelCheckpoint`, to go on from. With the same arguments otherwise the
             result is that of a training that was never interrupted, bit for bit. Read from the file
             are parameters, optimizer (hyperparameters included), generator, history, and the states
-            of schedules and callbacks; `trainable` must be that of the file; `epochs` counts from
-            the beginning. A training that a callback has ended stays ended.
+            of schedules and callbacks; `epochs` counts from the beginning. A training that a
+            callback has ended stays ended. Other samples, targets, weights, `jacobian_targets` and
+            another `validation` than the file's are refused, by checksums: of a map, and between
+            sparse and dense ones, those of 1,024 rows; of batches that are no list their number.
+            `trainable` must be that of the file; other options of the updates may change.
         comm : mpi4py.MPI.Intracomm, optional
             Train with the ranks of this communicator, which all call `fit` with rows of their own:
             short for ``reduce=fcnn.parallel.Reducer(comm)``, which says more.
@@ -470,10 +474,11 @@ class Network(ConvertingNetwork):
         if class_weight is not None:
             samples.weigh_classes(class_weight)
         held_out = data.as_validation(self, validation, own_loss=loss is not None)
-        training = loop.TrainingState(
-            self, optimizer, schedule, callbacks, rng, samples.samples, resume, options.trainable
-        )
         jacobian = _sobolev.as_term(self, jacobian_targets, jacobian_weight, samples.samples)
+        training = loop.TrainingState(
+            self, optimizer, schedule, callbacks, rng, samples, resume, options.trainable, held_out,
+            jacobian,
+        )  # fmt: skip
         runner = loop.runner_of(
             training, samples, size, shuffle, options, loss, reduce, n_threads, jacobian
         )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._attributes import Checked, Checks, number
 from fcnn._dispatch import core
 from fcnn._validation import as_count, as_flag, as_number, as_step_options, listed
 
@@ -17,21 +18,27 @@ def __dir__() -> list[str]:
     return __all__
 
 
-_BOUNDS: dict[str, dict[str, float]] = {
-    "lr": {"above": 0},
-    "eps": {"least": 1e-30},  # which float32 still tells from 0
-    "momentum": {"least": 0, "below": 1},
-    "weight_decay": {"least": 0},
-    "damping": {"above": 0},
-    "_mu": {"least": 0},
-}
+_LR = number(above=0)
+_WEIGHT_DECAY = number(least=0)
 
 
-class Optimizer:
+def _as_betas(name: str, value: Any) -> tuple[float, float]:
+    try:
+        beta1, beta2 = value
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: expected two numbers, got {value!r}") from None
+    return (
+        as_number("betas[0]", beta1, least=0, below=1),
+        as_number("betas[1]", beta2, least=0, below=1),
+    )
+
+
+class Optimizer(Checked):
     """What the optimizers share: the state vectors, and whose they are.
 
     An optimizer with state belongs to the network that it first updated; `reset` frees it.
-    Hyperparameters are plain attributes and may be changed between calls, `lr` for a schedule.
+    Hyperparameters are plain attributes and may be changed between calls, `lr` for a schedule; what
+    they may not be is refused at the assignment, and so is an attribute that an optimizer has not.
 
     Attributes
     ----------
@@ -39,41 +46,14 @@ class Optimizer:
         Updates made so far.
     """
 
+    _checks: ClassVar[Checks] = {"steps": lambda name, value: as_count(name, value, 0)}
+
     rule: ClassVar[str]
     lr: float
     weight_decay: float
 
     def __init__(self) -> None:
         self.reset()
-
-    @classmethod
-    def _has(cls, name: str) -> bool:
-        """Whether there is an attribute to set: what __init__ takes, and what a class names."""
-        if name == "steps" or name.startswith("_") or hasattr(cls, name):
-            return True
-        makers = (vars(kind).get("__init__") for kind in cls.__mro__)
-        codes = [code for maker in makers if (code := getattr(maker, "__code__", None))]
-        return any(
-            name in code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
-            for code in codes
-        )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not self._has(name):  # lr of an optimizer that has none, learning_rate of any
-            raise AttributeError(f"{type(self).__name__} has no {name!r} to set, got {value!r}")
-        # Checked at the assignment, so that a schedule's mistake shows where it was made.
-        if name in _BOUNDS:
-            value = as_number(name, value, **_BOUNDS[name])
-        elif name == "betas":
-            try:
-                beta1, beta2 = value
-            except (TypeError, ValueError):
-                raise ValueError(f"betas: expected two numbers, got {value!r}") from None
-            value = (
-                as_number("betas[0]", beta1, least=0, below=1),
-                as_number("betas[1]", beta2, least=0, below=1),
-            )
-        super().__setattr__(name, value)
 
     def reset(self) -> None:
         """Forget the state, the count of steps and the network."""
@@ -280,6 +260,10 @@ class SGD(Optimizer):
     """
 
     rule = "sgd"
+    _checks: ClassVar[Checks] = {
+        **Optimizer._checks, "lr": _LR, "momentum": number(least=0, below=1), "nesterov": as_flag,
+        "weight_decay": _WEIGHT_DECAY,
+    }  # fmt: skip
 
     def __init__(
         self,
@@ -289,11 +273,13 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__()
-        self.lr = as_number("lr", lr, above=0)
-        self.momentum = as_number("momentum", momentum, least=0, below=1)
-        self.nesterov = as_flag("nesterov", nesterov)
-        self.weight_decay = as_number("weight_decay", weight_decay, least=0)
-        if self.nesterov and self.momentum == 0:
+        self.lr = lr
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.weight_decay = weight_decay
+
+    def _refuse_together(self, values: Mapping[str, Any]) -> None:
+        if values.get("nesterov") and values.get("momentum") == 0:
             raise ValueError("nesterov: needs momentum > 0, got momentum=0")
 
     def _num_states(self) -> int:
@@ -325,6 +311,11 @@ class Adam(Optimizer):
     """
 
     rule = "adam"
+    _checks: ClassVar[Checks] = {
+        **Optimizer._checks, "lr": _LR, "betas": _as_betas,
+        "eps": number(least=1e-30),  # which float32 still tells from 0
+        "weight_decay": _WEIGHT_DECAY,
+    }  # fmt: skip
     # Whether eps is added before the bias correction of the second mean, as scikit-learn does.
     _epsilon_hat = False
 

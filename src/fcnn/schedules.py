@@ -12,13 +12,14 @@ training and after it. `History.learning_rate` has what was used.
 
 import abc
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
-from fcnn.history import Monitor, Progress
+from fcnn._attributes import Checked, Checks, number
+from fcnn.history import Monitor, Monitoring, Progress
 
 __all__ = ["Cosine", "Plateau", "Schedule", "Step", "WarmUp"]
 
@@ -30,7 +31,7 @@ def __dir__() -> list[str]:
 Times = NDArray[np.float64]
 
 
-class Schedule(abc.ABC):
+class Schedule(Checked, abc.ABC):
     """What the schedules share. A schedule of your own may be a plain function instead."""
 
     # All but `factors` may be left out.
@@ -52,21 +53,27 @@ class Schedule(abc.ABC):
             At least 0.
         """
 
-    def on_begin(self, progress: Progress) -> None:  # noqa: B027
+    def on_begin(self, progress: Progress) -> None:
         """Start anew, before the first epoch."""
 
-    def on_epoch(self, progress: Progress) -> None:  # noqa: B027
+    def on_epoch(self, progress: Progress) -> None:
         """Take note of an epoch, after its validation."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed training needs to know."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned."""
 
 
 AnySchedule = Schedule | Callable[[float], float]
+
+
+def _as_times(name: str, value: Any) -> float | list[float]:
+    if np.iterable(value) and not isinstance(value, (str, bytes)):
+        return sorted(check.as_number(f"{name}[{i}]", t, above=0) for i, t in enumerate(value))
+    return check.as_number(name, value, above=0)
 
 
 class Step(Schedule):
@@ -82,15 +89,13 @@ class Step(Schedule):
         Greater than 0.
     """
 
+    _checks: ClassVar[Checks] = {"epochs": _as_times, "factor": number(above=0)}
+
+    epochs: float | list[float]
+
     def __init__(self, epochs: float | Iterable[float], factor: float = 0.1) -> None:
-        self.epochs: float | list[float]
-        if np.iterable(epochs) and not isinstance(epochs, (str, bytes)):
-            self.epochs = sorted(
-                check.as_number(f"epochs[{i}]", t, above=0) for i, t in enumerate(epochs)
-            )
-        else:
-            self.epochs = check.as_number("epochs", epochs, above=0)
-        self.factor = check.as_number("factor", factor, above=0)
+        self.epochs = epochs  # type: ignore[assignment]  # as _as_times returns it
+        self.factor = factor
 
     def factors(self, times: Times, epochs: int) -> ArrayLike:
         """Return factor^k after k steps: see `Schedule.factors`."""
@@ -117,9 +122,14 @@ class Cosine(Schedule):
         At least 0.
     """
 
+    _checks: ClassVar[Checks] = {
+        "epochs": lambda name, t: None if t is None else check.as_number(name, t, above=0),
+        "final": number(least=0),
+    }
+
     def __init__(self, epochs: float | None = None, final: float = 0.0) -> None:
-        self.epochs = None if epochs is None else check.as_number("epochs", epochs, above=0)
-        self.final = check.as_number("final", final, least=0)
+        self.epochs = epochs
+        self.final = final
 
     def factors(self, times: Times, epochs: int) -> ArrayLike:
         """Return final + (1 - final) (1 + cos(pi t / epochs)) / 2: see `Schedule.factors`."""
@@ -144,9 +154,11 @@ class WarmUp(Schedule):
         From 0 to 1.
     """
 
+    _checks: ClassVar[Checks] = {"epochs": number(above=0), "start": number(least=0, most=1)}
+
     def __init__(self, epochs: float, start: float = 0.1) -> None:
-        self.epochs = check.as_number("epochs", epochs, above=0)
-        self.start = check.as_number("start", start, least=0, most=1)
+        self.epochs = epochs
+        self.start = start
 
     def factors(self, times: Times, epochs: int) -> ArrayLike:
         """Return start + (1 - start) t / epochs, at most 1: see `Schedule.factors`."""
@@ -156,7 +168,7 @@ class WarmUp(Schedule):
         return f"WarmUp({self.epochs:g}, start={self.start:g})"
 
 
-class Plateau(Schedule):
+class Plateau(Monitoring, Schedule):
     """Multiply the learning rate by a factor whenever a curve has stopped to improve.
 
     As ``torch.optim.lr_scheduler.ReduceLROnPlateau`` with ``threshold_mode="abs"`` and its
@@ -176,6 +188,11 @@ class Plateau(Schedule):
         As for `fcnn.EarlyStopping`.
     """
 
+    _checks: ClassVar[Checks] = {
+        "factor": number(above=0, below=1), "patience": check.as_count,
+        "lowest": number(least=0, most=1), "current": number(least=0, most=1),
+    }  # fmt: skip
+
     def __init__(
         self,
         factor: float = 0.1,
@@ -184,9 +201,9 @@ class Plateau(Schedule):
         lowest: float = 0.0,
         monitor: str | None = None,
     ) -> None:
-        self.factor = check.as_number("factor", factor, above=0, below=1)
-        self.patience = check.as_count("patience", patience)
-        self.lowest = check.as_number("lowest", lowest, least=0, most=1)
+        self.factor = factor
+        self.patience = patience
+        self.lowest = lowest
         self.current = 1.0
         self._monitor = Monitor(monitor, min_delta)
 
@@ -227,11 +244,11 @@ class _Function(Schedule):
     """A user's function, called for each update."""
 
     def __init__(self, function: Callable[[float], float]) -> None:
-        self.function = function
+        self._function = function
 
     def factors(self, times: Times, epochs: int) -> ArrayLike:
         return [
-            check.as_number(f"schedule: factor at {t:g} epochs", self.function(t), least=0)
+            check.as_number(f"schedule: factor at {t:g} epochs", self._function(t), least=0)
             for t in times.tolist()
         ]
 
@@ -259,7 +276,7 @@ def told(schedules: list[Schedule], epochs: int) -> str:
     texts = []
     for one in schedules:
         if isinstance(one, _Function):  # by what it does: a lambda has no name
-            name = getattr(one.function, "__qualname__", type(one.function).__qualname__)
+            name = getattr(one._function, "__qualname__", type(one._function).__qualname__)
             texts.append(f"{name}: {one.factors(np.arange(epochs, dtype=np.float64), epochs)}")
         elif type(one).__repr__ is object.__repr__:
             texts.append(type(one).__qualname__)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _line_search
+from fcnn._attributes import Checks, number
 from fcnn._dispatch import core
 from fcnn._validation import as_count
 from fcnn.errors import DivergenceError
@@ -143,6 +144,11 @@ class LevenbergMarquardt(SecondOrder):
     losses = ("squared_error", "huber")
     reads_sparse = False
     reads_gradients = False
+    _checks: ClassVar[Checks] = {
+        **Optimizer._checks,
+        "damping": number(above=0),
+        "_mu": number(least=0),
+    }
 
     def __init__(self, damping: float = 1e-3) -> None:
         super().__init__()
@@ -299,17 +305,16 @@ class LBFGS(SecondOrder):
     """
 
     rule = "lbfgs"
+    _checks: ClassVar[Checks] = {**Optimizer._checks, "history": as_count}
 
     def __init__(self, history: int = 10) -> None:
         super().__init__()
         self.history = history
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "history":
-            value = as_count(name, value)
-            if vars(self).get("_state"):
-                self._state = self._state[-2 * value :]
         super().__setattr__(name, value)
+        if name == "history" and vars(self).get("_state"):
+            self._state = self._state[-2 * self.history :]
 
     def _num_states(self) -> int:
         return 2 * self.history  # at most

@@ -6,18 +6,28 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
-from fcnn._checkpoint import equal, matched, samples_text, states_of
+from fcnn._checkpoint import (
+    Fingerprint,
+    Loaded,
+    equal,
+    fingerprint_of,
+    matched,
+    refuse_other_data,
+    samples_text,
+    states_of,
+)
 from fcnn._data import Arrays, Batches, Block, as_whole, size_of_updates
 from fcnn._dispatch import core
 from fcnn._objective import Objective
 from fcnn._own_loss import OwnLoss
+from fcnn._progress_bar import figures_of, progress_bar
 from fcnn._sobolev import JacobianTerm, refuse_dropout, refuse_infinite
 from fcnn._sparse import SparseRows
 from fcnn.callbacks import ModelCheckpoint
@@ -49,13 +59,6 @@ def by_name(name: str) -> Optimizer:
     return kind()
 
 
-class Loaded(NamedTuple):
-    """A checkpoint that has been read, in place of its path; `path` is for messages."""
-
-    path: str
-    saved: tuple[dict[str, Any], NDArray[Any]]
-
-
 class TrainingState:
     """What changes from epoch to epoch: all that a checkpoint has to hold.
 
@@ -64,10 +67,11 @@ class TrainingState:
     network : fcnn.Network
     optimizer, schedule, callbacks, rng, resume
         As for `Network.fit`.
-    samples : int or None
-        How many the training has; None for batches of an iterable.
+    data : fcnn._data.Arrays or fcnn._data.Batches
     rates : tuple of float or None
         Of the parameters: `StepOptions.trainable`.
+    held_out : fcnn._data.Arrays or None
+    jacobian : JacobianTerm or None
     """
 
     def __init__(
@@ -77,13 +81,17 @@ class TrainingState:
         schedule: Any,
         callbacks: Any,
         rng: int | np.random.Generator | None,
-        samples: int | None,
+        data: Arrays | Batches,
         resume: str | os.PathLike[str] | Loaded | None,
         rates: tuple[float, ...] | None = None,
+        held_out: Arrays | None = None,
+        jacobian: JacobianTerm | None = None,
     ) -> None:
         self.network = network
-        self.samples = samples
+        self.samples = data.samples
         self.rates = rates
+        self.sources = data, held_out, jacobian
+        self._known: Fingerprint | None = None
         self._path = resume
         self._saved: tuple[dict[str, Any], NDArray[Any]] | None = None
         if isinstance(resume, Loaded):
@@ -106,7 +114,7 @@ class TrainingState:
                 state = self._saved[0]
                 self.check(state)
                 if not isinstance(resume, Loaded):  # whose samples are those of several ranks
-                    self.claim(samples)
+                    self.claim(data.samples, self.fingerprint)
                 self.epoch, self.stopped = state["epoch"], state["stopped"]
                 self.history = History(**state["history"])
 
@@ -143,11 +151,19 @@ class TrainingState:
         """Write a checkpoint: see `Progress.save`."""
         _format.save_checkpoint(self.network, self.state_dict(), path)
 
+    @property
+    def fingerprint(self) -> Fingerprint:
+        """What tells the data from others: made where a checkpoint is written or read."""
+        if self._known is None:
+            self._known = fingerprint_of(*self.sources)
+        return self._known
+
     def state_dict(self) -> dict[str, Any]:
         return {
             "epoch": self.epoch,
             "stopped": self.stopped,
             "samples": self.samples,
+            "data": self.fingerprint,
             "trainable": self.rates,
             "history": asdict(self.history),
             "optimizer": self.optimizer.state_dict(),
@@ -156,18 +172,22 @@ class TrainingState:
             "callbacks": states_of("callbacks", self.callbacks),
         }
 
-    def claim(self, samples: int | None) -> None:
-        """Take the number of all samples; refuse a checkpoint of others."""
-        self.samples = samples
-        if self._saved is not None and (saved := self._saved[0]["samples"]) != samples:
+    def claim(self, samples: int | None, fingerprint: Fingerprint) -> None:
+        """Take what is known of all samples; refuse a checkpoint of others."""
+        self.samples, self._known = samples, fingerprint
+        if self._saved is None:
+            return
+        state = self._saved[0]
+        if (saved := state["samples"]) != samples:
             raise ValueError(
                 f"resume: the checkpoint is of a training on {samples_text(saved)}, X has "
                 f"{samples_text(samples)}"
             )
+        refuse_other_data(self._path, state.get("data"), fingerprint)
 
     def check(self, state: dict[str, Any]) -> None:
         """Refuse the state of another training."""
-        rates = state.get("trainable")  # of earlier files, whose trainings moved all
+        rates = state.get("trainable")  # None in earlier files, whose trainings moved all
         if rates is not None and len(rates) != 2 * len(self.network.activations):
             raise TypeError(f"rates of {rates!r}")
         if rates != (None if self.rates is None else list(self.rates)):
@@ -275,7 +295,7 @@ def run(
                 validate(history, runner.evaluate(held_out))
             history.level()
             if bar is not None:
-                bar.set_postfix(_shown(history, curves), refresh=False)
+                bar.set_postfix(figures_of(history, curves), refresh=False)
                 bar.update(training.epoch - bar.n)
             runner.let(lambda: training.tell(state_now))
     runner.let(lambda: training.end(state_now))
@@ -563,31 +583,3 @@ def as_callbacks(callbacks: Any) -> list[Callable[[Progress], object]]:
             raise TypeError(f"callbacks: expected functions, got {callback!r}")
     # The file has the states of the others: they must have seen the epoch.
     return sorted(given, key=lambda callback: isinstance(callback, ModelCheckpoint))
-
-
-_NO_BAR = contextlib.nullcontext()  # of None: to show nothing takes no time
-
-
-def _shown(history: History, curves: tuple[str, ...]) -> dict[str, str]:
-    """Return what the progress bar says of the last epoch."""
-    shown = {"loss": f"{history.loss[-1]:.4g}"}
-    if VALIDATION_LOSS in curves:
-        shown["validation"] = f"{history.validation_loss[-1]:.4g}"
-    if VALIDATION_SCORE in curves:
-        shown[history.score_name] = f"{history.validation_score[-1]:.4f}"
-    return shown
-
-
-def progress_bar(begun: int, epochs: int, wanted: bool) -> Callable[[], Any]:
-    """Return what opens the progress bar, or refuse it: one that is open must be closed."""
-    if not wanted:
-        return lambda: _NO_BAR
-    try:
-        from tqdm.auto import tqdm
-    except ImportError:
-        raise ImportError("progress=True needs tqdm: pip install fcnn[cli]") from None
-    # Epochs as fractions: with large data one takes minutes.
-    form = "{percentage:3.0f}%|{bar}| {n:.4g}/{total} epochs [{elapsed}<{remaining}{postfix}]"
-    return lambda: tqdm(
-        initial=begun, total=epochs, unit="epoch", bar_format=form, dynamic_ncols=True
-    )

@@ -159,3 +159,16 @@ def test_columns_of_a_file_that_are_refused(wrong):
     described = {"named": True, "left_out": [], "columns": [{"name": "c", **wrong}]}
     with pytest.raises(ValueError, match="expected"):
         Preparation.from_json(described, np.zeros(1), np.ones(1))
+
+
+def test_missing_cells_are_noted_where_training_had_none():
+    notes = []
+    data = {"k": ["u", "v"] * 2, "x": [1.0, 2, 3, 4]}
+    preparation = Preparation.fit(data)
+    preparation.transform({"k": ["u", "", None, "zz"], "x": [1, 2, 3, 4]}, notes=notes)
+    assert "column 'k': 2 missing, as none was in training" in notes
+    # Training that had some has an indicator for them.
+    notes.clear()
+    preparation = Preparation.fit({**data, "k": ["u", "v", "u", None]})
+    preparation.transform({"k": ["u", None], "x": [1, 2]}, notes=notes)
+    assert notes == []

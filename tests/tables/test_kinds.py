@@ -296,6 +296,99 @@ def test_named_tuples_and_rows_of_a_database_go_by_name():
     assert as_table(found)["b"].values.tolist() == ["x", "y"]
 
 
+def test_rows_of_itertuples_go_by_name():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+    rows = list(frame.itertuples(index=False))
+    assert as_table(rows)["b"].values.tolist() == ["x", "y"]
+    assert as_table(rows[1])["a"].values.tolist() == [2.0]
+    assert as_table(rows[1]).is_single
+    assert as_table(list(frame.itertuples())).names == ["Index", "a", "b"]
+    assert as_table(list(frame.itertuples(name=None, index=False))).is_named is False
+    assert as_table([row for _, row in frame.iterrows()]).names == ["a", "b"]
+    assert as_table(next(frame.iterrows())[1]).is_single
+
+
+def test_a_class_that_inherits_from_a_frame_is_one():
+    pd = pytest.importorskip("pandas")
+
+    class Frame(pd.DataFrame):
+        pass
+
+    class Row(pd.Series):
+        pass
+
+    assert as_table(Frame({"b": [1, 2], "a": ["x", "y"]})).names == ["b", "a"]
+    assert as_table([Row({"b": 1, "a": "x"})]).names == ["b", "a"]
+    assert as_table({"b": Row([1, 2])})["b"].values.tolist() == [1, 2]
+    pl = pytest.importorskip("polars")
+    plan = type("Plan", (pl.LazyFrame,), {})
+    with pytest.raises(TypeError, match=r"got a Plan; \.collect\(\) makes one"):
+        as_table(plan({"a": [1]}))
+
+
+@pytest.mark.filterwarnings("ignore:Series.values returning")  # which pandas is about to change
+def test_a_dict_of_arrays_of_pandas_is_the_frame():
+    pd = pytest.importorskip("pandas")
+    n = 10
+    frame = pd.DataFrame({
+        "category": pd.Categorical(["a", "b"] * 5), "plain": np.arange(n),
+        "texts": [f"t{i}" for i in range(n)], "string": pd.array([*"abcdefghi", None], "string"),
+        "nullable": pd.array([1, None] * 5, "Int64"),
+        "truth": pd.array([True, None] * 5, "boolean"),
+        "float": pd.array([0.5, None] * 5, "Float32"), "sparse": pd.arrays.SparseArray([0, 1] * 5),
+        "day": pd.date_range("2020", periods=n),
+        "aware": pd.date_range("2020", periods=n, tz="Asia/Tokyo"),
+    })  # fmt: skip
+    expected = as_table(frame)
+    for how in ("values", "array", "index"):
+        if how == "index":
+            given = {name: pd.Index(frame[name]) for name in frame if name != "sparse"}
+        else:
+            given = {name: getattr(frame[name], how) for name in frame}
+        found = as_table(given)
+        for name in given:
+            np.testing.assert_array_equal(found[name].texts(), expected[name].texts())
+            assert found[name].kind == expected[name].kind
+    with pytest.raises(TypeError, match="column 'a': expected a column, got a DataFrame"):
+        as_table({"a": frame[["plain"]]})
+    # What NumPy or nobody can read as cells is refused, not taken for something else.
+    for odd in (pd.period_range("2020", periods=n, freq="D"), pd.interval_range(0, n)):
+        with pytest.raises(
+            TypeError, match="column 'a': expected numbers, texts, booleans or dates"
+        ):
+            as_table({"a": odd})
+
+
+@pytest.mark.parametrize("module", ["polars", "pyarrow"])
+def test_what_is_no_column_is_refused_by_name(module):
+    library = pytest.importorskip(module)
+    if module == "polars":
+        odd, name = library.DataFrame({"a": [1]}), "DataFrame"
+    else:
+        odd, name = library.table({"a": [1]}), "Table"
+    with pytest.raises(TypeError, match=f"column 'b': expected a column, got a {name}"):
+        as_table({"b": odd})
+
+
+def test_dates_are_said_alike_wherever_they_come_from():
+    days = np.arange("2020-01-01", "2020-01-31", dtype="M8[D]")
+    said = {"D": "2020-01-01 to 2020-01-30", "h": "2020-01-01T00:00:00 to 2020-01-30T01:00:00"}
+    for unit, text in said.items():
+        when = days.astype("M8[us]")
+        when[-1] += np.timedelta64(1, "h") if unit == "h" else np.timedelta64(0, "h")
+        (kind,) = infer_columns(as_table({"when": when}))
+        assert (kind.kind, kind.said) == ("date", text)
+    when[0] += np.timedelta64(1, "ms")
+    (kind,) = infer_columns(as_table({"when": when}))
+    assert kind.said == "2020-01-01T00:00:00.001000 to 2020-01-30T01:00:00.000000"
+    kinds = infer_columns(as_table({"when": days[[0, 0]], "k": [1, 2]}))
+    assert kinds[0].why == "constant, '2020-01-01' everywhere"
+    when[5] = "NaT"
+    assert as_table({"when": days}).columns[0].written()[1] == "2020-01-02"
+    assert as_table({"when": when}).columns[0].written()[5] == ""
+
+
 def test_the_target_again_is_no_feature():
     y = np.arange(30.0) ** 2
     changed = np.where(np.arange(30) < 5, 0, y)

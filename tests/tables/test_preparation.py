@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -270,6 +271,7 @@ def test_filled_and_unseen_are_told():
     assert notes == [
         "column 'n': 3 missing, filled with 2",
         "column 'c': 1 of 10 (10.0%) with 'pink', not seen in training",
+        "column 'c': 1 missing, as none was in training",
     ]
 
 
@@ -615,3 +617,26 @@ def test_dates_far_beyond_those_of_training_count_as_a_bound_in_days_alone():
     np.testing.assert_array_equal(
         X, again(preparation).transform({"d": ["9999-12-31", "2021-02-03"]}, notes=[])
     )
+
+
+def test_a_column_without_any_cell_warns():
+    rows = 40
+    data = {
+        "size": np.arange(rows) + 0.5, "street": ["Elm", "Oak"] * 20, "flag": [True, False] * 20,
+        "when": np.arange(rows).astype("M8[D]"),
+    }  # fmt: skip
+    preparation = Preparation.fit(data)
+    new = {name: values[:3] for name, values in data.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preparation.transform(new)
+        # One row may lack what it lacks, and so may some of several.
+        preparation.transform(dict.fromkeys(data))
+        preparation.transform({**new, "size": [1.0, None, None]})
+    for name in data:
+        for nothing in ([None] * 3, [np.nan] * 3, ["", "NA", None]):
+            with pytest.warns(UserWarning, match=f"column '{name}': missing in all 3 rows"):
+                preparation.transform({**new, name: nothing})
+    notes = []
+    preparation.transform({**new, "size": [None] * 3}, notes=notes)
+    assert any("missing in all 3 rows" in note for note in notes)

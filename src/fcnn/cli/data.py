@@ -204,12 +204,14 @@ def read_for_training(
     """
     kind = _kind(source)
     with refusals(
-        path="DATA", target="--target", columns="--columns", ignore="--ignore", sheet="--sheet"
-    ):
+        path="DATA", target="--target", columns="--columns", ignore="--ignore", sheet="--sheet",
+        header="--no-header",
+    ):  # fmt: skip
         if kind == "table":
             return _read_table(source, target, task, ignored, given, header, sheet, loss)
         for option, value in (
             ("--target", target), ("--ignore", ignored), ("--columns", given), ("--sheet", sheet),
+            ("--no-header", not header),
         ):  # fmt: skip
             if value:
                 raise CommandError(f"{option}: is for tables; {source} has no named columns")
@@ -238,11 +240,13 @@ def read_for_prediction(
     """
     kind = _kind(source)
     part, task = "", "classification" if are_classes else "regression"
-    with refusals(path="DATA", sheet="--sheet"):
+    with refusals(path="DATA", sheet="--sheet", header="--no-header"):
         if kind == "table":
             return _table(source, header, sheet), None, ""
         if sheet is not None:
             raise CommandError(f"--sheet: is for tables; {source} has no sheets")
+        if not header:
+            raise CommandError(f"--no-header: is for tables; {source} has no named columns")
         X, y, X_test, y_test = _read_arrays(source, kind)
         if X_test is not None:
             X, y, part = X_test, y_test, "the test part"

@@ -5,6 +5,7 @@ import contextlib
 import inspect
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ Array = NDArray[Any]
 _BAR = "{n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
 
 # Of the optimizers; each is an option.
-_HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
+HYPERPARAMETERS = ("lr", "weight_decay", "momentum", "nesterov")
 _LRS = {"adam": 0.003, "adamw": 0.003, "sgd": 0.1}
 
 # Few rows are few updates, which are to take as much from the weights in all. With one decay for
@@ -152,9 +153,17 @@ class Kept:
         Of all calls of `fit`, as are `completed` and the epoch of `best`.
     resumed : int
         The epoch that the last call began behind.
+    options : dict
+        What checkpoints keep of the command: see `fcnn.cli.resumption`.
     """
 
-    def __init__(self, score: Callable[[fcnn.Network], tuple[str, float]] | None, bar: Any) -> None:
+    def __init__(
+        self,
+        score: Callable[[fcnn.Network], tuple[str, float]] | None,
+        bar: Any,
+        options: dict[str, str | None] | None = None,
+    ) -> None:
+        self.options = options or {}
         self.score = score
         self.bar = bar
         self.completed = 0
@@ -203,10 +212,11 @@ class Kept:
             self.bar.update(progress.epoch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best epoch, for checkpoints."""
+        """Return the best epoch and the options, for checkpoints."""
         if self.best is None:
             return {}
-        return dict(zip(("epoch", "loss", "parameters"), self.best, strict=True))
+        best = dict(zip(("epoch", "loss", "parameters"), self.best, strict=True))
+        return {**best, "options": self.options}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned."""
@@ -237,7 +247,7 @@ def optimizer_of(options: argparse.Namespace, updates: int = 1) -> Optimizer:
     """Return the optimizer that the options describe, for a training of so many updates."""
     takes = {rule: inspect.signature(kind).parameters for rule, kind in ALL_OPTIMIZERS.items()}
     own = takes[options.optimizer]
-    given = {name: getattr(options, name) for name in _HYPERPARAMETERS}
+    given = {name: getattr(options, name) for name in HYPERPARAMETERS}
     for name, value in given.items():
         if value and name not in own:
             others = check.listed([rule for rule in ALL_OPTIMIZERS if name in takes[rule]])
@@ -277,7 +287,8 @@ def fit(
         with refusals(optimizer="--optimizer"):
             optimizer.refuse(net)
     try:
-        with refusals(y=data.whose, validation_y=data.whose, **CALLED):
+        with refusals(y=data.whose, validation_y=data.whose, **CALLED), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "resume: ")  # which `resumption` has said
             net.fit(
                 X, y, epochs=epochs, batch_size=batch_size, optimizer=optimizer,
                 validation=validation if len(validation[0]) else None,

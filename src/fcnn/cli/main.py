@@ -402,8 +402,8 @@ def _add_train(commands: Any) -> None:
     add(
         "--resume", metavar="FILE",
         help="keep the state of the training in FILE after each epoch, and go on from it if it is "
-        "there: with the same data and options as if it had never been interrupted; of a --search "
-        "after each round",
+        "there, as if it had never been interrupted; other data and options are refused, but for "
+        "--epochs. Of a --search after each round",
     )  # fmt: skip
     add(
         "--cv", type=_count(2), metavar="K",

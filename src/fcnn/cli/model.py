@@ -91,7 +91,7 @@ def predict(options: argparse.Namespace) -> int:
             raise CommandError(f"--append: is for tables; {options.data} has no named columns")
         header = [_free(name, table.names) for name in header]
         header = [*table.names, *header]
-        columns = [*(column.texts() for column in table.columns), *columns]
+        columns = [*(column.written() for column in table.columns), *columns]
     if options.output is None:
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
             sys.stdout.reconfigure(encoding="utf-8")  # a table is the same wherever it goes

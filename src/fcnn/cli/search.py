@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 import fcnn
+from fcnn._checkpoint import checksum
 from fcnn.cli.data import CommandError, Data, refusals, say
 from fcnn.cli.fitting import CALLED, Kept, optimizer_of
 from fcnn.cli.parts import Prepared, network_for
-from fcnn.halving import Halving, Trial, checksum, train_trials
+from fcnn.halving import Halving, Trial, train_trials
 
 LAYERS = ((), (32,), (64,), (128,), (256,), (64, 64), (128, 128), (256, 128), (128, 64, 32))
 LEARNING_RATES = (1e-4, 3e-2)  # drawn between them, evenly in their logarithm
@@ -146,9 +147,9 @@ def _trial(options: argparse.Namespace, data: Data, ready: Prepared, number: int
             "layers": options.layers, "lr": options.lr,
             "dropout": options.dropout, "weight_decay": options.weight_decay,
         }  # fmt: skip
-    elif not drawn["layers"]:
-        drawn["dropout"] = 0.0  # which is of hidden nodes
     own = copy.copy(options)
+    if number and not drawn["layers"]:
+        drawn["dropout"], own.activation = 0.0, "relu"  # which are of hidden nodes
     own.layers, own.lr, own.weight_decay = drawn["layers"], drawn["lr"], drawn["weight_decay"]
     own.optimizer, own.momentum, own.nesterov = "adamw", None, False
     own.seed = options.seed + number

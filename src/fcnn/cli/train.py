@@ -32,6 +32,7 @@ from fcnn.cli.output import ENDING, for_unfinished, new_name, output_paths, pict
 from fcnn.cli.parts import Parts, Prepared, prepared
 from fcnn.cli.ranks import from_first, refuse_together, rows_of_each, sharing, together
 from fcnn.cli.results import print_results
+from fcnn.cli.resumption import adopt, asked, state_of
 from fcnn.cli.search import refuse, save, search, tell_trials
 from fcnn.cli.terminal import tell
 from fcnn.halving import Trial
@@ -64,13 +65,18 @@ def train(options: argparse.Namespace) -> int:
         model, net, target = ready.model, ready.model.network, ready.model.target
         optimizer = optimizer_of(options, ready.updates)
         rows = rows_of_each(ready.batch_size, options)
+        wanted = asked(options, batch_size=ready.batch_size, test=parts.share)
+        resumes = options.search is None and options.resume is not None and (
+            Path(options.resume).exists()
+        )  # fmt: skip
+        begun = state_of(options, wanted) if resumes and is_first else None
+        adopt(optimizer, from_first(ranks, begun))
         if not options.quiet:
             _describe(options, data, parts, ready, optimizer, rows)
     arguments |= sharing(ranks)
     if options.cv is not None:
         cross_validate(options, data, parts, arguments)
     if options.search is None:
-        resumes = options.resume is not None and Path(options.resume).exists()
         arguments = checkpoint_arguments(options, arguments, from_first(ranks, resumes))
     began = time.perf_counter()
     end, code = "", 0
@@ -80,7 +86,7 @@ def train(options: argparse.Namespace) -> int:
         net = model.network
     else:
         with progress_bar(options.epochs, not options.quiet) as bar:
-            kept = Kept(ready.score, bar)
+            kept = Kept(ready.score, bar, wanted)
             end, code = fit(
                 net, ready.X, ready.y, kept, data, epochs=options.epochs,
                 batch_size=rows, optimizer=optimizer, validation=ready.validation,
@@ -126,7 +132,9 @@ def train(options: argparse.Namespace) -> int:
     else:
         print("test       none (--test 0)")
     which = "the lowest validation loss" if len(ready.validation[0]) else "the last"
-    made = _epochs(kept.completed)
+    made = _epochs(kept.completed - kept.resumed)
+    if kept.resumed:
+        made += f" behind the {kept.resumed:,} of {options.resume}"
     print(f"time       {seconds:.3g} s for {made}; kept epoch {epoch}, {which}")
     print(f"model      {output}")
     if picture is not None:
@@ -212,7 +220,7 @@ def _further(options: argparse.Namespace, optimizer: Optimizer) -> str:
 
 
 def _epochs(count: int) -> str:
-    return f"{count:,} epoch{'s' * (count > 1)}"
+    return f"{count:,} epoch{'s' * (count != 1)}"
 
 
 def _now() -> str:

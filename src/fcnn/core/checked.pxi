@@ -171,7 +171,6 @@ cdef class CheckedNetwork(Network):
         out : numpy.ndarray, shape (num_parameters,), optional
             Where to write the gradient: contiguous, of the network's dtype. It may be the memory
             of the other arguments.
-            Where to write the gradient: contiguous, of the network's dtype.
         jacobian_targets, jacobian_weight
             What the Jacobian is to be, and how much that counts: see `fit`.
 
@@ -310,10 +309,9 @@ cdef class CheckedNetwork(Network):
         n_threads, l1, l2, clip_norm, dropout, label_smoothing
             As for `fit`. What is dropped is drawn from ``net.rng``.
         loss, of
-            A loss of your own: see `gradients`.
+            A loss of your own: see `gradients`. It may call the network, and must not train it.
         trainable
             Which layers move, and how fast: see `fit`.
-            A loss of your own: see `gradients`. It may call the network, and must not train it.
         jacobian_targets, jacobian_weight
             What the Jacobian is to be, and how much that counts: see `fit`.
 

@@ -104,13 +104,13 @@ class Codes(NamedTuple):
                 f"{named}: {count:,} of {len(codes):,} ({count / len(codes):.1%}) with {what}, "
                 f"{'' if is_complete else 'rare or '}not seen in training{hint}"
             )
-        if self.fill is not None:
-            pairs = enumerate(zip(texts, found, strict=True))
-            empty = [i for i, (text, k) in pairs if text in MISSING and k < 0]
-            count = np.count_nonzero(np.isin(codes, empty))
-            if count:
-                filled = f"{count:,} missing, filled with {quoted(self.fill)}"
-                report.notes.append(f"{named}: {filled}")
+        pairs = enumerate(zip(texts, found, strict=True))
+        empty = [i for i, (text, k) in pairs if text in MISSING and k < 0]
+        count = int(np.count_nonzero(np.isin(codes, empty))) if empty else 0
+        if count and self.fill is not None:
+            report.notes.append(f"{named}: {count:,} missing, filled with {quoted(self.fill)}")
+        elif count and self.missing is not None and self.missing == self.unseen:
+            report.notes.append(f"{named}: {count:,} missing, as none was in training")
         values = np.array([np.nan if value is None else value for value in known], np.float64)
         return values[codes]
 

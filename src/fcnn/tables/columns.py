@@ -107,7 +107,9 @@ def shown(column: Column, row: int) -> str:
     value = column.values[row]
     if column.is_text:
         return quoted(value) if value else "an empty cell"
-    return "a missing value" if column.missing is not None and column.missing[row] else str(value)
+    if column.missing is not None and column.missing[row]:
+        return "a missing value"
+    return str(column.take([row]).written()[0] if column.dtype.kind == "M" else value)
 
 
 def numbers_of(

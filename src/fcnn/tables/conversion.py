@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn._frames import is_list, refuse_plan
+from fcnn._frames import is_list, library_of, refuse_plan
 from fcnn.tables.table import Column, Table, number_text, quoted, some
 
 Array = NDArray[Any]
@@ -79,16 +79,23 @@ def as_record(data: Any) -> Mapping[Any, Any] | None:
         return dict(zip(data.dtype.names, data.item(), strict=True))
     if not _names_entries(type(data)):
         return None
-    if _library(data) == "pandas":
-        return dict(zip(data.index, data.tolist(), strict=True))
-    return dict(zip(getattr(data, "_fields", None) or data.keys(), data, strict=True))
+    if hasattr(data, "_fields"):
+        return dict(zip(data._fields, data, strict=True))
+    if hasattr(data, "keys") and not hasattr(data, "index"):
+        return dict(zip(data.keys(), data, strict=True))
+    return dict(zip(data.index, data.tolist(), strict=True))
 
 
 def _names_entries(kind: type) -> bool:
-    is_tuple = issubclass(kind, tuple) and hasattr(kind, "_fields")
-    return is_tuple or (kind.__module__.partition(".")[0], kind.__name__) in (
-        ("sqlite3", "Row"), ("pandas", "Series"),
+    if issubclass(kind, tuple):
+        return hasattr(kind, "_fields")
+    return any(
+        (base.__module__.partition(".")[0], base.__name__) in _ROWS
+        for base in kind.__mro__ if base.__module__
     )  # fmt: skip
+
+
+_ROWS = (("sqlite3", "Row"), ("pandas", "Series"))
 
 
 def has_records(data: Any) -> bool:
@@ -131,13 +138,9 @@ def _refuse_masked(data: Any, whose: str) -> None:
             raise ValueError(f"{whose}: expected an array without masked entries")
 
 
-def _library(data: Any) -> str:
-    return type(data).__module__.partition(".")[0]
-
-
 def _from_frame(data: Any, name: str) -> Table | None:
     """Return a data frame as a table, None if it is none."""
-    library = _library(data)
+    library = library_of(data)
     if library not in sys.modules or library not in ("pandas", "polars", "pyarrow"):
         return None
     if library == "pandas" and hasattr(data, "iloc") and data.ndim == 2:
@@ -196,9 +199,11 @@ def _from_records(data: Sequence[Any], name: str) -> Table:
 def as_column(values: Any, name: str, source: str) -> Column:
     """Return a sequence, a series, or an array of one dimension as a column."""
     whose = f"{source}: column {name!r}" if name else source
-    library = _library(values) if not isinstance(values, np.ndarray) else ""
-    if library in sys.modules and library in ("pandas", "polars", "pyarrow"):
-        values = {"pandas": _of_pandas, "polars": _of_polars, "pyarrow": _of_arrow}[library](values)
+    library = library_of(values) if not isinstance(values, np.ndarray) else ""
+    if library in ("pandas", "polars", "pyarrow"):
+        values = {"pandas": _of_pandas, "polars": _of_polars, "pyarrow": _of_arrow}[library](
+            values, whose
+        )
     _refuse_masked(values, whose)
     if isinstance(values, np.ndarray):
         array = np.asarray(values)
@@ -240,9 +245,12 @@ def _objects(values: Sequence[Any]) -> Array:
     return array
 
 
-def _of_pandas(series: Any) -> Any:
+def _of_pandas(values: Any, whose: str) -> Any:
     import pandas as pd
 
+    if isinstance(values, pd.DataFrame) or not hasattr(values, "dtype"):
+        raise _not_a_column(whose, values)
+    series = values if isinstance(values, pd.Series) else pd.Series(values)  # an array, an index
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return series.astype(object).to_numpy()
@@ -267,9 +275,15 @@ def _of_pandas(series: Any) -> Any:
     return series.astype(object).to_numpy()
 
 
-def _of_polars(series: Any) -> Any:
+def _not_a_column(whose: str, values: Any) -> TypeError:
+    return TypeError(f"{whose}: expected a column, got a {type(values).__name__}")
+
+
+def _of_polars(series: Any, whose: str) -> Any:
     import polars as pl
 
+    if not isinstance(series, pl.Series):
+        raise _not_a_column(whose, series)
     dtype = series.dtype
     if dtype.is_numeric() and not dtype.is_decimal():
         if series.null_count() and dtype.is_integer():
@@ -284,9 +298,11 @@ def _of_polars(series: Any) -> Any:
     return _objects(series.to_list())
 
 
-def _of_arrow(column: Any) -> Any:
+def _of_arrow(column: Any, whose: str) -> Any:
     import pyarrow as pa
 
+    if not isinstance(column, (pa.Array, pa.ChunkedArray)):
+        raise _not_a_column(whose, column)
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         if hasattr(column, "combine_chunks"):

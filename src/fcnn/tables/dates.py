@@ -43,6 +43,18 @@ DAY = 86400.0
 PERIODS = {"days": 0.0, "year": 365.2425 * 86400, "week": 7 * 86400.0, "day": 86400.0}
 
 
+def date_texts(values: Array) -> list[str]:
+    """Return datetime64 as ISO 8601 has it, all as short as they can be said alike.
+
+    Dates alone where all are at midnight, else with seconds, and fractions where there are some.
+    """
+    known = values[~np.isnat(values)]
+    for unit in ("D", "s"):
+        if (known.astype(f"M8[{unit}]") == known).all():
+            return [str(text) for text in values.astype(f"M8[{unit}]")]
+    return [str(text) for text in values]
+
+
 def read_dates(texts: Sequence[str], form: str) -> Array:
     """Return texts as seconds since 1970 (UTC where they say a zone), NaN where one is no date.
 

@@ -282,12 +282,13 @@ def _typed(position: int, column: Column) -> ColumnKind:
         return ColumnKind(position, name, "", why="all cells are empty")
     low, high = present.min(), present.max()
     if low == high and not missing:
-        return _constant(position, name, column.texts()[0])
+        return _constant(position, name, column.take([0]).written()[0])
     said = _missing_said(missing)
     if column.dtype.kind == "b":
         return ColumnKind(position, name, "boolean", said=said)
     if column.dtype.kind == "M":
-        return ColumnKind(position, name, "date", said=_joined(f"{low} to {high}", said))
+        said = _joined(" to ".join(dates.date_texts(np.array([low, high]))), said)
+        return ColumnKind(position, name, "date", said=said)
     if not missing and _counts_rows(column.values, name):
         return _index(position, name)
     return ColumnKind(position, name, "number", said=_joined(f"{low:.6g} to {high:.6g}", said))

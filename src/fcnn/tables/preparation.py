@@ -191,7 +191,8 @@ class Preparation:
         dtype : numpy.dtype, default float64
         notes : list, optional
             Takes a text for each column that had missing cells filled or unseen categories. None
-            warns of unseen categories, once for each column.
+            warns of unseen categories, and of several rows with no cell at all in a column, once
+            for each column.
 
         Returns
         -------
@@ -216,6 +217,8 @@ class Preparation:
             part = slice(self.starts[j], self.starts[j + 1])
             named = _named(column, j)
             values = encoder.encode(_without_kind(column), named, report)
+            if table.rows > 1 and encoder.outputs and _is_missing(column):
+                report.warn(f"{named}: missing in all {table.rows:,} rows")
             if report.count:
                 continue  # what stands for the cells that are refused may be too large
             values = (values - self.mean[part]) / self.scale[part]
@@ -343,6 +346,11 @@ def _outside() -> int:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("fcnn."):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _is_missing(column: Column) -> bool:
+    """Return whether a column has no cell at all, which takes long to see of texts."""
+    return bool(column.take([0]).is_missing().all() and column.is_missing().all())
 
 
 def _without_kind(column: Column) -> Column:

@@ -44,7 +44,7 @@ def read_table(
         is, not the name.
     header : bool, default True
         The first line of a text file or a sheet names the columns. Otherwise they are column_1,
-        column_2, ...
+        column_2, ... The columns of other files always have names.
     sheet : str, optional
         Which sheet of an Excel file; None takes the only one that has rows.
 
@@ -63,7 +63,7 @@ def read_table(
     ValueError
         The file is none of these, or is damaged; rows do not have the cells that the header names
         (up to ten are listed; the error's `rest` is the table of the others); no sheet is of that
-        name, or several have rows and none is named.
+        name, or several have rows and none is named; an option is not for files of its kind.
     ImportError
         polars is needed and not there.
     """
@@ -93,6 +93,7 @@ def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None
     if sheet is not None:
         raise TableError(f"sheet: {source} is no Excel file, it has no sheets")
     if data.startswith(b"PAR1"):
+        _refuse_headless(header, source, "a Parquet file")
         return _of_polars(data, source, "Parquet file")
     for magic, what in (
         (b"\x93NUMPY", "a NumPy array"), (b"%PDF", "a PDF"), (b"SQLite format 3", "SQLite"),
@@ -105,6 +106,7 @@ def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None
     text = decoded(data, source, notes)
     first = text.lstrip()[:1]
     if first == "{" or (first == "[" and text.lstrip()[1:].lstrip()[:1] == "{"):
+        _refuse_headless(header, source, "JSON")
         return _of_polars(text.encode(), source, "JSON file" if first == "[" else "JSON lines")
     cells = read_cells(text, source, header)
     table = Table(
@@ -115,6 +117,11 @@ def table_of(data: bytes, source: str, *, header: bool = True, sheet: str | None
     if cells.wrong:
         _refuse_lengths(table, cells, header)
     return table
+
+
+def _refuse_headless(header: bool, source: str, what: str) -> None:
+    if not header:
+        raise TableError(f"header: {source} is {what}, which has the names of its columns")
 
 
 def _unpacked(data: bytes, source: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn.tables.dates import date_texts
 from fcnn.tables.numbers import PLAIN, NumberRule
 from fcnn.tables.rectangle import Texts
 
@@ -196,6 +197,15 @@ class Column:
         else:
             texts = np.array([number_text(v) for v in self.values.tolist()], object)
         if self.missing is not None and not self.is_text:
+            texts[self.missing] = ""
+        return texts
+
+    def written(self) -> Array:
+        """Return `texts` as people write them: dates without a time where none has one."""
+        if self.dtype.kind != "M":
+            return self.texts()
+        texts = np.array(date_texts(self.values), object)
+        if self.missing is not None:
             texts[self.missing] = ""
         return texts
 
