@@ -76,9 +76,11 @@ def in_turns(comm, ways, alone, laps):
                     X, y, epochs=3, batch_size=rows, optimizer=fcnn.SGD(0.01), shuffle=False,
                     reduce=reducer, n_threads=1,
                 )  # fmt: skip
+                seconds = [epoch / steps for epoch in history.seconds]
                 if way in alone:
                     comm.Ibarrier().Wait()
-                seconds = [epoch / steps for epoch in history.seconds]
+                else:  # the slowest rank's, where they do not wait for each other
+                    seconds = [max(epoch) for epoch in zip(*comm.allgather(seconds), strict=True)]
                 found[case][way] += seconds
                 if MEETINGS:
                     PHASES.setdefault((case, way), []).append((min(seconds), *phases_of(MEETINGS)))
@@ -187,8 +189,10 @@ def told(found, ranks):
             yield line
             if (name, way) in PHASES:
                 _, *parts = min(PHASES[name, way])
-                yield "    gradient {:.3f}, waiting {:.3f}, sum and update {:.3f}, waiting {:.3f}".format(
-                    *(1e3 * part for part in parts)
+                names = "gradient", "waiting", "sum and update", "waiting"
+                yield "    " + ", ".join(
+                    f"{part} {1e3 * seconds:.3f}"
+                    for part, seconds in zip(names, parts, strict=True)
                 )
 
 

@@ -385,9 +385,7 @@ class SharedRunner(EpochRunner):
         # Behind a callback that has given SGD a momentum there is more of a state.
         kind = plan.in_panels, core.weights_bytes(network, training.optimizer)
         if kind not in self._vectors:
-            adder = self._kind_of_sum(
-                self._ranks.comm, network, training.optimizer, plan.in_panels
-            )
+            adder = self._kind_of_sum(self._ranks.comm, network, training.optimizer, plan.in_panels)
             levels = 0 if shards == 1 else shards.bit_length()
             more = [core.exchange_vector(network, plan.in_panels) for _ in range(levels)]
             self._vectors[kind] = adder, [adder.vector, *more]

@@ -238,8 +238,9 @@ cdef object share_weights(Network network, own, vector, const Rule* rule, Exchan
     if not (e.in_panels and 0 <= rank < processes <= MOST_PROCESSES
             and <char*> <uintptr_t> addresses[rank] == cnp.PyArray_DATA(<cnp.ndarray> vector)):
         raise ValueError("own: what it shares does not fit")
-    e.shared_weights = data_of(own.weights, cnp.NPY_UINT8,
-                        (1 + state_vectors(rule)) * vector_bytes(&model), "weights", write=True)
+    e.shared_weights = data_of(
+        own.weights, cnp.NPY_UINT8, (1 + state_vectors(rule)) * vector_bytes(&model), "weights",
+        write=True)
     e.outcome = <int64_t*> data_of(own.outcome, cnp.NPY_INT64, 1, "outcome", write=True)
     e.sums = <void**> cnp.PyArray_DATA(<cnp.ndarray> sums)
     for p in range(processes):
