@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -177,7 +178,7 @@ def test_a_box_of_time(tmp_path):
 
 @pytest.mark.slow(reason="four groups")
 def test_configurations_that_diverge_are_left_behind():
-    space = {**SPACE, "lr": [1e-3, 1e38], "layers": [(8,)], "activation": ["relu"]}
+    space = {"lr": [1e-3, 1e38], "layers": [(8,)], "activation": ["relu"]}
     found = search(space=space, optimizer=lambda c: fcnn.SGD(c["lr"]), groups=3)
     assert all(trial.configuration["lr"] == 1e-3 for trial in found.trials if trial.epochs > 3)
     with pytest.raises(ValueError, match="no configuration completed an epoch"):
@@ -250,7 +251,10 @@ def test_refused(tmp_path):
         "optimizer adamw with .*lr=0.5": {"optimizer": lambda c: fcnn.AdamW(0.5)},
         "optimizer sgd": {"optimizer": lambda c: fcnn.SGD(c["lr"])},
     }.items():  # fmt: skip
-        with pytest.raises(ValueError, match=f"path: .*no search to go on with .*{name}.*found"):
+        with (
+            warnings.catch_warnings(action="ignore"),  # that they do not read all
+            pytest.raises(ValueError, match=f"path: .*no search to go on with .*{name}.*found"),
+        ):
             search(path, **{"groups": 1, **options})
     with pytest.raises(ValueError, match=r"the state of a search, which fcnn\.search goes on with"):
         fcnn.load(path)
@@ -263,3 +267,32 @@ def test_refused(tmp_path):
     make({"layers": (3,), "activation": "relu"}, 0).save(path)
     with pytest.raises(ValueError, match="a file of something else"):
         search(path, groups=1)
+
+
+def test_a_name_that_nothing_reads_is_warned_of():
+    """It would be drawn, and shown as what was found, and make no difference."""
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    y = X.sum(axis=1, keepdims=True)
+
+    def found(make, **more):
+        space = {"nodes": [2, 3], "lr": (1e-3, 1e-2), "dropout": [0.0, 0.1], "droput": [0.1]}
+        return fcnn.search(make, space, X, y, validation=(X, y), epochs=1, groups=1, **more)
+
+    def network(nodes, seed):
+        return fcnn.Network((3, nodes, 1), loss="squared_error", rng=seed)
+
+    with pytest.warns(RuntimeWarning, match="nothing has read 'droput' of 9 config") as warned:
+        found(lambda c, seed: network(c["nodes"], seed))
+    assert [one.filename for one in warned] == [__file__]
+    with pytest.warns(RuntimeWarning, match="nothing has read 'droput', 'lr' of 9"):
+        found(lambda c, seed: network(c["nodes"], seed), optimizer=lambda c: fcnn.SGD(0.01))
+    for make in (
+        lambda c, seed: network(c["nodes"], seed + 0 * int(c["droput"])),
+        lambda c, seed: network(c["nodes"], seed + 0 * int(c.get("droput"))),
+        lambda c, seed: network(c["nodes"], seed + 0 * int(c.pop("droput"))),
+        lambda c, seed: network(dict(**c)["nodes"], seed),
+        lambda c, seed: network(dict(c)["nodes"], seed),
+        lambda c, seed: network({**c}["nodes"], seed),
+        lambda c, seed: network(next(v for k, v in c.items() if k == "nodes"), seed),
+    ):
+        found(make)  # warnings are errors here

@@ -14,7 +14,7 @@ import os
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -332,7 +332,7 @@ def search(
         For each name of a configuration a list, of whose values one is drawn, or a tuple of two
         positive numbers, between which one is drawn evenly in its logarithm. "lr" and
         "weight_decay" are the optimizer's; "batch_size", "dropout", "l1", "l2", "clip_norm" and
-        "label_smoothing" those of `fit`; others are for `make` alone.
+        "label_smoothing" those of `fit`; others are for `make` and `optimizer`.
     X, y, sample_weight, class_weight
         As for `fcnn.Network.fit`.
     validation : (X, y) or (X, y, sample_weight)
@@ -369,6 +369,11 @@ def search(
     KeyboardInterrupt
         On Ctrl-C; `path` has the last whole round.
 
+    Warns
+    -----
+    RuntimeWarning
+        If nothing reads a name of `space` of the first nine configurations: one misspelt, say.
+
     Examples
     --------
     >>> import numpy as np, fcnn
@@ -398,14 +403,26 @@ def search(
     began = time.perf_counter()
     data: dict[str, Any] = {"sample_weights": sample_weight, "class_weight": class_weight}
 
+    unread = set(drawn_from).difference(TRAINING, () if optimizer else ("lr", "weight_decay"))
+
     def new_trial(number: int) -> Trial:
         rng = np.random.default_rng((seed, number))
         configuration = {name: draw(rng) for name, draw in drawn_from.items()}
-        network = make(dict(configuration), seed + number)
+        network = make(_Noted(configuration, unread), seed + number)
         if not isinstance(network, Network):
             raise TypeError(f"make: expected an fcnn.Network, it returned {network!r}")
         given = {k: configuration[k] for k in ("lr", "weight_decay") if k in configuration}
-        rule = AdamW(**given) if optimizer is None else as_optimizer(optimizer(dict(configuration)))
+        rule = (
+            AdamW(**given) if optimizer is None
+            else as_optimizer(optimizer(_Noted(configuration, unread)))
+        )  # fmt: skip
+        if number == GROUP - 1 and unread:
+            warnings.warn(
+                f"space: nothing has read {', '.join(map(repr, sorted(unread)))} of {GROUP} "
+                "configurations, so it makes no difference; expected make or optimizer to, or a "
+                f"name of fit's: {', '.join(TRAINING)}",
+                RuntimeWarning, stacklevel=5,
+            )  # fmt: skip
         return Trial(configuration, network, rule)
 
     def is_over() -> bool:
@@ -500,6 +517,38 @@ _NEUTRAL = {
 def _given(value: Any) -> Any:
     """Return what fit_many takes for one network: a tuple where a list would be of all."""
     return tuple(value) if isinstance(value, (list, np.ndarray)) else value
+
+
+class _Noted(dict[str, Any]):
+    """A configuration that strikes out of `unread` what is asked for."""
+
+    def __init__(self, configuration: dict[str, Any], unread: set[str]) -> None:
+        super().__init__(configuration)
+        self._unread = unread
+
+    def __getitem__(self, name: str) -> Any:
+        self._unread.discard(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._unread.discard(name)
+        return super().get(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        self._unread.discard(name)
+        return super().pop(name, *default)
+
+    def __iter__(self) -> Iterator[str]:  # without which ** would not ask for the values
+        self._unread.clear()
+        return super().__iter__()
+
+    def values(self) -> Any:
+        self._unread.clear()
+        return super().values()
+
+    def items(self) -> Any:
+        self._unread.clear()
+        return super().items()
 
 
 def _as_space(space: Any) -> dict[str, Callable[[np.random.Generator], Any]]:
