@@ -54,6 +54,14 @@ OPTIONS = {
         "schedule": fcnn.schedules.Plateau(patience=1),
     },
     "few": {"samples": 45},  # batches of less than a panel, shards without a row
+    # Steps enough to move weights into panels, where ranks of one machine share them.
+    "panels": {"samples": 587},
+    "panels more": {
+        "samples": 587, "l2": 0.01, "dropout": 0.2, "weighted": True,
+        "schedule": fcnn.schedules.Plateau(patience=1),
+    },
+    "panels clipped": {"samples": 587, "clip_norm": 0.8, "l1": 0.001, "dtype": "float64"},
+    "panels frozen": {"samples": 587, "trainable": {1: False}},
     "frozen": {"trainable": {1: False}},
 }  # fmt: skip
 
@@ -322,12 +330,19 @@ def interrupted():
     Of few rows nearly all of the time is that of Python between the steps.
     """
     answers = []
-    for seconds, rows in ((1.0, 4000), *((0.1 + 0.013 * i, 8) for i in range(8))):
-        X, y, _ = samples(rows, seed=rank)
-        net, optimizer = network(), fcnn.Adam(0.001)
+    begin = _shared.SharedRunner.begin
+
+    def begin_and_wait(self):
+        begin(self)  # from here on all have the same parameters
         if rank == size - 1:
-            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-            signal.setitimer(signal.ITIMER_REAL, seconds)
+            signal.setitimer(signal.ITIMER_REAL, later)
+
+    _shared.SharedRunner.begin = begin_and_wait
+    later = 0.0
+    for after, rows in ((1.0, 4000), *((0.1 + 0.013 * i, 8) for i in range(8))):
+        later, (X, y, _) = after, samples(rows, seed=rank)
+        net, optimizer = network(), fcnn.Adam(0.001)
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
         began = time.perf_counter()
         try:
             net.fit(X, y, epochs=100_000, batch_size=4, optimizer=optimizer, comm=comm, n_threads=1)
@@ -335,6 +350,25 @@ def interrupted():
         except BaseException as error:
             answers.append([type(error).__name__, str(error), time.perf_counter() - began,
                             digest(net, optimizer), optimizer.steps])  # fmt: skip
+    return answers
+
+
+def interrupted_at_the_beginning():
+    """SIGINT for one rank while the communicator is made, which takes Open MPI long."""
+
+    class Interrupted(Reducer):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            if rank == size - 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    fcnn.parallel.Reducer, answers = Interrupted, []
+    for _ in range(2):  # the second shows that the ranks are still in step
+        try:
+            network().fit(*samples(40)[:2], epochs=1, comm=comm)
+            answers.append("nothing")
+        except BaseException as error:
+            answers.append(f"{type(error).__name__}: {error}")
     return answers
 
 

@@ -4,6 +4,7 @@ Users' arrays are checked before they come here; these are the guards behind tha
 """
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -282,6 +283,119 @@ def test_no_sum_of_processes_is_beyond_the_vector(core, first, end):
     assert not counters.any()
     core.sum_shared(own, addresses, counters, 0, 0, 8, 0, lambda: None)
     assert (own == 1).all()
+
+
+class Together:
+    """What two threads share, as two processes would: see `fcnn._sums.SharedSum`."""
+
+    def __init__(self, core, rank, shared):
+        self.core, self.rank, self.meetings, self.is_broken = core, rank, 0, False
+        self.addresses, self.counters, self.outcome, self.weights = shared
+
+    def finish(self):
+        self.updated()
+        return False
+
+    def updated(self):
+        self.meetings += 1
+        self.core.meet_shared(self.counters, self.rank, self.meetings, lambda: None)
+
+
+def steps_together(core, options, make, X):
+    """Make eight steps of 24 rows by two threads with one vector of weights; return what is left of
+    networks and optimizers, and what was raised.
+    """
+    networks = [core.Network((6, 20, 3), ("tanh", "softmax"), "cross_entropy", "float32")
+                for _ in range(2)]  # fmt: skip
+    start = np.random.default_rng(1).normal(size=networks[0].parameters.size) / 4
+    optimizers, raised = [make(), make()], [None, None]
+    vectors = [core.exchange_vector(network, True) for network in networks]
+    addresses = np.array([vector.ctypes.data for vector in vectors])
+    weights = np.zeros(core.weights_bytes(networks[0], optimizers[0]) + 64, np.uint8)
+    begin = -weights.ctypes.data % 64
+    weights = weights[begin : begin + len(weights) - 64]
+    shared = addresses, np.zeros(16, np.int64), np.zeros(1, np.int64), weights
+
+    def run(rank):
+        network = networks[rank]
+        network.parameters[:] = start
+        mine = np.concatenate([np.arange(12) + 24 * i + 12 * rank for i in range(8)])
+        try:
+            core.exchange_steps(
+                network, X[mine], np.arange(96, dtype=np.int64) % 3, optimizers[rank],
+                Together(core, rank, shared), [vectors[rank]], np.full((8, 1), 12),
+                np.full(8, 12 * rank), np.full(8, 24.0), np.zeros((8, 1)), np.zeros(8),
+                n_threads=1, options=options, buckets=np.array([1]), in_panels=True,
+            )  # fmt: skip
+        except Exception as error:
+            raised[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return start, networks, optimizers, raised
+
+
+@pytest.mark.parametrize("options", [{}, {"l2": 0.1}, {"l1": 0.01}, {"clip_norm": 0.05}], ids=str)
+@pytest.mark.parametrize(
+    "make", [lambda: fcnn.SGD(0.2), lambda: fcnn.SGD(0.2, momentum=0.9), lambda: fcnn.Adam(0.01)],
+    ids=["sgd", "momentum", "adam"],
+)  # fmt: skip
+def test_processes_with_one_vector_of_weights(core, make, options):
+    X = np.random.default_rng(0).normal(size=(192, 6)).astype(np.float32)
+    start, networks, optimizers, raised = steps_together(core, StepOptions(**options), make, X)
+    assert raised == [None, None]
+    alone, optimizer = core.Network(networks[0].sizes, ("tanh", "softmax"), "cross_entropy",
+                                    "float32"), make()  # fmt: skip
+    alone.parameters[:] = start
+    y = np.concatenate([np.tile(np.arange(12 * i, 12 * i + 12) % 3, 2) for i in range(8)])
+    alone._train_epoch(X, y, optimizer, 24, options=StepOptions(**options), n_threads=1)
+    for network, own in zip(networks, optimizers, strict=True):
+        np.testing.assert_allclose(network.parameters, alone.parameters, rtol=0, atol=2e-6)
+        np.testing.assert_array_equal(network.parameters, networks[0].parameters)
+        assert own.steps == optimizer.steps == 8
+        for mine, first, other in zip(
+            own._state, optimizers[0]._state, optimizer._state, strict=True
+        ):
+            np.testing.assert_allclose(mine, other, rtol=0, atol=2e-5)
+            np.testing.assert_array_equal(mine, first)
+
+
+def test_a_step_that_overflows_is_made_by_none_of_the_processes(core):
+    X = np.random.default_rng(0).normal(size=(192, 6)).astype(np.float32)
+    _, networks, optimizers, raised = steps_together(core, StepOptions(), lambda: fcnn.SGD(3e38), X)
+    for network, optimizer, error in zip(networks, optimizers, raised, strict=True):
+        assert isinstance(error, fcnn.DivergenceError), error
+        assert np.isfinite(network.parameters).all()
+        np.testing.assert_array_equal(network.parameters, networks[0].parameters)
+        assert 0 <= optimizer.steps == optimizers[0].steps < 8
+
+
+@pytest.mark.parametrize("wrong", ["rank", "addresses", "weights", "outcome", "rows"])
+def test_no_weights_are_shared_that_do_not_fit(core, wrong):
+    network = core.Network((6, 20, 3), ("tanh", "softmax"), "cross_entropy", "float32")
+    optimizer, vector = fcnn.SGD(0.1, momentum=0.5), core.exchange_vector(network, wrong != "rows")
+    weights = np.zeros(core.weights_bytes(network, optimizer), np.uint8)
+    own = Together(core, 0, (np.array([vector.ctypes.data]), np.zeros(8, np.int64),
+                             np.zeros(1, np.int64), weights))  # fmt: skip
+    if wrong == "rank":
+        own.rank = 1
+    elif wrong == "addresses":
+        own.addresses = own.addresses + 64
+    elif wrong == "weights":
+        own.weights = weights[:-1]
+    elif wrong == "outcome":
+        own.outcome = np.zeros(1, np.int32)
+    with pytest.raises(ValueError, match=r"own: what it shares|the core expects"):
+        core.exchange_steps(
+            network, np.zeros((96, 6), np.float32), np.zeros(96, np.int64), optimizer, own,
+            [vector], np.full((8, 1), 12), np.zeros(8, np.int64), np.full(8, 12.0),
+            np.zeros((8, 1)), np.zeros(8), buckets=np.array([1]), in_panels=wrong != "rows",
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="rank: expected one of 1"):
+        core.meet_shared(np.zeros(8, np.int64), 1, 1, lambda: None)
 
 
 @pytest.mark.parametrize("rate", [-1e-30, np.inf, -np.inf, np.nan])

@@ -418,3 +418,26 @@ def test_nothing_is_warned_of():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fcnn.fit_many(some_networks(), X, y)
+
+
+def test_a_range_or_a_tuple_has_one_entry_for_each():
+    """The seeds of many networks are a range; of dropout alone a tuple has one for each layer."""
+    X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
+    y = X.sum(axis=1, keepdims=True)
+
+    def trained(**options):
+        networks = [fcnn.Network((3, 4, 1), loss="squared_error", rng=i) for i in range(3)]
+        histories = fcnn.fit_many(networks, X, y, **options)
+        return [network.parameters for network in networks], [len(h.loss) for h in histories]
+
+    want = trained(rngs=[5, 6, 7], epochs=[1, 2, 3], batch_size=[8, 16, None], l2=[0, 0.1, 0.2])
+    for some in (
+        {"rngs": range(5, 8), "epochs": range(1, 4)},
+        {"rngs": (5, 6, 7), "epochs": (1, 2, 3)},
+        {"rngs": np.arange(5, 8), "epochs": np.arange(1, 4)},
+    ):
+        found = trained(batch_size=(8, 16, None), l2=(0, 0.1, 0.2), **some)
+        np.testing.assert_array_equal(found[0], want[0])
+        assert found[1] == want[1] == [1, 2, 3]
+    with pytest.raises(ValueError, match="rngs: expected one for all, or a list with one for each"):
+        trained(rngs=range(2))

@@ -200,6 +200,13 @@ def test_interrupt_of_one_rank_ends_all_with_equal_parameters(run):
         assert max(first[2], last[2]) < 15
 
 
+def test_interrupt_at_the_beginning_ends_all(run):
+    first, last = run(2, "interrupted_at_the_beginning")
+    assert last == ["KeyboardInterrupt: "] * 2
+    for answer in first:
+        assert answer.startswith("RankError: rank 1 of 2 has ended the training (KeyboardInter")
+
+
 @pytest.mark.parametrize("how", ["kill", "exit", "leave", "outside", "memory"])
 def test_rank_that_dies_ends_the_job(run, how):
     assert run(2, "dies", how) is None

@@ -86,6 +86,10 @@ def exchange_steps(
     buckets: NDArray[np.int64],
     in_panels: bool,
 ) -> tuple[int, bool]: ...
+def weights_bytes(network: Network, optimizer: Optimizer) -> int: ...
+def meet_shared(
+    counters: NDArray[np.int64], rank: int, meeting: int, look: Callable[[], object]
+) -> None: ...
 def sum_shared(
     own: NDArray[Any],
     addresses: NDArray[np.int64],
@@ -93,7 +97,7 @@ def sum_shared(
     rank: int,
     first: int,
     end: int,
-    round_: int,
+    meetings: int,
     look: Callable[[], object],
 ) -> None: ...
 def zeros_with_slack(shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]: ...

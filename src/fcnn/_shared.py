@@ -160,7 +160,7 @@ class SharedRunner(EpochRunner):
             self._kind_of_sum = best_sum(
                 self._ranks.comm, self._sharing.deterministic, self._sharing.shared_memory
             )
-        self._vectors: dict[bool, tuple[Sum, list[Array]]] = {}
+        self._vectors: dict[tuple[bool, int], tuple[Sum, list[Array]]] = {}
 
     @property
     def is_broken(self) -> bool:
@@ -388,12 +388,14 @@ class SharedRunner(EpochRunner):
         """
         training, network = self.training, self.training.network
         shards = plan.rows.shape[1]
-        if plan.in_panels not in self._vectors:
-            adder = self._kind_of_sum(self._ranks.comm, network, plan.in_panels)
+        # Behind a callback that has given SGD a momentum there is more of a state.
+        kind = plan.in_panels, core.weights_bytes(network, training.optimizer)
+        if kind not in self._vectors:
+            adder = self._kind_of_sum(self._ranks.comm, network, training.optimizer, plan.in_panels)
             levels = 0 if shards == 1 else shards.bit_length()
             more = [core.exchange_vector(network, plan.in_panels) for _ in range(levels)]
-            self._vectors[plan.in_panels] = adder, [adder.vector, *more]
-        adder, vectors = self._vectors[plan.in_panels]
+            self._vectors[kind] = adder, [adder.vector, *more]
+        adder, vectors = self._vectors[kind]
         costs, penalties = np.zeros(plan.rows.shape), np.zeros(plan.steps)
         threads = self.threads
         if self._most_threads > 1:

@@ -21,6 +21,7 @@ class Sum:
     ----------
     comm : mpi4py.MPI.Comm
     network : Network
+    optimizer : Optimizer
     in_panels : bool
         How the gradient stands: see ``core/exchange.pxi``.
 
@@ -30,9 +31,13 @@ class Sum:
         Replaced by the sum.
     sums : int
         How many there were.
+    weights : numpy.ndarray or None
+        Memory for the weights of all ranks together.
     """
 
-    def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
+    weights: Array | None = None
+
+    def __init__(self, comm: Any, network: Any, optimizer: Any, in_panels: bool) -> None:
         self._comm = comm
         self.heard: list[Any] = []  # of Ctrl-C
         self.sums = 0
@@ -62,8 +67,8 @@ class Sum:
 class SystemSum(Sum):
     """By the MPI's own all-reduce, begun for each part of the vector and waited for at the end."""
 
-    def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
-        super().__init__(comm, network, in_panels)
+    def __init__(self, comm: Any, network: Any, optimizer: Any, in_panels: bool) -> None:
+        super().__init__(comm, network, optimizer, in_panels)
         from mpi4py import MPI
 
         self._in_place, self._plus, self._wait = MPI.IN_PLACE, MPI.SUM, MPI.Request.Waitall
@@ -90,8 +95,8 @@ class TreeSum(Sum):
     Optimization of collective reduction operations, ICCS 2004.
     """
 
-    def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
-        super().__init__(comm, network, in_panels)
+    def __init__(self, comm: Any, network: Any, optimizer: Any, in_panels: bool) -> None:
+        super().__init__(comm, network, optimizer, in_panels)
         self._other = np.empty(len(self.vector) // 2 + 1, self.vector.dtype)
 
     def _add(self, first: int, end: int) -> None:
@@ -126,38 +131,52 @@ def _shared_window(comm: Any, count: int) -> Any:
 class SharedSum(Sum):
     """By memory that all ranks share, where they are on one machine: ``core/shared_sum.pxi``.
 
-    The gradient is written where the others read it.
+    The gradient is written where the others read it. In panels the weights are there, too.
     """
 
-    def __init__(self, comm: Any, network: Any, in_panels: bool) -> None:
-        super().__init__(comm, network, in_panels)
-        rank, size = comm.Get_rank(), comm.Get_size()
+    def __init__(self, comm: Any, network: Any, optimizer: Any, in_panels: bool) -> None:
+        super().__init__(comm, network, optimizer, in_panels)
+        self.rank, size = comm.Get_rank(), comm.Get_size()
         count, dtype = len(self.vector), self.vector.dtype
-        needed = (_PAGE + (count + _SLACK) * dtype.itemsize) // _PAGE * _PAGE + _PAGE
-        self._window = _shared_window(comm, needed)
-        parts = [np.frombuffer(self._window.Shared_query(k)[0], np.uint8) for k in range(size)]
-        self._head = _shared_window(comm, _PAGE * size if rank == 0 else 0)
-        counters = np.frombuffer(self._head.Shared_query(0)[0], np.int64)
-        begins = [-part.ctypes.data % _LINE for part in parts]
-        vectors = [
-            part[begin : begin + count * dtype.itemsize].view(dtype)
-            for part, begin in zip(parts, begins, strict=True)
-        ]
-        self.vector = vectors[rank]
+        needed = _PAGE + (count + _SLACK) * dtype.itemsize
+        self._window = _shared_window(comm, needed // _PAGE * _PAGE + _PAGE)
+        parts = [_lines_of(self._window, k) for k in range(size)]
+        vectors = [part[: count * dtype.itemsize].view(dtype) for part in parts]
+        self.vector = vectors[self.rank]
         self.vector[:] = 0
-        begin = -counters.ctypes.data % _LINE // 8
-        self._counters = counters[begin : begin + 8 * size]
-        if rank == 0:
+        self.addresses = np.array([vector.ctypes.data for vector in vectors], np.int64)
+        head = _LINE * (size + 1)
+        shared = core.weights_bytes(network, optimizer) if in_panels else 0
+        self._head = _shared_window(comm, _LINE + head + shared if self.rank == 0 else 0)
+        lines = _lines_of(self._head, 0)
+        self._counters = lines[: _LINE * size].view(np.int64)
+        self.outcome = lines[_LINE * size : _LINE * size + 8].view(np.int64)
+        if in_panels:
+            self.weights = lines[head : head + shared]
+        if self.rank == 0:
             self._counters[:] = 0
-        self._addresses = np.array([vector.ctypes.data for vector in vectors], np.int64)
-        self._rank = rank
+        self._meetings = 0
         self._processes = comm.allgather(os.getpid())  # and all have cleared theirs
+
+    def finish(self) -> bool:
+        """Wait for the gradients of all ranks, and add them where the core does not."""
+        if self.weights is None:
+            return super().finish()
+        self.sums += 1
+        self.updated()
+        return bool(self.heard)
+
+    def updated(self) -> None:
+        """Wait until all ranks have come as far."""
+        self._meetings += 1
+        core.meet_shared(self._counters, self.rank, self._meetings, self._look)
 
     def _add(self, first: int, end: int) -> None:
         core.sum_shared(
-            self.vector, self._addresses, self._counters, self._rank, first, end,
-            self.sums - 1, self._look,
+            self.vector, self.addresses, self._counters, self.rank, first, end, self._meetings,
+            self._look,
         )  # fmt: skip
+        self._meetings += 3
 
     def _look(self) -> None:
         """Raise RankError if a rank is waited for that is no more."""
@@ -176,6 +195,12 @@ class SharedSum(Sum):
 
 
 _PAGE, _LINE, _SLACK = 4096, 64, 256
+
+
+def _lines_of(window: Any, rank: int) -> NDArray[np.uint8]:
+    """Return what a rank brings to a window, from its first cache line on."""
+    memory = np.frombuffer(window.Shared_query(rank)[0], np.uint8)
+    return memory[-memory.ctypes.data % _LINE :]
 
 
 def best_sum(comm: Any, deterministic: bool, shared_memory: bool) -> type[Sum]:

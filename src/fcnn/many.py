@@ -84,8 +84,8 @@ def fit_many(
     history is the same, too, but for the seconds. Small networks of the same sizes, activations,
     loss, batch size and kind of optimizer are trained several at once, in the lanes of a register.
 
-    Of an option of each network a list (or array) has one entry for each; anything else is for all
-    of them.
+    Of an option of each network a list (or array, or range) has one entry for each; anything else
+    is for all of them. So has a tuple, but for `dropout` and `schedules`.
 
     Parameters
     ----------
@@ -251,7 +251,13 @@ def _refuse_shared(
 
 
 def _of_each(name: str, value: Any, n: int) -> list[Any]:
-    """Return the value of each network: a list or array has one for each."""
+    """Return the value of each network: a list, an array or a range has one for each.
+
+    So has a tuple, where it does not stand for one value.
+    """
+    is_one = name in ("dropout", "schedules")
+    if isinstance(value, range) or (isinstance(value, tuple) and not is_one):
+        value = list(value)
     if isinstance(value, np.ndarray) and value.ndim > 0:
         value = value.tolist() if value.ndim == 1 else list(value)
     if not isinstance(value, list):
@@ -272,7 +278,7 @@ def _optimizers(given: Any, n: int) -> list[Any]:
                 "each network gets a copy, or a list with one for each"
             )
         return [copy.deepcopy(given) for _ in range(n)]
-    each = _of_each("optimizers", list(given) if isinstance(given, tuple) else given, n)
+    each = _of_each("optimizers", given, n)
     for one in each:  # before two of them are compared: a class for all is no optimizer
         if one is not None and not isinstance(one, str):
             as_optimizer(one)
@@ -345,8 +351,8 @@ def _callbacks(given: Any, n: int) -> list[list[Any]]:
 
 
 def _generators(rngs: Any, n: int) -> list[Any]:
-    if rngs is None or isinstance(rngs, (list, tuple, np.ndarray)):
-        return _of_each("rngs", list(rngs) if isinstance(rngs, tuple) else rngs, n)
+    if rngs is None or isinstance(rngs, (list, tuple, range, np.ndarray)):
+        return _of_each("rngs", rngs, n)
     if isinstance(rngs, np.random.Generator):
         raise ValueError(
             "rngs: expected a number, or a list with a generator for each network, got one for all"

@@ -125,15 +125,28 @@ def fit(network: Any, X: Any, y: Any, *, comm: Any, reduce: Any, **arguments: An
     """Do what ``network.fit(X, y, comm=, reduce=, **arguments)`` does, on all ranks together."""
     if comm is not None and reduce is not None:
         raise ValueError("comm: expected None with reduce, which has ranks of its own")
-    reducer = reduce if comm is None else Reducer(comm)
-    if reducer._comm is None:
-        raise ValueError("reduce: this Reducer has been freed; expected another")
-    sharing = Sharing(
-        reducer.deterministic, reducer.replicated, reducer.shards if reducer.deterministic else 0,
-        reducer.shared_memory,
-    )  # fmt: skip
+    session = None
     try:
-        history: History = Session(Ranks(reducer._comm), sharing, network, arguments).run(X, y)
+        # Ctrl-C meanwhile: the others, who wait for this rank's first word, hear of it.
+        with uninterrupted():
+            reducer = reduce if comm is None else Reducer(comm)
+            if reducer._comm is None:
+                raise ValueError("reduce: this Reducer has been freed; expected another")
+            ranks = Ranks(reducer._comm)
+            sharing = Sharing(
+                reducer.deterministic, reducer.replicated,
+                reducer.shards if reducer.deterministic else 0, reducer.shared_memory,
+            )  # fmt: skip
+            session = Session(ranks, sharing, network, arguments)
+    except KeyboardInterrupt as error:
+        if session is not None:
+            with uninterrupted():
+                session.ranks.fail(error)
+                if comm is not None:
+                    reducer.free()
+        raise
+    try:
+        history: History = session.run(X, y)
     finally:
         if comm is not None:  # whatever ends it ends it on all ranks
             with uninterrupted():

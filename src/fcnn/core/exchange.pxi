@@ -8,6 +8,8 @@
 # What all processes have to know of a step stands in SCALARS entries before the gradient, and goes
 # with the part that is given last: whether one of them wants to end, whether a cost is infinite,
 # and a bound of the gradient.
+#
+# Processes of one machine may have one vector of weights: core/shared_sum.pxi.
 
 cdef inline Py_ssize_t batch_number(const Worker* w) noexcept nogil:
     """Which batch of an epoch it is, for dropout's masks."""
@@ -37,6 +39,15 @@ cdef void finish_sum(Worker* w) noexcept nogil:
     with gil:
         try:
             w.call.exchange.asked = (<object> w.call.exchange.own).finish()
+        except BaseException as error:
+            keep_error(w, error)
+
+
+cdef void wait_for_updates(Worker* w) noexcept nogil:
+    """Wait until all processes have updated their parts."""
+    with gil:
+        try:
+            (<object> w.call.exchange.own).updated()
         except BaseException as error:
             keep_error(w, error)
 
@@ -151,20 +162,24 @@ cdef bint sum_over_processes(
     cdef Exchange* e = w.call.exchange
     cdef Py_ssize_t i
     cdef real* scalars = <real*> e.sum - SCALARS
+    # Where others read this process's, their sum is in another place.
+    cdef real* told = scalars if e.shared_weights == NULL else <real*> e.sum - EXCHANGE_HEAD
     if w.index == 0:
         scalars[0] = 1 if stopped else 0
-        scalars[1] = 0 if isfinite(b.costs) else 1
+        scalars[1] = 0 if isfinite(b.costs * b.scale) else 1
         scalars[2] = <real> (b.a_squares * 1.0001)      # of which it is a bound in float32, too
-        for i in range(w.handed, e.number_of_buckets):
+        for i in range(w.handed, 0 if e.shared_weights != NULL else e.number_of_buckets):
             hand_over_bucket(w, i)
         finish_sum(w)
-        e.stopped = not scalars[0] == 0
+        if e.shared_weights != NULL:
+            add_vectors(e.sums, e.processes, -SCALARS, 0, told + SCALARS, tag)
+        e.stopped = not told[0] == 0
         w.call.workspace.gradient = e.sum
     if stop_at_barrier(w) or e.stopped:
         return True
-    if scalars[1] != 0:
+    if told[1] != 0:
         b.costs = INFINITY
-    b.a_squares = b.delta_squares = scalars[2]
+    b.a_squares = b.delta_squares = told[2]
     b.cannot_overflow = cannot_overflow_of(w.call, b)
     return False
 
@@ -195,7 +210,7 @@ cdef void run_exchange(Worker* w, const real* tag) noexcept nogil:
             return
         # Nobody may stop alone between the sum and its update.
         call.watched = False
-        if finish_update(w, &b, tag):
+        if (finish_update(w, &b, tag) if e.shared_weights == NULL else update_shared(w, &b, tag)):
             return
         call.watched = watched
         if call.outcome == OVERFLOW:    # of all processes
@@ -207,6 +222,39 @@ cdef void run_exchange(Worker* w, const real* tag) noexcept nogil:
         first += rows
         w.batch += 1
         should_stop(w, call.model.n_parameters)
+
+
+cdef object share_weights(Network network, own, vector, const Rule* rule, Exchange* e):
+    """Point at what `own` shares, if it does; return what must stay alive with it."""
+    cdef Model model = seen_in_panels(&network.model)
+    cdef Py_ssize_t p, rank, processes
+    cdef int64_t* addresses
+    if own.weights is None:
+        return None
+    rank = own.rank
+    processes = len(own.addresses)
+    addresses = <int64_t*> data_of(own.addresses, cnp.NPY_INT64, processes, "addresses")
+    sums = np.empty(processes, np.int64)
+    if not (e.in_panels and 0 <= rank < processes <= MOST_PROCESSES
+            and <char*> <uintptr_t> addresses[rank] == cnp.PyArray_DATA(<cnp.ndarray> vector)):
+        raise ValueError("own: what it shares does not fit")
+    e.shared_weights = data_of(
+        own.weights, cnp.NPY_UINT8, (1 + state_vectors(rule)) * vector_bytes(&model), "weights",
+        write=True)
+    e.outcome = <int64_t*> data_of(own.outcome, cnp.NPY_INT64, 1, "outcome", write=True)
+    e.sums = <void**> cnp.PyArray_DATA(<cnp.ndarray> sums)
+    for p in range(processes):
+        e.sums[p] = <char*> <uintptr_t> addresses[p] + EXCHANGE_HEAD * network.model.itemsize
+    e.processes, e.rank = processes, rank
+    return sums
+
+
+def weights_bytes(Network network not None, optimizer):
+    """Return how long parameters and state of an optimizer are in panels."""
+    cdef Rule rule
+    cdef Model model = seen_in_panels(&network.model)
+    _state = read_rule(network, optimizer, &rule)   # which refuses what is none
+    return (1 + state_vectors(&rule)) * vector_bytes(&model)
 
 
 def exchange_vector(Network network not None, bint in_panels):
@@ -231,7 +279,10 @@ def exchange_steps(
     own : object
         Its start(first, end) is called once entries first .. end - 1 of vectors[0] are whole, and
         finish() where all are, which returns once these hold the sum over all processes: whether
-        this process is to end behind the step. What they raise sets own.is_broken.
+        this process is to end behind the step. What they raise sets own.is_broken. If own.weights
+        is not None, it is in memory that all share, as is what own.addresses (of the vectors of
+        all) and own.outcome (a number) say; finish() only waits for all then, and so does
+        updated(), called once this process, own.rank, has updated its part.
     vectors : list of numpy.ndarray
         Of `exchange_vector`: what is summed; and of 2^k shards, k > 0, k + 1 more.
     rows : numpy.ndarray of int64, shape (steps, shards)
@@ -301,6 +352,7 @@ def exchange_steps(
         call.options.lr_curve = <const double*> data_of(
             lr_curve, cnp.NPY_FLOAT64, e.steps, "lr_curve")
     _state = read_rule(network, optimizer, &rule)   # alive
+    _shared = share_weights(network, own, vectors[0], &rule, &e)     # alive
     _missed = read_missed(&call.options, &rule, &network.model, optimizer)
     step = rule.step
     call.rule = &rule

@@ -411,6 +411,12 @@ cdef struct Exchange:           # steps whose gradient is summed over processes:
     bint in_panels              # where weights stand: alike in all processes
     void* sum                   # (n_parameters + SCALARS,) what is summed
     void* levels[MOST_LEVELS]   # likewise: whole parts of the tree of shards
+    # Of processes that have one vector of weights, in memory that they share; or NULL.
+    void* shared_weights        # parameters and state, in panels, or NULL
+    void** sums                 # (processes,) `sum` of each
+    Py_ssize_t processes
+    Py_ssize_t rank             # of this one
+    int64_t* outcome            # of an update that the first of them makes alone
     Py_ssize_t made             # OUT steps that have been made
     bint asked                  # whether `own` has asked for the end,
     bint stopped                # OUT or another process

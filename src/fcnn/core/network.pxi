@@ -248,6 +248,7 @@ cdef class Network:
         cdef Workspace* ws = &opened.workspace
         cdef Needs* needs = &opened.needs
         cdef Moved* moved = &opened.moved
+        cdef bint shares_weights
         if call.model == NULL:
             call.model = &self.model
         self.describe(call.model, X, y, sample_weight, &call.data)
@@ -275,8 +276,11 @@ cdef class Network:
         if moved.count > 0:
             moved.model = seen_in_panels(call.model)
             call.model = &moved.model
-        needs.in_panels = moved.count
+        shares_weights = call.exchange != NULL and call.exchange.shared_weights != NULL
+        needs.in_panels = 0 if shares_weights else moved.count
         open_workspace(call.model, self.kept, ws, needs, call.options.dropout)
+        if shares_weights:
+            ws.weights = call.exchange.shared_weights
         call.workspace = ws
         call.backward = backward
         if call.rule == NULL and call.out != NULL and backward:

@@ -106,7 +106,7 @@ class Codes(NamedTuple):
             )
         pairs = enumerate(zip(texts, found, strict=True))
         empty = [i for i, (text, k) in pairs if text in MISSING and k < 0]
-        count = int(np.count_nonzero(np.isin(codes, empty))) if empty else 0
+        count = np.count_nonzero(np.isin(codes, empty))
         if count and self.fill is not None:
             report.notes.append(f"{named}: {count:,} missing, filled with {quoted(self.fill)}")
         elif count and self.missing is not None and self.missing == self.unseen:
