@@ -76,7 +76,7 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
         ws.scratch = aligned(<Kept*> ws.memory + 1)
         try:
             if threads == 1 and rows <= d.samples and work < WORTH_RELEASING:
-                # No thread to be made, no signal to be looked for: 60 ns less.
+                # No thread to be made, no signal to be looked for.
                 lay_out_tangents(&self.model, d, ws.scratch, &tangents)
                 begin_worker(&w, &call, NULL, 0)
                 if self.model.itemsize == 4:
