@@ -18,11 +18,12 @@ LAYERS = {
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "_architecture", "_own_loss", "_packed", "_pieces",
-                  "_sparse", "_frames", "threads"),
+                  "_sparse", "_frames", "_cgroups", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
-        "_reference_derivatives", "_sobolev", "_formula", "_formula_names", "explanation", "_html",
+        "_reference_checks", "_reference_derivatives", "_sobolev", "_formula", "_formula_names",
+        "explanation", "_html",
     ),
     "parts of a training": (
         "callbacks", "schedules", "_format", "_container", "_replacing", "_checkpoint", "_ranks",
