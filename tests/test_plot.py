@@ -713,7 +713,7 @@ def test_network_on_given_axes():
         (([1, 2], 0), {"max_nodes": 0}, ValueError, "max_nodes: expected at least 1"),
         (([1, 2], 0), {"max_nodes": 101}, ValueError, "max_nodes: expected at most 100"),
         (([1, 2], 0), {"class_names": ["a"]}, ValueError, "class_names: .* each of the 3 outputs"),
-        (([1, 2], 0), {"class_names": "abc"}, ValueError, "class_names: .* got 'abc'"),
+        (([1, 2], 0), {"class_names": "abc"}, TypeError, "class_names: .* got 'abc'"),
         (([1, 2], 0), {"ax": 3}, TypeError, "ax: expected matplotlib axes, got 3"),
     ],
 )
