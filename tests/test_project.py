@@ -180,3 +180,12 @@ def test_tests_that_are_left_out_are_there(path, constant):
     assert len(names) > 4
     for name in names:
         assert (ROOT / "tests" / f"test_{name}.py").exists(), name
+
+
+def test_every_benchmark_is_in_the_table_of_them():
+    table = text("benchmarks/README.md").partition("## What there is")[2].partition("\n## ")[0]
+    named = {name.rstrip("/") for name in re.findall(r"`([\w.]+/?)`", table)}
+    there = {path.name for path in (ROOT / "benchmarks").iterdir()}
+    there -= {"README.md", "__pycache__"}
+    assert there - named == set()
+    assert {name for name in named if name.endswith((".py", ".c", ".json"))} <= there
