@@ -106,7 +106,10 @@ NEAR = {
 }
 CORE = (".pyx", ".pxd", ".pxi", ".h")  # what the sources of the core end in
 # In the sources' own text, or in environments of their own, there is nothing of a mutant.
-NOT_OF_THE_CORE = ("structure", "mutants", "typing", "readme", "embedding")
+NOT_OF_THE_CORE = (
+    "structure", "mutants", "typing", "embedding", "documents", "lessons", "site", "learn_page",
+    "project",
+)  # fmt: skip
 # Of a test, of the processor: many times what the longest one takes. Who takes more goes round in
 # circles.
 MOST_SECONDS = {"quick": 40, "near": 400, "all": 400}

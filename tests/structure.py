@@ -18,11 +18,12 @@ LAYERS = {
     "core": ("core", "_core"),
     "choice of a build": ("_dispatch", "_cpu"),
     "arguments": ("_validation", "_architecture", "_own_loss", "_packed", "_pieces",
-                  "_sparse", "_frames", "_attributes", "threads"),
+                  "_sparse", "_frames", "_cgroups", "_attributes", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
         "optimizers", "reference", "tables", "_line_search", "second_order",
-        "_reference_derivatives", "_checkpoint", "_sobolev", "_formula", "_formula_names",
+        "_reference_checks", "_reference_derivatives", "_checkpoint", "_sobolev", "_formula",
+        "_formula_names",
         "explanation", "_html", "_looked",
     ),
     "parts of a training": (

@@ -14,6 +14,7 @@ import pytest
 import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn.metrics._equations import score
 
 DTYPES = ["float32", "float64"]
 # A loss, its outputs, and whether its targets are labels.
@@ -167,7 +168,7 @@ def test_what_is_checked_in_c_is_what_python_checks(loss, n_out, labelled, dtype
     def evaluate(X, y, weight):
         X, y, weight = checked(X, y, weight)
         value, outputs = net._loss_and_outputs(X, y, weight)
-        name, number = fcnn.metrics.score(net.loss, outputs, y, weight)
+        name, number = score(net.loss, outputs, y, weight)
         return {"loss": value, name: number}
 
     def step(X, y, weight):

@@ -149,9 +149,6 @@ def chain_of(W=(1.2, -0.8), b=(-0.3, 0.5), x=0.7, y=1, activation="sigmoid", out
                   W=[[[w]] for w in W], b=[[v] for v in b])  # fmt: skip
 
 
-CHAIN = {"W": 4, "z": 2, "b": 2, "a": 4, "delta": 4, "dW": 3, "y": 1, "C": 1, "slope": 1}
-
-
 @both
 def test_chain(page):
     browser = page("chain", wait=READY)

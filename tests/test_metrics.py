@@ -82,7 +82,7 @@ def test_labels_that_are_none_are_refused():
         metrics.confusion_matrix(np.array([0, 3]), np.array([0, 1]), 3)
     with pytest.raises(ValueError, match="got -1"):
         metrics.confusion_matrix(np.array([0, 1]), np.array([-1, 1]))
-    with pytest.raises(ValueError, match=r"got \(2,\) for \(3,\)"):
+    with pytest.raises(ValueError, match=r"shape \(3,\), got \(2,\)"):
         metrics.confusion_matrix(np.array([0, 1]), np.array([1, 1, 0]))
 
 

@@ -390,3 +390,26 @@ def test_unseen_categories_are_warned_of(classifier):
         assert [one.filename for one in caught] == [__file__]
     with pytest.raises(ValueError, match="'RED' differs only in case from 'red'"):
         classifier.predict({**data, "color": ["RED", "BLUE"]})
+
+
+def test_outputs_that_are_none_of_the_network_are_refused_by_name():
+    data = {"a": [1.0, 2, 4, 8], "y": [0.5, 1, 2, 4]}
+    preparation = fcnn.tables.Preparation.fit({"a": data["a"]})
+    net = fcnn.Network((1, 3, 1), loss="squared_error", rng=1)
+    model = fcnn.Model(net, preparation, fcnn.tables.Target(["y"]))
+    right = model.outputs(data)
+    assert model.decode(right.tolist()).tolist() == model.decode(right).tolist()
+    for wrong in (None, right[:, 0], right.T, 3, "text", {1, 2}, np.ones((4, 2))):
+        for call in (
+            model.decode, model.central, lambda outputs: model.scores(outputs, data["y"]),
+        ):  # fmt: skip
+            with pytest.raises((TypeError, ValueError), match=r"^outputs: expected"):
+                call(wrong)
+    with pytest.raises(ValueError, match=r"^outputs: only those of the loss gaussian_nll"):
+        model.deviations(right)
+    with pytest.raises(ValueError, match=r"^outputs: expected shape \(4, 1\)"):
+        model.scores(right[:3], data["y"])
+    with pytest.raises(TypeError, match=r"^notes: expected a list"):
+        model.prepare(data, notes=-3)
+    with pytest.raises((TypeError, ValueError), match=r"^table: "):
+        model.target_values(None)

@@ -713,7 +713,7 @@ def test_network_on_given_axes():
         (([1, 2], 0), {"max_nodes": 0}, ValueError, "max_nodes: expected at least 1"),
         (([1, 2], 0), {"max_nodes": 101}, ValueError, "max_nodes: expected at most 100"),
         (([1, 2], 0), {"class_names": ["a"]}, ValueError, "class_names: .* each of the 3 outputs"),
-        (([1, 2], 0), {"class_names": "abc"}, ValueError, "class_names: .* got 'abc'"),
+        (([1, 2], 0), {"class_names": "abc"}, TypeError, "class_names: .* got 'abc'"),
         (([1, 2], 0), {"ax": 3}, TypeError, "ax: expected matplotlib axes, got 3"),
     ],
 )
@@ -930,12 +930,14 @@ def test_boundary_of_what_is_no_class():
         (((2, 2), [[0, 0]]), {"node": (1, 2)}, "node: expected a layer 1 to 1"),
         (((2, 2), [[0, 0]]), {"node": (0, 0)}, r"node\[0\]: expected at least 1"),
         (((2, 2), [[0, 0]]), {"resolution": 1001}, "resolution: expected at most 1000"),
-        (((2, 2), [[0, 0]]), {"class_names": "ab"}, "class_names: expected a name for each"),
+        (((2, 2), [[0, 0]]), {"class_names": "ab"}, "class_names: expected a sequence of names"),
+        (((2, 2), [[0, 0]]), {"class_names": 3}, "class_names: expected a sequence of names"),
+        (((2, 2), [[0, 0]]), {"class_names": ["a"]}, "class_names: expected a name for each"),
     ],
 )
 def test_refused_boundaries(arguments, options, message):
     sizes, *data = arguments
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         plot.plot_boundary(fcnn.Network(sizes), *data, **options)
 
 
@@ -1093,6 +1095,43 @@ def test_every_public_picture_is_in_these_tests():
     assert public == {f"plot_{name}" for name in PICTURES}
 
 
+@pytest.mark.parametrize("name", PICTURES)
+def test_titles_that_are_no_texts_are_refused_before_anything_is_drawn(name):
+    _, (panel,) = axes()
+    for title in (None, 3, np.zeros(2), b"a"):
+        with pytest.raises(TypeError, match=r"^title: expected a text, got"):
+            PICTURES[name](title=title, ax=panel)
+    assert not panel.lines
+    assert not panel.patches
+    assert not panel.images
+
+
+def test_texts_and_paths_that_are_none_are_refused_by_name():
+    for name, draw in {
+        "name": lambda: plot.plot_predictions([1, 2], [1, 2], name=np.zeros(2)),
+        "name ": lambda: plot.plot_bands([1, 2], [[1, 2], [2, 3]], name=2.0),
+        "x_name": lambda: plot.plot_bands([1, 2], [[1, 2], [2, 3]], x_name=None),
+        "label": lambda: plot.plot_importance(["a"], [1], label=3),
+        "loss_label": lambda: plot.plot_history(history(), loss_label=3),
+        "path": lambda: plot.plot_importance(["a"], [1], path=slice(None)),
+        "path ": lambda: plot.plot_importance(["a"], [1], path=3),
+    }.items():
+        with pytest.raises(TypeError, match=f"^{name.strip()}: expected a "):
+            draw()
+
+
+def test_names_that_are_none_are_refused_by_name():
+    for names in (3, "ab", None):
+        with pytest.raises(TypeError, match=r"^names: expected a sequence of names"):
+            plot.plot_importance(names, [0.1, 0.2])
+    for values in ("ab", None, [1j, 2]):
+        with pytest.raises((TypeError, ValueError), match=r"^importance: "):
+            plot.plot_importance(["a", "b"], values)
+    for names in (3, "ab"):
+        with pytest.raises(TypeError, match=r"^class_names: expected a sequence of names"):
+            plot.plot_confusion_matrix([0, 1], [0, 1], names)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_files(name, tmp_path):
@@ -1108,7 +1147,7 @@ def test_files(name, tmp_path):
 
 @pytest.mark.slow(reason="four files")
 def test_the_ending_decides_the_format(tmp_path):
-    plot.plot_history(history(), tmp_path / "curves.SVG")
+    plot.plot_history(history(), path=tmp_path / "curves.SVG")
     assert b"<svg" in (tmp_path / "curves.SVG").read_bytes()
 
 
@@ -1153,7 +1192,7 @@ def test_refusals(name, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_refused_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
-        plot.plot_history(history(), tmp_path / "none" / "x.png")
+        plot.plot_history(history(), path=tmp_path / "none" / "x.png")
 
 
 def test_refused_histories():
@@ -1162,4 +1201,4 @@ def test_refused_histories():
     with pytest.raises(TypeError, match=r"history: expected what Network\.fit returns"):
         plot.plot_history([1.0, 0.5])
     with pytest.raises(ValueError, match="'curves' has no ending; expected"):
-        plot.check_ending("curves")
+        plot.plot_history(history(), path="curves")

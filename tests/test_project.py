@@ -138,3 +138,54 @@ def test_the_release_names_its_home():
 def test_there_is_no_home_that_nobody_knows(project):
     assert "urls" not in project, "see scripts/name_home.py"
     assert json.dumps(project).count("://") == 0
+
+
+# Files of this repository, as documents, scripts and tests name them.
+NAMED = re.compile(
+    r"(?<![\w/])(?:tests|scripts|benchmarks|docs|examples)/[\w./-]*\w\.(?:py|md|sh|txt)\b"
+)
+TEXTS = ("*.md", "*.py", "*.pyx", "*.pxi", "*.pxd", "*.sh", "*.toml", "*.yml", "*.txt")
+
+
+def texts():
+    for folder in ("tests", "scripts", "benchmarks", "docs", "examples", "src/fcnn", ".github"):
+        for pattern in TEXTS:
+            yield from (ROOT / folder).rglob(pattern)
+    yield from (ROOT / name for name in (".ci/run", "Makefile", "README.md", "CONTRIBUTING.md"))
+    yield from ROOT.glob("*.toml")
+
+
+def missing(content):
+    """Return what a text names and is not there."""
+    return [name for name in {*NAMED.findall(content)} if not (ROOT / name).exists()]
+
+
+def test_files_that_are_named_are_there():
+    found = {}
+    for path in texts():
+        if absent := missing(path.read_text("utf-8")):
+            found[str(path.relative_to(ROOT))] = absent
+    assert not found
+    gone = "/".join(["tests", "test_readme.py"])
+    assert missing(f"see {gone}, tests/test_project.py") == [gone]
+
+
+@pytest.mark.parametrize(
+    ("path", "constant"),
+    [("scripts/mutate.py", "NOT_OF_THE_CORE"), ("tests/soak/sanitizers.py", "OF_OTHER_PROGRAMS")],
+)
+def test_tests_that_are_left_out_are_there(path, constant):
+    (names,) = re.findall(rf"^{constant} = (\(.*?\))", text(path), re.MULTILINE | re.DOTALL)
+    names = re.findall(r'"(\w+)"', names)
+    assert len(names) > 4
+    for name in names:
+        assert (ROOT / "tests" / f"test_{name}.py").exists(), name
+
+
+def test_every_benchmark_is_in_the_table_of_them():
+    table = text("benchmarks/README.md").partition("## What there is")[2].partition("\n## ")[0]
+    named = {name.rstrip("/") for name in re.findall(r"`([\w.]+/?)`", table)}
+    there = {path.name for path in (ROOT / "benchmarks").iterdir()}
+    there -= {"README.md", "__pycache__"}
+    assert there - named == set()
+    assert {name for name in named if name.endswith((".py", ".c", ".json"))} <= there

@@ -157,3 +157,90 @@ def test_directions_of_another_shape_are_refused():
             call()
     with pytest.raises(ValueError, match=r"^X: "):
         network.jacobian(np.ones((5, 4)))
+
+
+def test_derivatives_to_be_are_of_the_shapes_that_fit_takes():
+    """One output: (s, 1, n_0) and (s, n_0) are the same, and nothing is broadcast."""
+    rng = np.random.default_rng(3)
+    network = fcnn.reference.Network((2, 4, 1), ("tanh", "identity"), "squared_error", "float64")
+    network.parameters[:] = rng.normal(size=len(network.parameters))
+    X, dY, weight = rng.normal(size=(40, 2)), rng.normal(size=(40, 2)), rng.uniform(size=40)
+    J = network.jacobian(X)[:, 0]
+    by_hand = sum(w * (d @ d) for w, d in zip(weight, J - dY, strict=True)) / weight.sum() * 0.3 / 2
+    one = network.jacobian_loss(X, dY[:, None], 0.3, weight)
+    for targets in (dY, dY.tolist()):
+        value, gradient = network.jacobian_loss(X.tolist(), targets, 0.3, weight.tolist())
+        assert value == pytest.approx(by_hand, rel=1e-12)
+        np.testing.assert_array_equal(gradient, one[1])
+    alone = network.jacobian_loss(X[3], dY[3][None], 0.3)
+    assert alone[0] == pytest.approx(0.15 * ((J[3] - dY[3]) ** 2).sum(), rel=1e-12)
+    for wrong in (dY[0], dY[1:], dY[:, :1], dY.T, 0.0, dY[None], dY * np.nan, "x", dY[:0]):
+        with pytest.raises((ValueError, TypeError), match=r"^targets: "):
+            network.jacobian_loss(X, wrong, 0.3)
+    for name, given in {
+        "weight": (X, dY, -1), "sample_weight": (X, dY, 1, weight[:, None]),
+        "X": (X[:, :1], dY, 1),
+    }.items():  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{name}: "):
+            network.jacobian_loss(*given)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        (((3, 4, 2), float("nan"), "squared_error"), "activations"),
+        (((3, 4, 2), "tanh", "squared_error"), "activations"),
+        (((3, 4, 2), ["tanh"], "squared_error"), "activations"),
+        (((3, 4, 2), ["softmax", "identity"], "squared_error"), r"activation\[0\]"),
+        (((3, 4, 2), ["tanh", "tanh"], "cross_entropy"), "output_activation"),
+        (((3, 4, 2), ["tanh", "tanh"], "mean"), "loss"), ((3, ["tanh"], "mse"), "sizes"),
+        (((3, 0), ["tanh"], "mse"), r"sizes\[1\]"), (((3, 1), ["tanh"], "mse", "int8"), "dtype"),
+    ],
+)  # fmt: skip
+def test_a_network_that_is_none_is_refused_by_name(given, name):
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: "):
+        fcnn.reference.Network(*given)
+
+
+def test_arrays_that_do_not_belong_together_are_refused():
+    """By name, where NumPy would broadcast them."""
+    _, twin = pair("squared_error", 1)
+    before = twin.parameters.copy()
+    z, a = twin.forward(X)
+    y = np.ones((3, 1))
+    delta, loss = twin.backward(z, a, y)
+    for one_column in (y[:, 0], [1, 1, 1]):
+        found, value = twin.backward(z, a, one_column)
+        np.testing.assert_array_equal(found[1], delta[1])
+        assert value == loss
+    sgd, adam = fcnn.SGD(0.1, momentum=0.9), fcnn.Adam()
+    state = (np.zeros_like(before),)
+    for name, call in {
+        "y": lambda: twin.backward(z, a, y[:2]),
+        "sample_weight": lambda: twin.backward(z, a, y, y),
+        "out": lambda: twin.predict(X, np.zeros((5, 3, 1))),
+        "out ": lambda: twin.predict(X, np.zeros((3, 4))),
+        "out  ": lambda: twin.predict(X, [0.0] * 3),
+        "order": lambda: twin.train_epoch(X, y, sgd, 2, [0, 3]),
+        "order ": lambda: twin.train_epoch(X, y, sgd, 2, [-1, 0]),
+        "order  ": lambda: twin.train_epoch(X, y, sgd, 2, [[0, 1]]),
+        "batch_size": lambda: twin.train_epoch(X, y, sgd, 0),
+        "output": lambda: twin.hessian(X, 1),
+        "output ": lambda: twin.hessian(X, -1),
+        "gradient": lambda: fcnn.reference.sgd(twin.parameters, np.ones(1), sgd, state),
+        "gradient ": lambda: fcnn.reference.adam(twin.parameters, 1.0, adam, state * 2),
+        "y ": lambda: fcnn.reference.output_delta("tanh", "squared_error", z[2], a[2], y[:, 0]),
+        "z": lambda: fcnn.reference.output_delta("tanh", "squared_error", z[2][:1], a[2], y),
+    }.items():
+        with pytest.raises((ValueError, TypeError), match=f"^{name.strip()}: "):
+            call()
+    np.testing.assert_array_equal(twin.parameters, before)
+
+
+def test_an_epoch_of_some_samples():
+    _, twin = pair("squared_error")
+    other = fcnn.reference.Network.like(twin)
+    y = np.arange(9.0).reshape(3, 3)
+    one = twin.train_epoch(X, y, fcnn.SGD(0.1), 2, np.array([2, 0]))
+    assert one == other.train_step([X[2], X[0]], y[[2, 0]], fcnn.SGD(0.1))
+    np.testing.assert_array_equal(twin.parameters, other.parameters)

@@ -1,5 +1,6 @@
 """Levenberg-Marquardt and L-BFGS: their equations, what they reach, and what they refuse."""
 
+import functools
 import itertools
 import math
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import _line_search, second_order
+from fcnn import _cgroups, _line_search, second_order
 from fcnn._data import Arrays
 from fcnn._objective import Objective
 
@@ -649,12 +650,31 @@ def test_levenberg_marquardt_names_the_bytes_that_it_has_not(monkeypatch):
     net = network()
     X, y, _ = samples(net)
     n = net.num_parameters + 1
-    monkeypatch.setattr(second_order, "_memory", lambda: 24 * n * n - 1)
-    with pytest.raises(ValueError, match=rf"needs {24 * n * n:,} bytes .* {24 * n * n - 1:,}"):
+    needed = 16 * n * n + 8 * n * 3 * 256
+    monkeypatch.setattr(second_order, "_memory", lambda: needed - 1)
+    with pytest.raises(ValueError, match=rf"needs {needed:,} bytes .* {needed - 1:,}"):
         net.fit(X, y, optimizer="lm")
-    monkeypatch.setattr(second_order, "_memory", lambda: 24 * n * n)
+    monkeypatch.setattr(second_order, "_memory", lambda: needed)
     net.fit(X, y, epochs=1, optimizer="lm")
     assert second_order._memory() is not None or sys.platform == "win32"
+
+
+def test_a_container_s_memory_is_what_there_is(monkeypatch, tmp_path):
+    machine = second_order._memory()
+    (tmp_path / "job").mkdir()
+    (tmp_path / "membership").write_text("0::/job\n")
+    (tmp_path / "job" / "memory.max").write_text("20000\n")
+    least = functools.partial(
+        _cgroups.least, membership=str(tmp_path / "membership"), root=str(tmp_path)
+    )
+    monkeypatch.setattr(_cgroups, "least", least)
+    assert second_order._memory() == 20000
+    net = network()
+    X, y, _ = samples(net)
+    with pytest.raises(ValueError, match=r"this process may have 20,000; fcnn.LBFGS"):
+        net.fit(X, y, optimizer="lm")
+    (tmp_path / "job" / "memory.max").write_text("max\n")
+    assert second_order._memory() == machine or machine is None
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------------

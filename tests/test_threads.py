@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import threads
+from fcnn import _cgroups, threads
 
 INITIAL = threads._initial.__wrapped__  # what `fresh` replaces, without its memory
 
@@ -177,9 +177,39 @@ def quota(tmp_path):
             path = tmp_path / "cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.encode("latin-1"))
-        return threads._read_quota(str(tmp_path / "membership"), str(tmp_path / "cgroup"))
+        return limit(str(tmp_path / "membership"), str(tmp_path / "cgroup"))
 
     return read
+
+
+def limit(membership, root, controller="cpu"):
+    of = {"cpu": threads._group_quota, "memory": _cgroups.memory_of}[controller]
+    return _cgroups.least(controller, of, membership, root)
+
+
+@pytest.mark.parametrize(
+    ("membership", "files", "expected"),
+    [
+        ("0::/a/b\n", {"a/memory.max": "3000\n", "a/b/memory.max": "max\n"}, 3000),
+        ("0::/a/b\n", {"a/memory.max": "3000\n", "a/b/memory.max": "2000\n"}, 2000),
+        ("0::/outside\n", {"memory.max": "2000\n"}, 2000),
+        ("5:memory:/a\n4:cpu:/b\n", {"memory/a/memory.limit_in_bytes": "4096\n"}, 4096),
+        ("5:memory:/a\n", {"memory/a/memory.limit_in_bytes": f"{2**63 - 4096}\n"}, None),
+        ("4:cpu:/b\n", {"cpu/b/memory.limit_in_bytes": "4096\n"}, None),
+        ("0::/a\n", {"a/cpu.max": "100000 100000\n"}, None),
+        (None, {"memory.max": "2000\n"}, 2000),
+        ("0::/a\n", {"a/memory.max": "nonsense"}, None), ("0::/a\n", {"a/memory.max": "0"}, None),
+    ],
+)  # fmt: skip
+def test_memory_is_limited_as_cpus_are(tmp_path, membership, files, expected):
+    if membership is not None:
+        (tmp_path / "membership").write_text(membership)
+    for name, content in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    found = limit(str(tmp_path / "membership"), str(tmp_path / "cgroup"), "memory")
+    assert found == expected
 
 
 @pytest.mark.parametrize(
@@ -258,19 +288,19 @@ def test_an_odd_quota_is_none(quota, content):
 
 def test_folders_where_files_should_be(tmp_path):
     (tmp_path / "cpu.max").mkdir()
-    assert threads._read_quota(str(tmp_path), str(tmp_path)) is None
-    assert threads._read_quota(str(tmp_path / "no"), str(tmp_path / "such")) is None
+    assert limit(str(tmp_path), str(tmp_path)) is None
+    assert limit(str(tmp_path / "no"), str(tmp_path / "such")) is None
 
 
 def test_the_quota_is_read_once(monkeypatch):
     monkeypatch.undo()  # the real _quota
     calls = []
-    monkeypatch.setattr(threads, "_read_quota", lambda *paths: calls.append(paths))
+    monkeypatch.setattr(_cgroups, "least", lambda *asked: calls.append(asked))
     threads._quota.cache_clear()
     threads.usable_cpus()
     threads.usable_cpus()
     threads._quota.cache_clear()
-    assert calls == [("/proc/self/cgroup", "/sys/fs/cgroup")]
+    assert calls == [("cpu", threads._group_quota)]
 
 
 # --- The number of threads -----------------------------------------------------------------------

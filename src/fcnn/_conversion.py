@@ -15,7 +15,7 @@ from fcnn._dispatch import core
 from fcnn._frames import names_of
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
-from fcnn.metrics import score
+from fcnn.metrics._equations import score
 from fcnn.optimizers import Optimizer, as_optimizer
 from fcnn.threads import resolve
 

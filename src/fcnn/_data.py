@@ -18,7 +18,7 @@ from fcnn._dispatch import core
 from fcnn._memmap import Rows, is_mapped
 from fcnn._own_loss import value_of
 from fcnn._sparse import SparseRows, is_sparse
-from fcnn.metrics import score
+from fcnn.metrics._equations import score
 
 if TYPE_CHECKING:
     from fcnn.network import Network

@@ -58,7 +58,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     mode : {"stdout", "dicts"}, default "stdout"
         Print the configuration, or return it as a dictionary.
     """
-    if mode not in ("stdout", "dicts"):
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
         raise ValueError(f"mode: expected 'stdout' or 'dicts', got {mode!r}")
     import numpy as np
 

@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _validation as check
+from fcnn._own_loss import as_exactly
+from fcnn._reference_checks import as_output
+from fcnn._sobolev import as_targets
+
 Array = NDArray[Any]
 
 
@@ -60,6 +65,7 @@ class Differentiated(abc.ABC):
 
     def hessian(self, X: Array, output: int = 0) -> Array:
         """Return the second derivatives of a^L_k, k = output, shape (s, n_0, n_0)."""
+        output = as_output(output, self.sizes[-1])
         (H,) = self._of_rows(lambda rows: self._hessian(rows, output), X)
         return H
 
@@ -70,10 +76,8 @@ class Differentiated(abc.ABC):
         X = self._inputs(X)
         rows = []
         for name, direction in directions.items():
-            array = np.asarray(direction, self.parameters.dtype)
             expected = (*X.shape[:-1], self.sizes[-1 if name == "v" else 0])
-            if array.shape != expected:
-                raise ValueError(f"{name}: expected shape {expected}, got {array.shape}")
+            array = as_exactly(name, direction, expected, self.parameters.dtype)
             rows.append(np.atleast_2d(array))
         results = compute(np.atleast_2d(X), *rows)
         return results if X.ndim == 2 else tuple(result[0] for result in results)
@@ -125,7 +129,15 @@ class Differentiated(abc.ABC):
         derivative of each output in a direction. Tangents go forward from R_k, deltas back from the
         unit vector of output k; W is in both, and so is z, through sigma'. W. M. Czarnecki et al.:
         Sobolev training for neural networks, NeurIPS 2017.
+
+        dY is (s, n_L, n_0), of one output (s, n_0) will do, and of one sample (n_L, n_0).
         """
+        X = self._inputs(X)
+        of_one_row, X, dtype = X.ndim == 1, np.atleast_2d(X), self.parameters.dtype
+        rows, sizes = len(X), (self.sizes[0], self.sizes[-1])
+        targets = as_targets(targets, rows, *sizes, dtype, of_one_row, name="targets")
+        weight = check.as_number("weight", weight, least=0)
+        sample_weight = check.as_sample_weight(sample_weight, rows, dtype)
         z, a = self.forward(X)
         distance = self._jacobian(X)[0] - targets
         counts = np.ones(len(X)) if sample_weight is None else sample_weight

@@ -91,19 +91,32 @@ def as_term(
         raise ValueError(
             "jacobian_targets: they go with X and y as arrays, got an iterable of batches"
         )
-    n_0, n_L = network.sizes[0], network.sizes[-1]
+    sizes = network.sizes[0], network.sizes[-1]
+    return JacobianTerm(as_targets(targets, rows, *sizes, network.dtype, of_one_row), w)
+
+
+def as_targets(
+    targets: Any,
+    rows: int,
+    n_0: int,
+    n_L: int,
+    dtype: np.dtype[Any],
+    of_one_row: bool = False,
+    name: str = "jacobian_targets",
+) -> Array:
+    """Return what Jacobians are to be, shape (rows, n_L, n_0): see `as_term`."""
     shapes: list[tuple[int, ...]] = [(rows, n_L, n_0)]
     if of_one_row:
         shapes.append((n_L, n_0))
     elif n_L == 1:
         shapes.append((rows, n_0))
-    array = check.as_numeric("jacobian_targets", targets)
+    array = check.as_numeric(name, targets)
     if array.shape not in shapes:
         wanted = check.listed([str(shape) for shape in shapes])
-        raise ValueError(f"jacobian_targets: expected shape {wanted}, got {array.shape}")
-    array = check.cast_exactly("jacobian_targets", array, network.dtype)
-    check.refuse_nonfinite("jacobian_targets", array)
-    return JacobianTerm(array.reshape(shapes[0]), w)
+        raise ValueError(f"{name}: expected shape {wanted}, got {array.shape}")
+    array = check.cast_exactly(name, array, dtype)
+    check.refuse_nonfinite(name, array)
+    return array.reshape(shapes[0])
 
 
 def refuse_dropout(options: check.StepOptions) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _format
 from fcnn import _validation as check
 from fcnn._dispatch import core
-from fcnn.metrics import score
+from fcnn.metrics._equations import score
 from fcnn.network import Network, as_networks
 from fcnn.reference import loss_of
 

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _validation as check
+from fcnn._architecture import as_activation
 from fcnn._dispatch import core
 
 __all__ = ["INITIALIZERS", "initial_weights"]
@@ -67,7 +69,24 @@ _AUTO = {
 def initial_weights(
     init: str, activation: str, n_in: int, n_out: int, rng: np.random.Generator
 ) -> NDArray[Any]:
-    """Return initial weights of one layer, float64, shape (n_out, n_in)."""
+    """Return initial weights of one layer, float64, shape (n_out, n_in).
+
+    Parameters
+    ----------
+    init : str
+        One of `INITIALIZERS`.
+    activation : str
+        Of the layer, which "auto" chooses by.
+    n_in, n_out : int
+        n_(l-1) and n_l.
+    rng : numpy.random.Generator or int
+    """
+    init = check.as_choice("init", init, INITIALIZERS)
+    activation = as_activation("activation", activation, check.ACTIVATIONS)
+    n_in, n_out = check.as_count("n_in", n_in), check.as_count("n_out", n_out)
+    if n_in * n_out > 2**58:
+        raise ValueError(f"n_in, n_out: more weights than any memory holds, {n_in} x {n_out}")
+    rng = check.as_generator(rng)
     base, constant = core.split_activation(activation)
     scheme = _AUTO[base] if init == "auto" else init
     if scheme == "zeros":

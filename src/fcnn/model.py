@@ -147,6 +147,8 @@ class Model:
             Takes a text for each column that had missing cells filled or unseen categories. None
             warns of unseen categories, once for each column, as all that take data do.
         """
+        if notes is not None and not isinstance(notes, list):
+            raise TypeError(f"notes: expected a list to write to, got {notes!r}")
         return self.preparation.transform(data, self.network.dtype, notes)
 
     def outputs(self, data: Any, *, n_threads: int | None = None) -> Array:
@@ -156,7 +158,7 @@ class Model:
     def decode(self, outputs: Array) -> Array:
         """Return outputs of the network as answers: see `predict`, of several rows."""
         if self.classes:
-            return self.target.decode(outputs)
+            return self.target.decode(self._as_outputs(outputs))
         numbers = self._numbers(outputs)
         answers = numbers if self.levels[1:] else numbers[:, :, 0]
         return answers[:, 0] if answers.shape[1] == 1 else answers
@@ -171,17 +173,29 @@ class Model:
 
     def deviations(self, outputs: Array) -> Array:
         """Return the standard deviations, float64, shape (s, n), of the loss gaussian_nll."""
+        if not self.has_std:
+            raise ValueError(
+                "outputs: only those of the loss gaussian_nll have standard deviations, got "
+                f"{self.network.loss}"
+            )
         with np.errstate(over="ignore"):
             std: Array = np.exp(self._numbers(outputs)[:, :, 1] / 2)
         return std
 
     def _numbers(self, outputs: Array) -> Array:
         """Return the outputs in their own units, float64, shape (s, n, outputs of a target)."""
-        values = outputs.astype(np.float64)
+        values = self._as_outputs(outputs).astype(np.float64)
         if self.output_scaling is not None:
             mean, scale = self.output_scaling
             values = values * scale + mean
         return values.reshape(len(values), -1, self.network.num_targets).transpose(0, 2, 1)
+
+    def _as_outputs(self, outputs: Any) -> Array:
+        """Return what the network is said to have answered, shape (s, n_L)."""
+        array, n_L = check.as_numeric("outputs", outputs), self.network.sizes[-1]
+        if array.ndim != 2 or array.shape[1] != n_L:
+            raise ValueError(f"outputs: expected shape (rows, {n_L}), got {array.shape}")
+        return array
 
     def predict(self, data: Any, *, return_std: bool = False, n_threads: int | None = None) -> Any:
         """Return the answers for raw data.
@@ -347,6 +361,7 @@ class Model:
         loss : float, optional
             The mean loss, to be among the scores of classes.
         """
+        outputs = self._as_outputs(outputs)
         trivial: Any = None if self.training is None else self.training.trivial
         if not self.classes:
             inside = None
@@ -364,8 +379,9 @@ class Model:
             texts=self.target.class_texts, baseline=trivial,
         )  # fmt: skip
 
-    def target_values(self, table: Table, y: Any = None) -> Array:
+    def target_values(self, table: Any, y: Any = None) -> Array:
         """Return the targets of a table's rows, as `Target.encode` does; y as in `evaluate`."""
+        table = as_table(table, "table")
         values = self._targets_of(table) if y is None else self.target.encode(y)
         if len(values) != table.rows:
             raise ValueError(

@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn import _reference_checks as given
 from fcnn import _validation as check
 from fcnn._reference_derivatives import Differentiated
 from fcnn._sparse import SparseRows
@@ -318,6 +319,8 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
     The softmax's activations all depend on every z: there sigma' is a matrix, da_j/dz_k =
     a_j ([j = k] - a_k). Of ascending outputs each depends on those below.
     """
+    m = given.num_targets(a.shape[1], loss)
+    z, y = given.as_shape("z", z, a.shape, "a"), given.as_shape("y", y, (len(a), m), "targets")
     if (activation, loss) in _DELTA_IS_ERROR:
         return a - y
     derivative = loss_of(loss).derivative
@@ -326,7 +329,7 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
     if activation == "softmax":
         return a * (dC_da - (dC_da * a).sum(axis=1, keepdims=True))
     if activation == "ascending":
-        return _from_above(dC_da, y.shape[1]) * _rise(z, y.shape[1])
+        return _from_above(dC_da, m) * _rise(z, m)
     return dC_da * activation_of(activation).derivative(z, a)
 
 
@@ -335,7 +338,8 @@ def output_delta(activation: str, loss: str, z: Array, a: Array, y: Array) -> Ar
 
 def sgd(parameters: Array, gradient: Array, optimizer: Any, state: tuple[Array, ...]) -> None:
     """W <- W - eta g, with g = dC/dW + weight_decay W; or with momentum, through a velocity."""
-    g = gradient + optimizer.weight_decay * parameters
+    g = given.as_shape("gradient", gradient, parameters.shape, "parameters")
+    g = g + optimizer.weight_decay * parameters
     if state:
         (velocity,) = state
         velocity *= optimizer.momentum
@@ -353,7 +357,7 @@ def adam(parameters: Array, gradient: Array, optimizer: Any, state: tuple[Array,
     m, v = state
     beta1, beta2 = optimizer.betas
     t = optimizer.steps + 1
-    g = gradient
+    g = given.as_shape("gradient", gradient, parameters.shape, "parameters")
     if optimizer.rule == "adamw":
         parameters *= 1 - optimizer.lr * optimizer.weight_decay
     else:
@@ -381,9 +385,8 @@ class Network(Differentiated):
         n_0, ..., n_L.
     activations : sequence of str
         One name for each layer 1..L, some with a number: leaky_relu(0.2).
-    loss : str
-    dtype : str or numpy.dtype
-        float32 or float64.
+    loss, dtype : str
+        As of `fcnn.Network`.
 
     Attributes
     ----------
@@ -394,12 +397,10 @@ class Network(Differentiated):
     """
 
     def __init__(self, sizes: Any, activations: Any, loss: str, dtype: Any = "float64") -> None:
-        self.sizes = tuple(sizes)
-        self.activations = tuple(activations)
-        self.loss = loss
+        self.sizes, self.activations, self.loss = given.as_architecture(sizes, activations, loss)
         self.L = len(self.sizes) - 1
         counts = [(n_in + 1) * n_out for n_in, n_out in itertools.pairwise(self.sizes)]
-        self.parameters: Array = np.zeros(sum(counts), dtype)
+        self.parameters: Array = np.zeros(sum(counts), check.as_dtype(dtype))
         self.W, self.b = self._views(self.parameters)
 
     @classmethod
@@ -412,9 +413,7 @@ class Network(Differentiated):
     @property
     def num_targets(self) -> int:
         """Columns of y: n_L, or a part of it where the loss has several outputs for each."""
-        name, _, levels = self.loss.partition("(")
-        outputs = {"gaussian_nll": 2, "quantile": len(levels.split(",")) if levels else 3}
-        return int(self.sizes[-1] // outputs.get(name, 1))
+        return given.num_targets(self.sizes[-1], self.loss)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -439,8 +438,7 @@ class Network(Differentiated):
 
     def _inputs(self, X: Any) -> Array:
         """Return inputs as an array, of one sample (n_0,)."""
-        # What is right as it is costs no time.
-        if (
+        if (  # what is right as it is costs no time
             type(X) is np.ndarray
             and X.dtype == self.dtype
             and X.ndim == 2
@@ -474,10 +472,17 @@ class Network(Differentiated):
     def backward(
         self, z: list[Any], a: list[Any], y: Array, sample_weight: Array | None = None
     ) -> tuple[list[Any], float]:
-        """Return all delta[l], l = 1..L, last layer first, and the loss.
+        """Return all delta[l], l = 1..L, last layer first, and the loss, of what `forward` returns.
 
         The average over samples is in delta^L, once: every delta and gradient then has it.
         """
+        rows = len(a[-1])
+        y = check.as_targets("y", y, rows, self.num_targets, self.loss, self.dtype)
+        return self._backward(z, a, y, check.as_sample_weight(sample_weight, rows, self.dtype))
+
+    def _backward(
+        self, z: list[Any], a: list[Any], y: Array, sample_weight: Array | None
+    ) -> tuple[list[Any], float]:
         L = self.L
         weight = np.ones(len(y), self.dtype) if sample_weight is None else sample_weight
         total = float(weight.sum(dtype=np.float64))
@@ -501,7 +506,7 @@ class Network(Differentiated):
         self, X: Array, y: Array, sample_weight: Array | None
     ) -> tuple[list[Any], list[Any], list[Any], float, Array]:
         z, a = self.forward(X)
-        delta, loss = self.backward(z, a, y, sample_weight)
+        delta, loss = self._backward(z, a, y, sample_weight)
         gradient = np.empty_like(self.parameters)
         dW, db = self._views(gradient)
         for l in range(1, self.L + 1):
@@ -521,7 +526,7 @@ class Network(Differentiated):
         answer: Array = a[-1] if X.ndim == 2 else a[-1][0]
         if out is None:
             return answer
-        out[...] = answer
+        given.as_out(out, answer.shape)[...] = answer
         return out
 
     __call__ = predict
@@ -583,9 +588,9 @@ class Network(Differentiated):
     ) -> float:
         """Make one update for every `batch_size` samples, in order; return the mean loss."""
         X, y, sample_weight = self._batch(X, y, sample_weight)
-        order = np.arange(len(X)) if order is None else order
+        order, batch_size = given.as_order(order, len(X)), check.as_count("batch_size", batch_size)
         total = weight = 0.0
-        for first in range(0, len(X), batch_size):
+        for first in range(0, len(order), batch_size):
             batch = order[first : first + batch_size]
             w = None if sample_weight is None else sample_weight[batch]
             share = float(len(batch) if w is None else w.sum(dtype=np.float64))

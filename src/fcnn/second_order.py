@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn import _line_search
+from fcnn import _cgroups, _line_search
 from fcnn._attributes import Checks, number
 from fcnn._dispatch import core
 from fcnn._validation import as_count
@@ -127,7 +127,7 @@ class LevenbergMarquardt(SecondOrder):
     nonlinear least-squares minimization, arXiv:1201.5885, 2012, section 4). With the loss huber,
     residuals have the weights min(1, 1 / |r|), so that J^T r is its gradient.
 
-    For small networks: an iteration takes s n_L P^2 / 2 multiplications and 24 P^2 bytes, P the
+    For small networks: an iteration takes s n_L P^2 / 2 multiplications and 16 P^2 bytes, P the
     number of parameters and s that of samples. Best with dtype float64.
 
     Parameters
@@ -172,14 +172,14 @@ class LevenbergMarquardt(SecondOrder):
     def refuse(self, network: Any) -> None:
         """Refuse a network with another loss, or more parameters than memory has room for."""
         super().refuse(network)
-        # Its equations, damped, and what LAPACK copies.
-        needed = 24 * (network.num_parameters + 1) ** 2
+        # The equations, their factor, and three blocks of its rows.
+        needed = 8 * (network.num_parameters + 1) * (2 * network.num_parameters + 2 + 3 * _BLOCK)
         memory = _memory()
         if memory is not None and needed > memory:
             raise ValueError(
                 f"optimizer: LevenbergMarquardt needs {needed:,} bytes for the "
-                f"{network.num_parameters:,} parameters' normal equations, this machine has "
-                f"{memory:,}; fcnn.LBFGS needs a few vectors"
+                f"{network.num_parameters:,} parameters' normal equations, this process may "
+                f"have {memory:,}; fcnn.LBFGS needs a few vectors"
             )
 
     def iterate(self, objective: Objective) -> tuple[float, dict[str, Any] | None]:
@@ -251,7 +251,7 @@ _PROBE, _MOST_BEND = 0.1, 0.75
 _LEAST_STEP = 1e-15
 
 
-# Columns that LAPACK factors in one call, during which nobody hears Ctrl-C: more go block by block.
+# Columns that are factored in one call, during which nobody hears Ctrl-C: more go block by block.
 _BLOCK = 256
 
 
@@ -281,11 +281,13 @@ def _factor(sums: Array, diagonal: Array) -> Array | None:
 
 
 def _memory() -> int | None:
-    """Return the machine's memory in bytes, None where it is not known."""
+    """Return the bytes of the machine, or of the container; None where they are not known."""
+    allowed = _cgroups.least("memory", _cgroups.memory_of)
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
-        return None
+        return allowed
+    return machine if allowed is None else min(machine, allowed)
 
 
 class LBFGS(SecondOrder):

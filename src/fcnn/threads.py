@@ -3,6 +3,7 @@
 import os
 from functools import cache
 
+from fcnn import _cgroups
 from fcnn._validation import as_count
 
 __all__ = ["get_num_threads", "resolve", "set_num_threads", "usable_cpus"]
@@ -117,55 +118,17 @@ def _allowed_cpus() -> int | None:
 @cache
 def _quota() -> int | None:
     """Return the whole CPUs of this process's quota, read once; None if it has none."""
-    return _read_quota("/proc/self/cgroup", "/sys/fs/cgroup")
-
-
-def _read_quota(membership: str, root: str) -> int | None:
-    """Return the least quota of the cgroups that a process is in, in whole CPUs; None without one.
-
-    Parameters
-    ----------
-    membership : str
-        The file that lists the process's cgroups, one line for each hierarchy: its number, its
-        controllers (none for cgroup v2) and the path of the group.
-    root : str
-        Where cgroup v2 is mounted, and in its folder ``cpu`` or ``cpu,cpuacct`` that hierarchy of
-        cgroup v1.
-    """
-    quotas = []
-    for line in (_read(membership) or "0::/\n0:cpu:/").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        if controllers == "":
-            mounts = {root}
-        elif "cpu" in controllers.split(","):
-            mounts = {f"{root}/cpu", f"{root}/{controllers}"}
-        else:
-            continue
-        # Every parent's quota binds too. In a container the path may be the one outside, of which
-        # nothing is to be seen here; then the mount itself, the last, is the container's group.
-        names = [name for name in group.split("/") if name not in ("", "..")]
-        for mount in mounts:
-            for depth in range(len(names), -1, -1):
-                quotas.append(_group_quota("/".join([mount, *names[:depth]])))
-    return min((quota for quota in quotas if quota is not None), default=None)
+    return _cgroups.least("cpu", _group_quota)
 
 
 def _group_quota(folder: str) -> int | None:
     """Return the quota of one cgroup in whole CPUs, at least 1; None if it has none."""
-    text = _read(f"{folder}/cpu.max")
+    text = _cgroups.read(f"{folder}/cpu.max")
     if text is None:
-        text = f"{_read(f'{folder}/cpu.cfs_quota_us')} {_read(f'{folder}/cpu.cfs_period_us')}"
+        names = "cpu.cfs_quota_us", "cpu.cfs_period_us"
+        text = " ".join(str(_cgroups.read(f"{folder}/{name}")) for name in names)
     try:
         quota, period = map(int, text.split())
     except ValueError:  # "max 100000", no such files, or what no kernel writes
         return None
     return max(1, quota // period) if quota > 0 and period > 0 else None  # -1 is no quota
-
-
-def _read(path: str) -> str | None:
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
-    except (OSError, ValueError):
-        return None

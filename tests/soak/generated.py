@@ -1,6 +1,11 @@
 """Any argument to any public method: a result, or a refusal that names it and changes nothing."""
 
 import contextlib
+import functools
+import importlib
+import inspect
+import io
+import re
 import tempfile
 import warnings
 
@@ -45,63 +50,163 @@ def _array(rng, shape, dtype):
 
 
 def right(rng, what):
-    """Return a value that is right, so that what is wrong beside it is reached."""
-    return {
+    """Return a value that is right, so that what is wrong beside it is reached; None if unknown."""
+    columns = {"a": [1.0, 2, 4, 8, 5], "b": ["x", "y", "x", "x", "y"]}
+    maker = {
         "X": lambda: rng.normal(size=(5, 4)).astype("f4"), "y": lambda: rng.integers(3, size=5),
-        "sample_weight": lambda: None, "optimizer": lambda: fcnn.Adam(), "n_threads": lambda: 1,
-        "epochs": lambda: 1, "batch_size": lambda: 2, "v": lambda: np.ones((5, 3)),
-        "u": lambda: np.ones((5, 4)), "gradient": lambda: np.ones(47, "f4"), "out": lambda: None,
-        "sizes": lambda: (4, 5, 3), "activation": lambda: "tanh", "loss": lambda: None,
-    }[what]()  # fmt: skip
+        "optimizer": lambda: fcnn.Adam(), "epochs": lambda: 1, "batch_size": lambda: 2,
+        "v": lambda: np.ones((5, 3)), "u": lambda: np.ones((5, 4)), "output": lambda: 1,
+        "gradient": lambda: np.ones(43, "f4"), "sizes": lambda: (4, 5, 3), "n_threads": lambda: 1,
+        "network": lambda: fcnn.Network((4, 5, 3), rng=1), "networks": lambda: two_networks(),
+        "net": lambda: fcnn.Network((4, 5, 3), rng=1), "path": lambda: "file", "t": lambda: columns,
+        # Of metrics.
+        "outputs": lambda: np.full((5, 1), 0.4), "low": lambda: np.zeros(5),
+        "high": lambda: np.ones((5, 1)), "levels": lambda: [0.5], "scores": lambda: np.arange(5.0),
+        "predictions": lambda: rng.integers(3, size=5), "classes": lambda: "abc",
+        "confusion": lambda: [[1, 2], [0, 3]],
+        # Of tables.
+        "data": lambda: columns, "table": lambda: columns, "names": lambda: ["a", "b"],
+        "network_": lambda: fcnn.Network((3, 5, 1), rng=1),
+        # Of pictures.
+        "history": lambda: fcnn.Network((4, 3)).fit(np.ones((5, 4)), np.ones(5, int), epochs=1),
+        "importance": lambda: [0.1, 0.2], "x": lambda: np.arange(5.0),
+        "quantiles": lambda: np.arange(10.0).reshape(5, 2),
+        # Of a search.
+        "make": lambda: lambda c, seed: fcnn.Network((4, 3, 3), rng=seed),
+        "space": lambda: {"lr": (1e-3, 1e-1)},
+        "validation": lambda: (np.ones((3, 4)), [0, 1, 2]), "model": a_model, "groups": lambda: 1,
+        # Of schedules and callbacks.
+        "step_size": lambda: 2, "gamma": lambda: 0.5, "steps": lambda: 3, "then": lambda: None,
+        "rng": lambda: 1, "lr": lambda: 0.1, "activation": lambda: "tanh", "n_in": lambda: 3,
+        "n_out": lambda: 2,
+    }.get(what)  # fmt: skip
+    return None if maker is None else maker()
 
 
-METHODS = {
-    "predict": ("X", "out", "n_threads"), "__call__": ("X", "out", "n_threads"),
-    "trace": ("X", "y", "sample_weight"), "gradients": ("X", "y", "sample_weight", "n_threads"),
-    "check_gradients": ("X", "y", "sample_weight"), "evaluate": ("X", "y", "sample_weight"),
-    "train_step": ("X", "y", "optimizer", "sample_weight"), "jacobian": ("X",), "vjp": ("X", "v"),
-    "jvp": ("X", "u"), "hvp": ("X", "v", "u"), "sample_gradients": ("X", "y"),
-    "fit": ("X", "y"), "save": (), "update": ("gradient",),
+def two_networks():
+    return [fcnn.Network((4, 5, 3), rng=seed) for seed in (1, 2)]
+
+
+@functools.cache
+def a_model():
+    preparation = fcnn.tables.Preparation.fit(right(np.random.default_rng(0), "data"))
+    net = fcnn.Network((preparation.width, 3, 1), loss="squared_error", rng=1)
+    return fcnn.Model(net, preparation, fcnn.tables.Target(["price"]))
+
+
+# Where a name means something else.
+RIGHT = {
+    ("Model.scores", "outputs"): np.ones((5, 1)), ("Model.scores", "values"): np.ones((5, 1)),
+    ("Model.target_values", "table"): fcnn.tables.as_table({"price": [1.0, 2, 4, 8, 5]}),
+    ("initializers.initial_weights", "init"): "auto", ("convert.to_c", "name"): "predictor",
+    ("reference.Network", "activations"): ["tanh", "softmax"],
+    ("reference.Network", "loss"): "cross_entropy",
+    ("metrics.accuracy", "y"): [0, 1, 1, 0, 1], ("metrics.r2", "y"): np.arange(5.0),
+    ("metrics.roc_auc", "y"): [0, 1, 1, 0, 1], ("metrics.score", "loss"): "squared_error",
+    ("Ensemble.save", "path"): "ensemble", ("Model.save", "path"): "model",
+    ("Model.evaluate", "y"): np.arange(5.0), ("report.write_report", "y"): np.arange(5.0),
+    ("report.permutation_importance", "y"): np.arange(5.0), ("tables.read_target", "names"): "a",
+    ("plot.plot_boundary", "network"): fcnn.Network((2, 3, 2), rng=1),
+    ("plot.plot_boundary", "X"): np.ones((5, 2)), ("plot.plot_boundary", "y"): [0, 1, 1, 0, 1],
+    ("plot.plot_network", "X"): np.ones(4), ("plot.plot_network", "y"): 1,
+    ("plot.animate_trace", "X"): np.ones(4), ("plot.animate_trace", "y"): 1,
 }  # fmt: skip
-KEYWORDS = {
-    "fit": ("epochs", "batch_size", "optimizer", "sample_weight", "validation", "callbacks",
-            "shuffle", "rng", "progress", "n_threads", "l1", "l2", "clip_norm", "dropout",
-            "label_smoothing", "class_weight", "schedule", "loss", "resume", "reduce"),
-    "train_step": ("n_threads", "loss", "of"), "gradients": ("loss", "of", "delta", "out"),
-    "save": ("path",), "update": ("l1", "l2", "clip_norm"),
+# What would take as long as it says; and the text for messages.
+AS_THEY_ARE = {("search", "seconds"), ("search", "epochs"), ("search", "groups"),
+               ("fit_many", "epochs"), ("tables.as_table", "name")}  # fmt: skip
+# What is given though it has a default.
+ALWAYS = ("y", "output", "epochs", "groups", "batch_size")
+MODULES = ("metrics", "tables", "convert", "reference", "plot", "report", "schedules", "callbacks",
+           "datasets", "initializers")  # fmt: skip
+# Public names that are not called here, and why.
+LEFT_OUT = {
+    "DivergenceError": "an exception", "tables.TableError": "an exception",
+    "__version__": "a text", "tables.KINDS": "a tuple", "reference.ACTIVATIONS": "a table",
+    "reference.LOSSES": "a table", "initializers.INITIALIZERS": "a table",
+    "set_num_threads": "changes what other calls do", "parallel": "needs MPI: test_mpi.py",
+    "schedules.Schedule": "the base of one's own", "errors": "exceptions", "names": "types alone",
+    "learn": "serves until it is stopped: test_learn.py",
+    # Records that are made by what is called here, and check nothing.
+    **dict.fromkeys(
+        ("metrics.ClassScores", "metrics.NumberScores", "tables.Column", "tables.ColumnKind",
+         "tables.Table", "tables.TargetReading", "tables.Target", "tables.Preparation",
+         "reference.Activation", "reference.Loss", "report.Importance", "report.Report", "Model"),
+        "a record"),
+    **dict.fromkeys(
+        (f"convert.{name}" for name in ("from_keras", "from_sklearn", "from_torch", "to_sklearn",
+                                        "to_torch")),
+        "imports a library for seconds: test_convert.py"),
+    # The equations alone, of arrays: what `reference.Network` hands them has been checked.
+    **dict.fromkeys(
+        (f"reference.{name}" for name in
+         ("ascending", "elu", "gelu", "identity", "leaky_relu", "relu", "sigmoid", "silu",
+          "softmax", "softplus", "activation_of", "loss_of", "sgd", "adam", "output_delta")),
+        "an equation: test_reference.py"),
 }  # fmt: skip
+RECORDS = {"metrics.ClassScores.of": fcnn.metrics.ClassScores.of,
+           "metrics.NumberScores.of": fcnn.metrics.NumberScores.of,
+           "tables.Preparation.fit": fcnn.tables.Preparation.fit}  # fmt: skip
 ATTRIBUTES = ("parameters", "weights", "biases", "rng", "features", "classes")
-RATES = ("lr", "momentum", "weight_decay", "beta1", "nesterov")
+
+
+def methods_of(value, name):
+    """Return the public methods of an object, by the name of its class and theirs."""
+    public = [n for n in dir(type(value)) if not n.startswith("_")]
+    return {f"{name}.{n}": getattr(value, n) for n in public
+            if callable(getattr(type(value), n, None))}  # fmt: skip
+
+
+def everything(net, optimizer):
+    """Return all that is called, by name, in groups that are called equally often."""
+    functions = {name: getattr(fcnn, name) for name in fcnn.__all__ if name not in LEFT_OUT
+                 and not inspect.ismodule(getattr(fcnn, name))}  # fmt: skip
+    groups = [methods_of(net, "Network"), {"Network.fit": net.fit}, functions,
+              {"Optimizer.update": optimizer.update, "Network": fcnn.Network}]  # fmt: skip
+    groups.append(methods_of(fcnn.Ensemble(two_networks()), "Ensemble"))
+    groups.append(methods_of(a_model(), "Model"))
+    for module in MODULES:
+        names = importlib.import_module(f"fcnn.{module}").__all__
+        group = {f"{module}.{name}": getattr(getattr(fcnn, module), name) for name in names
+                 if f"{module}.{name}" not in LEFT_OUT}  # fmt: skip
+        groups.append(group)
+    groups.append(RECORDS)
+    return [group for group in groups if group]
 
 
 def attempt(rng, net, optimizer):
-    """Call something with arguments of which some are wrong; return what it is called."""
-    kind = rng.integers(20)
-    if kind == 0:
+    """Return a call of which some arguments are wrong, what it is called, and its parameters."""
+    if rng.integers(20) == 0:
         name = ATTRIBUTES[rng.integers(len(ATTRIBUTES))]
-        return f"net.{name} = ...", lambda: setattr(net, name, anything(rng))
-    if kind == 1:
-        words = {k: anything(rng) for k in ("activation", "loss", "dtype", "init", "rng")
-                 if rng.random() < 0.3}  # fmt: skip
-        sizes = anything(rng) if rng.random() < 0.3 else (4, 3, 2)
-        return f"Network({sizes!r:.60}, {words!r:.200})", lambda: fcnn.Network(sizes, **words)
-    if kind == 2:
-        make = [fcnn.SGD, fcnn.Adam, fcnn.AdamW][rng.integers(3)]
-        words = {RATES[rng.integers(len(RATES))]: anything(rng)}
-        return f"{make.__name__}({words!r:.200})", lambda: make(**words)
-    if kind == 3:
-        return "fcnn.load", lambda: fcnn.load(anything(rng))
-    name = list(METHODS)[rng.integers(len(METHODS))]
-    arguments = [anything(rng) if rng.random() < 0.35 else right(rng, a) for a in METHODS[name]]
-    keywords = {k: anything(rng) for k in KEYWORDS.get(name, ())
-                if rng.random() < (0.12 if name == "fit" else 0.4)}  # fmt: skip
-    if name == "fit":
-        keywords.setdefault("epochs", 1)
-    call = getattr(net, name, None)
-    if name == "update":
-        call, arguments = optimizer.update, [net, *arguments]
-    shown = ", ".join(f"{a!r:.80}" for a in arguments)
-    return f"{name}({shown}, {keywords!r:.300})", lambda: call(*arguments, **keywords)
+        return f"net.{name} = ...", lambda: setattr(net, name, anything(rng)), [name]
+    groups = everything(net, optimizer)
+    group = groups[rng.integers(len(groups))]
+    if any(name.startswith(("plot.", "report.")) for name in group) and rng.random() < 0.9:
+        group = groups[0]  # a picture takes as long as a thousand other calls
+    name = list(group)[rng.integers(len(group))]
+    return call_of(rng, name, group[name], net)
+
+
+def call_of(rng, name, function, net, share=(0.3, 0.1)):
+    """Return a call; of what is needed one share is wrong, of what has a default another."""
+    parameters = inspect.signature(function).parameters.values()
+    given = {}
+    for one in parameters:
+        if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
+            continue
+        value = RIGHT.get((name, one.name), right(rng, one.name))
+        if name == "Optimizer.update" and one.name == "network":
+            value = net
+        is_needed = one.default is one.empty
+        if rng.random() < share[not is_needed] and (name, one.name) not in AS_THEY_ARE:
+            given[one.name] = anything(rng)
+        elif is_needed or (value is not None and one.name in ALWAYS):
+            given[one.name] = value
+    shown = ", ".join(f"{k}={v!r:.80}" for k, v in given.items())
+    # Arguments that have no name are given by their places.
+    alone = [given.pop(one.name) for one in parameters
+             if one.kind is one.POSITIONAL_ONLY and one.name in given]  # fmt: skip
+    names = [one.name for one in parameters]
+    return f"{name}({shown:.400})", lambda: function(*alone, **given), names
 
 
 def state_of(net, optimizer):
@@ -125,21 +230,36 @@ def run_here(size, seed):
                            dtype=["float32", "float64"][i // 2 % 2])  # fmt: skip
         optimizer = fcnn.Adam()
         optimizer.update(net, np.ones(net.num_parameters, net.dtype))
-        before, message = state_of(net, optimizer), "made"
-        what, call = attempt(rng, net, optimizer)
+        before, error = state_of(net, optimizer), None
+        what, call, names = attempt(rng, net, optimizer)
         try:
-            call()
-        except ISSUED as error:
-            refused += 1
-            message = str(error)
+            with contextlib.redirect_stdout(io.StringIO()):
+                call()
+        except ISSUED as raised:
+            error = raised
         except (OSError, ImportError):
             refused += 1
         except BaseException:
             print(f"call {i}: {what}", flush=True)
             raise
-        assert message, f"call {i}: {what}: no message"
+        if error is not None:
+            refused += 1
+            assert isinstance(error, fcnn.DivergenceError) or is_named(str(error), names), (
+                f"call {i}: {what}: names no argument: {type(error).__name__}: {error}"
+            )
         # A training may have made some steps before a callback or a batch was wrong.
-        if message != "made" and not what.startswith("fit("):
+        if error is not None and not what.startswith("Network.fit("):
             assert state_of(net, optimizer) == before, f"call {i}: {what}: changed"
         assert np.isfinite(net.parameters).all() or "parameters" in what or "=" in what, what
     return f"{size} calls of any kind: {refused} refused by a message, {size - refused} made"
+
+
+def is_named(message, names):
+    """Return whether a message names an argument, as NumPy's and Python's own do not.
+
+    Of networks that are trained together it may be said of one; as_table has the argument's name as
+    an argument; what is wrong in a file is said of the file.
+    """
+    known = ("X", "y", "file", "ignore", "columns", "predict_proba")
+    names = [*names, *(name.removesuffix("s") for name in names), *known]
+    return any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", message) for name in names)

@@ -1,7 +1,6 @@
-"""The tests of arithmetic, arguments and threads under AddressSanitizer and UBSan.
+"""The tests under AddressSanitizer and UBSan, but for the slow ones and those of other programs.
 
-Leaks are not looked for: the interpreter itself has some. What is known of others: nothing is left
-out; an error ends the run.
+Leaks are not looked for: the interpreter itself has some. An error ends the run.
 """
 
 import os
@@ -16,6 +15,8 @@ from fcnn._dispatch import isa
 from .common import ROOT, Lacking
 from .instrumented import build
 
+# Compilers, browsers, notebooks and commands, which a sanitizer's library would be loaded into.
+OF_OTHER_PROGRAMS = ("embedding", "typing", "documents", "lessons", "site", "learn_page", "wasm")
 FLAGS = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g"
 
 
@@ -34,9 +35,8 @@ def run(size, seed):
         package = build(Path(name), FLAGS)
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "--one-build", "-p", "no:cacheprovider",
-             "-m", "not slow", "--import-mode=append", "tests",
-             "--ignore=tests/test_embedding.py", "--ignore=tests/test_readme.py",
-             "--ignore=tests/test_typing.py"],
+             "-m", "not slow and not long", "--import-mode=append", "tests",
+             *(f"--ignore=tests/test_{name}.py" for name in OF_OTHER_PROGRAMS)],
             cwd=ROOT, capture_output=True, text=True, check=False,
             env={**os.environ, "LD_PRELOAD": preload, "FCNN_ISA": isa,
                  "PYTHONPATH": str(package.parent),

@@ -419,3 +419,28 @@ def test_rules_read_alone_what_they_read_among_others():
                 np.testing.assert_array_equal(
                     rule.numbers(some), [rule._number(pattern, text) for text in some]
                 )
+
+
+def test_any_table_like_and_one_name_will_do():
+    data = {"abc": [1.5, 2, 3.25], "a": [1.0, 5, 2], "y": [0.5, 1, 2]}
+    for table in (data, as_table(data)):
+        # "a" is in "abc" as text, and is no target then.
+        assert [kind.name for kind in infer_columns(table, "abc")] == ["a", "y"]
+        assert [kind.name for kind in infer_columns(table, ["y"], ignored="a") if kind.kind] == [
+            "abc"
+        ]
+    assert len(infer_columns(np.ones((3, 2)))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ({"table": None}, "table"), ({"table": object()}, "table"), ({"table": "text"}, "table"),
+        ({"targets": np.nan}, "targets"), ({"targets": [1]}, "targets"),
+        ({"targets": None}, "targets"), ({"ignored": 3}, "ignored"), ({"given": ["a"]}, "given"),
+        ({"given": "a"}, "given"),
+    ],
+)  # fmt: skip
+def test_arguments_of_other_kinds_are_refused_by_name(words, name):
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+        infer_columns(**{"table": {"a": [1.0, 2, 4]}, **words})

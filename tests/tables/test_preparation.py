@@ -640,3 +640,30 @@ def test_a_column_without_any_cell_warns():
     notes = []
     preparation.transform({**new, "size": [None] * 3}, notes=notes)
     assert any("missing in all 3 rows" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ({"data": object()}, "data"), ({"data": None}, "data"), ({"kinds": "text"}, "kinds"),
+        ({"kinds": 3}, "kinds"), ({"kinds": [None]}, "kinds"), ({"rows": "text"}, "rows"),
+        ({"rows": [0, 3]}, "rows"), ({"rows": [-1]}, "rows"), ({"rows": [0.5]}, "rows"),
+        ({"rows": 1}, "rows"), ({"rows": []}, "rows"), ({"rows": [True, False]}, "rows"),
+        ({"rows": [False] * 3}, "rows"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["columns", "array"])
+def test_arguments_of_other_kinds_are_refused_by_name(form, words, name):
+    data = {"a": [1.0, 2, 4], "b": [0.5, 1, 1]}
+    if form == "array":
+        data = np.stack([*data.values()], axis=1)
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+        Preparation.fit(**{"data": data, **words})
+    chosen = Preparation.fit(data, rows=[True, False, True])
+    np.testing.assert_array_equal(chosen.mean, Preparation.fit(data, rows=[0, 2]).mean)
+
+
+def test_kinds_of_a_wider_table_are_refused():
+    wide = infer_columns({"a": [1.0, 2, 4], "b": [0.5, 1, 3]})
+    with pytest.raises(ValueError, match=r"^kinds: expected columns of these data, which have 1"):
+        Preparation.fit({"a": [1.0, 2, 4]}, wide)

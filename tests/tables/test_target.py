@@ -332,3 +332,18 @@ def test_targets_of_named_tuples_go_by_name():
     Row = namedtuple("Row", "b a")
     target = Target(("a",), ("x", "y"))
     assert target.encode([Row("y", "x"), Row("x", "y")]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ({"table": None}, "table"), ({"table": 3}, "table"), ({"names": 1j}, "names"),
+        ({"names": [["a"]]}, "names"), ({"names": None}, "names"), ({"task": 1}, "task"),
+        ({"are_labels": "no"}, "are_labels"), ({"names": "ab"}, "target"),
+    ],
+)  # fmt: skip
+def test_targets_of_other_kinds_are_refused_by_name(words, name):
+    data = {"a": [1.0, 2, 4], "abc": [0.5, 1, 1]}
+    with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
+        read_target(**{"table": data, "names": ["a"], **words})
+    assert read_target(data, "a").y.ravel().tolist() == read_target(data, ["a"]).y.ravel().tolist()

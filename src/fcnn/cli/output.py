@@ -57,7 +57,7 @@ def output_paths(options: argparse.Namespace) -> tuple[Path, Path | None, str]:
         return output, None, ""
     picture = picture_of(output) if options.plot is None else Path(options.plot)
     try:
-        from fcnn.plot import check_ending
+        from fcnn.plot._figure import check_ending
 
         with refusals(path="--plot"):
             check_ending(picture)

@@ -143,7 +143,7 @@ def train(options: argparse.Namespace) -> int:
         on = " of the standardized target" if _is_standardized(model) else ""
         loss = "half the squared error" if net.loss == "squared_error" else net.loss
         plot_history(
-            kept.history, picture, title=f"{Path(data.source).name}, {_shape(net)}",
+            kept.history, path=picture, title=f"{Path(data.source).name}, {_shape(net)}",
             loss_label=f"{loss.replace('_', ' ')}{on}",
         )  # fmt: skip
         print(f"picture    {picture}")

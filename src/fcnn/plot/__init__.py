@@ -6,7 +6,6 @@ returns them. A figure of its own is at most 800 pixels wide at its 100 dots per
 has 150, sharp also on dense screens.
 """
 
-from fcnn.plot._figure import check_ending, picture_endings
 from fcnn.plot.animation import animate_trace
 from fcnn.plot.bands import plot_bands
 from fcnn.plot.boundary import plot_boundary
@@ -20,8 +19,6 @@ from fcnn.plot.weights import plot_weights
 
 __all__ = [
     "animate_trace",
-    "check_ending",
-    "picture_endings",
     "plot_bands",
     "plot_boundary",
     "plot_confusion_matrix",

@@ -24,13 +24,7 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def picture_endings() -> tuple[str, ...]:
-    """Return the file endings that pictures can have, without their dots.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Return the file endings that pictures can have, without their dots."""
     return tuple(sorted(_new_figure(1, 1).canvas.get_supported_filetypes()))
 
 
@@ -45,10 +39,32 @@ def check_ending(path: str | os.PathLike[str]) -> None:
         If matplotlib is not installed.
     """
     endings = picture_endings()
-    ending = Path(path).suffix.lower().removeprefix(".")
+    try:
+        path = Path(path)
+    except TypeError:
+        raise TypeError(f"path: expected a path, got {path!r}") from None
+    ending = path.suffix.lower().removeprefix(".")
     if ending not in endings:
         came = f"the ending {ending!r}" if ending else "no ending"
         raise ValueError(f"path: {str(path)!r} has {came}; expected one of {', '.join(endings)}")
+
+
+def as_text(argument: str, text: Any) -> str:
+    """Return a text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{argument}: expected a text, got {text!r}")
+    return text
+
+
+def as_names(argument: str, names: Any) -> list[str]:
+    """Return names as texts; a text alone would be a name for each of its letters."""
+    try:
+        given = None if isinstance(names, str) else list(names)
+    except TypeError:
+        given = None
+    if given is None:
+        raise TypeError(f"{argument}: expected a sequence of names, got {names!r}")
+    return [str(name) for name in given]
 
 
 def require_matplotlib() -> None:
@@ -73,6 +89,7 @@ class Picture:
         self,
         ax: Any,
         path: str | os.PathLike[str] | None,
+        title: str = "",
         most: int = 1,
         clears: bool = False,
     ) -> None:
@@ -80,11 +97,13 @@ class Picture:
 
         One that fills its axes `clears` given ones: what it drew there before would show through.
         """
+        as_text("title", title)
         if path is not None and ax is not None:
             raise ValueError("path: goes with a figure of its own; with ax, save the figure of ax")
         if path is not None:
             check_ending(path)
         self._path = path
+        self._title = title
         self._ax = ax
         self._clears = clears
         self.is_given = ax is not None
@@ -106,9 +125,9 @@ class Picture:
                 panel.clear()
         return self.panels
 
-    def finish(self, title: str) -> Any:
+    def finish(self) -> Any:
         """Write title and file; return the figure, or the axes that were given."""
-        first = self.panels[0]
+        first, title = self.panels[0], self._title
         figure: Figure = first.figure
         if title and self.is_given:  # axes that were given share their figure's title with others
             below = first.get_title()

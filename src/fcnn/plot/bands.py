@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _validation as check
-from fcnn.plot._figure import Picture, require_matplotlib, shortened
+from fcnn.plot._figure import Picture, as_text, require_matplotlib, shortened
 
 Array = NDArray[Any]
 
@@ -81,13 +81,17 @@ def plot_bands(
     if points is not None and points.shape != along.shape:
         raise ValueError(f"y: expected shape {along.shape}, got {points.shape}")
     q = bands.shape[1]
-    if levels is not None and (
-        len(levels) != q or not all(0 < level < 1 for level in levels)
-        or list(levels) != sorted(levels)
-    ):  # fmt: skip
-        raise ValueError(f"levels: expected {q} between 0 and 1, ascending, got {levels!r}")
+    if levels is not None:
+        levels = check.as_numeric("levels", levels).tolist()
+        if (
+            not isinstance(levels, list) or len(levels) != q or levels != sorted(levels)
+            or not all(0 < level < 1 for level in levels)
+        ):  # fmt: skip
+            raise ValueError(f"levels: expected {q} between 0 and 1, ascending, got {levels!r}")
+    as_text("name", name)
+    as_text("x_name", x_name)
     most = check.as_count("max_points", max_points)
-    picture = Picture(ax, path)
+    picture = Picture(ax, path, title)
     (panel,) = picture.open(6.4, 4.2)
     order = np.argsort(along, kind="stable")
     if points is not None:
@@ -115,7 +119,7 @@ def plot_bands(
         panel.legend(fontsize=9, frameon=False)
     panel.grid(alpha=0.3)
     panel.spines[["top", "right"]].set_visible(False)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _finite(name: str, values: ArrayLike) -> Array:

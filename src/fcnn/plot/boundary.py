@@ -12,6 +12,7 @@ from fcnn.network import Network
 from fcnn.plot._figure import (
     SIGNED,
     Picture,
+    as_names,
     as_network,
     color_bar,
     largest_magnitude,
@@ -97,7 +98,7 @@ def plot_boundary(
         raise ValueError(f"class_names: {network.loss} has no classes")
     names = _as_names(class_names, classes)
     colors = None if y is None else _as_colors(y, len(points), network, classes, l, k)
-    picture = Picture(ax, path, clears=True)
+    picture = Picture(ax, path, title, clears=True)
 
     low, high = points.min(axis=0), points.max(axis=0)
     margin = np.where(high > low, 0.15 * (high - low), 1.0)
@@ -122,7 +123,7 @@ def plot_boundary(
     panel.set(xlabel="$x_0$", ylabel="$x_1$", xlim=sides[0][[0, -1]], ylim=sides[1][[0, -1]])
     if not is_output:
         panel.set_title(f"node {k} of layer {l}, {network.activations[l - 1]}", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def node_values(network: Network, across: Array, down: Array, l: int) -> Array:
@@ -167,9 +168,10 @@ def _num_classes(network: Network) -> int:
 def _as_names(names: Any, classes: int) -> list[str]:
     if names is None:
         return [str(k) for k in range(classes)]
-    if isinstance(names, str) or len(names) != classes:
+    texts = as_names("class_names", names)
+    if len(texts) != classes:
         raise ValueError(f"class_names: expected a name for each of the {classes} classes")
-    return [str(name) for name in names]
+    return texts
 
 
 def _as_colors(y: Any, rows: int, network: Network, classes: int, l: int, k: int) -> Array:

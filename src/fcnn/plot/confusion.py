@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _validation as check
 from fcnn.plot._figure import (
     Picture,
+    as_names,
     color_bar,
     colormap,
     hide_frame,
@@ -74,7 +75,7 @@ def plot_confusion_matrix(
     from matplotlib.colors import PowerNorm
 
     counts, names = _confusion(y, predictions, class_names)
-    picture = Picture(ax, path, clears=True)
+    picture = Picture(ax, path, title, clears=True)
     n = len(names)
     texts = [shortened(name, 20) for name in names]
     longest = max(map(len, texts))
@@ -118,16 +119,14 @@ def plot_confusion_matrix(
     panel.set_ylabel("true class")
     right, total = int(counts.trace()), int(counts.sum())
     panel.set_title(f"accuracy {_percent(right, total)}: {right:,} of {total:,}", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _confusion(y: Any, predictions: Any, class_names: Any) -> tuple[Array, list[str]]:
     """Return the counts, shape (true, predicted), and the names of the classes."""
     names = None
     if class_names is not None:
-        if isinstance(class_names, str):
-            raise TypeError(f"class_names: expected a sequence of names, got {class_names!r}")
-        names = [str(name) for name in class_names]
+        names = as_names("class_names", class_names)
         twice = next((name for name in names if names.count(name) > 1), None)
         if not names or twice is not None:
             came = "none" if twice is None else f"{twice!r} twice"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fcnn.history import History
-from fcnn.plot._figure import Picture, require_matplotlib
+from fcnn.plot._figure import Picture, as_text, require_matplotlib
 
 # Colours of M. Okabe and K. Ito's palette, which colour-blind readers tell apart; the dashes tell
 # the curves apart in print.
@@ -19,8 +19,8 @@ _LEARNING_RATE = {"color": "#009E73", "linestyle": "-"}
 
 def plot_history(
     history: History,
-    path: str | os.PathLike[str] | None = None,
     *,
+    path: str | os.PathLike[str] | None = None,
     title: str = "",
     loss_label: str = "loss",
     ax: Any = None,
@@ -65,6 +65,7 @@ def plot_history(
     require_matplotlib()
     if not isinstance(history, History):
         raise TypeError(f"history: expected what Network.fit returns, got {history!r}")
+    as_text("loss_label", loss_label)
     if not history.loss:
         raise ValueError("history: expected at least one epoch, got none")
     wanted = {"loss": _draw_losses}
@@ -72,7 +73,7 @@ def plot_history(
         wanted["score"] = _draw_scores
     if len(set(history.learning_rate)) > 1:
         wanted["rate"] = _draw_rates
-    picture = Picture(ax, path, most=len(wanted))
+    picture = Picture(ax, path, title, most=len(wanted))
     panels = picture.open(8, 4.8 if "rate" in wanted else 3.4, lambda own: _arrange(own, wanted))
     best = _best_epoch(history)
     epochs = len(history.loss)
@@ -85,7 +86,7 @@ def plot_history(
     if "rate" in wanted and not picture.is_given:
         panels[0].set_xlabel("")
         panels[0].tick_params(labelbottom=False)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _arrange(figure: Any, names: Collection[str]) -> list[Any]:

@@ -75,7 +75,7 @@ def plot_descent(
     as_network(network)
     if optimizers is not None and len(optimizers) > len(_STYLES):
         raise ValueError(f"optimizers: expected at most {len(_STYLES)}, got {len(optimizers)}")
-    picture = Picture(ax, path, clears=True)
+    picture = Picture(ax, path, title, clears=True)
     found = as_descent(network, X, y, optimizers, parameters, steps, resolution, span)
     (panel,) = picture.open(5.6, 4.6)
     surface = _draw_surface(panel, found.across, found.down, found.loss)
@@ -98,7 +98,7 @@ def plot_descent(
     )  # fmt: skip
     panel.legend(fontsize=8, loc="best", facecolor="0.7", framealpha=0.8)
     panel.set_title(f"loss after {steps} steps", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _set(name: str) -> str:

@@ -16,6 +16,7 @@ from fcnn.plot._figure import (
     MINUS,
     SIGNED,
     Picture,
+    as_names,
     as_network,
     color_bar,
     colormap,
@@ -100,14 +101,12 @@ def plot_network(
     """
     require_matplotlib()
     as_network(network)
-    if class_names is not None and (
-        isinstance(class_names, str) or len(class_names) != network.sizes[-1]
-    ):
+    n_L = network.sizes[-1]
+    if class_names is not None and len(as_names("class_names", class_names)) != n_L:
         raise ValueError(
-            f"class_names: expected a name for each of the {network.sizes[-1]} outputs, got "
-            f"{class_names!r}"
+            f"class_names: expected a name for each of the {n_L} outputs, got {class_names!r}"
         )
-    picture = Picture(ax, path, most=2, clears=True)
+    picture = Picture(ax, path, title, most=2, clears=True)
     trace, drawn, slots = one_sample(network, X, y, max_nodes)
 
     stacked = len(drawn) > 4  # side by side, the layers of a deep network would touch
@@ -142,7 +141,7 @@ def plot_network(
         panel.set_ylim(-slots / 2, slots / 2)
         panel.set_yticks([])
         hide_frame(panel)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _arrange(figure: Any, stacked: bool) -> list[Any]:

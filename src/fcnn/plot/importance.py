@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
-from fcnn.plot._figure import Picture, require_matplotlib, shortened_inside
+from fcnn.plot._figure import Picture, as_names, as_text, require_matplotlib, shortened_inside
 
 
 def plot_importance(
@@ -53,16 +53,19 @@ def plot_importance(
         As for `plot_history`.
     """
     require_matplotlib()
-    texts = [str(name) for name in names]
-    values = np.asarray(importance, np.float64)
-    spread = np.zeros_like(values) if deviation is None else np.asarray(deviation, np.float64)
+    texts = as_names("names", names)
+    values = check.as_numeric("importance", importance).astype(np.float64)
+    spread = np.zeros_like(values)
+    if deviation is not None:
+        spread = check.as_numeric("deviation", deviation).astype(np.float64)
     for argument, array in (("importance", values), ("deviation", spread)):
         if array.shape != (len(texts),) or not texts:
             raise ValueError(
                 f"{argument}: expected a number for each of {len(texts)} names, got {array.shape}"
             )
+    as_text("label", label)
     most = check.as_count("most", most)
-    picture = Picture(ax, path, clears=True)
+    picture = Picture(ax, path, title, clears=True)
     # Of equal ones the first column first; what is not finite last.
     shown = np.argsort(np.where(np.isfinite(values), -values, np.inf), kind="stable")[:most]
     (panel,) = picture.open(5, 1.0 + 0.24 * len(shown))
@@ -83,4 +86,4 @@ def plot_importance(
     panel.spines[["top", "right", "left"]].set_visible(False)
     if len(shown) < len(texts):
         panel.set_title(f"the first {len(shown)} of {len(texts):,} columns", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()

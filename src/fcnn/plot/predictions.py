@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
-from fcnn.plot._figure import Picture, require_matplotlib, shortened
+from fcnn.plot._figure import Picture, as_text, require_matplotlib, shortened
 
 
 def plot_predictions(
@@ -49,7 +49,7 @@ def plot_predictions(
     require_matplotlib()
     arrays = []
     for argument, given in (("y", y), ("predictions", predictions)):
-        values = np.ascontiguousarray(check.as_numeric(argument, np.asarray(given)), np.float64)
+        values = np.ascontiguousarray(check.as_numeric(argument, given), np.float64)
         if values.ndim != 1 or not values.size:
             raise ValueError(f"{argument}: expected shape (samples,), got {values.shape}")
         check.refuse_nonfinite(argument, values)
@@ -60,8 +60,9 @@ def plot_predictions(
             f"predictions: expected one for each of the {len(true)} samples of y, got "
             f"{len(predicted)}"
         )
+    as_text("name", name)
     most = check.as_count("max_points", max_points)
-    picture = Picture(ax, path)
+    picture = Picture(ax, path, title)
     (panel,) = picture.open(4.8, 4.8)
     shown = np.argsort(true, kind="stable")
     if len(true) > most:  # the lowest and the highest among them
@@ -84,4 +85,4 @@ def plot_predictions(
     panel.spines[["top", "right"]].set_visible(False)
     if len(shown) < len(true):
         panel.set_title(f"{len(shown):,} of {len(true):,} samples", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()

@@ -63,7 +63,7 @@ def plot_weights(
     as_network(network)
     height, width = _as_image_shape(image_shape, network.sizes[0])
     shown = min(check.as_count("max_nodes", max_nodes), network.sizes[1])
-    picture = Picture(ax, path, clears=True)
+    picture = Picture(ax, path, title, clears=True)
     images = network.weights[0][:shown].astype(np.float64).reshape(shown, height, width)
 
     # Pixels of a flat image are drawn taller than wide, or nothing of it would be seen.
@@ -105,7 +105,7 @@ def plot_weights(
     n = network.sizes[1]
     nodes = f"{shown:,} of {n:,} nodes" if shown < n else f"{n} node{'s' * (n > 1)}"
     panel.set_title(f"weights[0][k], {nodes},\n{height} x {width} inputs each", fontsize=10)
-    return picture.finish(title)
+    return picture.finish()
 
 
 def _as_image_shape(image_shape: Any, inputs: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
+from fcnn import _validation as check
 from fcnn import plot
 from fcnn._replacing import write_whole
 from fcnn.metrics import ClassScores, NumberScores, precision_recall_f1
@@ -95,6 +96,7 @@ class Report:
                 f"model: expected a fcnn.Model, got {type(model).__name__}: a network alone does "
                 "not know columns and classes"
             )
+        seed = check.as_count("seed", seed, least=0)
         given = as_table(data)
         whole = given
         notes: list[str] = []

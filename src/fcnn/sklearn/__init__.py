@@ -38,8 +38,6 @@ from fcnn.names import EstimatorActivation, EstimatorLoss, LearningRate, Solver
 from fcnn.sklearn._losses import CLASSIFICATION, REGRESSION, Loss
 from fcnn.sklearn._perceptron import CONSTRAINTS, Array, Number, Perceptron
 
-ClassWeight = Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"]
-
 __all__ = ["MLPClassifier", "MLPRegressor", "register_onnx"]
 
 

@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 
 from fcnn._validation import did_you_mean, listed
 from fcnn.tables import dates
+from fcnn.tables.conversion import as_table
 from fcnn.tables.numbers import PLAIN, NumberRule, are_codes, possible_shares, read_numbers
-from fcnn.tables.table import MISSING, MOST_PROBLEMS, Column, Table, TableError, quoted, some
+from fcnn.tables.table import (
+    MISSING,
+    MOST_PROBLEMS,
+    Column,
+    Table,
+    TableError,
+    as_names,
+    quoted,
+    some,
+)
 
 Array = NDArray[Any]
 
@@ -95,7 +105,7 @@ class _Cells:
 
 
 def infer_columns(
-    table: Table,
+    table: Any,
     targets: Sequence[str] = (),
     given: Mapping[str, str] | None = None,
     ignored: Sequence[str] = (),
@@ -104,21 +114,28 @@ def infer_columns(
 
     Parameters
     ----------
-    table : Table
-    targets : sequence of str
+    table : table-like
+        See `fcnn.tables.as_table`.
+    targets : sequence of str, or a str
         Names of the columns to predict.
     given : dict from str to str, optional
         Kinds of some columns, instead of what they look like: number, boolean, category, date,
         date:dmy or date:mdy.
-    ignored : sequence of str
+    ignored : sequence of str, or a str
         Names of columns to leave out.
 
     Raises
     ------
+    TypeError
+        If an argument is not as described.
     ValueError
         If a name is not in the table, a column does not have the kind that was given, or no column
         is left.
     """
+    table = as_table(table, "table")
+    targets, ignored = as_names("targets", targets), as_names("ignored", ignored)
+    if given is not None and not isinstance(given, Mapping):
+        raise TypeError(f"given: expected a dict from names to kinds, got {given!r}")
     given = dict(given or {})
     for argument, names in (("columns", given), ("ignore", ignored)):
         for name in names:

@@ -14,7 +14,7 @@ from fcnn import _validation as check
 from fcnn.tables.columns import NumberColumn, Report
 from fcnn.tables.conversion import as_table
 from fcnn.tables.encoders import ENCODERS, from_json
-from fcnn.tables.kinds import ColumnKind
+from fcnn.tables.kinds import ColumnKind, infer_columns
 from fcnn.tables.numbers import PLAIN
 from fcnn.tables.table import Column, Table, TableError, described, some
 
@@ -124,16 +124,16 @@ class Preparation:
 
         Raises
         ------
+        TypeError
+            If an argument is not as described.
         ValueError
             If numbers are too large for their squares to be added up, or differ by so little that
-            the squares are 0.
+            the squares are 0, or `kinds` or `rows` are not of these data.
         """
         check.as_choice("standardize", standardize, STANDARDIZATIONS)
-        table = as_table(data)
-        if kinds is None:
-            from fcnn.tables.kinds import infer_columns
-
-            kinds = infer_columns(table)
+        table = as_table(data, "data")
+        kinds = infer_columns(table) if kinds is None else _as_kinds(kinds, table)
+        rows = None if rows is None else _as_rows(rows, table)
         used = [kind for kind in kinds if kind.kind]
         left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
         if table.matrix is not None and len(used) == table.matrix.shape[1]:
@@ -338,6 +338,46 @@ class Preparation:
         """Return a preparation of numbers alone, none of which may be missing."""
         columns = [NumberColumn(name, rule=PLAIN) for name in names or [""] * len(mean)]
         return cls(columns, mean, scale, is_named=bool(names))
+
+
+def _as_kinds(kinds: Any, table: Table) -> list[ColumnKind]:
+    """Return the kinds of columns of a table."""
+    try:
+        given = list(kinds)
+    except TypeError:
+        given = [kinds]
+    if not given:
+        raise ValueError("kinds: expected at least one column, got none")
+    count = len(table.columns) if table.matrix is None else table.matrix.shape[1]
+    for kind in given:
+        if not isinstance(kind, ColumnKind):
+            raise TypeError(f"kinds: expected what infer_columns returns, got {kind!r}")
+        if kind.position >= count:
+            raise ValueError(
+                f"kinds: expected columns of these data, which have {count}, got one at "
+                f"{kind.position}"
+            )
+    return given
+
+
+def _as_rows(rows: Any, table: Table) -> Array:
+    """Return indices of rows of a table, or True for each that is meant."""
+    given = check.as_numeric("rows", rows)
+    if given.ndim != 1 or given.dtype.kind not in "biu" or not given.size:
+        raise ValueError(
+            f"rows: expected indices of rows, got {given.dtype} of shape {given.shape}"
+        )
+    if given.dtype.kind == "b":
+        if len(given) != table.rows or not given.any():
+            raise ValueError(
+                f"rows: expected True for some of {table.rows:,} rows, got {len(given):,} in all, "
+                f"{np.count_nonzero(given):,} of them True"
+            )
+        return np.flatnonzero(given)
+    if given.min() < 0 or given.max() >= table.rows:
+        wrong = given.min() if given.min() < 0 else given.max()
+        raise ValueError(f"rows: expected indices from 0 to {table.rows - 1:,}, got {wrong}")
+    return given
 
 
 def _outside() -> int:

@@ -67,7 +67,7 @@ def read_table(
     ImportError
         polars is needed and not there.
     """
-    if path == STDIN:
+    if isinstance(path, str) and path == STDIN:
         if sys.stdin is None:  # closed when the process began
             raise TableError("standard input is closed")
         return table_of(sys.stdin.buffer.read(), "standard input", header=header, sheet=sheet)

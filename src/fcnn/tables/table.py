@@ -344,6 +344,18 @@ class Table:
         return taken
 
 
+def as_names(argument: str, names: Any) -> tuple[str, ...]:
+    """Return names of columns; one alone may come as it is."""
+    try:
+        given = (names,) if isinstance(names, str) else tuple(names)
+    except TypeError:
+        given = (names,)
+    for name in given:
+        if not isinstance(name, str):
+            raise TypeError(f"{argument}: expected names of columns, got {name!r}")
+    return given
+
+
 def some(names: Sequence[str], most: int = 20) -> str:
     """Return names for a message, not too many of them."""
     shown = ", ".join(name or "(unnamed)" for name in names[:most])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn.tables import dates
+from fcnn.tables.conversion import as_table
 from fcnn.tables.kinds import MOST_STRAY
 from fcnn.tables.numbers import (
     PLAIN,
@@ -20,7 +21,7 @@ from fcnn.tables.numbers import (
     possible_shares,
     read_numbers,
 )
-from fcnn.tables.table import Column, Table, TableError, quoted, some
+from fcnn.tables.table import Column, Table, TableError, as_names, quoted, some
 from fcnn.tables.target import NO_VALUE, Target, classes_of, finite_numbers, refuse_cells
 
 Array = NDArray[Any]
@@ -62,15 +63,15 @@ class TargetReading(NamedTuple):
 
 
 def read_target(
-    table: Table, names: Sequence[str], task: str = "auto", *, are_labels: bool = False
+    table: Any, names: Sequence[str], task: str = "auto", *, are_labels: bool = False
 ) -> TargetReading:
     """Return the target of a table to train on.
 
     Parameters
     ----------
-    table : Table
-        Without names, all its columns are the target.
-    names : sequence of str
+    table : table-like
+        See `fcnn.tables.as_table`. Without names, all its columns are the target.
+    names : sequence of str, or a str
         The target's columns; several are numbers.
     task : str, default "auto"
         "classification", "regression" or "auto": by what they look like. By "auto" numbers are
@@ -84,6 +85,8 @@ def read_target(
         If cells are not what the rest of the target is: all are listed, up to ten lines.
     """
     check.as_choice("task", task, TASKS)
+    are_labels = check.as_flag("are_labels", are_labels)
+    table, names = as_table(table, "table"), as_names("names", names)
     for name in names:
         if name not in table:
             raise TableError(
@@ -93,7 +96,7 @@ def read_target(
         raise TableError(f"target: expected different columns, got {some(names)}")
     columns = [table[name] for name in names] if names else table.columns
     if len(columns) == 1:
-        return _read_one(table, columns[0], tuple(names), task, are_labels)
+        return _read_one(table, columns[0], names, task, are_labels)
     if task == "classification":
         raise TableError(
             f"{table.source}: {len(columns)} targets; classification expects one with a class "
