@@ -276,7 +276,7 @@ function deltaCurves(deltas, width, digits) {
   const L = deltas[0].length;
   const all = deltas.flat().filter((v) => v > 0);
   if (!all.length) return h("p", {}, "no error anywhere");
-  const x = scaleLinear([0, Math.max(deltas.length - 1, 1)], [pad, width - 66]);
+  const x = scaleLinear([0, Math.max(deltas.length - 1, 1)], [pad, width - 78]);
   const y = scaleLog([Math.max(Math.min(...all), 1e-12), Math.max(...all)], [height - 14, 8]);
   const at = deltas.at(-1).map((v, l) => ({ v, l, y: v > 0 ? y(v) : height - 14 })).sort((a, b) => a.y - b.y);
   // Names beside the ends of the curves, none on another.
@@ -285,5 +285,5 @@ function deltaCurves(deltas, width, digits) {
     s("line", { x1: pad, x2: pad, y1: 8, y2: height - 14, class: "axis" }),
     apart(y.ticks(), y).map((v) => s("text", { x: pad - 6, y: y(v) + 4, class: "tick", "text-anchor": "end" }, fmt(v, 2))),
     Array.from({ length: L }, (_, l) => s("path", { d: line((v, i) => x(i), (v) => y(Math.max(v[l], 1e-12)))(deltas), class: "layer", style: `--share:${L > 1 ? l / (L - 1) : 1}`, "stroke-dasharray": l % 2 ? "6 3" : null })),
-    at.map((one) => s("text", { x: width - 62, y: Math.min(one.y + 4, height), class: "tick", data: { q: "size", l: one.l + 1 } }, `${one.l + 1}: ${fmt(one.v, 2)}`)));
+    at.map((one) => s("text", { x: width - 74, y: Math.min(one.y + 4, height), class: "tick", data: { q: "size", l: one.l + 1 } }, `${one.l + 1}: ${fmt(one.v, 2)}`)));
 }
