@@ -305,17 +305,6 @@ def test_a_copy_of_the_list_of_weights_is_a_plain_list():
         assert net.weights[0].any()
 
 
-def test_an_activation_without_a_hidden_layer_is_refused():
-    for name in ("tanh", "leaky_relu(0.2)", "identity"):
-        with pytest.raises(ValueError, match=r"^activation: there is no hidden layer that "):
-            fcnn.Network((3, 2), name)
-    # Of no layer the default says nothing, nor does an empty list.
-    expected = repr(fcnn.Network((3, 2)))
-    assert repr(fcnn.Network((3, 2), "relu")) == repr(fcnn.Network((3, 2), [])) == expected
-    with pytest.raises(ValueError, match="activation: expected identity, "):
-        fcnn.Network((3, 2), "tanhh")
-
-
 def test_dropout_without_a_hidden_layer_is_refused():
     X, y = np.eye(3), [0, 1, 0]
     net = fcnn.Network((3, 2))

@@ -15,10 +15,6 @@ from fcnn.names import Name
 MOST_CONSTANT = 1e30
 
 
-# What a network has that was not asked for another: of no layer it says nothing.
-DEFAULT_ACTIVATION = "relu"
-
-
 def as_sizes(sizes: Any) -> tuple[int, ...]:
     """Return n_0..n_L as a tuple of at least two positive ints."""
     try:
@@ -114,13 +110,7 @@ def with_levels(argument: str, name: str, levels: Sequence[float], given: Any) -
 def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -> tuple[Name, ...]:
     """Return one name for each layer 1..L."""
     if isinstance(activation, str):
-        name = as_activation("activation", activation, check.HIDDEN_ACTIVATIONS)
-        if L == 1 and name != DEFAULT_ACTIVATION:
-            raise ValueError(
-                f"activation: there is no hidden layer that {name} could be of; output_activation "
-                "is that of the output layer"
-            )
-        hidden = [name] * (L - 1)
+        hidden = [as_activation("activation", activation, check.HIDDEN_ACTIVATIONS)] * (L - 1)
     else:
         try:
             given = list(activation)

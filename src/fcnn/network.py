@@ -58,7 +58,7 @@ class Network(ConvertingNetwork):
         sigma of the hidden layers, one name for all or one for each: identity, sigmoid, tanh, relu,
         leaky_relu, elu, gelu, silu, softplus. PyTorch's definitions and constants; another slope
         than 0.01 and another alpha than 1 stand behind the name: leaky_relu(0.2), elu(0.5). Both
-        are numbers from 0 to 1e30. Without hidden layers another name than the default is refused.
+        are numbers from 0 to 1e30.
     output_activation : str, optional
         sigma of the output layer: those, softmax, exp or ascending. None: the loss's natural one.
     loss : str, default "cross_entropy"
@@ -553,7 +553,8 @@ class Network(ConvertingNetwork):
         The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
         `biases`, the architecture and a checksum in its metadata; nothing in it is code. A file
         that is there is replaced at once, when the new one is complete, and keeps its permissions.
-        Saving takes about a megabyte of memory, to a device or a pipe the file's size. The generator `rng` is not saved.
+        Saving takes about a megabyte of memory, to a device or a pipe the file's size. The
+        generator `rng` is not saved.
 
         Raises
         ------

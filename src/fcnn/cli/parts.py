@@ -99,6 +99,11 @@ class Parts:
 
 def network_for(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Network:
     """Return a new network of the options for the inputs and the targets of data."""
+    if not options.layers and options.activation != "relu":  # which is said of no layer
+        raise CommandError(
+            f"--activation: there is no hidden layer that {options.activation} could be of; "
+            "--output-activation is that of the output layer"
+        )
     targets = data.targets
     loss = Name(options.loss or DEFAULT_LOSSES[targets.task])
     if targets.target.is_classes:

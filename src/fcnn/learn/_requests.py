@@ -90,9 +90,8 @@ def _network(request: Json) -> Network:
     if sum((a + 1) * b for a, b in itertools.pairwise(sizes)) > MOST_PARAMETERS:
         raise ValueError(f"sizes: expected at most {MOST_PARAMETERS} parameters in all")
     rng = np.random.default_rng(_whole("seed", request.get("seed", 0), 0, 2**31))
-    activation = _get(request, "activation", "sigmoid")
     net = Network(
-        sizes, activation if len(sizes) > 2 else [], request.get("output"),
+        sizes, _get(request, "activation", "sigmoid"), request.get("output"),
         _get(request, "loss", "squared_error"), _get(request, "dtype", "float64"), rng=rng,
     )  # fmt: skip
     W, b = request.get("W"), request.get("b")
