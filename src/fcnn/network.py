@@ -553,7 +553,8 @@ class Network(ConvertingNetwork):
         The file holds the parameters as tensors W1, b1, ..., WL, bL, in the shapes of `weights` and
         `biases`, the architecture and a checksum in its metadata; nothing in it is code. A file
         that is there is replaced at once, when the new one is complete, and keeps its permissions.
-        Saving takes about a megabyte of memory, to a device or a pipe the file's size. The generator `rng` is not saved.
+        Saving takes about a megabyte of memory, to a device or a pipe the file's size. The
+        generator `rng` is not saved.
 
         Raises
         ------
