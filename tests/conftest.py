@@ -178,3 +178,25 @@ def distance(a, b):
 
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+# --- Compilers of what to_c writes ----------------------------------------------------------------
+
+
+def found_or_skipped(*names):
+    from generated_c import find  # which takes networks from here
+
+    found = next(filter(None, map(find, names)), None)
+    if found is None:
+        pytest.skip(f"no {' or '.join(names)} on this machine")
+    return found
+
+
+@pytest.fixture(params=["gcc", "clang"])
+def compiler(request):
+    return found_or_skipped(request.param)
+
+
+@pytest.fixture
+def any_compiler():
+    return found_or_skipped("gcc", "clang")

@@ -1,7 +1,6 @@
 """The stand-alone C: compiled without a warning, and compared with predict."""
 
 import ctypes
-import itertools
 import os
 import re
 import shutil
@@ -13,35 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import HIDDEN, PAIRS, fitting
+from generated_c import WARNINGS
 
 import fcnn
 from fcnn import convert, reference
 from fcnn.tables import Preparation, Target
 
-FLAGS = [
-    "-std=c99", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
-]  # fmt: skip
-COMPILERS = {
-    "gcc": ["gcc"],
-    "clang": ["clang", *(f"clang-{version}" for version in range(25, 10, -1))],
-}
+FLAGS = ["-std=c99", *WARNINGS]
 DTYPES = ["float32", "float64"]
-
-
-@pytest.fixture(params=list(COMPILERS))
-def compiler(request):
-    found = next(filter(shutil.which, COMPILERS[request.param]), None)
-    if found is None:
-        pytest.skip(f"no {request.param} on this machine")
-    return found
-
-
-@pytest.fixture
-def any_compiler():
-    found = next(filter(shutil.which, itertools.chain(*COMPILERS.values())), None)
-    if found is None:
-        pytest.skip("no C compiler on this machine")
-    return found
 
 
 def build(compiler, folder, text, *flags):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tabular
 from conftest import PAIRS, slow_but, targets
-from generated_c import COMPILERS, WARNINGS, cpp, find, random_network, run, worst_error
+from generated_c import WARNINGS, cpp, random_network, run, worst_error
 
 import fcnn
 from fcnn import convert
@@ -19,21 +19,6 @@ from fcnn.convert import c_weights
 
 LIMIT = {"float32": 1e-6, "float64": 1e-14}
 DTYPES = list(LIMIT)
-
-
-@pytest.fixture(params=list(COMPILERS))
-def compiler(request):
-    if (found := find(request.param)) is None:
-        pytest.skip(f"no {request.param} on this machine")
-    return found
-
-
-@pytest.fixture
-def any_compiler():
-    found = next(filter(None, map(find, COMPILERS)), None)
-    if found is None:
-        pytest.skip("no C compiler on this machine")
-    return found
 
 
 def library(compiler, folder, text, *flags):

@@ -1,12 +1,12 @@
 """What is written of a Model answers as it does, on raw tables; what cannot be is refused."""
 
 import ctypes
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 import tabular
+from generated_c import WARNINGS
 
 import fcnn
 from fcnn import convert
@@ -178,17 +178,7 @@ def test_what_onnx_says_of_a_model_is_read_as_no_network(onnx):
 
 # --- C -------------------------------------------------------------------------------------------
 
-FLAGS = [
-    "-std=c99", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow",
-    "-O1", "-fPIC", "-shared",
-]  # fmt: skip
-
-
-@pytest.fixture(params=["gcc", "clang"])
-def compiler(request):
-    if shutil.which(request.param) is None:
-        pytest.skip(f"no {request.param} on this machine")
-    return request.param
+FLAGS = ["-std=c99", *WARNINGS, "-O1", "-fPIC", "-shared"]
 
 
 def compiled(compiler, folder, text):
