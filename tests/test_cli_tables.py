@@ -379,6 +379,9 @@ def test_whole_numbers_are_classes_if_it_is_said(run, tmp_path):
         code, _, err = run(*words, *more)
         assert (code, err, fcnn.load("m").classes) == (0, "", tuple(range(10))), more
     assert run(*words, "--columns", "y=number")[2] == ""
+    for words_of_task in (("--columns", "y=category"), ("--task", "classification")):
+        told = f"task       classification: {' '.join(words_of_task)}\n"
+        assert told in run(*words, *words_of_task)[1]
     for more, said in (
         (("--columns", "y=date"), "expected the target 'y' to be number, category or boolean"),
         (("--columns", "y=number", "--task", "classification"), "contradicts --task"),
@@ -386,6 +389,32 @@ def test_whole_numbers_are_classes_if_it_is_said(run, tmp_path):
         code, _, err = run(*words, *more)
         assert code == 2
         assert said in err
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ("yes no", ""), ("0 1", ""), ("0 1 _", ""),
+        ("0.5 1.5 2.5", "column 'y' is not a boolean"), ("0 1 2", "column 'y' is not a boolean"),
+        ("yes no perhaps", "column 'y' is not a boolean"),
+        ("yes no true", "expected two values of the target 'y', got 'no', 'true', 'yes'"),
+        ("0 1 NA", "expected two values of the target 'y', got '0', '1', 'NA'"),
+    ],
+)  # fmt: skip
+def test_a_boolean_target_is_as_a_boolean_input(run, tmp_path, cells, said):
+    kinds = cells.replace("_", "").split(" ")
+    rows = [f"{i}.5,{kinds[i % len(kinds)]}" for i in range(60)]
+    (tmp_path / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
+    words = ("train", "t.csv", "--target", "y", "--epochs", 1, "--no-plot", "--output", "m")
+    code, out, err = run(*words, "--columns", "y=boolean")
+    if said:
+        assert (code, out) == (2, "")
+        assert said in err
+        assert f"'{kinds[-1]}'" in err
+    else:
+        assert code == 0, err
+        assert "task       classification: --columns y=boolean\n" in out
+        assert len(fcnn.load("m").classes) == 2
 
 
 def test_integers_in_arrays_are_labels(run, tmp_path):

@@ -291,6 +291,27 @@ def test_refused_options(words, message, run, points):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "loss", ["gaussian_nll", "quantile", "quantile(0.1, 0.9)", "quantile(0.9)"]
+)
+@pytest.mark.parametrize("more", [(), ("--search", 1), ("--cv", 2), ("--task", "classification")])
+def test_losses_of_numbers_are_refused_for_classes(run, here, points, loss, more):
+    (here / "whole.csv").write_text("a,y\n" + "".join(f"{i}.5,{i % 2}\n" for i in range(40)))
+    np.savez("arrays.npz", X=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 3)
+    for words, end in (
+        ((points, "--target", "y"), "cross_entropy\n"),
+        (("whole.csv", "--target", "y"), "cross_entropy, or --task regression\n"),
+        (("arrays.npz",), "cross_entropy, or --task regression\n"),
+    ):
+        code, out, err = run("train", *words, "--loss", loss, "--epochs", 1, "--no-plot", *more)
+        assert (code, out) == (2, "")
+        assert f"error: --loss: {loss} is for numbers, but {words[0]}, " in err
+        assert err.endswith(end)
+        others = err.partition("expected ")[2]
+        assert "gaussian_nll" not in others
+        assert "quantile" not in others
+
+
 def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
     words = (*words, "--schedule", "none")  # the cosine is over all epochs

@@ -145,6 +145,14 @@ def test_standard_deviations(diabetes):
     assert (np.diff(mean, axis=1) >= 0).all()
     with pytest.raises(ValueError, match="return_std: one network has standard deviations with"):
         ours.MLPRegressor(max_iter=2).fit(X, y).predict(X, return_std=True)
+    # By what was fitted, not by parameters set since.
+    one = ours.MLPRegressor(max_iter=2).fit(X, y).set_params(n_networks=3)
+    with pytest.raises(ValueError, match="return_std: one network has standard deviations with"):
+        one.predict(X, return_std=True)
+    two = ours.MLPRegressor(max_iter=2, n_networks=2, random_state=0).fit(X, y)
+    before = two.predict(X, return_std=True)
+    after = two.set_params(n_networks=1).predict(X, return_std=True)
+    np.testing.assert_array_equal(before, after)
 
 
 def test_one_and_several_and_one_again(iris):

@@ -542,11 +542,44 @@ def test_a_model_answers_in_the_units_of_its_targets(loss, m, tmp_path):
         assert scores["coverage"] == ((low <= y) & (y <= high)).mean()
     else:
         assert "coverage" not in scores
+    if not model.levels:
+        assert "d2" not in scores
+    else:  # of unscaled numbers, by the definition
+        d2 = []
+        for j, level in enumerate(model.levels):
+            best = np.quantile(y, level, axis=0, method="inverted_cdf")
+            of_network, of_best = (
+                np.maximum(level * (y - a), (level - 1) * (y - a)).mean(axis=0)
+                for a in (outputs[:, j] * std + mean, best)
+            )
+            d2.append(1 - of_network / of_best)
+        np.testing.assert_allclose(scores["d2"], np.mean(d2), rtol=1e-10)
 
     model.save(tmp_path / "m.safetensors")
     again = fcnn.load(tmp_path / "m.safetensors")
     assert again.predict(table).tobytes() == answers.tobytes()
     assert again.network.loss == loss
+
+
+@pytest.mark.parametrize("loss", ["quantile(0.9)", "quantile(0.1, 0.9)"])
+def test_right_quantiles_are_not_warned_of(loss):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=4000)
+    y = X[:, np.newaxis] * 0.5 + rng.normal(size=(4000, 1))
+    levels = levels_of(loss)
+    net = fcnn.Network((1, len(levels)), loss=loss, dtype="float64")
+    model = fcnn.Model(net, Preparation.fit({"a": X}), Target(["y"]))
+    right = X[:, np.newaxis] * 0.5 + np.array([{0.1: -1, 0.9: 1}[q] for q in levels]) * 1.2815516
+    scores = model.scores(right, y)
+    assert scores.r2[0] < 0  # as every right one of these
+    assert scores.d2[0] > 0.05
+    assert scores.warnings == ()
+    constant = np.repeat(np.quantile(y, levels)[np.newaxis], 4000, axis=0)
+    for useless in (constant, right[::-1], right * np.nan):
+        (text,) = model.scores(useless, y).warnings
+        assert text.startswith("the network is no better than always answering the same quantiles")
+    (text,) = model.scores(right, y * 0).warnings
+    assert "all targets are 0" in text
 
 
 @pytest.mark.parametrize("loss", ["gaussian_nll", "quantile"])

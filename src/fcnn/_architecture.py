@@ -37,6 +37,11 @@ def as_sizes(sizes: Any) -> tuple[int, ...]:
     return counts
 
 
+def is_of_numbers(loss: str) -> bool:
+    """Return whether the outputs are quantiles or moments, of which none stands for a class."""
+    return bool(core.split_loss(loss)[1]) or core.outputs_per_target(loss) > 1
+
+
 def named(activation: str, constant: float | None) -> Name:
     """Return an activation with its number, as networks spell it: `leaky_relu(0.2)`.
 

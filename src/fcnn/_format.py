@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn._architecture import as_sizes, of_sizes
+from fcnn._architecture import as_sizes, is_of_numbers, of_sizes
 from fcnn._container import (
     Container,
     Tensor,
@@ -487,7 +487,7 @@ def check_model(
         )
     # One output of a binary classifier stands for two classes.
     classes, several = len(target.classes), core.outputs_per_target(loss)
-    if classes and several > 1:
+    if classes and is_of_numbers(loss):
         raise ValueError(f"target: {loss} is of numbers, got {classes} classes")
     if classes and classes != sizes[-1] and (classes, sizes[-1]) != (2, 1):
         raise ValueError(f"target: names {classes} classes for {sizes[-1]} outputs of the network")

@@ -14,7 +14,7 @@ from fcnn import _format
 from fcnn import _validation as check
 from fcnn._dispatch import core
 from fcnn.history import TrainingRecord
-from fcnn.metrics import ClassScores, NumberScores, coverage
+from fcnn.metrics import ClassScores, NumberScores, coverage, d2_quantile
 from fcnn.network import Network
 from fcnn.tables import Preparation, Table, TableError, Target, as_table
 from fcnn.tables.target import most_probable
@@ -324,12 +324,14 @@ class Model:
             ``confusion_matrix``, a list for each true class with a count for each answer.
             Of numbers ``r2`` (averaged over several), and in their own units ``rmse``, the root
             mean square error, and ``mae``, the mean absolute error: lists of several. They are of
-            the means, or of the quantiles nearest to the median; of several quantiles there is
-            ``coverage``, too, the share of the targets from the lowest to the highest one.
+            the means, or of the quantiles nearest to the median. Of quantiles there is ``d2``, too,
+            the share of the best constants' quantile loss that they save, averaged over several
+            targets, and of several quantiles ``coverage``, the share of the targets from the lowest
+            to the highest one.
             Of both ``baseline``: the scores of the trivial ``answer``, the most frequent class or
             the mean of the rows that the model was trained on, or of these where it does not know
             (`training` is None); and ``warnings``, a list of texts: that the network is no better
-            than it.
+            than it, or than constant quantiles, by ``d2``.
             `fcnn.metrics` has the definitions.
 
         Raises
@@ -364,12 +366,17 @@ class Model:
         outputs = self._as_outputs(outputs)
         trivial: Any = None if self.training is None else self.training.trivial
         if not self.classes:
-            inside = None
-            if self.levels[1:]:
+            levels, inside, d2 = self.levels, None, None
+            if levels:
                 numbers = self._numbers(outputs)
-                inside = coverage(numbers[:, :, 0], numbers[:, :, -1], values)
+                if levels[1:]:
+                    inside = coverage(numbers[:, :, 0], numbers[:, :, -1], values)
+                n = values.shape[1]
+                d2 = np.array(
+                    [d2_quantile(numbers[:, k], values[:, [k]], levels) for k in range(n)]
+                )
             return NumberScores.of(
-                self.central(outputs), values, self.targets, trivial, self.levels, inside
+                self.central(outputs), values, self.targets, trivial, levels, inside, d2
             )
         of_the_second = outputs[:, -1]
         if outputs.shape[1] == 2 and self.network.activations[-1] != "softmax":

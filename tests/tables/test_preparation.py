@@ -275,6 +275,27 @@ def test_filled_and_unseen_are_told():
     ]
 
 
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        (["u", "v"] * 4, ["column 'k': 3 missing, as none was in training"]),
+        (["u"] * 4 + ["v"] * 3 + ["rare"], ["column 'k': 3 missing, as none was in training"]),
+        (["u", "v"] * 3 + ["u", None], []),  # there is an indicator for it
+        (["u"] * 4 + ["v"] * 2 + ["rare", ""], []),
+    ],
+)
+def test_missing_categories_are_told_where_training_had_none(seen, said):
+    preparation = fitted({"k": seen, "n": list(range(7, 15))})
+    notes = []
+    X = preparation.transform({"k": ["u", "", None, "NA"], "n": [8] * 4}, notes=notes)
+    assert notes == said
+    assert preparation.transform({"k": ["u"] * 2, "n": [8] * 2}, notes=notes).shape[0] == 2
+    assert notes == said
+    at = [name for name, x in zip(preparation.output_names, X[1], strict=True) if x == 1]
+    named = "k missing" if not said else "k other" if "rare" in seen else None
+    assert at == ([] if named is None else [named])
+
+
 def test_rare_and_many_categories():
     rare = ["a"] * 30 + ["b"] * 20 + ["once", "also once"] + [None] * 3
     preparation = fitted({"c": rare, "n": list(range(7, 62))})

@@ -134,6 +134,10 @@ def test_names_of_rows_as_r_writes_them(tmp_path):
     table = read_table(written(tmp_path / "t.csv", '"a","b"\n"r1",1,2\n"r2",3,4\n'))
     assert table.names == ["Unnamed: 0", "a", "b"]
     assert table["a"].values.tolist() == ["1", "3"]
+    assert table.notes == [
+        "rows have 3 cells, the header 2: the first of a row is taken for its name, the second for "
+        "'a'"
+    ]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])

@@ -377,8 +377,15 @@ def _read_table(
     if both := [name for name in ignore if name in columns]:
         raise CommandError(f"--ignore: {both[0]!r} has a kind by --columns; expected one or the "
                            "other")  # fmt: skip
+    asked, kind = task, ""
     for name in targets:
-        task = _task_of(name, columns.pop(name, ""), task)
+        kind = columns.pop(name, "")
+        task = _task_of(name, kind, task)
+        if kind == "boolean":
+            try:
+                infer_columns(table, (), {name: kind}, [other for other in names if other != name])
+            except TableError as error:
+                errors.append(error)
     # The entropies are for classes.
     are_labels = loss is not None and check.TARGETS[loss] in ("classes", "probabilities")
     # What is wrong with the inputs and with the targets is listed at once.
@@ -394,8 +401,15 @@ def _read_table(
         errors.append(error)
     if errors:
         raise TableError.joined(source, errors)
+    if kind == "boolean" and len(classes := reading.target.class_texts) > 2:
+        raise CommandError(
+            f"--columns: expected two values of the target {name!r}, got "
+            f"{some([*map(repr, classes)], 5)}; expected {name}=category, or one spelling each"
+        )
     for note in reading.notes:
         say(f"note: {note}")
+    if asked == "auto" and reading.reason == f"--task {task}":
+        reading = reading._replace(reason=f"--columns {name}={kind}")
     return Data(source, table, kinds, reading)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _validation as check
+from fcnn._architecture import is_of_numbers
 from fcnn._dispatch import core
 from fcnn._split import HeldOut, generator, split
 from fcnn.cli.data import (
@@ -107,6 +108,14 @@ def network_for(options: argparse.Namespace, data: Data, n_in: int) -> fcnn.Netw
     targets = data.targets
     loss = Name(options.loss or DEFAULT_LOSSES[targets.task])
     if targets.target.is_classes:
+        if is_of_numbers(loss):
+            others = [name for name in LOSSES if not is_of_numbers(name)]
+            classes = targets.target.classes
+            or_numbers = "" if isinstance(classes[0], (str, bool)) else ", or --task regression"
+            raise CommandError(
+                f"--loss: {loss} is for numbers, but {data.whose} is for classification "
+                f"({targets.reason}); expected {check.listed(others)}{or_numbers}"
+            )
         n_out = len(targets.target.classes)
         if check.TARGETS[loss] == "probabilities" and n_out == 2:
             n_out = 1
@@ -174,7 +183,8 @@ def prepared(options: argparse.Namespace, data: Data, parts: Parts) -> Prepared:
     with refusals():
         preparation = Preparation.fit(data.table, data.kinds, parts.rows, how)
     net = network_for(options, data, preparation.width)
-    model = fcnn.Model(net, preparation, _scaled(data, parts, net))
+    with refusals():
+        model = fcnn.Model(net, preparation, _scaled(data, parts, net))
     together = [parts.rows, parts.validation_rows]
     if parts.test_table is data.table:
         together.append(parts.test_rows)

@@ -101,11 +101,11 @@ def _of_classes(scores: ClassScores, width: int) -> tuple[list[str], list[str]]:
 
 def of_numbers(scores: NumberScores) -> str:
     """Return the scores of numbers as a line."""
-    inside = ""
+    inside = "" if scores.d2 is None else f", d2 of the quantiles {scores.d2.mean():.4f}"
     if scores.coverage is not None:
         low, high = scores.levels[0], scores.levels[-1]
-        inside = (
-            f", {scores.coverage:.1%} of them between the quantiles {low:g} and {high:g} "
+        inside += (
+            f", {scores.coverage:.1%} of the samples between the quantiles {low:g} and {high:g} "
             f"(of {high - low:.0%})"
         )
     return (

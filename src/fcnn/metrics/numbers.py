@@ -225,6 +225,8 @@ class NumberScores:
         Of quantiles: which ones there are; else empty.
     coverage : float or None
         The share of the targets from the lowest to the highest of several quantiles.
+    d2 : numpy.ndarray of float64, shape (n,), or None
+        Of quantiles, see `fcnn.metrics.d2_quantile`: what tells whether they are of use.
     """
 
     names: tuple[str, ...]
@@ -239,6 +241,7 @@ class NumberScores:
     alike: NDArray[np.float64]
     levels: tuple[float, ...] = ()
     coverage: float | None = None
+    d2: NDArray[np.float64] | None = None
 
     @classmethod
     def of(
@@ -249,6 +252,7 @@ class NumberScores:
         baseline: ArrayLike | None = None,
         levels: tuple[float, ...] = (),
         coverage: float | None = None,
+        d2: ArrayLike | None = None,
     ) -> NumberScores:
         """Return the scores of numbers.
 
@@ -258,7 +262,7 @@ class NumberScores:
         names : sequence of str, optional
         baseline : array-like, shape (n,), optional
             The trivial answers; None takes the means of y.
-        levels, coverage
+        levels, coverage, d2
             See `NumberScores`.
         """
         answers, y = (part.astype(np.float64, copy=False) for part in as_pair(outputs, y))
@@ -277,6 +281,7 @@ class NumberScores:
             mae(answers, y),
             means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
             np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan), levels, coverage,
+            None if d2 is None else np.broadcast_to(np.asarray(d2, np.float64), (n,)),
         )  # fmt: skip
 
     @property
@@ -289,6 +294,12 @@ class NumberScores:
                 found.append(
                     f"{of}all targets are {self.alike[k]:.6g}: the scores do not tell a good model"
                 )
+            elif self.d2 is not None:  # a right quantile may be farther off than the mean
+                if not self.d2[k] > 0:
+                    found.append(
+                        f"{of}the network is no better than always answering the same quantiles: "
+                        f"d2 {self.d2[k]:.4g}"
+                    )
             elif not error < self.baseline_rmse[k]:
                 found.append(
                     f"{of}the network is no better than always answering the mean, "
@@ -310,6 +321,7 @@ class NumberScores:
             "r2": float(self.r2.mean()),
             "rmse": plain(self.rmse),
             "mae": plain(self.mae),
+            **({} if self.d2 is None else {"d2": float(self.d2.mean())}),
             **({} if self.coverage is None else {"coverage": self.coverage}),
             "baseline": {
                 "answer": plain(self.baseline),

@@ -226,6 +226,16 @@ class Report:
             "Errors are in the target's own units. An r\u00b2 of 1 is perfect, that of these rows' "
             f"mean is 0. The trivial answer is the mean of {self._trivial_of()}."
         )
+        if n.d2 is not None:
+            told = " and ".join(
+                f"{value:.4f}" + (f" of {name}" if len(names) > 1 else "")
+                for name, value in zip(names, n.d2, strict=True)
+            )
+            meaning += (
+                " These scores are of the quantile nearest to the median. What the quantiles are "
+                "trained for is d\u00b2, the share of the best constants' loss that they save: "
+                f"{told}."
+            )
         made = table(caption, heads, rows, range(1, len(heads)), "scores-table")
         return section("scores", "Scores", tag("p", meaning), made)
 

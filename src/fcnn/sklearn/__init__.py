@@ -320,7 +320,7 @@ class MLPRegressor(Perceptron, sklearn.neural_network.MLPRegressor):
         """
         check_is_fitted(self)
         is_normal = self._a_network.loss == "gaussian_nll"
-        if return_std and not is_normal and self.n_networks == 1:
+        if return_std and not is_normal and not hasattr(self, "estimators_"):
             raise ValueError(
                 "return_std: one network has standard deviations with the loss 'gaussian_nll' "
                 f"alone, got {self._a_network.loss!r}; several have, with n_networks"

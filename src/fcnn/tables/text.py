@@ -126,7 +126,7 @@ def _by_rows(
         del body[-1]
     if not body:
         raise TableError(f"{source}: has a header but no rows; expected at least one")
-    names, wrong = _fitted(names, body, header)
+    names, wrong = _fitted(names, body, header, notes)
     sound = [(line, cells) for line, cells in body if len(cells) == len(names)]
     columns: list[Sequence[str]] = list(zip(*(cells for _, cells in sound), strict=True)) or [
         ()
@@ -214,7 +214,7 @@ def _separator(text: str, skipped: int) -> str:
 
 
 def _fitted(
-    names: list[str], body: list[tuple[int, list[str]]], header: bool
+    names: list[str], body: list[tuple[int, list[str]]], header: bool, notes: list[str]
 ) -> tuple[list[str], list[tuple[int, int]]]:
     """Return names for the cells of the rows, which are cut where all have a blank one too many.
 
@@ -231,6 +231,11 @@ def _fitted(
             for cells in given:
                 del cells[-1]
         else:  # as R writes tables: the names of rows have no name
+            # But a name may be missing elsewhere, or a decimal comma without quotes be two cells.
+            notes.append(
+                f"rows have {n + 1} cells, the header {n}: the first of a row is taken for its "
+                f"name, the second for {names[0]!r}"
+            )
             names = ["", *names]
             n += 1
     # Blank cells at the end are left out, or added, by spreadsheets.
