@@ -602,7 +602,7 @@ def test_an_attribute_that_it_has_not_is_no_hyperparameter(kind):
     optimizer = kind()
     state = optimizer.state_dict()
     for name in ("lr", "learning_rate", "momentum", "weight_decay", "betas"):
-        with pytest.raises(AttributeError, match=f"^{kind.__name__} has no attribute '{name}' to set"):
+        with pytest.raises(AttributeError, match=f"{kind.__name__} has no attribute '{name}' to"):
             setattr(optimizer, name, 0.1)
     assert optimizer.state_dict() == state
 

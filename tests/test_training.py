@@ -422,7 +422,7 @@ def test_dropout_depends_on_the_generator_alone():
                  train(0.5, rng=3), train(0.5, rng=4)]  # fmt: skip
     assert len(set(different)) == len(different)
     # Without a hidden layer a number would drop nothing.
-    with pytest.raises(ValueError, match="^dropout: there is no hidden layer to drop nodes of"):
+    with pytest.raises(ValueError, match=r"^dropout: there is no hidden layer to drop"):
         fcnn.Network((4, 3)).fit(X, y, epochs=1, dropout=0.5)
 
 

@@ -44,8 +44,8 @@ def refuse_plan(name: str, values: Any) -> None:
 
 def names_of(values: Any) -> list[str] | None:
     """Return the names of a frame's columns; None of what has none, or names that are no text."""
-    if library_of(values) not in ("pandas", "polars", "pyarrow") or not hasattr(values, "__array__"):
-        return None  # a query knows no names before it is made
+    if not library_of(values) or not hasattr(values, "__array__"):  # as queries have not
+        return None
     names = getattr(values, "column_names", None)  # of Arrow, whose columns are the data
     names = list(getattr(values, "columns", ()) if names is None else names)
     return names if names and all(isinstance(name, str) for name in names) else None
