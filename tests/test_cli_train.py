@@ -312,6 +312,28 @@ def test_losses_of_numbers_are_refused_for_classes(run, here, points, loss, more
         assert "quantile" not in others
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["quantile(0.9)", "quantile(0.1, 0.9)"])
+def test_quantiles_are_not_judged_by_r2(run, here, loss):
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=2000)
+    rows = [f"{x:.5f},{y:.5f}" for x, y in zip(a, a + rng.normal(size=2000), strict=True)]
+    (here / "t.csv").write_text("\n".join(["a,y", *rows, ""]))
+    words = ("train", "t.csv", "--target", "y", "--layers", "none", "--epochs", 20, "--no-plot")
+    code, out, err = run(*words, "--loss", loss, "--output", "m", "--lr", 0.02)
+    assert code == 0, err
+    told = " ".join(out.split())
+    found = re.search(r"test r2 (\S+), root mean .*, d2 of the quantiles (\d\.\d+)", told)
+    assert found, told
+    assert float(found[1]) < 0 < 0.1 < float(found[2])
+    assert "warning" not in out
+    assert "d2 of the quantiles 0." in run("predict", "m", "t.csv")[2]
+    code, out, _ = run(*words, "--loss", loss, "--output", "m", "--lr", 1e-9)
+    assert "the network is no better than always answering the same quantiles: d2 " in (
+        " ".join(out.split())
+    )
+
+
 def test_a_training_that_is_resumed_is_as_if_it_had_never_ended(run, here, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--dropout", 0.2)
     words = (*words, "--schedule", "none")  # the cosine is over all epochs

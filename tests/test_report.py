@@ -284,6 +284,25 @@ def test_the_page_tells_the_numbers(case, made):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("targets", [["price"], ["price", "noise"]])
+def test_quantiles_are_told_by_their_own_score(tmp_path, targets):
+    data = houses()
+    table = as_table(data)
+    found = read_target(table, targets)
+    preparation = Preparation.fit(table, infer_columns(table, targets))
+    net = fcnn.Network((preparation.width, 2 * len(targets)), loss="quantile(0.1, 0.9)", rng=0)
+    model = fcnn.Model(net, preparation, found.target.scaled(found.y))
+    report = write_report(model, data, tmp_path / "r.html")
+    each = report.scores.d2
+    assert np.mean(each) == pytest.approx(model.evaluate(data)["d2"], rel=1e-12)
+    told = [f"{value:.4f}" for value in each]
+    if len(targets) > 1:
+        told = [f"{value} of {name}" for value, name in zip(told, targets, strict=True)]
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f"constants' loss that they save: {' and '.join(told)}." in text
+
+
+@pytest.mark.slow
 def test_a_model_without_record_or_names(tmp_path):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(50, 3))
