@@ -168,6 +168,8 @@ def test_what_is_checked_in_c_is_what_python_checks(loss, n_out, labelled, dtype
     def evaluate(X, y, weight):
         X, y, weight = checked(X, y, weight)
         value, outputs = net._loss_and_outputs(X, y, weight)
+        if not np.isfinite(value):
+            check.refuse_nonfinite("X", X)
         name, number = score(net.loss, outputs, y, weight)
         return {"loss": value, name: number}
 

@@ -113,11 +113,11 @@ def test_same_bits_alone_and_in_a_batch(core, direction, dtype, output):
         Hu, H = twin.hvp(X, v, u), twin.hessian(X[:20], 2)
         np.testing.assert_array_equal(a, twin.predict(X))
         for n_threads in (2, 3):
-            np.testing.assert_array_equal(twin.jacobian(X, None, n_threads), J)
-            np.testing.assert_array_equal(twin.vjp(X, v, n_threads)[1], vJ)
-            np.testing.assert_array_equal(twin.jvp(X, u, n_threads)[1], Ju)
-            np.testing.assert_array_equal(twin.hvp(X, v, u, n_threads), Hu)
-            np.testing.assert_array_equal(twin.hessian(X[:20], 2, n_threads), H)
+            np.testing.assert_array_equal(twin.jacobian(X, n_threads=n_threads), J)
+            np.testing.assert_array_equal(twin.vjp(X, v, n_threads=n_threads)[1], vJ)
+            np.testing.assert_array_equal(twin.jvp(X, u, n_threads=n_threads)[1], Ju)
+            np.testing.assert_array_equal(twin.hvp(X, v, u, n_threads=n_threads), Hu)
+            np.testing.assert_array_equal(twin.hessian(X[:20], 2, n_threads=n_threads), H)
         for i in (0, 77, 139):
             np.testing.assert_array_equal(twin.jacobian(X[i]), J[i])
             np.testing.assert_array_equal(twin.vjp(X[i], v[i])[1], vJ[i])

@@ -57,7 +57,7 @@ def named(activation: str, constant: float | None) -> Name:
 def as_activation(name: str, value: Any, choices: Sequence[str]) -> Name:
     """Return one of the choices, with its number if one was given, in the spelling of networks."""
     if not isinstance(value, str) or "(" not in value:
-        return Name(value if value in choices else check.as_choice(name, value, choices))
+        return Name(check.as_choice(name, value, choices))
     given, _, number = value.partition("(")
     activation = check.as_choice(name, given.strip(), choices)
     if activation not in core.ACTIVATION_CONSTANTS:

@@ -401,6 +401,9 @@ def _split(path: Path, arrays: Sequence[tuple[str, Array]]) -> Split:
 # --- Two classes on a plane -----------------------------------------------------------------------
 
 
+MOST_SAMPLES = 100_000_000  # of a toy: 1.6 GB
+
+
 def make_xor(
     samples: int = 200, noise: float = 0.1, rng: int | np.random.Generator | None = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -534,10 +537,10 @@ def make_spirals(
 
 
 def _as_toy(samples: Any, noise: Any, rng: Any) -> tuple[int, float, np.random.Generator]:
-    return (
-        check.as_count("samples", samples), check.as_number("noise", noise, least=0),
-        check.as_generator(rng),
-    )  # fmt: skip
+    count = check.as_count("samples", samples)
+    if count > MOST_SAMPLES:
+        raise ValueError(f"samples: expected at most {MOST_SAMPLES:,}, got {count:,}")
+    return count, check.as_number("noise", noise, least=0), check.as_generator(rng)
 
 
 def _two_curves(samples: int, closed: bool = True) -> tuple[Any, Any]:

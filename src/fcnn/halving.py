@@ -414,6 +414,8 @@ def search(
     groups = None if groups is None else check.as_count("groups", groups)
     if validation is None:
         raise TypeError("validation: expected (X, y) to choose by, got None")
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
     began = time.perf_counter()
     data: dict[str, Any] = {"sample_weights": sample_weight, "class_weight": class_weight}
     looked = {*TRAINING, *(("lr", "weight_decay") if optimizer is None else ())}

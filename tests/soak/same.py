@@ -53,7 +53,7 @@ class Case:
         if rng.random() < 0.3:
             self.weight = rng.uniform(0.1, 2, self.rows).astype(self.dtype)
         self.optimizer = OPTIMIZERS[rng.integers(len(OPTIMIZERS))]
-        self.options = OPTIONS[rng.integers(len(OPTIONS))]
+        self.options = OPTIONS[rng.integers(len(OPTIONS) - (len(sizes) == 2))]  # nothing to drop
         self.batch_size = int(rng.choice([1, rng.integers(1, self.rows + 1), self.rows]))
 
     def __str__(self):

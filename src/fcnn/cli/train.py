@@ -132,9 +132,10 @@ def train(options: argparse.Namespace) -> int:
     else:
         print("test       none (--test 0)")
     which = "the lowest validation loss" if len(ready.validation[0]) else "the last"
-    made = _epochs(kept.completed - kept.resumed)
-    if kept.resumed:
-        made += f" behind the {kept.resumed:,} of {options.resume}"
+    before = kept.resumed if options.search is None else 0  # a search resumes its own trials
+    made = _epochs(kept.completed - before)
+    if before:
+        made += f" behind the {before:,} of {options.resume}"
     print(f"time       {seconds:.3g} s for {made}; kept epoch {epoch}, {which}")
     print(f"model      {output}")
     if picture is not None:

@@ -281,7 +281,7 @@ class NumberScores:
             mae(answers, y),
             means, np.array(of_trivial), rmse(trivial, y), mae(trivial, y),
             np.where((y == y[:1]).all(axis=0), y[:1].mean(axis=0), np.nan), levels, coverage,
-            None if d2 is None else np.broadcast_to(np.asarray(d2, np.float64), (n,)),
+            None if d2 is None else _of_each("d2", d2, n),
         )  # fmt: skip
 
     @property
@@ -331,3 +331,10 @@ class NumberScores:
             },
             "warnings": list(self.warnings),
         }
+
+
+def _of_each(name: str, values: Any, n: int) -> NDArray[np.float64]:
+    array = check.as_numeric(name, values).astype(np.float64)
+    if array.shape not in ((), (n,)):
+        raise ValueError(f"{name}: expected shape ({n},), got {array.shape}")
+    return np.broadcast_to(array, (n,))

@@ -153,6 +153,10 @@ class Report:
         ImportError
             If matplotlib is not installed.
         """
+        for name, text in (("command", command), ("date", date), ("model_name", model_name),
+                           ("title", title)):  # fmt: skip
+            if not isinstance(text, str):
+                raise TypeError(f"{name}: expected a text, got {text!r}")
         title = title or " on ".join(
             Path(name).name for name in (model_name, self.source) if name
         ) or "A model of fcnn"  # fmt: skip
@@ -472,6 +476,8 @@ def write_report(
     OSError
         If the file cannot be written.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
     report = Report.of(model, data, y, repeats=repeats, seed=seed, source=source)
     page = report.to_html(
         command=command, date=_date(report.source), model_name=model_name, title=title

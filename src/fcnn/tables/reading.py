@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._packed import most_unpacked, too_large
+from fcnn._validation import as_flag
 from fcnn.tables.conversion import as_column
 from fcnn.tables.rectangle import Texts
 from fcnn.tables.sheets import read_sheet
@@ -67,6 +68,9 @@ def read_table(
     ImportError
         polars is needed and not there.
     """
+    header = as_flag("header", header)
+    if sheet is not None and not isinstance(sheet, str):
+        raise TypeError(f"sheet: expected a name, got {sheet!r}")
     if isinstance(path, str) and path == STDIN:
         if sys.stdin is None:  # closed when the process began
             raise TableError("standard input is closed")
