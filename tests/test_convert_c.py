@@ -282,7 +282,10 @@ def jacobians(library, name, net, X):
 
 
 @pytest.mark.slow(reason="the compiler takes 8 s")
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "dtype", [DTYPES[0], *(pytest.param(d, marks=pytest.mark.long(reason="the first stands for it"))
+                           for d in DTYPES[1:])]
+)  # fmt: skip
 def test_jacobians_are_those_of_the_network(compiler, dtype, tmp_path):
     """Every activation, hidden and of the output, and depths from one layer on."""
     rng = np.random.default_rng(0)
