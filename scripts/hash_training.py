@@ -193,6 +193,8 @@ def fit_arguments(extra, number, network, one_hot):
         arguments["label_smoothing"] = 0.1
     if callable(arguments.get("dropout")):
         arguments["dropout"] = arguments["dropout"](len(network.sizes) - 1)
+    elif len(network.sizes) == 2:  # a number is of hidden nodes
+        arguments.pop("dropout", None)
     if "schedule" in arguments:
         arguments["schedule"] = arguments["schedule"]()
     has_labels = network.loss == "cross_entropy" and not one_hot
