@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from typing import Any
 
 import numpy as np
@@ -39,18 +40,18 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
 
     def _refuse_columns(self, name: str, X: Any) -> None:
         """Raise ValueError if a frame's columns are not the features, in their order."""
-        given, features = names_of(X), self.features
+        features = self.features
+        given = None if features is None else names_of(X)
         if features is None or given is None or given == features:
             return
         said = ", ".join(map(repr, features[:8])) + (", ..." if len(features) > 8 else "")
-        wrong = "their order is another"
-        for name_of_one in [*features, *given]:
-            if name_of_one not in given:
-                wrong = f"{name_of_one!r} is missing"
-                break
-            if name_of_one not in features:
-                wrong = f"{name_of_one!r} is none of them"
-                break
+        wrong = next(
+            itertools.chain(
+                (f"{one!r} is missing" for one in features if one not in given),
+                (f"{one!r} is none of them" for one in given if one not in features),
+            ),
+            "their order is another",
+        )
         raise ValueError(
             f"{name}: expected the network's features as columns, in this order: {said}; {wrong}"
         )

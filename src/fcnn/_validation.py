@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._frames import block_of, is_list, refuse_plan, refuse_times
+from fcnn._frames import block_of, is_list, library_of, refuse_plan, refuse_times
 from fcnn._pieces import converted
 from fcnn._sparse import SparseRows, canonical, is_sparse
 
@@ -181,11 +181,12 @@ def as_numeric(name: str, values: Any) -> Array:
 
 
 def _as_array(name: str, values: Any) -> Array:
-    refuse_plan(name, values)
-    refuse_times(name, values)
-    block = block_of(values)
-    if block is not None:
-        return block
+    if library_of(values):
+        refuse_plan(name, values)
+        refuse_times(name, values)
+        block = block_of(values)
+        if block is not None:
+            return block
     # NumPy does not ask for it, and may take the object for a sequence.
     only_dlpack = hasattr(values, "__dlpack__") and not hasattr(values, "__array__")
     try:
