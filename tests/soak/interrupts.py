@@ -3,6 +3,7 @@
 import signal
 import sys
 import time
+import warnings
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -202,13 +203,17 @@ def raised_at(call, number):
         return look
 
     before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        call()
-    except Interrupted:
-        return True
-    finally:
-        sys.settrace(before)
+    with warnings.catch_warnings():
+        # Between the return of open() and the first line of a with statement no code of anybody
+        # holds the file: Python closes it, and warns of it.
+        warnings.simplefilter("ignore", ResourceWarning)
+        sys.settrace(look)
+        try:
+            call()
+        except Interrupted:
+            return True
+        finally:
+            sys.settrace(before)
     assert not raised, "what an interrupt raised was dropped"
     return False
 
