@@ -1,4 +1,4 @@
-"""Derivatives with respect to inputs: against reference.py, central differences and PyTorch."""
+"""Derivatives with respect to inputs: against the reference, central differences and PyTorch."""
 
 import functools
 import itertools

@@ -12,7 +12,7 @@ import pytest
 from conftest import targets
 
 import fcnn
-from fcnn._container import opened, write
+from fcnn._format.container import opened, write
 from fcnn.cli.main import main
 
 

@@ -1,4 +1,4 @@
-"""Loss and gradient: the core against reference.py, central differences and PyTorch."""
+"""Loss and gradient: the core against the reference, central differences and PyTorch."""
 
 import functools
 from importlib import util

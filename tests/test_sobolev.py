@@ -1,4 +1,4 @@
-"""Training on derivatives: against reference.py, central differences and PyTorch."""
+"""Training on derivatives: against the reference, central differences and PyTorch."""
 
 import _thread
 import functools

@@ -1,4 +1,4 @@
-# Steps whose gradient is summed over processes: see fcnn/parallel.py.
+# Steps whose gradient is summed over processes: see fcnn/parallel/.
 #
 # Each process has a part of a batch, cut into shards. The gradient of each shard, with the scale of
 # the whole batch, is a vector of its own; those of a process are added in a tree, and the sums of
