@@ -196,7 +196,7 @@ cdef void run_exchange(Worker* w, const real* tag) noexcept nogil:
     cdef Py_ssize_t first = 0, rows, j
     cdef bint stopped = False, watched = call.watched
     cdef BatchState b
-    count_way(w, False)
+    count_way(w, NULL)
     while w.batch < e.steps:
         rows = 0
         for j in range(e.shards):
