@@ -131,6 +131,12 @@ def test_importance_by_hand(case, made):
     assert (fewer.rows, fewer.values.shape) == (40, (len(names), 2))
 
 
+def test_what_is_no_generator_is_refused_by_name():
+    data = flowers()
+    with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
+        permutation_importance(model_of(data, ["kind"]), data, rng="a")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*far beyond the numbers of training:UserWarning")
 def test_scores_are_those_of_evaluate(made):
