@@ -300,6 +300,15 @@ def test_quantiles_are_told_by_their_own_score(tmp_path, targets):
     model = fcnn.Model(net, preparation, found.target.scaled(found.y))
     report = write_report(model, data, tmp_path / "r.html")
     each = report.scores.d2
+    # The importance of a column is what is lost of that score.
+    importance = permutation_importance(model, data, repeats=1)
+    rng = np.random.default_rng(0)
+    lost = []
+    for name in importance.names:
+        changed = {**data, name: np.asarray(data[name])[rng.permutation(table.rows)]}
+        lost.append(report.scores.d2.mean() - model.evaluate(changed)["d2"])
+    assert importance.score == report.importance.score == "d2"
+    np.testing.assert_allclose(importance.values[:, 0], lost, rtol=1e-9, atol=1e-12)
     assert np.mean(each) == pytest.approx(model.evaluate(data)["d2"], rel=1e-12)
     told = [f"{value:.4f}" for value in each]
     if len(targets) > 1:

@@ -476,7 +476,7 @@ class EpochRunner(Runner):
             )
         if self.jacobian is not None:
             value += self.jacobian.add(network, X, rows, weight, gradient, threads)
-        refuse_infinite(value)
+        refuse_infinite(value, network)
         answer = None if self.reduce is None else self.reduce(gradient)
         if (
             isinstance(answer, np.ndarray) and answer.shape == gradient.shape
