@@ -329,6 +329,30 @@ def test_the_order_of_an_epoch_is_numpy_s(core, bits):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("n_in", [4, 8, 16, 32])
+def test_nothing_behind_the_inputs_is_read_or_written(core, dtype, n_in):
+    """Rows of whole registers are read where the caller has them; a panel's empty lanes repeat the
+    last one, which would be written behind them.
+    """
+    rng = np.random.default_rng(0)
+    for sizes in ((n_in, 3), (n_in, 5, 3)):
+        for rows in (4, 5, 8, 12, 13, 16, 29):
+            whole, found = rng.normal(size=(rows + 40, n_in)).astype(dtype), []
+            y = rng.normal(size=(rows, 3)).astype(dtype)
+            for behind in (3.0, np.nan):
+                whole[rows:] = behind
+                before = whole.tobytes()
+                net = core.Network(sizes, ("identity",) * (len(sizes) - 1), "squared_error", dtype)
+                net.parameters[:] = np.linspace(-1, 1, net.parameters.size)
+                with the_way(core, tiny=True, calls=2):
+                    net._train_epoch(whole[:rows], y, fcnn.Adam(), rows)
+                    _, gradient = net.gradients(whole[:rows], y)
+                assert whole.tobytes() == before
+                found.append((gradient.tobytes(), net.parameters.tobytes()))
+            assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
 def test_stored_rows_do_not_go_this_way(core, dtype):
     """Which reads rows in full: sparse samples of a tiny network are trained on as lists."""
     rng = np.random.default_rng(0)
