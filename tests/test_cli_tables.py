@@ -49,6 +49,7 @@ CLASSES = {
 }  # fmt: skip
 NOTES = {
     "comment.csv": "note: 1 comment line (#) left out: line 1\n",
+    "emptyend.csv": "note: 2 empty rows at the end left out\n",
     "dup.csv": "note: columns named 'a' twice: the one at 2 is 'a.1' here\n",
 }
 
@@ -285,6 +286,15 @@ def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
     code, _, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
     assert code == 0
     assert "note: 2 empty rows left out: line 102, line 103\n" in err
+    assert "at the end" not in err
+    (tmp_path / "e.csv").write_text("\n".join(["a,y", *rows, ",", " , ", ""]))
+    code, _, err = run("train", "e.csv", "--target", "y", "--epochs", 1, "--output", "e")
+    assert code == 0
+    assert "note: 2 empty rows at the end left out\n" in err
+    code, out, err = run("predict", "m", "e.csv")
+    assert code == 0
+    assert "2 empty rows at the end left out\n" in err
+    assert len(out.splitlines()) == 1 + len(rows)
     cells = [row.split(",")[0] for row in rows]
     cells[7] = ""
     (tmp_path / "p.csv").write_text("\n".join(["a", *cells, ""]))

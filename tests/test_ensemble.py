@@ -75,6 +75,19 @@ def test_votes_and_log_loss(loss, n_out):
         assert labels == pytest.approx(found)
 
 
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "squared_error"])
+def test_sparse_samples_are_what_they_stand_for(loss):
+    sparse = pytest.importorskip("scipy.sparse")
+    ensemble = fcnn.Ensemble(some(loss))
+    dense = np.where(X > 0, X, 0)
+    y = targets(np.random.default_rng(0), loss, 40, 2, "float32")
+    given = sparse.csr_array(dense)
+    np.testing.assert_allclose(ensemble.predict(given), ensemble.predict(dense), rtol=1e-5)
+    assert ensemble.evaluate(given, y) == pytest.approx(ensemble.evaluate(dense, y), rel=1e-5)
+    if loss != "squared_error":
+        np.testing.assert_array_equal(ensemble.votes(given), ensemble.votes(dense))
+
+
 @pytest.mark.parametrize(
     "loss", ["squared_error", "absolute_error", "huber", "poisson", "quantile(0.1, 0.9)",
              "gaussian_nll", "cross_entropy", "binary_cross_entropy"],

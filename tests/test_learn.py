@@ -571,6 +571,12 @@ def test_training_the_digits():
     assert not poor
     assert re.search(r"the first that is wrong is number \d+, a \d taken for 0", poor.message)
     assert "expected a function" in check("train", lambda X, y: None).message
+    # Texts are no digits, be they the right ones.
+    texts = check("train", lambda X, y: lambda new: ["3"] * len(new))
+    assert "expected digits as numbers, got " in texts.message
+    assert "'3'" in texts.message
+    nothing = check("train", lambda X, y: lambda new: [None] * len(new))
+    assert "expected digits as numbers, got None" in nothing.message
 
 
 def test_exercises_are_described():

@@ -127,6 +127,12 @@ def test_importance_by_hand(case, made):
     assert (fewer.rows, fewer.values.shape) == (40, (len(names), 2))
 
 
+def test_what_is_no_generator_is_refused_by_name():
+    data = flowers()
+    with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
+        permutation_importance(model_of(data, ["kind"]), data, rng="a")
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*far beyond the numbers of training:UserWarning")
 def test_scores_are_those_of_evaluate(made):
@@ -290,6 +296,15 @@ def test_quantiles_are_told_by_their_own_score(tmp_path, targets):
     model = fcnn.Model(net, preparation, found.target.scaled(found.y))
     report = write_report(model, data, tmp_path / "r.html")
     each = report.scores.d2
+    # The importance of a column is what is lost of that score.
+    importance = permutation_importance(model, data, repeats=1)
+    rng = np.random.default_rng(0)
+    lost = []
+    for name in importance.names:
+        changed = {**data, name: np.asarray(data[name])[rng.permutation(table.rows)]}
+        lost.append(report.scores.d2.mean() - model.evaluate(changed)["d2"])
+    assert importance.score == report.importance.score == "d2"
+    np.testing.assert_allclose(importance.values[:, 0], lost, rtol=1e-9, atol=1e-12)
     assert np.mean(each) == pytest.approx(model.evaluate(data)["d2"], rel=1e-12)
     told = [f"{value:.4f}" for value in each]
     if len(targets) > 1:

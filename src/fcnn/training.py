@@ -476,7 +476,7 @@ class EpochRunner(Runner):
             )
         if self.jacobian is not None:
             value += self.jacobian.add(network, X, rows, weight, gradient, threads)
-        refuse_infinite(value)
+        refuse_infinite(value, network)
         answer = None if self.reduce is None else self.reduce(gradient)
         if (
             isinstance(answer, np.ndarray) and answer.shape == gradient.shape
@@ -559,7 +559,8 @@ def runner_of(
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
         "dropout": options.dropout, "label_smoothing": options.label_smoothing,
-        "loss": loss is not None, "reduce": reduce is not None, "trainable": options.trainable,
+        "loss": loss is not None, "comm, reduce": reduce is not None,
+        "trainable": options.trainable,
         "jacobian_targets": jacobian is not None and not optimizer.reads_gradients,
     }  # fmt: skip
     for name, given in refused.items():
