@@ -1,6 +1,7 @@
 """The container of files: damage is refused, and neither memory nor folders pay for it."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -407,6 +408,26 @@ def test_a_large_file_reaches_the_disk_in_pieces(tmp_path, monkeypatch):
     sizes = [size for size in places if size == 0 or size > 1 << 20]  # and the folder's
     assert sizes[-1] > array.nbytes
     assert max(np.diff(sizes)) < 20 << 20
+
+
+@posix
+@pytest.mark.parametrize("is_there", [False, True])
+def test_whether_a_file_can_be_written_is_tried_and_leaves_nothing(tmp_path, monkeypatch, is_there):
+    path = tmp_path / "m"
+    if is_there:
+        path.write_bytes(b"old")
+    replacing.refuse_unwritable(path)
+    replacing.refuse_unwritable(path, in_place=True)
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"old"] * is_there
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)  # what a file beside it is opened by
+    with pytest.raises(OSError, match=r"^path: \S+m cannot be written: No space left on device$"):
+        replacing.refuse_unwritable(path)
+    if is_there:
+        replacing.refuse_unwritable(path, in_place=True)
 
 
 KILLED = """

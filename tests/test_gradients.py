@@ -58,10 +58,14 @@ def test_a_wide_softmax_under_another_loss(core, dtype):
     twin, batch = random_problem(
         np.random.default_rng(2), (3, 600), ("softmax",), "squared_error", dtype, rows=9
     )
-    value, gradient = core_twin(core, twin).gradients(*batch)
+    net = core_twin(core, twin)
+    value, gradient = net.gradients(*batch)
     expected_value, expected = twin.gradients(*batch)
     assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
     assert distance(gradient, expected) < TOLERANCE[dtype]
+    outputs = net.predict(batch[0])
+    assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(net.predict(batch[0][4]), outputs[4])
 
 
 @functools.cache

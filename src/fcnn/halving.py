@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
-from fcnn._checkpoint import checksum, refuse_unwritable
+from fcnn._checkpoint import checksum
+from fcnn._format.replacing import refuse_unwritable
 from fcnn._looked import Looked
 from fcnn.history import History, Progress
 from fcnn.many import fit_many
