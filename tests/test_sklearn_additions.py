@@ -365,6 +365,22 @@ def test_fcnns_callbacks(tmp_path):
     np.testing.assert_array_equal(fcnn.load(path).parameters, estimator.network_.parameters)
 
 
+@pytest.mark.parametrize("way", ["tol", "max_iter", "partial_fit", "lbfgs"])
+def test_a_checkpoint_has_the_last_iteration_whatever_ends_the_training(way, tmp_path):
+    path = tmp_path / "net.safetensors"
+    more = {"tol": {"tol": 1.0, "n_iter_no_change": 2}, "lbfgs": {"solver": "lbfgs"}}.get(way, {})
+    estimator = digits(callbacks=[fcnn.ModelCheckpoint(path, every=7)], max_iter=11, **more)
+    for _ in range(3 if way == "partial_fit" else 1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            if way == "partial_fit":
+                estimator.partial_fit(X_DIGITS, Y_DIGITS, classes=np.unique(Y_DIGITS))
+            else:
+                estimator.fit(X_DIGITS, Y_DIGITS)
+        assert estimator.n_iter_ % 7
+        np.testing.assert_array_equal(fcnn.load(path).parameters, estimator.network_.parameters)
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_max_time(solver):
     def wait(progress):

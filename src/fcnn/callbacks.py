@@ -189,6 +189,7 @@ class ModelCheckpoint(Checked):
         every: int = 1,
     ) -> None:
         self._monitor = Monitor(None, 0.0)
+        self._is_behind = False  # whether epochs have been made since it wrote
         self.path = path
         self.save_best_only = save_best_only
         self.every = every
@@ -216,6 +217,7 @@ class ModelCheckpoint(Checked):
     def on_begin(self, progress: Progress) -> None:
         """Start anew; refuse a path that cannot be written, rather than after an epoch."""
         self._monitor.begin(progress)
+        self._is_behind = False
         refuse_unwritable(self.path)
 
     def __call__(self, progress: Progress) -> None:
@@ -224,7 +226,13 @@ class ModelCheckpoint(Checked):
             due = self._monitor.improved(progress)
         else:
             due = progress.epoch % self.every == 0 or progress.is_last
+            self._is_behind = not due
         if due:
+            progress.save(self.path)
+
+    def on_end(self, progress: Progress) -> None:
+        """Write what an estimator ends with: by its own rules, which no callback knows before."""
+        if self._is_behind:
             progress.save(self.path)
 
     def state_dict(self) -> dict[str, Any]:
