@@ -1005,6 +1005,12 @@ def test_the_surface_under_the_paths():
                          "b^2_0", "b^2_1"]  # fmt: skip
 
 
+def test_a_plane_without_a_finite_loss_is_refused():
+    net = fcnn.Network((1, 1), loss="squared_error")
+    with pytest.raises(ValueError, match=r"^span: expected a part of the plane with finite losses"):
+        plot.plot_descent(net, [[3.0]], [1.0], steps=2, resolution=2, span=1e38)
+
+
 def test_a_path_that_diverges_says_so():
     net = fcnn.Network((1, 1), loss="squared_error", dtype="float64")
     panel = plot.plot_descent(

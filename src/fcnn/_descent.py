@@ -108,6 +108,8 @@ def as_descent(
         for j, first in enumerate(across):
             moved.parameters[pair[0]] = first
             loss[i, j] = moved.gradients(X, y)[0]
+    if not np.isfinite(loss).any():
+        raise ValueError(f"span: expected a part of the plane with finite losses, got {2 * half:g}")
     names = parameter_name(network, pair[0]), parameter_name(network, pair[1])
     return Descent(pair, names, across, down, loss, paths)
 
