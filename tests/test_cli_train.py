@@ -17,26 +17,6 @@ import safetensors.numpy
 import fcnn
 from fcnn.cli import crossvalidation, search, terminal
 from fcnn.cli.crossvalidation import folds
-from fcnn.cli.main import main
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(here, capsys):
-    """A call of the command line: exit code, stdout, stderr."""
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture

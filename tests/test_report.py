@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import Chromium
 
 import fcnn
 from fcnn.history import History, TrainingRecord
@@ -17,11 +17,7 @@ pytest.importorskip("matplotlib")
 from fcnn.report import Report, permutation_importance, write_report
 
 NASTY = "<script>alert(1)</script>"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-needs_browser = pytest.mark.skipif(
-    browser is None, reason=f"no browser ({', '.join(BROWSERS)}): apt-get install chromium"
-)
+needs_browser = pytest.mark.skipif(Chromium.path() is None, reason=str(Chromium.missing()))
 
 
 def model_of(data, targets):
@@ -129,6 +125,12 @@ def test_importance_by_hand(case, made):
     assert expected.max() > 0.1
     fewer = permutation_importance(model, data, max_rows=40, repeats=2, rng=3)
     assert (fewer.rows, fewer.values.shape) == (40, (len(names), 2))
+
+
+def test_what_is_no_generator_is_refused_by_name():
+    data = flowers()
+    with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
+        permutation_importance(model_of(data, ["kind"]), data, rng="a")
 
 
 @pytest.mark.slow
@@ -375,8 +377,9 @@ def shown(path, width, *options):
     copy = path.with_name("measured.html")
     copy.write_text(text.replace("</title>", f"</title>{MEASURE}", 1), encoding="utf-8")
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},800",
-         f"--user-data-dir={path.parent / 'profile'}", *options, "--dump-dom", copy.as_uri()],
+        [Chromium.path(), "--headless", "--no-sandbox", "--disable-gpu",
+         f"--window-size={width},800", f"--user-data-dir={path.parent / 'profile'}", *options,
+         "--dump-dom", copy.as_uri()],
         capture_output=True, text=True, timeout=180, encoding="utf-8",
     )  # fmt: skip
     told = re.search(r'<pre id="measured">([^<]+)</pre>', done.stdout)

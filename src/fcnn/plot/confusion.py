@@ -173,6 +173,8 @@ def _confusion(y: Any, predictions: Any, class_names: Any) -> tuple[Array, list[
 
 def _class_labels(name: str, values: Any, is_target: bool) -> tuple[Array, int]:
     """Return one label per sample, int64 or text, and how many columns the values had, or 0."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked entries")
     array = np.asarray(values)
     if array.ndim not in (1, 2):
         raise ValueError(

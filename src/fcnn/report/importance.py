@@ -108,7 +108,7 @@ def importance_of(
 ) -> Importance:
     """Return the permutation importance from inputs and targets of the network."""
     check.as_count("repeats", repeats)
-    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    generator = check.as_generator(rng)
     if len(X) > check.as_count("max_rows", max_rows):
         chosen = np.sort(generator.choice(len(X), max_rows, replace=False))
         X, values = X[chosen], values[chosen]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn import plot
-from fcnn._replacing import write_whole
+from fcnn._format.replacing import write_whole
 from fcnn.metrics import ClassScores, NumberScores, precision_recall_f1
 from fcnn.model import Model
 from fcnn.plot._figure import shortened_inside

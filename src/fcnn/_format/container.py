@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn._replacing import replaced
+from fcnn._format.replacing import replaced
 
 Array = NDArray[Any]
 Tensor = tuple[np.dtype[Any], tuple[int, ...]]

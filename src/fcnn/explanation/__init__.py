@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fcnn import _formula as f
 from fcnn import _validation as check
 from fcnn._dispatch import core
-from fcnn._formula import Formula
-from fcnn._formula_names import (
+from fcnn.explanation import _formula as f
+from fcnn.explanation._formula import Formula
+from fcnn.explanation._quantities import (
     activation_formulas,
     partial,
     quantity,

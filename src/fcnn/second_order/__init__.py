@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn import _cgroups, _line_search
+from fcnn import _cgroups
 from fcnn._attributes import Checks, number
 from fcnn._dispatch import core
 from fcnn._validation import as_count
 from fcnn.errors import DivergenceError, nonfinite_parameter
 from fcnn.optimizers import OPTIMIZERS, Optimizer
+from fcnn.second_order import _line_search
 
 __all__ = ["LBFGS", "LevenbergMarquardt"]
 
@@ -29,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 class Objective(Protocol):
-    """The loss of all samples as a function of the parameters: see `fcnn._objective`.
+    """The loss of all samples as a function of the parameters: see `fcnn.second_order._objective`.
 
     Its point is what the network's dtype makes of the parameters given.
     """
