@@ -122,7 +122,10 @@ def test_threads_wait_for_the_rows_that_others_make():
         X = rng.normal(size=(rows, 3))
         given = np.ones((rows, 2)), rng.normal(size=rows)
         found = []
-        for threads in (2, 1):  # one thread last: what it leaves is of other samples in the next turn
+        for threads in (
+            2,
+            1,
+        ):  # one thread last: what it leaves is of other samples in the next turn
             sums = np.zeros((n + 1, n + 1))
             second_order.core.add_normal_equations(net, X, *given, sums, threads)
             found.append(np.triu(sums).tobytes())
