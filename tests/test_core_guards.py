@@ -286,7 +286,7 @@ def test_no_sum_of_processes_is_beyond_the_vector(core, first, end):
 
 
 class Together:
-    """What two threads share, as two processes would: see `fcnn._sums.SharedSum`."""
+    """What two threads share, as two processes would: see `fcnn.parallel._sums.SharedSum`."""
 
     def __init__(self, core, rank, shared):
         self.core, self.rank, self.meetings, self.is_broken = core, rank, 0, False
