@@ -192,23 +192,6 @@ def test_chain(page):
     )
 
 
-@one
-@pytest.mark.parametrize(
-    ("activation", "loss", "output", "y"),
-    [
-        ("tanh", "huber", "tanh", -1), ("relu", "absolute_error", "relu", 1),
-        ("gelu", "poisson", "exp", 2), ("softplus", "binary_cross_entropy", "sigmoid", 1),
-        ("silu", "squared_error", "silu", 0.5), ("elu", "squared_error", "elu", 1),
-    ],
-)  # fmt: skip
-def test_chain_of_every_kind(page, activation, loss, output, y):
-    state = {"activation": activation, "loss": loss, "y": y, "W": [1.5, 0.75]}
-    browser = page("chain", wait=READY, chain=state, digits=6)
-    net, trace = chain_of((1.5, 0.75), y=y, activation=activation, loss=loss, output=output)
-    assert sum(check_numbers(browser, trace, net, 6).values()) >= 15
-    check_formulas(browser, trace, 6)
-
-
 FULL = {"activation": "sigmoid", "output": "sigmoid", "seed": 1, "loss": "squared_error"}
 
 
