@@ -15,7 +15,11 @@ from fcnn._validation import StepOptions
 SIZES = (19, 21, 18, 5)
 LAST = len(SIZES) - 1
 # float32 and float64: a factor of a gradient that is large, and with which other it overflows.
-LARGE = {"float32": (1e10, 1e32), "float64": (1e150, 1e200)}
+# The second pair: where one is small, and its own square no sign of anything.
+LARGE = {
+    "float32": ((1e10, 1e32), (1e6, 1e36)),
+    "float64": ((1e150, 1e200), (1e6, 1e306)),
+}
 
 
 # --- Steps that would overflow ------------------------------------------------------------------
@@ -72,10 +76,9 @@ def refuses(core, net, X, y, batch_size, make=lambda: fcnn.SGD(0.1)):
 @pytest.mark.parametrize("dtype", list(LARGE))
 def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
     rows, batch_size = way
-    small, large = LARGE[dtype]
     for l in range(LAST):
         for j in range(SIZES[l]):
-            i = (7 * j + 5 * l) % rows
+            i, (small, large) = (7 * j + 5 * l) % rows, LARGE[dtype][j % 2]
             net, W = carrying_network(core, dtype)
             X = np.random.default_rng(j).normal(size=(rows, SIZES[0])).astype(dtype)
             X[:, 0] = 0
@@ -94,10 +97,9 @@ def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
 @pytest.mark.parametrize("dtype", list(LARGE))
 def test_one_large_delta_is_seen_wherever_it_is(core, way, dtype):
     rows, batch_size = way
-    small, large = LARGE[dtype]
     for l in range(1, LAST + 1):
         for j in range(SIZES[l]):
-            i = (7 * j + 5 * l) % rows
+            i, (small, large) = (7 * j + 5 * l) % rows, LARGE[dtype][j % 2 if l < LAST else 0]
             net, W = carrying_network(core, dtype)
             X = np.random.default_rng(j).normal(size=(rows, SIZES[0])).astype(dtype)
             X[:, 0] = 0
