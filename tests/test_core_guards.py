@@ -3,6 +3,7 @@
 Users' arrays are checked before they come here; these are the guards behind that.
 """
 
+import ctypes
 import itertools
 import threading
 
@@ -572,6 +573,18 @@ def test_predict_writes_to_nothing_but_what_it_was_given(dtype, rows):
     for bad in (np.zeros((rows, 5), dtype), np.zeros((rows, 3), dtype), np.zeros((0, 5), dtype)):
         with pytest.raises(ValueError, match="X"):
             net.predict(bad)
+
+
+@pytest.mark.parametrize("begin", [-11, -1, 0, 7, 50])
+def test_predict_does_not_write_to_the_parameters(begin):
+    """Nor where the answer's last entry alone is their first one."""
+    net = fcnn.Network((4, 6, 3), "tanh", loss="cross_entropy", dtype="float32", rng=0)
+    assert net.parameters.size == 51
+    memory = (ctypes.c_float * 12).from_address(net.parameters.ctypes.data + 4 * begin)
+    out, before = np.frombuffer(memory, np.float32).reshape(4, 3), net.parameters.copy()
+    with pytest.raises(ValueError, match="out"):
+        net.predict(np.ones((4, 4), np.float32), out)
+    np.testing.assert_array_equal(net.parameters, before)
 
 
 @pytest.mark.parametrize("spoil", [with_gaps, misaligned, swapped, another_dtype])
