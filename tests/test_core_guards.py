@@ -3,6 +3,7 @@
 Users' arrays are checked before they come here; these are the guards behind that.
 """
 
+import ctypes
 import itertools
 import threading
 
@@ -15,7 +16,11 @@ from fcnn._validation import StepOptions
 SIZES = (19, 21, 18, 5)
 LAST = len(SIZES) - 1
 # float32 and float64: a factor of a gradient that is large, and with which other it overflows.
-LARGE = {"float32": (1e10, 1e32), "float64": (1e150, 1e200)}
+# The second pair: where one is small, and its own square no sign of anything.
+LARGE = {
+    "float32": ((1e10, 1e32), (1e6, 1e36)),
+    "float64": ((1e150, 1e200), (1e6, 1e306)),
+}
 
 
 # --- Steps that would overflow ------------------------------------------------------------------
@@ -72,10 +77,9 @@ def refuses(core, net, X, y, batch_size, make=lambda: fcnn.SGD(0.1)):
 @pytest.mark.parametrize("dtype", list(LARGE))
 def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
     rows, batch_size = way
-    small, large = LARGE[dtype]
     for l in range(LAST):
         for j in range(SIZES[l]):
-            i = (7 * j + 5 * l) % rows
+            i, (small, large) = (7 * j + 5 * l) % rows, LARGE[dtype][j % 2]
             net, W = carrying_network(core, dtype)
             X = np.random.default_rng(j).normal(size=(rows, SIZES[0])).astype(dtype)
             X[:, 0] = 0
@@ -94,10 +98,9 @@ def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
 @pytest.mark.parametrize("dtype", list(LARGE))
 def test_one_large_delta_is_seen_wherever_it_is(core, way, dtype):
     rows, batch_size = way
-    small, large = LARGE[dtype]
     for l in range(1, LAST + 1):
         for j in range(SIZES[l]):
-            i = (7 * j + 5 * l) % rows
+            i, (small, large) = (7 * j + 5 * l) % rows, LARGE[dtype][j % 2 if l < LAST else 0]
             net, W = carrying_network(core, dtype)
             X = np.random.default_rng(j).normal(size=(rows, SIZES[0])).astype(dtype)
             X[:, 0] = 0
@@ -570,6 +573,18 @@ def test_predict_writes_to_nothing_but_what_it_was_given(dtype, rows):
     for bad in (np.zeros((rows, 5), dtype), np.zeros((rows, 3), dtype), np.zeros((0, 5), dtype)):
         with pytest.raises(ValueError, match="X"):
             net.predict(bad)
+
+
+@pytest.mark.parametrize("begin", [-11, -1, 0, 7, 50])
+def test_predict_does_not_write_to_the_parameters(begin):
+    """Nor where the answer's last entry alone is their first one."""
+    net = fcnn.Network((4, 6, 3), "tanh", loss="cross_entropy", dtype="float32", rng=0)
+    assert net.parameters.size == 51
+    memory = (ctypes.c_float * 12).from_address(net.parameters.ctypes.data + 4 * begin)
+    out, before = np.frombuffer(memory, np.float32).reshape(4, 3), net.parameters.copy()
+    with pytest.raises(ValueError, match="out"):
+        net.predict(np.ones((4, 4), np.float32), out)
+    np.testing.assert_array_equal(net.parameters, before)
 
 
 @pytest.mark.parametrize("spoil", [with_gaps, misaligned, swapped, another_dtype])

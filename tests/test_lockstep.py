@@ -107,10 +107,11 @@ def one_by_one(core, c, dtype, large=None):
             totals = np.zeros(4)
             before = optimizer.steps
             try:
-                losses.append(network._train_epoch(
+                loss = network._train_epoch(
                     X, y, optimizer, c["batch"], order, weight, 1, options, lr_curve=rates,
                     totals=totals,
-                ))  # fmt: skip
+                )  # fmt: skip
+                losses.append((loss, totals[3]))
             except fcnn.DivergenceError as error:
                 step = optimizer.steps - before + 1
                 message = str(error).partition(" in step")[0], step
@@ -136,7 +137,7 @@ def in_one_call(core, c, dtype, large=None):
         made, totals, outcomes, before, strict=True
     ):
         sums = total[:completed]
-        losses = [(a / b if b else 0) + (p / n if n else 0) for a, b, p, n in sums.tolist()]
+        losses = [((a / b if b else 0) + (p / n if n else 0), n) for a, b, p, n in sums.tolist()]
         message = None
         if failure is not None:
             assert isinstance(failure, fcnn.DivergenceError)
