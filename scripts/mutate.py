@@ -90,7 +90,11 @@ NEAR = {
     "core/trainable.pxi": ("trainable",),
     "core/weights.pxi": ("panels", "gradients"),
     "core/whole_gradient.pxi": (
-        "core_guards", "long_vectors", "regularization", "training", "panels",
+        "core_guards",
+        "long_vectors",
+        "regularization",
+        "training",
+        "panels",
     ),
     "core/workspace.pxi": ("core_guards", "calls", "gradients", "panels"),
     "kernels/activations.pxd": ("gradients",),
