@@ -91,6 +91,19 @@ def test_sizes(core, direction, sizes, output, dtype):
     assert near(twin.hessian(X, 0), network.hessian(X, 0), 5 * tolerance)
 
 
+@pytest.mark.parametrize("output", ["tanh", "softmax"])
+@pytest.mark.parametrize("sizes", [(3, 4, 129), (3, 4, 130), (129, 4, 3), (130, 4, 3), (2, 300)])
+def test_units_that_are_left_behind_a_block_of_them(core, direction, sizes, output):
+    """One or two beside 128, which go by rows; and a softmax's sum of more than a block."""
+    network, X, v, u = problem(sizes, "tanh", output, rows=2)
+    twin = differentiated(core, network)
+    for some in (X, X[:1]):
+        n = len(some)
+        assert distance(twin.jacobian(some), network.jacobian(some)) < 1e-12
+        assert distance(twin.vjp(some, v[:n])[1], network.vjp(some, v[:n])[1]) < 1e-12
+        assert distance(twin.jvp(some, u[:n])[1], network.jvp(some, u[:n])[1]) < 1e-12
+
+
 @pytest.mark.slow
 def test_long_sums(core, direction):
     """More terms than a block of a sum has, and more tangents than a block of rows."""

@@ -58,10 +58,14 @@ def test_a_wide_softmax_under_another_loss(core, dtype):
     twin, batch = random_problem(
         np.random.default_rng(2), (3, 600), ("softmax",), "squared_error", dtype, rows=9
     )
-    value, gradient = core_twin(core, twin).gradients(*batch)
+    net = core_twin(core, twin)
+    value, gradient = net.gradients(*batch)
     expected_value, expected = twin.gradients(*batch)
     assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
     assert distance(gradient, expected) < TOLERANCE[dtype]
+    outputs = net.predict(batch[0])
+    assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(net.predict(batch[0][4]), outputs[4])
 
 
 @functools.cache
@@ -316,6 +320,33 @@ def test_definitions_at_known_points(core, activation, z, a, slope):
     _, outputs, delta, _, _ = network._backpropagate(X, np.array([[a - 1]]))
     np.testing.assert_allclose(outputs[1], [[a]], rtol=1e-15)
     np.testing.assert_allclose(delta[1], [[slope]], rtol=1e-8 if z == 20 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "error", "cost", "slopes"),
+    [
+        ("absolute_error", 0.0, 0.0, [0.0]),
+        ("absolute_error", 0.25, 0.25, [1.0]),
+        ("absolute_error", -0.25, 0.25, [-1.0]),
+        ("huber", 0.0, 0.0, [0.0]),
+        ("huber", 1.0, 0.5, [1.0]),
+        ("huber", -1.0, 0.5, [-1.0]),
+        ("huber", 1.5, 1.0, [1.0]),
+        ("huber", -1.5, 1.0, [-1.0]),
+        ("quantile", 0.0, 0.0, [0.45, 0.0, -0.45]),  # between both sides
+        ("quantile", 0.25, 0.375, [0.95, 0.5, 0.05]),
+        ("quantile", -0.25, 0.375, [-0.05, -0.5, -0.95]),
+    ],
+)
+def test_losses_at_their_kinks(core, loss, error, cost, slopes, dtype):
+    n = len(slopes)
+    network = core.Network((1, n), ("identity",), loss, dtype)
+    network.parameters[n:] = 2
+    X, y = np.ones((1, 1), dtype), np.full((1, 1), 2 - error, dtype)
+    _, _, delta, value, _ = network._backpropagate(X, y)
+    assert value == pytest.approx(cost, rel=1e-6, abs=0)
+    np.testing.assert_allclose(delta[1], [slopes], rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

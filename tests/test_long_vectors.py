@@ -63,3 +63,18 @@ def test_what_is_not_finite_is_seen_in_every_piece_of_the_inputs(dtype):
             X.flat[at] = bad
             assert not core.are_samples(net, X, y, None), (at, bad)
         X.flat[at] = 1
+
+
+@pytest.mark.slow(reason="100 MB of weights")
+def test_a_product_of_one_row_in_pieces():
+    """W^T delta of more than 20 million weights."""
+    n_in, n_out = 5003, 4999
+    net = fcnn.Network((n_in, n_out), output_activation="identity", loss="squared_error",
+                       init="zeros")  # fmt: skip
+    rng = np.random.default_rng(0)
+    net.parameters[:] = np.resize(rng.normal(size=10_007).astype(np.float32), net.num_parameters)
+    X, v = np.zeros((1, n_in), np.float32), rng.normal(size=(1, n_out)).astype(np.float32)
+    W = net.weights[0]
+    _, product = net.vjp(X, v)
+    expected, scale = (v @ W)[0], np.sqrt((v**2).sum() * (W**2).sum(axis=0))
+    assert (np.abs(product[0] - expected) <= 1e-5 * scale).all()
