@@ -18,7 +18,9 @@ from structure import ROOT
 import fcnn
 from fcnn import _dispatch, initializers, optimizers, reference
 from fcnn._validation import HIDDEN_ACTIVATIONS
+from fcnn.cli import fitting
 from fcnn.convert import keras, onnx, sklearn, torch
+from fcnn.explanation import _quantities
 from fcnn.plot import diagram
 
 CORE = _dispatch.core
@@ -39,7 +41,11 @@ TABLES = {
     "reference.UPDATES": (reference.UPDATES, RULES),
     "initializers._AUTO": (initializers._AUTO, ACTIVATIONS),
     "plot.diagram.SHOWS_ZERO_TARGETS": (diagram.SHOWS_ZERO_TARGETS, LOSSES),
+    "explanation._quantities": (
+        {**_quantities._PLAIN, **_quantities._BELOW}, ACTIVATIONS - {"softmax", "ascending"},
+    ),
     "optimizers.OPTIMIZERS": (optimizers.OPTIMIZERS, RULES),
+    "cli.fitting._LRS": (fitting._LRS, RULES),
     "the rules in include/fcnn.h": (rules_of_the_header(), RULES),
     "RULES of tests/test_optimizers.py": (
         {make().rule for make in test_optimizers.RULES.values()}, RULES,

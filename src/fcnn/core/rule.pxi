@@ -19,7 +19,7 @@ cdef object read_rule(Network network, optimizer, Rule* rule):
     if rule.name == updates.SGD:
         rule.momentum = optimizer.momentum
         rule.nesterov = optimizer.nesterov
-    else:
+    elif rule.name == updates.ADAM or rule.name == updates.ADAMW:
         rule.beta1, rule.beta2 = optimizer.betas
         rule.epsilon = optimizer.eps
         rule.epsilon_hat = optimizer._epsilon_hat
