@@ -378,6 +378,21 @@ def test_progress(capsys):
     assert "mean loss=" in shown
 
 
+def interrupt_once_begun(network):
+    """Send Ctrl-C as soon as a network's parameters change; return where the time of it will be."""
+    live, before, sent = network.parameters, network.parameters.copy(), []
+
+    def send():
+        end = time.perf_counter() + 60
+        while np.array_equal(live, before) and time.perf_counter() < end:
+            time.sleep(0.01)
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send).start()
+    return sent
+
+
 @pytest.mark.slow(reason="waits, and trains again what was trained")
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
@@ -389,18 +404,11 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
     networks = some_networks(16 if sizes[1] == 7 else 2, sizes)
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
     copies = [network.copy() for network in networks]
-    sent = []
-
-    def send():
-        time.sleep(0.3)
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=send).start()
+    sent = interrupt_once_begun(networks[0])
     with pytest.raises(KeyboardInterrupt):
         fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=10**6, shuffle=False,
                       n_threads=n_threads)  # fmt: skip
-    assert time.perf_counter() - sent[0] < 1.0
+    assert time.perf_counter() - sent[0] < 5.0  # of a machine that has other work, too
     batches = -(-len(X) // 32)
     assert sum(optimizer.steps for optimizer in optimizers) > 0
     for network, optimizer, other in list(zip(networks, optimizers, copies, strict=True))[:2]:
@@ -425,15 +433,7 @@ def test_ctrl_c_is_heard_between_short_epochs(n_threads):
         for width in range(2, 10) for activation in ("identity", "relu", "sigmoid", "tanh")
     ]  # fmt: skip
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
-    live, before = networks[0].parameters, networks[0].parameters.copy()
-
-    def send():
-        end = time.perf_counter() + 60
-        while np.array_equal(live, before) and time.perf_counter() < end:
-            time.sleep(0.01)  # until the first epoch is made
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=send).start()
+    interrupt_once_begun(networks[0])
     with pytest.raises(KeyboardInterrupt):
         fcnn.fit_many(
             networks, X, y, epochs=10**6, batch_size=32, optimizers=optimizers, n_threads=n_threads
