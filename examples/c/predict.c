@@ -63,6 +63,11 @@ int main(int argc, char **argv)
 
     size_t count, n_in = (size_t) fcnn->n_inputs(net), n_out = (size_t) fcnn->n_outputs(net);
     float *x = read_numbers(&count);
+    if (x != NULL && (!feof(stdin) || count % n_in != 0)) {
+        fprintf(stderr, "expected rows of %zu numbers, got %zu numbers%s\n", n_in, count,
+                feof(stdin) ? "" : ", and then something else");
+        return 1;
+    }
     size_t rows = count / n_in, threads = (size_t) atoi(argv[2]), first = 0;
     float *out = malloc((rows + 1) * n_out * sizeof *out);
     if (threads < 1) threads = 1;

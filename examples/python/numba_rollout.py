@@ -30,6 +30,8 @@ def follow(network, states, change, workspace):
 
 def roll_out(net, start, steps):
     """Return the states (steps + 1, n) that follow a first one."""
+    if not net.sizes[0] == net.sizes[-1] == len(start):
+        raise ValueError(f"expected a network from {len(start)} numbers to as many: {net.sizes}")
     states = np.empty((steps + 1, len(start)))
     states[0] = start
     workspace = np.zeros(c.workspace_bytes(net.address, c.FORWARD, 1), np.uint8)
