@@ -8,13 +8,12 @@ would otherwise write: the array converted beforehand, then predict. Packages th
 (pandas, Numba, safetensors) are named.
 """
 
-import argparse
 import importlib
 import tempfile
 from pathlib import Path
 
 import numpy as np
-from laps import bind, measure
+from laps import bind, measure, parser_of
 
 import fcnn
 
@@ -127,9 +126,7 @@ def show(title, calls, seconds):
 
 def main():
     """Print a table of each kind of call."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each table (2)")
-    parser.add_argument("--cpu", type=int, help="bind everything to this CPU (the first)")
+    parser = parser_of(__doc__, 2.0)
     parser.add_argument("--sizes", type=int, nargs="+", default=[4, 16, 3])
     parser.add_argument("--dtype", default="float32", choices=("float32", "float64"))
     options = parser.parse_args()

@@ -8,7 +8,6 @@ up: the best lap is what the machine does undisturbed, the median what it did. E
 that of NumPy, or it is not timed. JAX, where it is installed: compiled, with its answer waited for.
 """
 
-import argparse
 import os
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is loaded
@@ -16,7 +15,7 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is load
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 import numpy as np  # noqa: E402
-from laps import bind, measure  # noqa: E402
+from laps import bind, measure, parser_of  # noqa: E402
 
 import fcnn  # noqa: E402
 
@@ -142,10 +141,7 @@ def contestants(what, sizes, dtype, rows):
 
 def main():
     """Print a line for each row."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each row (1)")
-    parser.add_argument("--cpu", type=int, help="that all run on; the first that is free to use")
-    options = parser.parse_args()
+    options = parser_of(__doc__, 1.0).parse_args()
     bind(options.cpu)
     if jax is not None:
         jax.config.update("jax_enable_x64", True)

@@ -18,10 +18,9 @@ same order of samples.
 
 import argparse
 import os
-import statistics
-import timeit
 
 import numpy as np
+from laps import measure
 
 import fcnn
 
@@ -161,18 +160,6 @@ def check(sizes, loss, size, count, *, jax):
                 np.testing.assert_allclose(theirs, W, rtol=0, atol=3e-6)
 
 
-def laps(calls, seconds):
-    """Return the best and the median lap of each call, in us of a network-step."""
-    found = {name: [] for name in calls}
-    for call, _ in calls.values():
-        call()
-    begin = timeit.default_timer()
-    while timeit.default_timer() - begin < seconds * len(calls):
-        for name, (call, steps) in calls.items():
-            found[name].append(1e6 * timeit.timeit(call, number=1) / steps)
-    return {name: (min(some), statistics.median(some)) for name, some in found.items()}
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="of each contestant of a row")
@@ -183,23 +170,25 @@ def main():
     usable = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     print(f"{options.networks} networks, Adam, float32, {SAMPLES} samples; us of a network-step, "
           "best (median)")  # fmt: skip
-    for sizes, loss, size in ROWS:
-        check(sizes, loss, size, options.networks, jax=not options.no_jax)
+    for row in ROWS:
+        sizes, _, size = row
+        check(*row, options.networks, jax=not options.no_jax)
         steps = options.networks * EPOCHS * (SAMPLES // size)
         alone = None
         for threads in options.threads:
             if hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(0, set(usable[-threads:]))
             calls = {
-                f"fit_many, {threads}": (
-                    in_one_call(sizes, loss, size, options.networks, threads)[0], steps),
-                "loop over fit": (in_a_loop(sizes, loss, size, options.networks)[0], steps),
-            }  # fmt: skip
+                f"fit_many, {threads}": in_one_call(*row, options.networks, threads)[0],
+                "loop over fit": in_a_loop(*row, options.networks)[0],
+            }
             if not options.no_jax:
                 for name, vmapped in (("JAX vmap", True), ("JAX one by one", False)):
-                    call, _ = with_jax(sizes, loss, size, options.networks, vmapped=vmapped)
-                    calls[name] = call, steps
-            times = laps(calls, options.seconds)
+                    calls[name], _ = with_jax(*row, options.networks, vmapped=vmapped)
+            times = {
+                name: (lap / steps, median / steps)
+                for name, (lap, median) in measure(calls, options.seconds * len(calls)).items()
+            }
             best = {name: lap for name, (lap, _) in times.items()}
             # A loop over fit has one thread wherever it runs.
             alone = min(alone or np.inf, best["loop over fit"])

@@ -10,14 +10,13 @@ and takes half as long again. A lap of each after the other, until the time is u
 best and the median lap, and the best ones' ratio to `train_step`.
 """
 
-import argparse
 import os
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy is loaded
     os.environ.setdefault(name, "1")
 
 import numpy as np  # noqa: E402
-from laps import bind, measure  # noqa: E402
+from laps import bind, measure, parser_of  # noqa: E402
 
 import fcnn  # noqa: E402
 
@@ -60,10 +59,7 @@ def steps():
 
 def main():
     """Print a line for each."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=2.0, help="of all (2)")
-    parser.add_argument("--cpu", type=int, help="that all run on; the first that is free to use")
-    options = parser.parse_args()
+    options = parser_of(__doc__, 2.0).parse_args()
     bind(options.cpu)
     fcnn.set_num_threads(1)
     times = measure(steps(), options.seconds)

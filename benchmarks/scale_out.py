@@ -95,7 +95,7 @@ PHASES = {}  # by case and way, of each fit: seconds of a step of its best epoch
 
 def time_phases():
     """Have the sums in shared memory note when a rank waits for the others."""
-    from fcnn import _sums
+    from fcnn.parallel import _sums
 
     class Timed(_sums.SharedSum):
         def updated(self):

@@ -10,13 +10,10 @@ in panels. Of 784-256-256-10 the forward pass has 44 % of the multiplications, a
 above layer 1 a step has 56 %.
 """
 
-import argparse
-import os
-import statistics
 import time
-import timeit
 
 import numpy as np
+from laps import bind, measure, parser_of
 
 import fcnn
 from fcnn import bench
@@ -38,7 +35,7 @@ STEPS = 8  # of an epoch
 
 
 def steps(how, sizes, rows, make, trainable):
-    """Return a call that has been seen to keep what is frozen, and that alone; and its steps."""
+    """Return a call that has been seen to keep what is frozen, and that alone."""
     rng = np.random.default_rng(0)
     net = fcnn.Network(sizes, rng=0)
     count = STEPS if how == "fit" else 1
@@ -57,29 +54,24 @@ def steps(how, sizes, rows, make, trainable):
     for l, pair in enumerate(zip(net.weights, before.weights, strict=True), start=1):
         if np.array_equal(*pair) is not ((trainable or {}).get(l, True) is False):
             raise SystemExit(f"layer {l} of {trainable} is not what it should be")
-    return call, count
+    return call
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each row")
-    parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)))
-    given = parser.parse_args()
-    os.sched_setaffinity(0, {given.cpu})
+    options = parser_of(__doc__, 1.0).parse_args()
+    bind(options.cpu)
     print(bench.heading("float32"))
     print(f"{'':65}  whole us  frozen us  share  median  allowed")
     for how, sizes, rows, trainable, allowed in ROWS:
         for name, make in OPTIMIZERS.items():
-            calls = [steps(how, sizes, rows, make, one) for one in (None, trainable)]
-            once = min(timeit.repeat(calls[0][0], number=1, repeat=20))
-            turns = max(1, int(1e-3 / once))
-            laps, end = ([], []), timeit.default_timer() + given.seconds
-            while timeit.default_timer() < end:
-                for (call, count), times in zip(calls, laps, strict=True):
-                    seconds = timeit.timeit(call, timer=time.thread_time, number=turns)
-                    times.append(seconds / turns / count * 1e6)
-            whole, frozen = map(min, laps)
-            medians = statistics.median(laps[1]) / statistics.median(laps[0])
+            calls = {
+                what: steps(how, sizes, rows, make, given)
+                for what, given in (("whole", None), ("frozen", trainable))
+            }
+            laps = measure(calls, options.seconds, time.thread_time)
+            count = STEPS if how == "fit" else 1
+            whole, frozen = (laps[what][0] / count for what in calls)
+            medians = laps["frozen"][1] / laps["whole"][1]
             label = f"{how}, {bench.dashed(sizes)}, batch {rows}, {name}, {trainable}"
             print(f"{label:65}  {whole:8.2f}  {frozen:9.2f}  {frozen / whole:5.2f}  {medians:6.2f}"
                   f"  {'' if allowed is None else allowed:>7}")  # fmt: skip

@@ -60,18 +60,18 @@ NEAR = {
     "core/c_interface.pxi": ("c_interface",),
     "core/checked.pxi": ("core_guards", "calls"),
     "core/conversion.pxi": ("arguments/predict_conversions",),
-    "core/derivatives.pxi": ("derivatives",),
+    "core/derivatives.pxi": ("derivatives", "long_vectors"),
     "core/differentiated.pxi": ("derivatives",),
     "core/dropout.pxi": ("regularization",),
-    "core/exchange.pxi": ("mpi",),
-    "core/in_place.pxi": ("gradients", "panels", "parallel", "network"),
+    "core/exchange.pxi": ("exchange", "mpi"),
+    "core/in_place.pxi": ("inputs", "gradients", "panels", "parallel", "network"),
     "core/jacobian.pxi": ("derivatives",),
     "core/lockstep.pxi": ("lockstep", "many"),
     "core/loss.pxi": ("gradients", "uncertainty"),
     "core/many.pxi": ("many", "lockstep"),
     "core/network.pxi": ("core_guards", "network", "calls", "regularization"),
     "core/normal_equations.pxi": ("second_order",),
-    "core/norms.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/norms.pxi": ("core_guards", "long_vectors", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
     "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
     "core/prediction.pxi": ("arguments/predict_conversions", "calls", "inputs"),
@@ -80,7 +80,7 @@ NEAR = {
     "core/run.pxi": ("core_guards", "regularization", "training", "parallel", "optimizers"),
     "core/second_derivatives.pxi": ("derivatives",),
     "core/second_order.pxi": ("second_order",),
-    "core/shared_sum.pxi": ("mpi",),
+    "core/shared_sum.pxi": ("core_guards", "mpi"),
     "core/shuffle.pxi": ("tiny", "training"),
     "core/signals.pxi": ("training", "tiny", "parallel"),
     "core/sobolev.pxi": ("sobolev",),
@@ -89,7 +89,13 @@ NEAR = {
     "core/together.pxi": ("gradients", "uncertainty", "derivatives"),
     "core/trainable.pxi": ("trainable",),
     "core/weights.pxi": ("panels", "gradients"),
-    "core/whole_gradient.pxi": ("core_guards", "regularization", "training", "panels"),
+    "core/whole_gradient.pxi": (
+        "core_guards",
+        "long_vectors",
+        "regularization",
+        "training",
+        "panels",
+    ),
     "core/workspace.pxi": ("core_guards", "calls", "gradients", "panels"),
     "kernels/activations.pxd": ("gradients",),
     "kernels/dropout.pxd": ("regularization",),
@@ -366,6 +372,13 @@ def tests_of(stage, files):
     return ["-m", marks, *map(file_of, sorted(names))]
 
 
+def of_mpi():
+    """Return what finds mpiexec and its library, which are beside this Python, not the mutants'."""
+    library = Path(sys.prefix, "lib", "libmpi.so.12")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, **({"MPI4PY_LIBMPI": str(library)} if library.exists() else {})}
+
+
 def run_forked(mutants, stage):
     """Run the tests of a stage with some mutants; yield (number, what catches it, seconds)."""
     numbers = ",".join(str(m.number) for m in mutants)
@@ -375,7 +388,7 @@ def run_forked(mutants, stage):
          "-p", "no:cacheprovider", "-p", "no:faulthandler"],
         cwd=TREE, text=True, start_new_session=True, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
-        env={**os.environ, "FCNN_MUTANT": "0", "FCNN_MUTANTS": str(BUILD.resolve()),
+        env={**os.environ, **of_mpi(), "FCNN_MUTANT": "0", "FCNN_MUTANTS": str(BUILD.resolve()),
              "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     try:

@@ -1,8 +1,10 @@
 """Every build of the core as a fixture, and networks with random parameters."""
 
 import importlib
+import io
 import os
 import signal
+import sys
 from pathlib import Path
 
 # Before NumPy is loaded. Each worker of pytest-xdist is there for one CPU, and threads of OpenBLAS
@@ -16,6 +18,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np
 import pytest
 
+import fcnn
 from fcnn import _dispatch, reference
 from fcnn._cpu import BUILDS
 from fcnn._validation import HIDDEN_ACTIVATIONS, OUTPUT_ACTIVATIONS
@@ -105,6 +108,27 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 @pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(here, capsys, monkeypatch):
+    """A call of the command line in an empty folder: exit code, stdout, stderr."""
+    from fcnn.cli.main import main
+
+    def call(*words, stdin=b""):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
 def isa(request):
     """The name of one build of the core, whether or not this CPU can run it."""
     return request.param
@@ -152,12 +176,32 @@ def targets(rng, loss, rows, n_out, dtype):
     return rng.normal(size=(rows, n_targets)).astype(dtype)
 
 
+def set_randomly(rng, weights, biases, spread=1):
+    """So that a layer's z have about the size of its inputs, times `spread`."""
+    for W, b in zip(weights, biases, strict=True):
+        W[...] = rng.normal(0, spread / np.sqrt(W.shape[1]), W.shape)
+        b[...] = rng.normal(0, 0.5, b.shape)
+
+
+def random_network(
+    rng, dtype="float32", activations=None, pairs=PAIRS, *, hidden=HIDDEN, most=24, spread=1
+):
+    """A network with random sizes, weights and biases, and activations unless they are given."""
+    L = int(rng.integers(1, 6)) if activations is None else len(activations) + 1
+    sizes = [int(n) for n in rng.integers(1, most + 1, L + 1)]
+    if activations is None:
+        activations = [str(name) for name in rng.choice(hidden, L - 1)]
+    loss, output = pairs[rng.integers(len(pairs))]
+    sizes[-1] = fitting(sizes[-1], loss) + 2 * (loss == "cross_entropy")
+    net = fcnn.Network(sizes, activations, output, loss, dtype)
+    set_randomly(rng, net.weights, net.biases, spread)
+    return net
+
+
 def random_problem(rng, sizes, activations, loss, dtype, rows, weighted=False):
     """A reference network with random weights and biases, and a batch for it: (network, batch)."""
     network = reference.Network(sizes, activations, loss, dtype)
-    for W, b in zip(network.W[1:], network.b[1:], strict=True):
-        W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
-        b[...] = rng.normal(0, 0.5, b.shape)
+    set_randomly(rng, network.W[1:], network.b[1:])
     X = rng.normal(size=(rows, sizes[0])).astype(dtype)
     y = targets(rng, loss, rows, sizes[-1], dtype)
     weight = rng.uniform(0.1, 3, rows).astype(dtype) if weighted else None

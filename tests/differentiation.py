@@ -11,6 +11,8 @@ import fcnn
 needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")
 # Wide enough for whole tiles and what is left of them, and two layers with the same number.
 SIZES = [(5, 7, 6, 4), (3, 17, 33, 2), (2, 9), (4, 1, 3), (1, 8, 8, 1), (70, 40, 33)]
+# sigma'(0) where sigma has a kink: that of z < 0.
+KINKS = {"relu": 0, "leaky_relu": 0.01, "leaky_relu(2)": 2, "elu(3)": 3}
 
 
 def differentiated(core, network):

@@ -1,15 +1,15 @@
 """Random networks as files of C, for tests that compile and run them."""
 
+import ctypes
 import itertools
 import shutil
 import subprocess
 
 import numpy as np
-from conftest import HIDDEN, PAIRS, fitting
-
-import fcnn
+from conftest import HIDDEN, PAIRS, random_network
 
 WARNINGS = ["-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow"]
+FLAGS = ["-std=c99", *WARNINGS]
 COMPILERS = {
     "gcc": ["gcc"],
     "clang": ["clang", *(f"clang-{version}" for version in range(25, 10, -1))],
@@ -36,18 +36,39 @@ def run(command, folder, **options):
     return done.stdout
 
 
-def random_network(rng, dtype, number, most=24):
+def build(compiler, folder, text, *flags):
+    """Compile a file of C without a warning; return what was made."""
+    (folder / "net.c").write_text(text)
+    libraries = [] if "-c" in flags else ["-lm"]
+    run([compiler, *FLAGS, *flags, "net.c", "-o", "net.so", *libraries], folder)
+    return folder / "net.so"
+
+
+def compiled(compiler, folder, text, *flags):
+    """Return what a file of C has, as a library."""
+    made = build(compiler, folder, text, "-O1", "-fPIC", "-shared", *flags)
+    # ctypes keeps what it has loaded from a path.
+    return ctypes.CDLL(str(made.rename(folder / f"net{len(list(folder.iterdir()))}.so")))
+
+
+def pointer(array):
+    return array.ctypes.data_as(ctypes.c_void_p)
+
+
+def predicted(function, net, X, *before):
+    """Return what a compiled function answers for each row."""
+    function.restype = None
+    X = np.ascontiguousarray(X, net.dtype)
+    outputs = np.full((len(X), net.sizes[-1]), 7, net.dtype)
+    for x, a in zip(X, outputs, strict=True):
+        function(*before, pointer(x), pointer(a))
+    return outputs
+
+
+def numbered_network(rng, dtype, number, most=24):
     """Return a network; those with consecutive numbers have all activations, losses and outputs."""
-    L = 1 + number % 4
-    sizes = [int(n) for n in rng.integers(1, most, L + 1)]
-    names = itertools.islice(itertools.cycle(HIDDEN), number, number + L - 1)
-    loss, output = PAIRS[number % len(PAIRS)]
-    sizes[-1] = fitting(sizes[-1], loss)
-    net = fcnn.Network(sizes, list(names), output, loss, dtype)
-    for W, b in zip(net.weights, net.biases, strict=True):
-        W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
-        b[...] = rng.normal(0, 0.5, b.shape)
-    return net
+    names = itertools.islice(itertools.cycle(HIDDEN), number, number + number % 4)
+    return random_network(rng, dtype, list(names), [PAIRS[number % len(PAIRS)]], most=most)
 
 
 def worst_error(got, wanted):

@@ -11,14 +11,20 @@ class Interval:
         self.low, self.high = low, low if high is None else high
 
     @classmethod
-    def printed(cls, text):
-        """Return what a printed number may have been: half a unit of its last digit, both ways."""
+    def printed(cls, text, digits=None, eps=0.0):
+        """Return what a printed number may have been: half a unit of its last digit, both ways.
+
+        Of a number with so many significant digits the zeros at its end are left out. `eps` is the
+        relative error of what was computed.
+        """
         mantissa, _, exponent = text.lower().partition("e")
         decimals = len(mantissa.partition(".")[2])
-        # An integer is one as it stands, or was rounded by %g: 5 digits at least decide.
         unit = 10.0 ** (int(exponent or 0) - decimals)
         value = float(text)
-        return cls(value - 0.5 * unit, value + 0.5 * unit)
+        if digits and value:
+            unit = min(unit, 10.0 ** (math.floor(math.log10(abs(value))) + 1 - digits))
+        half = 0.5 * unit + eps * abs(value)
+        return cls(value - half, value + half)
 
     @staticmethod
     def of(value):
@@ -80,22 +86,31 @@ FUNCTIONS = {
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d*)?(?:e[+-]?\d+)?")
 
 
-def evaluated(text):
+def evaluated(text, digits=None, eps=0.0):
     """Return all that a formula can come to, given the digits in it."""
+
+    def as_written(text):
+        # 1 and 2 of the formulas themselves, counts and levels are exact; so is a number that is
+        # printed whole though there was room for more.
+        if re.fullmatch(r"\d+", text) and len(text) < (digits or math.inf):
+            return Interval(float(text))
+        return Interval.printed(text, digits, eps)
+
+    # Of 1 + x with a small x floats have no digit left.
+    text = text.replace("log(1 + ", "log1p(")
     wrapped = NUMBER.sub(lambda m: f"printed('{m[0]}')", text)
-    names = {**FUNCTIONS, "printed": _as_written, "__builtins__": {}}
+    names = {**FUNCTIONS, "printed": as_written, "__builtins__": {}}
     return Interval.of(eval(wrapped, names))
 
 
-def _as_written(text):
-    # 1 and 2 of the formulas themselves, counts and levels are exact; so is no printed number,
-    # which has a fraction unless it is a whole number to all of its digits.
-    return Interval(float(text)) if re.fullmatch(r"\d+", text) else Interval.printed(text)
+def agrees(text, result, digits=None, eps=0.0):
+    """Whether a formula comes to a printed result, up to the digits of both.
 
-
-def agrees(text, result):
-    """Whether a formula comes to a printed result, up to the digits of both."""
-    found, told = evaluated(text), Interval.of(evaluated(result))
+    `digits` are those that numbers are rounded to; without them each stands for all that has the
+    digits that are printed. `eps` is the relative error of the core's own arithmetic.
+    """
+    found = evaluated(text, digits, eps)
+    told = Interval.printed(result.strip(), digits, eps) if digits else evaluated(result)
     slack = 1e-6 * max(abs(told.low), abs(told.high), 1e-30)  # float32's own rounding
     return found.low - slack <= told.high and told.low - slack <= found.high
 

@@ -16,8 +16,8 @@ import numpy as np
 from mpi4py import MPI
 
 import fcnn
-from fcnn import _data, _shared, _sums
-from fcnn.parallel import Reducer
+from fcnn import _data
+from fcnn.parallel import Reducer, _session, _sums
 
 comm = MPI.COMM_WORLD
 rank, size = comm.Get_rank(), comm.Get_size()
@@ -330,14 +330,14 @@ def interrupted():
     Of few rows nearly all of the time is that of Python between the steps.
     """
     answers = []
-    begin = _shared.SharedRunner.begin
+    begin = _session.SharedRunner.begin
 
     def begin_and_wait(self):
         begin(self)  # from here on all have the same parameters
         if rank == size - 1:
             signal.setitimer(signal.ITIMER_REAL, later)
 
-    _shared.SharedRunner.begin = begin_and_wait
+    _session.SharedRunner.begin = begin_and_wait
     later = 0.0
     for after, rows in ((1.0, 4000), *((0.1 + 0.013 * i, 8) for i in range(8))):
         later, (X, y, _) = after, samples(rows, seed=rank)
@@ -389,8 +389,8 @@ def dies():
                     def exchange_steps(*given, **options):
                         raise MemoryError("by the test")
 
-                    _shared.core = types.SimpleNamespace(
-                        **{**vars(_shared.core), "exchange_steps": exchange_steps}
+                    _session.core = types.SimpleNamespace(
+                        **{**vars(_session.core), "exchange_steps": exchange_steps}
                     )
                     yield X[8 * i : 8 * i + 8], y[8 * i : 8 * i + 8]
                 raise SystemExit(5)

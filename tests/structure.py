@@ -21,17 +21,12 @@ LAYERS = {
                   "_sparse", "_frames", "_cgroups", "_attributes", "threads"),
     "parts": (
         "_split", "_views", "metrics", "initializers", "trace", "gradient_check", "history",
-        "optimizers", "reference", "tables", "_line_search", "second_order",
-        "_reference_checks", "_reference_derivatives", "_checkpoint", "_sobolev", "_formula",
-        "_formula_names",
-        "explanation", "_html", "_looked",
+        "optimizers", "reference", "tables", "_checkpoint", "_sobolev", "explanation", "_html",
+        "_looked",
     ),
-    "parts of a training": (
-        "callbacks", "schedules", "_format", "_container", "_replacing", "_ranks", "_sums",
-        "_progress_bar",
-    ),
-    "data": ("_memmap", "_data", "_objective"),
-    "training": ("training", "_shared", "_shared_parts", "parallel"),
+    "parts of a training": ("callbacks", "schedules", "_format", "_progress_bar"),
+    "data": ("_memmap", "_data"),
+    "training": ("training", "second_order", "parallel"),
     "network": ("network", "_conversion"),
     "public names": ("fcnn",),  # __init__.py
     "around the network": (

@@ -18,29 +18,9 @@ import fcnn
 from fcnn import datasets
 from fcnn._split import split
 from fcnn.cli import data as cli_data
-from fcnn.cli.main import main
 from fcnn.tables import Preparation, Target
 
 SPECIES = np.array(["long, thin", "round", "small"])
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(capsys):
-    """A call of the command line: exit code, stdout, stderr."""
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -950,7 +930,7 @@ def test_predict_inputs_without_targets(here, run):
     np.savez(here / "new.npz", X=X[:5])
     code, out, err = run("predict", "known.safetensors", "new.npz")
     assert (code, err, len(answers(out)[1])) == (0, "", 5)
-    assert main(["train", "new.npz"]) == 2
+    assert run("train", "new.npz")[0] == 2
 
 
 def test_columns_can_be_ignored(here, run, refused):

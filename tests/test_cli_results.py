@@ -10,7 +10,6 @@ import pytest
 
 import fcnn
 from fcnn.cli import results as cli_results
-from fcnn.cli.main import main
 from fcnn.cli.results import results
 from fcnn.cli.terminal import columns_of
 from fcnn.metrics import ClassScores, NumberScores
@@ -131,16 +130,11 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(capsys, *words):
-    code = main(list(words))
-    return code, *capsys.readouterr()
-
-
 @pytest.mark.slow(reason="draws pictures")
-def test_train_then_report(here, capsys):
+def test_train_then_report(here, run):
     pytest.importorskip("matplotlib")
     words = ["train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "20"]
-    code, out, _ = run(capsys, *words)
+    code, out, _ = run(*words)
     assert code == 0
     found = re.search(r"accuracy (\S+) \((\d+) of 40\); always '(yes|no)' has (\S+)", out)
     assert float(found[1]) == int(found[2]) / 40
@@ -151,7 +145,7 @@ def test_train_then_report(here, capsys):
     assert model.training.data == "t.csv"
     assert len(model.training.history.loss) == 20
     assert model.training.parts == {"training": 144, "validation": 16, "test": 40}
-    code, out, err = run(capsys, "report", "t.safetensors", "t.csv", "--repeats", "2")
+    code, out, err = run("report", "t.safetensors", "t.csv", "--repeats", "2")
     assert code == 0
     assert "note: measured on the 40 of 200 rows that were held out for the test" in err
     assert out.startswith(f"scores     {found[0]}\n")
@@ -165,7 +159,7 @@ def test_train_then_report(here, capsys):
     lines = (here / "t.csv").read_text().splitlines()
     (here / "copy").mkdir()
     (here / "copy" / "t.csv").write_text("\n".join([lines[0], *lines[:0:-1]]))
-    code, _, err = run(capsys, "report", "t.safetensors", "copy/t.csv", "--repeats", "1")
+    code, _, err = run("report", "t.safetensors", "copy/t.csv", "--repeats", "1")
     assert code == 0
     assert "t.safetensors was trained on data of this name" in err
     assert "held out" not in err
@@ -207,19 +201,17 @@ def table_of(kind, rows=90):
         pytest.param(["--validation", "0"], marks=pytest.mark.slow),
     ],
 )  # fmt: skip
-def test_a_report_on_the_training_data_is_of_the_rows_held_out(kind, words, here, capsys):
+def test_a_report_on_the_training_data_is_of_the_rows_held_out(kind, words, here, run):
     pytest.importorskip("matplotlib")
     from fcnn.report import Report
 
     (here / "d.csv").write_text(table_of(kind))
-    code, out, err = run(
-        capsys, "train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4", *words
-    )
+    code, out, err = run("train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4", *words)
     assert code == 0, err
     told = scores_of(out, "test")
     tested = fcnn.load("d.safetensors").training.parts["test"]
     assert tested == round(88 * (0.35 if "--test" in words else 0.2))
-    code, out, err = run(capsys, "report", "d.safetensors", "d.csv", "--repeats", "1")
+    code, out, err = run("report", "d.safetensors", "d.csv", "--repeats", "1")
     assert code == 0, err
     assert scores_of(out, "scores") == told
     assert f"the {tested} of 88 rows that were held out for the test" in err
@@ -233,13 +225,13 @@ def test_a_report_on_the_training_data_is_of_the_rows_held_out(kind, words, here
     assert Report.of(model, one_less, repeats=1).which == ""
 
 
-def test_other_data_of_the_same_length_are_measured_whole(here, capsys):
+def test_other_data_of_the_same_length_are_measured_whole(here, run):
     """One cell of a row that was held out is another one: then they are not known to be those."""
     pytest.importorskip("matplotlib")
     from fcnn.report import Report
 
     (here / "d.csv").write_text(table_of("numbers"))
-    run(capsys, "train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4")
+    run("train", "d.csv", "--target", "y", "--no-plot", "--epochs", "4")
     model = fcnn.load("d.safetensors")
     lines = (here / "d.csv").read_text().splitlines()
     held_out = set(Report.of(model, fcnn.tables.read_table("d.csv"), repeats=1).y[:, 0])
@@ -265,8 +257,8 @@ def test_other_data_of_the_same_length_are_measured_whole(here, capsys):
         ("held_out", {"seed": 0, "share": 0.2}), ("held_out", 3),
     ],
 )  # fmt: skip
-def test_a_forged_record_is_refused(key, value, here, capsys):
-    run(capsys, "train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
+def test_a_forged_record_is_refused(key, value, here, run):
+    run("train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
     whole = (here / "t.safetensors").read_bytes()
     length = int.from_bytes(whole[:8], "little")
     header = json.loads(whole[8 : 8 + length])
@@ -284,7 +276,7 @@ def test_a_forged_record_is_refused(key, value, here, capsys):
         fcnn.load(here / "forged")
 
 
-def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):
+def test_the_trivial_answer_is_of_the_rows_trained_on(here, run):
     """Nine of ten are no; among the new rows nine of ten are yes: always no has 0.1 there."""
     rng = np.random.default_rng(0)
     rare = np.arange(300) % 10 == 0
@@ -298,7 +290,7 @@ def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):
         ))  # fmt: skip
     for target, other in (("word", "number"), ("number", "word")):
         code, _, err = run(
-            capsys, "train", "old.csv", "--target", target, "--ignore", other, "--no-plot",
+            "train", "old.csv", "--target", target, "--ignore", other, "--no-plot",
             "--output", "m", "--task", "auto" if target == "word" else "regression",
         )  # fmt: skip
         assert code == 0, err
@@ -316,9 +308,9 @@ def test_the_trivial_answer_is_of_the_rows_trained_on(here, capsys):
             )
 
 
-def test_train_warns_of_a_model_that_predicts_nothing(here, capsys):
+def test_train_warns_of_a_model_that_predicts_nothing(here, run):
     words = ["train", "fraud.csv", "--target", "fraud", "--no-plot", "--epochs", "3", "--quiet"]
-    code, out, _ = run(capsys, *words)
+    code, out, _ = run(*words)
     assert code == 0
     assert "warning    the network is no better than always answering False: accuracy 0.98" in (
         out.replace("0.975", "0.98")
@@ -334,12 +326,12 @@ def test_train_warns_of_a_model_that_predicts_nothing(here, capsys):
         (["t.csv", "--repeats", "0"], "--repeats: expected at least 1"),
     ],
 )  # fmt: skip
-def test_refusals(words, message, here, capsys):
+def test_refusals(words, message, here, run):
     pytest.importorskip("matplotlib")
-    run(capsys, "train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
+    run("train", "t.csv", "--target", "answer", "--no-plot", "--epochs", "1")
     if words == ["t.csv"]:
         (here / "t.csv").write_text("x\n1\n2\n")
-    code, out, err = run(capsys, "report", "t.safetensors", *words)
+    code, out, err = run("report", "t.safetensors", *words)
     assert (code, out) == (2, "")
     assert message in err
     assert not (here / "t.html").exists()

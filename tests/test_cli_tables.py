@@ -13,23 +13,8 @@ import pytest
 
 import fcnn
 from fcnn.cli import terminal
-from fcnn.cli.main import main
 
 CASES = Path(__file__).parent / "tables" / "cases"
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """A call of the command line in an empty folder: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words, stdin=b""):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -64,6 +49,7 @@ CLASSES = {
 }  # fmt: skip
 NOTES = {
     "comment.csv": "note: 1 comment line (#) left out: line 1\n",
+    "emptyend.csv": "note: 2 empty rows at the end left out\n",
     "dup.csv": "note: columns named 'a' twice: the one at 2 is 'a.1' here\n",
 }
 
@@ -300,6 +286,15 @@ def test_each_row_has_an_answer_though_it_has_no_value(run, tmp_path):
     code, _, err = run("train", "t.csv", "--target", "y", "--epochs", 1, "--output", "m")
     assert code == 0
     assert "note: 2 empty rows left out: line 102, line 103\n" in err
+    assert "at the end" not in err
+    (tmp_path / "e.csv").write_text("\n".join(["a,y", *rows, ",", " , ", ""]))
+    code, _, err = run("train", "e.csv", "--target", "y", "--epochs", 1, "--output", "e")
+    assert code == 0
+    assert "note: 2 empty rows at the end left out\n" in err
+    code, out, err = run("predict", "m", "e.csv")
+    assert code == 0
+    assert "2 empty rows at the end left out\n" in err
+    assert len(out.splitlines()) == 1 + len(rows)
     cells = [row.split(",")[0] for row in rows]
     cells[7] = ""
     (tmp_path / "p.csv").write_text("\n".join(["a", *cells, ""]))
@@ -417,13 +412,14 @@ def test_a_boolean_target_is_as_a_boolean_input(run, tmp_path, cells, said):
         assert len(fcnn.load("m").classes) == 2
 
 
-def test_integers_in_arrays_are_labels(run, tmp_path):
-    X = np.arange(200.0).reshape(100, 2)
-    for y in (np.arange(100) % 10, np.eye(30)[np.arange(100) % 30]):
-        np.savez(tmp_path / "t.npz", X=X, y=y)
-        code, _, err = run("train", "t.npz", "--epochs", 1, "--no-plot", "--output", "m")
-        assert (code, err) == (0, "")
-        assert fcnn.load("m").classes == tuple(range(10 if y.ndim == 1 else 30))
+@pytest.mark.parametrize(
+    ("y", "classes"), [(np.arange(100) % 10, 10), (np.eye(30)[np.arange(100) % 30], 30)]
+)
+def test_integers_in_arrays_are_labels(run, tmp_path, y, classes):
+    np.savez(tmp_path / "t.npz", X=np.arange(200.0).reshape(100, 2), y=y)
+    code, _, err = run("train", "t.npz", "--epochs", 1, "--no-plot", "--output", "m")
+    assert (code, err) == (0, "")
+    assert fcnn.load("m").classes == tuple(range(classes))
 
 
 def test_a_class_is_written_the_same_way_everywhere(run, tmp_path):
@@ -510,11 +506,11 @@ def test_hints(run, tmp_path):
     assert err == "fcnn report: error: new.csv: expected targets; new.csv has no column 'y'\n"
 
 
-def test_of_a_thousand_columns_some_are_named(run, tmp_path):
+@pytest.mark.parametrize("words", [(), ("--target", "column")])
+def test_of_a_thousand_columns_some_are_named(run, tmp_path, words):
     path = tmp_path / "wide.csv"
     path.write_text(",".join(f"column{j}" for j in range(1000)) + "\n" + ",".join("1" * 1000))
-    for words in ((), ("--target", "column")):
-        code, _, err = run("train", path, *words)
-        assert code == 2
-        assert "(1,000 in all)" in err
-        assert len(err) < 1000
+    code, _, err = run("train", path, *words)
+    assert code == 2
+    assert "(1,000 in all)" in err
+    assert len(err) < 1000

@@ -3,26 +3,13 @@
 import ctypes
 
 import numpy as np
-import pytest
 import tabular
-from generated_c import WARNINGS
+from generated_c import WARNINGS, pointer
 from generated_c import run as run_program
 
 import fcnn
 from fcnn.cli import to_c as command
-from fcnn.cli.main import main
 from fcnn.convert import c_weights, c_words
-
-
-@pytest.fixture
-def run(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        return (code, *capsys.readouterr())
-
-    return call
 
 
 def test_choices_are_those_of_the_library():
@@ -71,8 +58,7 @@ def test_the_network_of_a_model(run, any_compiler, tmp_path):
     assert run("to-c", "m.safetensors", "--network", "--name", "n")[0] == 0
     run_program([any_compiler, "-shared", "-fPIC", "m.c", "-o", "m.so"], tmp_path)
     x, a = np.ones(model.network.sizes[0], np.float32), np.zeros(1, np.float32)
-    pointers = [v.ctypes.data_as(ctypes.c_void_p) for v in (x, a)]
-    ctypes.CDLL(str(tmp_path / "m.so")).n_predict(*pointers)
+    ctypes.CDLL(str(tmp_path / "m.so")).n_predict(pointer(x), pointer(a))
     np.testing.assert_allclose(a, model.network.predict(x), rtol=1e-6)
 
 

@@ -17,26 +17,6 @@ import safetensors.numpy
 import fcnn
 from fcnn.cli import crossvalidation, search, terminal
 from fcnn.cli.crossvalidation import folds
-from fcnn.cli.main import main
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """An empty current folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
-def run(here, capsys):
-    """A call of the command line: exit code, stdout, stderr."""
-
-    def call(*words):
-        code = main([str(word) for word in words])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 @pytest.fixture
@@ -328,6 +308,13 @@ def test_quantiles_are_not_judged_by_r2(run, here, loss):
     assert float(found[1]) < 0 < 0.1 < float(found[2])
     assert "warning" not in out
     assert "d2 of the quantiles 0." in run("predict", "m", "t.csv")[2]
+    code, out, err = run(*words, "--loss", loss, "--output", "m", "--lr", 0.02, "--cv", 2)
+    assert code == 0, err
+    scores = [float(s) for s in re.findall(r"fold \d of 2: d2 (\d\.\d+)", err)]
+    assert min(scores) > 0.1
+    assert f"folds d2 {np.mean(scores):.3g}"[:11] in " ".join(out.split())
+    assert "r2" not in out.partition("folds")[2].partition("\n")[0]
+    assert ("coverage 0." in err) == ("," in loss)
     code, out, _ = run(*words, "--loss", loss, "--output", "m", "--lr", 1e-9)
     assert "the network is no better than always answering the same quantiles: d2 " in (
         " ".join(out.split())

@@ -1,6 +1,7 @@
 """The container of files: damage is refused, and neither memory nor folders pay for it."""
 
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -19,8 +20,9 @@ import safetensors
 import safetensors.numpy
 
 import fcnn
-from fcnn import _container, _format, _replacing
+from fcnn import _format
 from fcnn._dispatch import core
+from fcnn._format import container, replacing
 from fcnn.tables import Preparation, Target
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX files")
@@ -103,7 +105,7 @@ def test_a_truncated_file_is_refused(kind, tmp_path):
 
 def with_checksum(content):
     """Return a file's content with the checksum that belongs to it."""
-    begin = 8 + len(_container._BEFORE_DIGITS)
+    begin = 8 + len(container._BEFORE_DIGITS)
     zeroed = content[:begin] + b"0" * 8 + content[begin + 8 :]
     end = 8 + struct.unpack("<Q", content[:8])[0]
     checksum = zlib.crc32(zeroed[:end], zlib.crc32(zeroed[end:]))
@@ -126,8 +128,8 @@ def test_a_header_in_our_words_is_not_taken_apart(make, dtype, tmp_path, monkeyp
     content = (tmp_path / "m").read_bytes()
     assert with_checksum(content) == content
     called = []
-    taken_apart = _container._entries
-    monkeypatch.setattr(_container, "_entries", lambda *a: called.append(1) or taken_apart(*a))
+    taken_apart = container._entries
+    monkeypatch.setattr(container, "_entries", lambda *a: called.append(1) or taken_apart(*a))
     fcnn.load(content)
     assert not called
 
@@ -166,9 +168,9 @@ def test_a_network_in_our_words_is_read_at_once(sizes, dtype, tmp_path, monkeypa
     net.save(tmp_path / "m")
     content = (tmp_path / "m").read_bytes()
     one_by_one = []
-    whole = _container.Container._read_whole
+    whole = container.Container._read_whole
     monkeypatch.setattr(
-        _container.Container, "_read_whole", lambda *a: one_by_one.append(1) or whole(*a)
+        container.Container, "_read_whole", lambda *a: one_by_one.append(1) or whole(*a)
     )
     for given in (tmp_path / "m", content, memoryview(b"?" + content)[1:]):
         loaded = fcnn.load(given)
@@ -362,7 +364,7 @@ def test_pieces_follow_each_other(order):
     for shape in [(), (0,), (5,), (0, 3), (700_000,), (3, 500_000), (500_000, 3), (2, 3, 200_000)]:
         array = rng.random(shape)
         array = array.T.copy().T if order == "columns" else array
-        parts = list(_container.pieces(array))
+        parts = list(container.pieces(array))
         assert all(part.nbytes <= 1 << 20 for part in parts)
         assert b"".join(part.tobytes() for part in parts) == array.tobytes()
 
@@ -392,7 +394,7 @@ def test_truncated_while_it_is_read(tmp_path):
     """A file that was mapped into memory ended the process with SIGBUS."""
     fcnn.Network((2000, 1000), init="zeros").save(tmp_path / "m")
     size = os.path.getsize(tmp_path / "m")
-    with _container.opened(tmp_path / "m") as file:
+    with container.opened(tmp_path / "m") as file:
         os.truncate(tmp_path / "m", size // 2)
         with pytest.raises(ValueError, match="truncated"):
             file.read({})
@@ -435,16 +437,36 @@ def test_a_large_file_reaches_the_disk_in_pieces(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", synced)
     array = np.zeros((40 << 20) // 8)
-    _container.write(tmp_path / "m", {"x": array}, {})
+    container.write(tmp_path / "m", {"x": array}, {})
     sizes = [size for size in places if size == 0 or size > 1 << 20]  # and the folder's
     assert sizes[-1] > array.nbytes
     assert max(np.diff(sizes)) < 20 << 20
 
 
+@posix
+@pytest.mark.parametrize("is_there", [False, True])
+def test_whether_a_file_can_be_written_is_tried_and_leaves_nothing(tmp_path, monkeypatch, is_there):
+    path = tmp_path / "m"
+    if is_there:
+        path.write_bytes(b"old")
+    replacing.refuse_unwritable(path)
+    replacing.refuse_unwritable(path, in_place=True)
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"old"] * is_there
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", full)  # what a file beside it is opened by
+    with pytest.raises(OSError, match=r"^path: \S+m cannot be written: No space left on device$"):
+        replacing.refuse_unwritable(path)
+    if is_there:
+        replacing.refuse_unwritable(path, in_place=True)
+
+
 KILLED = """
 import os, sys
 import fcnn
-from fcnn import _container
+from fcnn._format import container
 def stop(*_): os.kill(os.getpid(), 9)
 setattr(os, sys.argv[2], stop)
 fcnn.Network((3, 2)).save(sys.argv[1])
@@ -467,7 +489,7 @@ def test_what_a_killed_process_left_is_removed(function, tmp_path):
 
 @posix
 def test_a_file_that_is_being_written_is_left_alone(tmp_path):
-    with _replacing.replaced(tmp_path / "m") as file:
+    with replacing.replaced(tmp_path / "m") as file:
         file.write(b"half")
         small_network(tmp_path / "other")
         file.write(b" and half")
@@ -512,7 +534,7 @@ def test_writers_at_the_same_time(tmp_path):
 def test_what_changes_while_it_is_saved(size, tmp_path, monkeypatch):
     """Numbers that a training changes between their count and their way to the file."""
     net = fcnn.Network(size, loss="squared_error", rng=1)
-    count = _container.zlib.crc32
+    count = container.zlib.crc32
 
     class Meddling:
         @staticmethod
@@ -521,7 +543,7 @@ def test_what_changes_while_it_is_saved(size, tmp_path, monkeypatch):
             net.parameters[...] += 1
             return result
 
-    monkeypatch.setattr(_container, "zlib", Meddling)
+    monkeypatch.setattr(container, "zlib", Meddling)
     net.save(tmp_path / "net")
     monkeypatch.undo()
     fcnn.load(tmp_path / "net")

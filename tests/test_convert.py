@@ -9,28 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, fitting
+from conftest import HIDDEN, PAIRS, random_network
 
 import fcnn
 from fcnn import convert
 
 DTYPES = ["float32", "float64"]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
-
-
-def random_network(rng, dtype="float32", hidden=HIDDEN, pairs=PAIRS, L=None, activations=None):
-    """A network with random sizes, activations, weights and biases."""
-    L = int(rng.integers(1, 6)) if L is None else L
-    sizes = [int(n) for n in rng.integers(1, 41, L + 1)]
-    if activations is None:
-        activations = [str(name) for name in rng.choice(hidden, L - 1)]
-    loss, output = pairs[rng.integers(len(pairs))]
-    sizes[-1] = fitting(sizes[-1], loss) + 2 * (loss == "cross_entropy")
-    net = fcnn.Network(sizes, activations, output, loss, dtype)
-    for W, b in zip(net.weights, net.biases, strict=True):
-        W[...] = rng.normal(0, 1 / np.sqrt(W.shape[1]), W.shape)
-        b[...] = rng.normal(0, 0.5, b.shape)
-    return net
 
 
 def inputs(rng, net, rows=50):
@@ -169,7 +154,7 @@ def test_to_sklearn(seed, dtype):
         ("squared_error", "identity"), ("poisson", "exp"),
     ]  # fmt: skip
     hidden = SKLEARN_HIDDEN[seed % 4 :][:1]
-    net = negative_zeros(random_network(rng, dtype, hidden, pairs[seed // 4 :][:1]))
+    net = negative_zeros(random_network(rng, dtype, None, pairs[seed // 4 :][:1], hidden=hidden))
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     model = convert.to_sklearn(net)
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
@@ -776,20 +761,20 @@ def test_to_onnx_and_back(onnx, seed, opset, dtype):
         assert_close(net.predict(X), run_onnx(model, X), dtype)
 
 
+@pytest.mark.parametrize("opset", [13, 20])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", HIDDEN)
-def test_each_activation_in_onnx(onnx, name, dtype):
+def test_each_activation_in_onnx(onnx, name, dtype, opset):
     """Over a wide range of z, where the definitions may differ."""
     net = fcnn.Network((1, 1, 1), name, loss="squared_error", dtype=dtype, init="zeros")
     net.parameters = [1, 0, 1, 0]
     X = np.array([0, 1e-3, -1e-3, 1, -1, 5, -5, 19, 20, 20.1, 21, -21, 30, -30], dtype)[:, None]
-    for opset in (13, 20):
-        model = convert.to_onnx(net, opset=opset)
-        for x in X:
-            wanted = net.predict(x[None])
-            got = run_onnx(model, x[None])
-            # Where a is small against z, digits are lost in any of them.
-            assert abs(got - wanted) <= 2 * np.finfo(dtype).eps * max(abs(x[0]), 1)
+    model = convert.to_onnx(net, opset=opset)
+    for x in X:
+        wanted = net.predict(x[None])
+        got = run_onnx(model, x[None])
+        # Where a is small against z, digits are lost in any of them.
+        assert abs(got - wanted) <= 2 * np.finfo(dtype).eps * max(abs(x[0]), 1)
 
 
 def test_a_file(onnx, tmp_path):

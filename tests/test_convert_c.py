@@ -11,58 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, fitting
-from generated_c import WARNINGS
+from conftest import HIDDEN, PAIRS, random_network
+from generated_c import FLAGS, build, compiled, pointer, predicted
 
 import fcnn
 from fcnn import convert, reference
 from fcnn.tables import Preparation, Target
 
-FLAGS = ["-std=c99", *WARNINGS]
 DTYPES = ["float32", "float64"]
-
-
-def build(compiler, folder, text, *flags):
-    source, made = folder / "network.c", folder / "network.so"
-    source.write_text(text)
-    command = [compiler, *FLAGS, *flags, str(source), "-o", str(made)]
-    if "-c" not in flags:
-        command.append("-lm")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return made
-
-
-def compiled(compiler, folder, text, *flags):
-    return ctypes.CDLL(str(build(compiler, folder, text, "-fPIC", "-shared", *flags)))
-
-
-def pointer(array):
-    return array.ctypes.data_as(ctypes.c_void_p)
-
-
-def predicted(library, name, net, X):
-    function = getattr(library, f"{name}_predict")
-    function.restype = None
-    X = np.ascontiguousarray(X, net.dtype)
-    outputs = np.full((len(X), net.sizes[-1]), 7, net.dtype)
-    for x, a in zip(X, outputs, strict=True):
-        function(pointer(x), pointer(a))
-    return outputs
-
-
-def random_network(rng, dtype, activations=None, pair=None, spread=1.0):
-    L = int(rng.integers(1, 6)) if activations is None else len(activations) + 1
-    sizes = [int(n) for n in rng.integers(1, 25, L + 1)]
-    if activations is None:
-        activations = [HIDDEN[i] for i in rng.integers(len(HIDDEN), size=L - 1)]
-    loss, output = PAIRS[rng.integers(len(PAIRS))] if pair is None else pair
-    sizes[-1] = fitting(sizes[-1], loss) + (loss == "cross_entropy")
-    net = fcnn.Network(sizes, activations, output, loss, dtype)
-    for W, b in zip(net.weights, net.biases, strict=True):
-        W[...] = rng.normal(0, spread / np.sqrt(W.shape[1]), W.shape)
-        b[...] = rng.normal(0, 0.5, b.shape)
-    return net
 
 
 def amplified(net, X):
@@ -110,13 +66,13 @@ def test_random_networks(compiler, dtype, tmp_path):
     nets = [random_network(rng, dtype, spread=spread) for spread in (1, 1, 3) for _ in range(12)]
     nets += [random_network(rng, dtype, [name]) for name in HIDDEN]
     losses = {output: loss for loss, output in reversed(PAIRS)}
-    nets += [random_network(rng, dtype, [], (losses[name], name)) for name in losses]
+    nets += [random_network(rng, dtype, [], [(losses[name], name)]) for name in losses]
     # All in one file: nothing in one gets into the way of another.
     text = "\n".join(convert.to_c(net, f"net{i}") for i, net in enumerate(nets))
     library = compiled(compiler, tmp_path, text, "-O2")
     for i, net in enumerate(nets):
         X = rng.normal(size=(10, net.sizes[0])).astype(dtype)
-        check_outputs(net, X, predicted(library, f"net{i}", net, X))
+        check_outputs(net, X, predicted(getattr(library, f"net{i}_predict"), net, X))
 
 
 def test_the_bound_is_one_that_a_wrong_activation_misses(any_compiler, tmp_path):
@@ -127,7 +83,7 @@ def test_the_bound_is_one_that_a_wrong_activation_misses(any_compiler, tmp_path)
     library = compiled(any_compiler, tmp_path, text)
     X = np.random.default_rng(2).normal(size=(50, net.sizes[0])).astype("float32")
     with pytest.raises(AssertionError):
-        check_outputs(net, X, predicted(library, "net", net, X))
+        check_outputs(net, X, predicted(library.net_predict, net, X))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -139,7 +95,7 @@ def test_parameters_are_exact(any_compiler, dtype, tmp_path):
     extremes = [numbers.max, numbers.min, numbers.tiny, numbers.smallest_subnormal, -0.0, 1.0]
     net.weights[0].flat[:] = [*extremes, *rng.normal(size=6)]
     library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"))
-    got = predicted(library, "net", net, np.eye(4))
+    got = predicted(library.net_predict, net, np.eye(4))
     np.testing.assert_array_equal(got, net.weights[0].T, strict=True)
 
 
@@ -154,9 +110,9 @@ def test_saturation_infinity_and_nan(any_compiler, hidden, dtype, tmp_path):
     library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"))
     X = np.array([0, 1e-30, -1e-30, 19.99, 20.01, -50, 50, -120, 120, -800, 800], dtype)
     for x in X:
-        check_outputs(net, [[x]], predicted(library, "net", net, [[x]]))
+        check_outputs(net, [[x]], predicted(library.net_predict, net, [[x]]))
     X = np.array([np.inf, -np.inf, np.nan], dtype)[:, None]
-    got = predicted(library, "net", net, X)
+    got = predicted(library.net_predict, net, X)
     np.testing.assert_array_equal(got, net.predict(X), strict=True)
 
 
@@ -208,10 +164,10 @@ def test_threads(any_compiler, tmp_path):
     net = random_network(rng, "float32", ["tanh", "relu", "silu"])
     library = compiled(any_compiler, tmp_path, convert.to_c(net, "net"), "-O2")
     X = rng.normal(size=(500, net.sizes[0])).astype("float32")
-    wanted, got = predicted(library, "net", net, X), [None] * 4
+    wanted, got = predicted(library.net_predict, net, X), [None] * 4
 
     def work(i):
-        got[i] = predicted(library, "net", net, X)
+        got[i] = predicted(library.net_predict, net, X)
 
     threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
     for thread in threads:
@@ -290,7 +246,7 @@ def test_jacobians_are_those_of_the_network(compiler, dtype, tmp_path):
     """Every activation, hidden and of the output, and depths from one layer on."""
     rng = np.random.default_rng(0)
     made = [random_network(rng, dtype, [hidden]) for hidden in HIDDEN]
-    made += [random_network(rng, dtype, ["tanh"] * L, pair) for L in (0, 2) for pair in PAIRS]
+    made += [random_network(rng, dtype, ["tanh"] * L, [pair]) for L in (0, 2) for pair in PAIRS]
     texts = [convert.to_c(net, f"net{i}", derivatives=True) for i, net in enumerate(made)]
     library = compiled(compiler, tmp_path, "\n".join(texts), "-O2")
     for i, net in enumerate(made):

@@ -4,14 +4,22 @@ import ctypes
 import itertools
 import os
 import re
-import shutil
 import sys
 
 import numpy as np
 import pytest
 import tabular
 from conftest import PAIRS, slow_but, targets
-from generated_c import WARNINGS, cpp, random_network, run, worst_error
+from generated_c import (
+    WARNINGS,
+    compiled,
+    cpp,
+    numbered_network,
+    pointer,
+    predicted,
+    run,
+    worst_error,
+)
 
 import fcnn
 from fcnn import convert
@@ -21,30 +29,8 @@ LIMIT = {"float32": 1e-6, "float64": 1e-14}
 DTYPES = list(LIMIT)
 
 
-def library(compiler, folder, text, *flags):
-    (folder / "net.c").write_text(text)
-    command = [compiler, "-std=c99", *WARNINGS, "-O1", "-fPIC", "-shared", "net.c", "-o", "net.so"]
-    run([*command, *flags, "-lm"], folder)
-    # ctypes keeps what it has loaded from a path.
-    made = shutil.copy(folder / "net.so", folder / f"net{len(list(folder.iterdir()))}.so")
-    return ctypes.CDLL(str(made))
-
-
-def pointer(array):
-    return array.ctypes.data_as(ctypes.c_void_p)
-
-
 def real(net):
     return ctypes.c_float if net.dtype == np.float32 else ctypes.c_double
-
-
-def predicted(function, net, X, *before):
-    function.restype = None
-    X = np.ascontiguousarray(X, net.dtype)
-    outputs = np.full((len(X), net.sizes[-1]), 7, net.dtype)
-    for x, a in zip(X, outputs, strict=True):
-        function(*before, pointer(x), pointer(a))
-    return outputs
 
 
 # --- All networks, all options, both compilers ---------------------------------------------------
@@ -84,7 +70,7 @@ def self_tests(compiler, folder, nets, *flags, language="c"):
 def test_all_activations_in_both_languages(compiler, dtype, language, tmp_path):
     """One network for each hidden activation, so that there are all losses and outputs, too."""
     rng = np.random.default_rng(0)
-    nets = [random_network(rng, dtype, number, 12) for number in range(6)]
+    nets = [numbered_network(rng, dtype, number, 12) for number in range(6)]
     compiler = compiler if language == "c" else cpp(compiler)
     assert max(self_tests(compiler, tmp_path, nets, "-O0", language=language)) <= MOST[dtype]
 
@@ -96,7 +82,7 @@ def test_all_activations_in_both_languages(compiler, dtype, language, tmp_path):
 def test_random_networks_under_sanitizers(compiler, dtype, language, tmp_path):
     """Fifty of each compiler and language, all that can be written, run and without a fault."""
     rng = np.random.default_rng(1)
-    nets = [random_network(rng, dtype, number) for number in range(25)]
+    nets = [numbered_network(rng, dtype, number) for number in range(25)]
     compiler = compiler if language == "c" else cpp(compiler)
     errors = self_tests(compiler, tmp_path, nets, "-O1", *SANITIZED, language=language)
     assert max(errors) <= MOST[dtype]
@@ -105,7 +91,7 @@ def test_random_networks_under_sanitizers(compiler, dtype, language, tmp_path):
 @pytest.mark.slow
 def test_sanitizers(any_compiler, tmp_path):
     """The quick part of the test above; and a read behind the parameters is one that they find."""
-    net = random_network(np.random.default_rng(2), "float32", 6, 8)
+    net = numbered_network(np.random.default_rng(2), "float32", 6, 8)
     assert self_tests(any_compiler, tmp_path, [net], *SANITIZED)[0] <= MOST["float32"]
 
 
@@ -125,7 +111,7 @@ def test_each_activation_alone(any_compiler, dtype, tmp_path):
         nets[name] = fcnn.Network((1, 1), output_activation=name, loss=loss, dtype=dtype)
         nets[name].parameters = [1, 0]
     texts = [convert.to_c(net, f"net{i}") for i, net in enumerate(nets.values())]
-    made = library(any_compiler, tmp_path, "\n".join(texts), "-O2")
+    made = compiled(any_compiler, tmp_path, "\n".join(texts), "-O2")
     for i, (name, net) in enumerate(nets.items()):
         got = predicted(getattr(made, f"net{i}_predict"), net, x).astype(np.float64)
         wanted = net.predict(x).astype(np.float64)
@@ -166,7 +152,7 @@ def problem(rng, net, rows=7):
 def problems(dtype):
     """Networks with every loss and output, and every hidden activation."""
     rng = np.random.default_rng(3)
-    nets = [random_network(rng, dtype, number, 12) for number in range(len(PAIRS))]
+    nets = [numbered_network(rng, dtype, number, 12) for number in range(len(PAIRS))]
     levels = "quantile(0.2, 0.9)"
     nets.append(fcnn.Network((3, 5, 4), "tanh", loss=levels, dtype=dtype, rng=0))
     return rng, nets
@@ -180,7 +166,7 @@ def test_gradients_and_steps_are_those_of_the_core(any_compiler, dtype, weights,
     texts = [
         convert.to_c(net, f"net{i}", training=True, weights=weights) for i, net in enumerate(nets)
     ]
-    made = library(any_compiler, tmp_path, "\n".join(texts), "-O0")
+    made = compiled(any_compiler, tmp_path, "\n".join(texts), "-O0")
     most = 1e-5 if dtype == "float32" else 1e-12
     for i, net in enumerate(nets):
         X, y = problem(rng, net)
@@ -195,7 +181,7 @@ def test_gradients_and_steps_are_those_of_the_core(any_compiler, dtype, weights,
         assert abs(loss - wanted_loss) <= most * abs(wanted_loss), net
         assert np.abs(gradient - wanted).max() <= most * np.abs(wanted).max(), net
         for rule, optimizer, numbers in (
-            ("sgd", fcnn.SGD(0.01, 0.9, weight_decay=0.01), (0.01, 0.9, 0.01)),
+            ("sgd", fcnn.SGD(0.001, 0.9, weight_decay=0.01), (0.001, 0.9, 0.01)),
             ("adam", fcnn.Adam(0.01, (0.8, 0.99), 1e-6, 0.02), (0.01, 0.8, 0.99, 1e-6, 0.02)),
         ):
             getattr(made, f"net{i}_reset")()
@@ -213,11 +199,20 @@ def test_gradients_and_steps_are_those_of_the_core(any_compiler, dtype, weights,
 
 def test_what_is_not_finite_updates_nothing(any_compiler, tmp_path):
     net = fcnn.Network((2, 3, 1), "tanh", loss="squared_error", rng=0)
-    c = Trained(library(any_compiler, tmp_path, convert.to_c(net, "n", training=True)), "n", net)
+    c = Trained(compiled(any_compiler, tmp_path, convert.to_c(net, "n", training=True)), "n", net)
     X, y = np.array([[1, np.nan]], np.float32), np.ones((1, 1), np.float32)
     before = c.own.copy()
     assert np.isnan(c.call("sgd", X, y, 0.1, 0.9, 0))
     assert np.isnan(c.call("adam", X, y, 0.1, 0.9, 0.999, 1e-8, 0))
+    X[:] = 1
+    for odd in (np.nan, np.inf, -np.inf):
+        assert np.isnan(c.call("sgd", X, y, odd, 0.9, 0))
+        assert np.isnan(c.call("sgd", X, y, 0.1, 0.9, odd))
+        assert np.isnan(c.call("adam", X, y, odd, 0.9, 0.999, 1e-8, 0))
+        assert np.isnan(c.call("adam", X, y, 0.1, 0.9, odd, 1e-8, 0))
+    assert np.isnan(c.call("adam", X, y, 0.1, 1, 0.999, 1e-8, 0))
+    assert np.isnan(c.call("sgd", X[:0], y, 0.1, 0.9, 0))
+    assert np.isnan(c.call("gradient", X[:0], y, pointer(np.empty(13, np.float32))))
     np.testing.assert_array_equal(c.own, before)
     assert np.isfinite(c.call("sgd", np.ones_like(X), y, 0.1, 0.9, 0))
     assert np.isfinite(c.own).all()
@@ -231,10 +226,10 @@ def test_what_is_not_finite_updates_nothing(any_compiler, tmp_path):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_weights_of_the_caller(any_compiler, dtype, tmp_path):
     rng = np.random.default_rng(0)
-    net = random_network(rng, dtype, 7)
+    net = numbered_network(rng, dtype, 7)
     text = convert.to_c(net, "net", weights="extern", derivatives=True)
     assert "net_parameters" not in text
-    made = library(any_compiler, tmp_path, text)
+    made = compiled(any_compiler, tmp_path, text)
     X = rng.normal(size=(5, net.sizes[0]))
     for _ in range(2):  # swapped while it runs
         # Exactly as many as there are: what is read behind them would be a NaN.
@@ -380,7 +375,7 @@ def test_decimal_numbers_are_exact(any_compiler, dtype, tmp_path):
     net.weights[0].flat[:] = [*extremes, *np.random.default_rng(0).normal(size=6)]
     text = convert.to_c(net, "net", floats="decimal")
     assert not re.search(r"0x[01]\.?[0-9a-f]*p", text)
-    got = predicted(library(any_compiler, tmp_path, text).net_predict, net, np.eye(4))
+    got = predicted(compiled(any_compiler, tmp_path, text).net_predict, net, np.eye(4))
     np.testing.assert_array_equal(got, net.weights[0].T, strict=True)
 
 

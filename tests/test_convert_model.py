@@ -1,12 +1,11 @@
 """What is written of a Model answers as it does, on raw tables; what cannot be is refused."""
 
 import ctypes
-import subprocess
 
 import numpy as np
 import pytest
 import tabular
-from generated_c import WARNINGS
+from generated_c import compiled, pointer
 
 import fcnn
 from fcnn import convert
@@ -178,16 +177,6 @@ def test_what_onnx_says_of_a_model_is_read_as_no_network(onnx):
 
 # --- C -------------------------------------------------------------------------------------------
 
-FLAGS = ["-std=c99", *WARNINGS, "-O1", "-fPIC", "-shared"]
-
-
-def compiled(compiler, folder, text):
-    (folder / "model.c").write_text(text)
-    command = [compiler, *FLAGS, "model.c", "-o", "model.so", "-lm"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    return ctypes.CDLL(str(folder / "model.so"))
-
 
 def from_c(library, model, data, n_answers):
     """Return what the compiled function returns and writes for each row of raw columns."""
@@ -206,8 +195,7 @@ def called(library, rows, n_answers):
     numbers = np.full((len(rows), n_answers), 7.0)
     returned = []
     for row, number in zip(rows, numbers, strict=True):
-        written = number.ctypes.data_as(ctypes.c_void_p)
-        given = row.ctypes.data_as(ctypes.c_void_p)
+        given, written = pointer(row), pointer(number)
         returned.append(library.m_predict(given, written))
         if hasattr(library, "m_classes"):  # then what is written may be left out
             assert returned[-1] == library.m_predict(given, None)

@@ -286,7 +286,7 @@ def test_no_sum_of_processes_is_beyond_the_vector(core, first, end):
 
 
 class Together:
-    """What two threads share, as two processes would: see `fcnn._sums.SharedSum`."""
+    """What two threads share, as two processes would: see `fcnn.parallel._sums.SharedSum`."""
 
     def __init__(self, core, rank, shared):
         self.core, self.rank, self.meetings, self.is_broken = core, rank, 0, False
@@ -407,6 +407,44 @@ def test_rates_that_are_none_are_refused(core, rate):
         net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
         with pytest.raises(ValueError, match="lr_curve: expected learning rates"):
             net._train_epoch(right.pop("X"), right.pop("y"), fcnn.SGD(0.1), BATCH, **right)
+        assert not net.parameters.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("l1", (-1e-30, np.nan)),
+        ("l2", (-1e-30, np.nan)),
+        ("clip_norm", (-1e-30, np.nan)),
+        ("label_smoothing", (-1e-30, np.nextafter(1, 2), np.nan)),
+        ("dropout", ((0, 1), (-1e-30, 0.5), (0, np.nan), (0.5,), (0.5, 0.5, 0.5))),
+        ("trainable", ((1, 1, 1, -1e-30), (-1e-30, 1, 1, 1), (0, 0, 0, 0), (1, np.nan, 1, 1),
+                       (1, 1, np.inf, 1), (1, 1, 1), (1, 1, 1, 1, 1))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_options_that_are_none_are_refused(core, name, values):
+    X, y = np.ones((ROWS, 4), np.float32), np.arange(ROWS) % 3
+    for value in values:
+        net = core.Network((4, 6, 3), ("tanh", "softmax"), "cross_entropy", "float32")
+        optimizer, options = fcnn.SGD(0.1), StepOptions(**{name: value})
+        for call in (
+            lambda: net.train_step(X, y, optimizer, None, 1, options),  # noqa: B023
+            lambda: net._train_epoch(X, y, optimizer, BATCH, options=options),  # noqa: B023
+        ):
+            with pytest.raises(ValueError, match=name):
+                call()
+        assert optimizer.steps == 0
+        assert not net.parameters.any()
+
+
+def test_no_labels_are_smoothed_where_there_are_none(core):
+    options = StepOptions(label_smoothing=0.1)
+    for loss in ("squared_error", "huber", "poisson"):
+        net = core.Network((4, 3), ("exp" if loss == "poisson" else "identity",), loss, "float32")
+        with pytest.raises(ValueError, match="label_smoothing"):
+            net.train_step(np.ones((5, 4), np.float32), np.ones((5, 3), np.float32),
+                           fcnn.SGD(0.1), None, 1, options)  # fmt: skip
         assert not net.parameters.any()
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import targets
 
 import fcnn
-from fcnn._container import opened, write
+from fcnn._format.container import opened, write
 from fcnn.cli.main import main
 
 
@@ -73,6 +73,19 @@ def test_votes_and_log_loss(loss, n_out):
     if loss == "cross_entropy":
         labels = ensemble.evaluate(X, y.argmax(axis=1), weight)
         assert labels == pytest.approx(found)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "binary_cross_entropy", "squared_error"])
+def test_sparse_samples_are_what_they_stand_for(loss):
+    sparse = pytest.importorskip("scipy.sparse")
+    ensemble = fcnn.Ensemble(some(loss))
+    dense = np.where(X > 0, X, 0)
+    y = targets(np.random.default_rng(0), loss, 40, 2, "float32")
+    given = sparse.csr_array(dense)
+    np.testing.assert_allclose(ensemble.predict(given), ensemble.predict(dense), rtol=1e-5)
+    assert ensemble.evaluate(given, y) == pytest.approx(ensemble.evaluate(dense, y), rel=1e-5)
+    if loss != "squared_error":
+        np.testing.assert_array_equal(ensemble.votes(given), ensemble.votes(dense))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Loss and gradient: the core against reference.py, central differences and PyTorch."""
+"""Loss and gradient: the core against the reference, central differences and PyTorch."""
 
 import functools
 from importlib import util
@@ -13,7 +13,7 @@ from fcnn import reference
 pytestmark = pytest.mark.usefixtures("general_way")
 
 SIZES = (5, 7, 6, 4)
-# Looked for once: a failing import takes longer than most of the 342 tests.
+# Looked for once: a failing import takes longer than most tests.
 needs_torch = pytest.mark.skipif(util.find_spec("torch") is None, reason="no torch")
 
 
@@ -31,24 +31,25 @@ def problem_and_answers(hidden, loss, output, dtype, weighted):
     return twin, batch, *twin.gradients(*batch), twin.predict(batch[0])
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_core_equals_reference(core, hidden, loss, output):
+def test_core_equals_reference(core, hidden, loss, output, dtype):
     """Every activation x output x loss, both dtypes, with and without sample weights."""
-    for dtype, tolerance in TOLERANCE.items():
-        for weighted in (False, True):
-            twin, batch, expected_value, expected, expected_outputs = problem_and_answers(
-                hidden, loss, output, dtype, weighted
-            )
-            network = core_twin(core, twin)
-            value, gradient = network.gradients(*batch)
-            assert gradient.dtype == dtype
-            assert distance(gradient, expected) < tolerance
-            assert value == pytest.approx(expected_value, rel=tolerance)
-            loss_alone, outputs = network._loss_and_outputs(*batch)
-            assert loss_alone == pytest.approx(value, rel=tolerance / 10)
-            assert distance(outputs, expected_outputs) < tolerance
-            np.testing.assert_array_equal(outputs, network.predict(batch[0]))
+    tolerance = TOLERANCE[dtype]
+    for weighted in (False, True):  # as parameters they would take pytest longer than the core
+        twin, batch, expected_value, expected, expected_outputs = problem_and_answers(
+            hidden, loss, output, dtype, weighted
+        )
+        network = core_twin(core, twin)
+        value, gradient = network.gradients(*batch)
+        assert gradient.dtype == dtype
+        assert distance(gradient, expected) < tolerance
+        assert value == pytest.approx(expected_value, rel=tolerance)
+        loss_alone, outputs = network._loss_and_outputs(*batch)
+        assert loss_alone == pytest.approx(value, rel=tolerance / 10)
+        assert distance(outputs, expected_outputs) < tolerance
+        np.testing.assert_array_equal(outputs, network.predict(batch[0]))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
@@ -57,10 +58,14 @@ def test_a_wide_softmax_under_another_loss(core, dtype):
     twin, batch = random_problem(
         np.random.default_rng(2), (3, 600), ("softmax",), "squared_error", dtype, rows=9
     )
-    value, gradient = core_twin(core, twin).gradients(*batch)
+    net = core_twin(core, twin)
+    value, gradient = net.gradients(*batch)
     expected_value, expected = twin.gradients(*batch)
     assert value == pytest.approx(expected_value, rel=TOLERANCE[dtype])
     assert distance(gradient, expected) < TOLERANCE[dtype]
+    outputs = net.predict(batch[0])
+    assert distance(outputs, twin.predict(batch[0])) < TOLERANCE[dtype]
+    np.testing.assert_array_equal(net.predict(batch[0][4]), outputs[4])
 
 
 @functools.cache
@@ -95,14 +100,14 @@ def central_differences(hidden, loss, output):
 @pytest.mark.slow(
     reason="all cases together; while the reference is right, the test above sees more"
 )
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize(("loss", "output"), PAIRS)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_float64_agrees_with_central_differences(core, hidden, loss, output):
+def test_float64_agrees_with_central_differences(core, hidden, loss, output, weighted):
     twin, (X, y, sample_weight), differences = central_differences(hidden, loss, output)
-    network = core_twin(core, twin)
-    for weight in (None, sample_weight):
-        _, gradient = network.gradients(X, y, weight)
-        assert distance(gradient, np.average(differences, axis=1, weights=weight)) < 1e-7
+    weight = sample_weight if weighted else None
+    _, gradient = core_twin(core, twin).gradients(X, y, weight)
+    assert distance(gradient, np.average(differences, axis=1, weights=weight)) < 1e-7
 
 
 @pytest.mark.parametrize("dtype", list(TOLERANCE))

@@ -214,6 +214,14 @@ def test_schedules_and_data_are_told_apart(tmp_path):
         search(path, groups=1, epochs=3, schedule=lambda t: 0.25)
 
 
+@pytest.mark.parametrize("several", [9, 2])
+def test_a_list_of_schedules_is_multiplied_as_by_fit(several):
+    """For nine networks a list of nine could be one for each, one of two for none."""
+    factors = [lambda t: 0.5**t, *[lambda t: 0.8] * (several - 1)]
+    found = search(groups=1, epochs=3, schedule=factors)
+    same(found, search(groups=1, epochs=3, schedule=lambda t: 0.5**t * 0.8 ** (several - 1)))
+
+
 def test_refused(tmp_path):
     X, y = data()
 
@@ -240,7 +248,12 @@ def test_refused(tmp_path):
     refused("dropout: ", space={**SPACE, "dropout": [1.5]})
     trained = []
     spy = lambda c, seed: trained.append(c)  # noqa: E731
-    refused("path: there is no folder", FileNotFoundError, make=spy, path=tmp_path / "no" / "s")
+    refused(
+        "path: .* cannot be written: No such",
+        FileNotFoundError,
+        make=spy,
+        path=tmp_path / "no" / "s",
+    )
     refused("path: .* is a folder", IsADirectoryError, make=spy, path=tmp_path)
     assert not trained
     path = tmp_path / "s"

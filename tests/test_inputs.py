@@ -26,6 +26,19 @@ def test_many_rows_of_wide_inputs_are_predicted_as_each_alone(core, dtype, rows,
         np.testing.assert_array_equal(twin.predict(X, n_threads=threads), alone)
 
 
+def test_threads_wait_for_the_weights_that_others_copy(core):
+    """Where the copies of other weights are, from the call before."""
+    rng = np.random.default_rng(3)
+    network, (X, _, _) = random_problem(
+        rng, (300, 100, 7, 3), ("relu", "tanh", "softmax"), "cross_entropy", "float32", 97
+    )
+    twin = core_twin(core, network)
+    for _ in range(10):
+        twin.parameters[:] = rng.normal(size=twin.parameters.size) / 10
+        by_two = twin.predict(X, n_threads=2)
+        np.testing.assert_array_equal(by_two, twin.predict(X, n_threads=1))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_is_not_finite_stays_in_its_row(core, dtype):
     network, (X, _, _) = random_problem(

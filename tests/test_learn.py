@@ -38,20 +38,20 @@ def network_of(found):
 # --- Answers --------------------------------------------------------------------------------------
 
 
-def test_a_trace_is_the_networks():
-    for dtype in ("float64", "float32"):
-        found = answer("trace", {**NET, "dtype": dtype})
-        json.dumps(found, allow_nan=False)
-        net = network_of(found)
-        trace = net.trace([found["x"]], [found["y"]])
-        for l in range(1, 3):
-            for name in ("z", "a", "delta"):
-                assert found[name][l] == getattr(trace, name)[l][0].tolist()
-            assert found["dW"][l] == trace.dW[l].tolist()
-            assert found["db"][l] == trace.db[l].tolist()
-        assert found["C"] == trace.loss
-        assert found["delta"][0] == trace.delta[0][0].tolist()
-        assert all(w == round(w, 2) for W in net.weights for w in np.float64(W).ravel().round(6))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_trace_is_the_networks(dtype):
+    found = answer("trace", {**NET, "dtype": dtype})
+    json.dumps(found, allow_nan=False)
+    net = network_of(found)
+    trace = net.trace([found["x"]], [found["y"]])
+    for l in range(1, 3):
+        for name in ("z", "a", "delta"):
+            assert found[name][l] == getattr(trace, name)[l][0].tolist()
+        assert found["dW"][l] == trace.dW[l].tolist()
+        assert found["db"][l] == trace.db[l].tolist()
+    assert found["C"] == trace.loss
+    assert found["delta"][0] == trace.delta[0][0].tolist()
+    assert all(w == round(w, 2) for W in net.weights for w in np.float64(W).ravel().round(6))
 
 
 def test_sums_grow_term_by_term():
@@ -571,6 +571,12 @@ def test_training_the_digits():
     assert not poor
     assert re.search(r"the first that is wrong is number \d+, a \d taken for 0", poor.message)
     assert "expected a function" in check("train", lambda X, y: None).message
+    # Texts are no digits, be they the right ones.
+    texts = check("train", lambda X, y: lambda new: ["3"] * len(new))
+    assert "expected digits as numbers, got " in texts.message
+    assert "'3'" in texts.message
+    nothing = check("train", lambda X, y: lambda new: [None] * len(new))
+    assert "expected digits as numbers, got None" in nothing.message
 
 
 def test_exercises_are_described():

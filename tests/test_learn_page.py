@@ -113,7 +113,7 @@ def check_formulas(browser, trace, digits, root="document"):
     for step in browser.run(STEPS.replace("ROOT", root)):
         result = python_of(step["result"].removeprefix("="))
         if step["numbers"]:
-            assert agrees(python_of(step["numbers"].removeprefix("=")), result), step
+            assert agrees(python_of(step["numbers"].removeprefix("=")), result, digits), step
         counts[step["name"]] = counts.get(step["name"], 0) + 1
         symbol = step["general"].partition(" = ")[0]
         name = step["name"]
@@ -129,7 +129,8 @@ def check_formulas(browser, trace, digits, root="document"):
         source = {"dx": trace.delta, "db": trace.db}.get(name) or getattr(trace, name)
         array = source[int(l)]
         value = array[tuple(at)] if name in ("dW", "db") else array[(0, *at)]
-        assert result.strip() == f"{float(value) or 0.0:.{digits}g}".replace("e-0", "e-"), step
+        text = f"{float(value) or 0.0:.{digits}g}"
+        assert result.strip() == re.sub(r"e\+?(-?)0*", r"e\1", text), step
     return counts
 
 

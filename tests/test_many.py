@@ -334,6 +334,27 @@ def test_what_is_refused():
         fcnn.fit_many([one], [(np.zeros((3, 5)), np.zeros((3, 1)))], None)
 
 
+def test_features_of_each_are_compared_with_a_frames_columns():
+    pandas = pytest.importorskip("pandas")
+    X, y = data()
+    frame = pandas.DataFrame(X, columns=[*"abcde"])
+    networks = some_networks(3)
+    for network, names in zip(networks, ("abcde", "abced", None), strict=True):
+        network.features = None if names is None else [*names]
+    refused("X: expected the network's features as columns, in this order: 'a', 'b', 'c', 'e'",
+            networks, frame, y)  # fmt: skip
+    networks[1].features = [*"abcde"]
+    fcnn.fit_many(networks, frame, y, epochs=1)
+    networks[1].features = [*"abced"]
+    refused("validation X: expected the network's features", networks, X, y,
+            validation=(frame, y))  # fmt: skip
+
+
+def test_masked_weights_of_each_are_refused():
+    weights = np.ma.array(np.ones((3, 90)), mask=np.eye(3, 90))
+    refused("sample_weights.0.: expected an array without masked", sample_weights=weights)
+
+
 def test_what_may_be_shared():
     X, y = data()
     generator = np.random.default_rng(0)

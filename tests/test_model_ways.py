@@ -5,12 +5,12 @@ import ctypes
 import datetime
 import json
 import shutil
-import subprocess
 import warnings
 from collections import namedtuple
 
 import numpy as np
 import pytest
+from generated_c import compiled, pointer
 
 import fcnn
 from fcnn import convert
@@ -256,10 +256,7 @@ def test_ways_out(seed, tmp_path):
 def in_c(model, cells, folder):
     """Return the numbers that the file of C answers, compiled without a warning."""
     compiler = shutil.which("gcc") or pytest.skip("no gcc")
-    convert.to_c(model, "m", folder / "m.c")
-    options = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    subprocess.run([compiler, *options, "m.c", "-o", "m.so", "-lm"], cwd=folder, check=True)
-    library = ctypes.CDLL(str(folder / "m.so"))
+    library = compiled(compiler, folder, convert.to_c(model, "m"))
     if any(column.kind == "category" for column in model.preparation.columns):
         library.m_code.restype = ctypes.c_double
     rows = np.stack([
@@ -269,7 +266,7 @@ def in_c(model, cells, folder):
     n_out = model.network.sizes[-1]
     answers = np.full((len(rows), max(n_out, len(model.classes))), 7.0)
     for row, answer in zip(np.ascontiguousarray(rows), answers, strict=True):
-        library.m_predict(ctypes.c_void_p(row.ctypes.data), ctypes.c_void_p(answer.ctypes.data))
+        library.m_predict(pointer(row), pointer(answer))
     return answers
 
 

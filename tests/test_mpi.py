@@ -163,7 +163,7 @@ def test_refusals_name_rank_and_argument(run):
         assert last[name][0] == "RankError", last[name]
         assert f"rank 0 of 2 has ended the training ({kind}" in last[name][1], last[name]
     for name, said in [
-        ("lbfgs", "reduce: not with fcnn.LBFGS"), ("loss", "loss: not with several ranks"),
+        ("lbfgs", "comm, reduce: not with fcnn.LBFGS"), ("loss", "loss: not with several ranks"),
         ("balanced", "class_weight: "), ("shuffle", "shuffle: "), ("uneven", "deterministic: "),
         ("other rows", "X: expected the same on all 2 ranks, rank 1 has 'rows with the checksum"),
         ("freed", "reduce: this Reducer has been freed"),

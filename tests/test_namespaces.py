@@ -18,8 +18,8 @@ MODULES = sorted(
     for module in pkgutil.iter_modules(fcnn.__path__, "fcnn.")
     if not module.name.startswith(("fcnn._", "fcnn.cli"))
 )
-# Known from elsewhere, too: fcnn.history, and fcnn._ranks, which loads no MPI.
-ELSEWHERE = {"fcnn.training": {"History", "Progress"}, "fcnn.parallel": {"RankError"}}
+# Known from elsewhere, too: fcnn.history.
+ELSEWHERE = {"fcnn.training": {"History", "Progress"}}
 
 
 def imported(module):

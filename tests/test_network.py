@@ -318,3 +318,23 @@ def test_dropout_without_a_hidden_layer_is_refused():
     net.fit(X, y, dropout=0.0)
     net.fit(X, y, dropout=[0.5])  # of the inputs
     fcnn.Network((3, 4, 2)).fit(X, y, dropout=0.5)
+
+
+def test_a_seed_may_be_assigned_as_it_may_be_given():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    given, assigned, loaded = (fcnn.Network((3, 4, 2), rng=1) for _ in range(3))
+    assigned.rng = 5
+    assert isinstance(assigned.rng, np.random.Generator)
+    loaded = pickle.loads(pickle.dumps(assigned))
+    y = (X[:, 0] > 0).astype(int)
+    given.fit(X, y, epochs=2, rng=5)
+    for network in (assigned, loaded):
+        network.fit(X, y, epochs=2)
+        np.testing.assert_array_equal(network.parameters, given.parameters)
+    generator = np.random.default_rng(3)
+    assigned.rng = generator
+    assert assigned.rng is generator
+    for wrong in ("5", -1, 2.5):
+        with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
+            assigned.rng = wrong
+    assert assigned.rng is generator

@@ -1,4 +1,4 @@
-"""The optimizers of the core against reference.py and PyTorch; their state, and their refusals."""
+"""The optimizers of the core against the reference and PyTorch; their state, and their refusals."""
 
 import copy
 import inspect

@@ -301,19 +301,18 @@ def test_a_small_map_is_an_array(tmp_path):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_what_is_not_finite_is_found_where_it_is(value, blocks, tmp_path):
-    X, y = samples("squared_error")
-    for bad, name in ((X.copy(), "X"), (y.copy(), "y")):
-        bad[171, 2] = value
-        arrays = {"X": X, "y": y, name: bad}
-        maps = {key: mapped(tmp_path, key, v) for key, v in arrays.items()}
-        for shuffle in (True, False):
-            net = network("squared_error")
-            expected = rf"^{name}: expected finite numbers, got {value} at \[171, 2\]"
-            with pytest.raises(ValueError, match=expected):
-                net.fit(maps["X"], maps["y"], shuffle=shuffle)
-        with pytest.raises(ValueError, match=f"^validation {name}: .* at .171, 2.$"):
-            network("squared_error").fit(X, y, epochs=1, validation=(maps["X"], maps["y"]))
+@pytest.mark.parametrize("name", ["X", "y"])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_what_is_not_finite_is_found_where_it_is(value, name, shuffle, blocks, tmp_path):
+    arrays = dict(zip("Xy", samples("squared_error"), strict=True))
+    right = {key: v.copy() for key, v in arrays.items()}
+    arrays[name][171, 2] = value
+    maps = [mapped(tmp_path, key, v) for key, v in arrays.items()]
+    expected = rf"^{name}: expected finite numbers, got {value} at \[171, 2\]"
+    with pytest.raises(ValueError, match=expected):
+        network("squared_error").fit(*maps, shuffle=shuffle)
+    with pytest.raises(ValueError, match=f"^validation {name}: .* at .171, 2.$"):
+        network("squared_error").fit(**right, epochs=1, shuffle=shuffle, validation=tuple(maps))
 
 
 def test_refused_maps(blocks, tmp_path):

@@ -35,23 +35,23 @@ def problem(sizes, rows, dtype, **kwargs):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("rule", OPTIMIZERS)
-def test_gradients_and_update_are_a_train_step(rule, shape, dtype):
-    for options in OPTIONS:
-        net, X, y = problem(*shape, dtype)
-        twin = net.copy()
-        one, other = OPTIMIZERS[rule](), OPTIMIZERS[rule]()
-        for _ in range(3):
-            net.train_step(X, y, one, **options)
-            _, gradient = twin.gradients(X, y)
-            kept = gradient.copy()
-            other.update(twin, gradient, **options)
-            assert gradient.tobytes() == kept.tobytes()
-            assert twin.parameters.tobytes() == net.parameters.tobytes()
-        assert one.steps == other.steps == 3
-        for mine, its in zip(one.state(net), other.state(twin), strict=True):
-            assert mine.tobytes() == its.tobytes()
+def test_gradients_and_update_are_a_train_step(rule, shape, options, dtype):
+    net, X, y = problem(*shape, dtype)
+    twin = net.copy()
+    one, other = OPTIMIZERS[rule](), OPTIMIZERS[rule]()
+    for _ in range(3):
+        net.train_step(X, y, one, **options)
+        _, gradient = twin.gradients(X, y)
+        kept = gradient.copy()
+        other.update(twin, gradient, **options)
+        assert gradient.tobytes() == kept.tobytes()
+        assert twin.parameters.tobytes() == net.parameters.tobytes()
+    assert one.steps == other.steps == 3
+    for mine, its in zip(one.state(net), other.state(twin), strict=True):
+        assert mine.tobytes() == its.tobytes()
 
 
 @pytest.mark.parametrize(

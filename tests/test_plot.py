@@ -1,5 +1,6 @@
 """Pictures: what is drawn, read back from matplotlib's own objects, and what is refused."""
 
+import inspect
 import itertools
 import pickle
 import re
@@ -195,7 +196,7 @@ def cells(panel):
 
 @pytest.mark.slow
 def test_cells_of_the_matrix():
-    figure = plot.plot_confusion_matrix(Y, PREDICTED, ["cat", "dog", "$5 & $6"], title="pets")
+    figure = plot.plot_confusion_matrix(PREDICTED, Y, ["cat", "dog", "$5 & $6"], title="pets")
     panel = figure.axes[0]
     np.testing.assert_allclose(drawn_shares(figure), SHARES)
     assert cells(panel) == {
@@ -230,27 +231,27 @@ def test_forms_of_labels():
         (names[Y], rows, names),
     ]
     for y, predictions, class_names in forms:
-        figure = plot.plot_confusion_matrix(y, predictions, class_names)
+        figure = plot.plot_confusion_matrix(predictions, y, class_names)
         np.testing.assert_allclose(drawn_shares(figure), SHARES)
 
 
 def test_probabilities_of_one_output():
-    figure = plot.plot_confusion_matrix([0, 0, 1, 1], [[0.2], [0.6], [0.5], [0.9]])
+    figure = plot.plot_confusion_matrix([[0.2], [0.6], [0.5], [0.9]], [0, 0, 1, 1])
     np.testing.assert_allclose(drawn_shares(figure), [[0.5, 0.5], [0.5, 0.5]])
 
 
 @pytest.mark.slow(reason="draws pictures")
 def test_labels_that_occur():
-    figure = plot.plot_confusion_matrix([1990, -3, 7], [1990, 7, 7])
+    figure = plot.plot_confusion_matrix([1990, 7, 7], [1990, -3, 7])
     panel = figure.axes[0]
     assert [t.get_text() for t in panel.get_xticklabels()] == ["-3", "7", "1990"]
     np.testing.assert_allclose(drawn_shares(figure), [[0, 1, 0], [0, 1, 0], [0, 0, 1]])
-    figure = plot.plot_confusion_matrix(["b", "a"], ["b", "b"])
+    figure = plot.plot_confusion_matrix(["b", "b"], ["b", "a"])
     np.testing.assert_allclose(drawn_shares(figure), [[0, 1], [0, 1]])
 
 
 def test_a_class_without_samples():
-    figure = plot.plot_confusion_matrix([0, 2], [0, 1], ["a", "b", "c"])
+    figure = plot.plot_confusion_matrix([0, 1], [0, 2], ["a", "b", "c"])
     np.testing.assert_equal(drawn_shares(figure), [[1, 0, 0], [np.nan] * 3, [0, 1, 0]])
     assert cells(figure.axes[0])[1, 1] == "0"
 
@@ -261,7 +262,7 @@ def test_many_classes():
     y = rng.integers(26, size=5000)
     predicted = np.where(rng.random(5000) < 0.8, y, rng.integers(26, size=5000))
     figure = plot.plot_confusion_matrix(
-        y, predicted, [f"class number {k} of 26" for k in range(26)]
+        predicted, y, [f"class number {k} of 26" for k in range(26)]
     )
     counts = np.zeros((26, 26), int)
     np.add.at(counts, (y, predicted), 1)
@@ -281,7 +282,7 @@ def test_not_quite_all_is_not_all():
     y = np.zeros(5000, int)
     predicted = y.copy()
     predicted[0] = 1
-    figure = plot.plot_confusion_matrix(y, predicted)
+    figure = plot.plot_confusion_matrix(predicted, y)
     assert cells(figure.axes[0])[0, 0] == "4,999\n> 99.9%"
     assert cells(figure.axes[0])[0, 1] == "1\n< 0.1%"
     assert "> 99.9%" in figure.axes[0].get_title()
@@ -289,7 +290,7 @@ def test_not_quite_all_is_not_all():
 
 def test_matrix_on_given_axes():
     _, (one, two) = axes(2)
-    assert plot.plot_confusion_matrix(Y, PREDICTED, ax=two, title="mine") is two
+    assert plot.plot_confusion_matrix(PREDICTED, Y, ax=two, title="mine") is two
     assert not one.images
     assert len(two.images) == 1
     assert two.get_title() == "mine\naccuracy 75%: 6 of 8"
@@ -319,13 +320,16 @@ def test_matrix_on_given_axes():
         (([0], [0], []), ValueError, "class_names: .* got none"),
         (([0], [0], ["a", "a"]), ValueError, "class_names: .* got 'a' twice"),
         (([0, 1j], [0, 1]), TypeError, "y: expected real numbers"),
+        ((np.ma.array([0, 1], mask=[0, 1]), [0, 1]), ValueError, "y: .* without masked entries"),
+        (([0, 1], np.ma.array(["0", "1"], mask=[1, 0])), ValueError, "predictions: .* masked"),
         ((np.zeros((2, 2, 2)), [0, 1]), ValueError, "y: expected shape"),
         ((np.arange(201), np.arange(201)), ValueError, "y: expected at most 200 classes, got 201"),
     ],
 )  # fmt: skip
 def test_refused_confusion(arguments, error, message):
+    y, predictions, *rest = arguments
     with pytest.raises(error, match=message):
-        plot.plot_confusion_matrix(*arguments)
+        plot.plot_confusion_matrix(predictions, y, *rest)
 
 
 # --- First-layer weights --------------------------------------------------------------------------
@@ -575,7 +579,7 @@ def test_again_on_the_same_axes():
     for draw in (
         lambda ax: plot.plot_network(net, x, y, ax=ax),
         lambda ax: plot.plot_weights(fcnn.Network((9, 4, 2)), ax=ax),
-        lambda ax: plot.plot_confusion_matrix(Y, PREDICTED, ax=ax),
+        lambda ax: plot.plot_confusion_matrix(PREDICTED, Y, ax=ax),
         lambda ax: plot.plot_importance(["a", "b"], [0.1, 0.4], ax=ax),
         lambda ax: plot.plot_boundary(fcnn.Network((2, 2)), [[0, 0], [1, 1]], [0, 1], ax=ax),
         lambda ax: plot.plot_descent(
@@ -733,7 +737,7 @@ def test_refused_kind_of_network():
 @pytest.mark.slow
 def test_predictions_are_points_around_a_line():
     y, predicted = np.array([3.0, 1.0, 2.0]), np.array([2.5, 1.5, 2.0])
-    figure = plot.plot_predictions(y, predicted, name="price")
+    figure = plot.plot_predictions(predicted, y, name="price")
     (panel,) = figure.axes
     line, points = panel.get_lines()
     assert sorted(zip(*points.get_data(), strict=True)) == [(1, 1.5), (2, 2), (3, 2.5)]
@@ -741,7 +745,7 @@ def test_predictions_are_points_around_a_line():
     assert panel.get_xlim() == panel.get_ylim() == (0.92, 3.08)
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("true price", "predicted price")
     many = np.arange(5000.0)[::-1]
-    (panel,) = plot.plot_predictions(many, many + 1, max_points=100).axes
+    (panel,) = plot.plot_predictions(many + 1, many, max_points=100).axes
     x, _ = panel.get_lines()[1].get_data()
     assert (len(x), x.min(), x.max()) == (100, 0, 4999)
     assert panel.get_title() == "100 of 5,000 samples"
@@ -765,10 +769,10 @@ def test_importance_has_the_most_important_first():
 @pytest.mark.parametrize(
     ("draw", "error", "message"),
     [
-        (lambda: plot.plot_predictions([1, 2], [1]), ValueError, "one for each of the 2 samples"),
-        (lambda: plot.plot_predictions([[1]], [1]), ValueError, r"y: expected shape .* \(1, 1\)"),
-        (lambda: plot.plot_predictions([1], [np.nan]), ValueError, "predictions: .*nan"),
-        (lambda: plot.plot_predictions(["a"], [1]), TypeError, "y: "),
+        (lambda: plot.plot_predictions([1], [1, 2]), ValueError, "one for each of the 2 samples"),
+        (lambda: plot.plot_predictions([1], [[1]]), ValueError, r"y: expected shape .* \(1, 1\)"),
+        (lambda: plot.plot_predictions([np.nan], [1]), ValueError, "predictions: .*nan"),
+        (lambda: plot.plot_predictions([1], ["a"]), TypeError, "y: "),
         (lambda: plot.plot_importance(["a"], [1, 2]), ValueError, "importance: .* 1 names"),
         (lambda: plot.plot_importance(["a"], [1], [1, 2]), ValueError, "deviation: "),
         (lambda: plot.plot_importance([], []), ValueError, "importance: "),
@@ -810,6 +814,9 @@ def test_bands():
         (([1], [[1]]), {}, "quantiles: expected two or more"),
         (([1, 2], [[1, 2], [2, 1]]), {}, r"quantiles: expected ascending .* in row 1"),
         (([1], [[1, np.nan]]), {}, "quantiles: expected finite"),
+        ((1, [[1, 2]]), {}, r"x: expected shape \(samples,\), got \(\)"),
+        (([1], np.ma.array([[1, 2]], mask=[[0, 1]])), {}, "quantiles: .* without masked entries"),
+        (([1], [[1, 2]], np.ma.array([1], mask=[1])), {}, "y: .* without masked entries"),
         (([1], [[1, 2]], [1, 2]), {}, r"y: expected shape \(1,\), got \(2,\)"),
         (([1], [[1, 2]]), {"levels": [0.5]}, "levels: expected 2"),
         (([1], [[1, 2]]), {"levels": [0.9, 0.1]}, "levels: expected 2 .* ascending"),
@@ -1005,6 +1012,7 @@ def test_a_path_that_diverges_says_so():
     ("options", "error", "message"),
     [
         ({"optimizers": {}}, TypeError, "optimizers: expected a dict"),
+        ({"optimizers": fcnn.SGD(0.1)}, TypeError, "optimizers: expected a dict"),
         ({"optimizers": {"a": fcnn.LBFGS()}}, TypeError, r"optimizers\['a'\]: expected one of st"),
         ({"optimizers": {str(i): fcnn.SGD(0.1) for i in range(7)}}, ValueError, "at most 6"),
         ({"parameters": (0, 0)}, ValueError, "parameters: expected two places from 0 to 5"),
@@ -1069,17 +1077,28 @@ def test_refused_films(tmp_path):
         plot.animate_trace(net, [x, x], [y, y])
 
 
+def test_the_true_values_stand_second_as_in_metrics():
+    for function in (
+        plot.plot_confusion_matrix, plot.plot_predictions, fcnn.metrics.accuracy, fcnn.metrics.r2,
+        fcnn.metrics.confusion_matrix, fcnn.metrics.rmse, fcnn.metrics.roc_auc,
+    ):  # fmt: skip
+        assert list(inspect.signature(function).parameters)[1] == "y", function
+    figure = plot.plot_confusion_matrix([0, 1, 1], [0, 0, 1])
+    counts = fcnn.metrics.confusion_matrix([0, 1, 1], [0, 0, 1])
+    np.testing.assert_allclose(drawn_shares(figure), counts / counts.sum(axis=1, keepdims=True))
+
+
 # --- All of them ----------------------------------------------------------------------------------
 
 PICTURES = {
     "history": lambda **options: plot.plot_history(history(), **options),
-    "confusion_matrix": lambda **options: plot.plot_confusion_matrix(Y, PREDICTED, **options),
+    "confusion_matrix": lambda **options: plot.plot_confusion_matrix(PREDICTED, Y, **options),
     "weights": lambda **options: plot.plot_weights(fcnn.Network((4, 3, 2)), **options),
     "network": lambda **options: plot.plot_network(
         fcnn.Network((2, 3, 2)), [1, 2], 0, **options
     ),
     "importance": lambda **options: plot.plot_importance(["a", "b"], [0.1, 0.4], **options),
-    "predictions": lambda **options: plot.plot_predictions([1, 2, 4], [1, 3, 3], **options),
+    "predictions": lambda **options: plot.plot_predictions([1, 3, 3], [1, 2, 4], **options),
     "bands": lambda **options: plot.plot_bands([1, 2], [[1, 2, 3], [2, 2, 4]], **options),
     "boundary": lambda **options: plot.plot_boundary(
         fcnn.Network((2, 3, 2)), [[0, 0], [1, 1]], [0, 1], resolution=20, **options

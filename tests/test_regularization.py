@@ -347,6 +347,25 @@ def test_masks_do_not_depend_on_threads_or_on_batches_before(core, dtype):
     assert losses[0, 0] != losses[1, 0]
 
 
+def test_a_step_is_bounded_by_the_inputs_that_are_multiplied(core):
+    """What is left of them, a million times as large here: its square is no float32."""
+    rows, n_in, dropout, seed = 16, 200_000, (1 - 1e-6,), 4
+    net = core.Network((n_in, 1), ("identity",), "squared_error", "float32")
+    net.parameters[:n_in] = 1 + np.arange(n_in)
+    kept = net._outputs(np.ones((rows, n_in), np.float32), 1, dropout, seed)[:, 0] * 1e-6
+    row = kept.argmax()
+    assert 1 <= kept[row] < n_in  # a single one of the row
+    net.parameters[:] = 0
+    X, y = np.zeros((rows, n_in), np.float32), np.zeros((rows, 1), np.float32)
+    X[row, round(kept[row]) - 1], y[row] = 8e14, 1
+    adam = fcnn.Adam(betas=(0.9, 0.0))
+    with np.errstate(all="ignore"), pytest.raises(DivergenceError):
+        net.train_step(X, y, adam, None, 1, StepOptions(dropout=dropout), seed=seed)
+    assert not any(v.any() for v in (net.parameters, *adam.state(net)))
+    assert net.train_step(X, y, adam, None, 1, StepOptions(dropout=dropout), seed=seed + 1) > 0
+    assert np.isfinite([net.parameters, *adam.state(net)]).all()
+
+
 def test_no_dropout_is_no_dropout(core):
     network, (X, y, weight) = problem("float32")
     results = []

@@ -2,12 +2,12 @@
 
 import json
 import re
-import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from browser import Chromium
 
 import fcnn
 from fcnn.history import History, TrainingRecord
@@ -17,11 +17,7 @@ pytest.importorskip("matplotlib")
 from fcnn.report import Report, permutation_importance, write_report
 
 NASTY = "<script>alert(1)</script>"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-needs_browser = pytest.mark.skipif(
-    browser is None, reason=f"no browser ({', '.join(BROWSERS)}): apt-get install chromium"
-)
+needs_browser = pytest.mark.skipif(Chromium.path() is None, reason=str(Chromium.missing()))
 
 
 def model_of(data, targets):
@@ -129,6 +125,12 @@ def test_importance_by_hand(case, made):
     assert expected.max() > 0.1
     fewer = permutation_importance(model, data, max_rows=40, repeats=2, rng=3)
     assert (fewer.rows, fewer.values.shape) == (40, (len(names), 2))
+
+
+def test_what_is_no_generator_is_refused_by_name():
+    data = flowers()
+    with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
+        permutation_importance(model_of(data, ["kind"]), data, rng="a")
 
 
 @pytest.mark.slow
@@ -294,6 +296,15 @@ def test_quantiles_are_told_by_their_own_score(tmp_path, targets):
     model = fcnn.Model(net, preparation, found.target.scaled(found.y))
     report = write_report(model, data, tmp_path / "r.html")
     each = report.scores.d2
+    # The importance of a column is what is lost of that score.
+    importance = permutation_importance(model, data, repeats=1)
+    rng = np.random.default_rng(0)
+    lost = []
+    for name in importance.names:
+        changed = {**data, name: np.asarray(data[name])[rng.permutation(table.rows)]}
+        lost.append(report.scores.d2.mean() - model.evaluate(changed)["d2"])
+    assert importance.score == report.importance.score == "d2"
+    np.testing.assert_allclose(importance.values[:, 0], lost, rtol=1e-9, atol=1e-12)
     assert np.mean(each) == pytest.approx(model.evaluate(data)["d2"], rel=1e-12)
     told = [f"{value:.4f}" for value in each]
     if len(targets) > 1:
@@ -366,8 +377,9 @@ def shown(path, width, *options):
     copy = path.with_name("measured.html")
     copy.write_text(text.replace("</title>", f"</title>{MEASURE}", 1), encoding="utf-8")
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", f"--window-size={width},800",
-         f"--user-data-dir={path.parent / 'profile'}", *options, "--dump-dom", copy.as_uri()],
+        [Chromium.path(), "--headless", "--no-sandbox", "--disable-gpu",
+         f"--window-size={width},800", f"--user-data-dir={path.parent / 'profile'}", *options,
+         "--dump-dom", copy.as_uri()],
         capture_output=True, text=True, timeout=180, encoding="utf-8",
     )  # fmt: skip
     told = re.search(r'<pre id="measured">([^<]+)</pre>', done.stdout)

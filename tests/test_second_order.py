@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import fcnn
-from fcnn import _cgroups, _line_search, second_order
+from fcnn import _cgroups, second_order
 from fcnn._data import Arrays
-from fcnn._objective import Objective
+from fcnn.second_order import _line_search
+from fcnn.second_order._objective import Objective
 
 KINDS = {"lm": fcnn.LevenbergMarquardt, "lbfgs": fcnn.LBFGS}
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)

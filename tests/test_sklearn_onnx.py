@@ -91,28 +91,28 @@ def test_classifiers(dtype, kind, scaled):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", [*HIDDEN_ACTIVATIONS, "elu(0.3)", "leaky_relu(0)"])
-def test_regressors(dtype, activation):
+@pytest.mark.parametrize("n_out", [1, 3])
+def test_regressors(dtype, activation, n_out):
     X, rng = samples(dtype)
     name = {"sigmoid": "logistic"}.get(activation, activation)
-    for n_out in (1, 3):
-        y = rng.normal(size=(len(X), n_out)).astype(dtype)
-        model = fit(
-            MLPRegressor(hidden_layer_sizes=(9, 6), activation=name), X, y if n_out > 1 else y[:, 0]
-        )
-        for opset in (13, 17, 20):
-            (got,) = run(skl2onnx.to_onnx(model, X[:1], target_opset=opset), X)
-            assert (got.shape, got.dtype) == ((len(X), n_out), dtype)
-            wanted = model.predict(X).reshape(len(X), n_out)
-            assert np.abs(got - wanted).max() <= 1e-6 * np.abs(wanted).max()
+    y = rng.normal(size=(len(X), n_out)).astype(dtype)
+    model = fit(
+        MLPRegressor(hidden_layer_sizes=(9, 6), activation=name), X, y if n_out > 1 else y[:, 0]
+    )
+    for opset in (13, 17, 20):
+        (got,) = run(skl2onnx.to_onnx(model, X[:1], target_opset=opset), X)
+        assert (got.shape, got.dtype) == ((len(X), n_out), dtype)
+        wanted = model.predict(X).reshape(len(X), n_out)
+        assert np.abs(got - wanted).max() <= 1e-6 * np.abs(wanted).max()
 
 
-def test_losses():
+@pytest.mark.parametrize("loss", ["poisson", "huber", "absolute_error", "quantile"])
+def test_losses(loss):
     X, rng = samples("float64")
     y = rng.poisson(2.0, len(X)).astype(float)
-    for loss in ("poisson", "huber", "absolute_error", "quantile"):
-        model = fit(MLPRegressor(loss, hidden_layer_sizes=(5,)), X, y)
-        (got,) = run(skl2onnx.to_onnx(model, X[:1]), X)
-        np.testing.assert_allclose(got[:, 0], model.predict(X), rtol=1e-11)
+    model = fit(MLPRegressor(loss, hidden_layer_sizes=(5,)), X, y)
+    (got,) = run(skl2onnx.to_onnx(model, X[:1]), X)
+    np.testing.assert_allclose(got[:, 0], model.predict(X), rtol=1e-11)
 
 
 @pytest.mark.parametrize("n_targets", [1, 2])

@@ -1,4 +1,4 @@
-"""Training on derivatives: against reference.py, central differences and PyTorch."""
+"""Training on derivatives: against the reference, central differences and PyTorch."""
 
 import _thread
 import functools
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import HIDDEN, TOLERANCE, distance
 from differentiation import (
+    KINKS,
     SIZES,
     differentiated,
     near,
@@ -43,33 +44,30 @@ def added(core, twin, X, dY, w, weight=None, n_threads=1):
 # --- The gradient ---------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("output", ACTIVATIONS)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_core_equals_reference(core, direction, hidden, output):
+def test_core_equals_reference(core, direction, hidden, output, dtype):
     """Every activation x output activation, both dtypes and ways, one row and many."""
-    for dtype, tolerance in TOLERANCE.items():
-        for rows in (1, 5):
-            network, X, dY, weight, (value, expected) = answers(
-                SIZES[0], hidden, output, dtype, rows
-            )
-            twin = differentiated(core, network)
-            got, gradient = added(core, twin, X, dY, 0.7, weight)
-            assert got == pytest.approx(value, rel=10 * tolerance)
-            assert near(gradient, expected, 5 * tolerance)
+    for rows in (1, 5):
+        network, X, dY, weight, (value, expected) = answers(SIZES[0], hidden, output, dtype, rows)
+        got, gradient = added(core, differentiated(core, network), X, dY, 0.7, weight)
+        assert got == pytest.approx(value, rel=10 * TOLERANCE[dtype])
+        assert near(gradient, expected, 5 * TOLERANCE[dtype])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("sizes", [*SIZES, (140, 6, 3), (3, 6, 140), (2, 270, 5)])
 @pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
-def test_sizes(core, direction, sizes, output):
+def test_sizes(core, direction, sizes, output, dtype):
     """Odd sizes, more rows than a block has, more pairs than a block of tangents."""
     if output == "softmax" and sizes[-1] == 1:
         output = "exp"
-    for dtype, tolerance in TOLERANCE.items():
-        network, X, dY, weight, (value, expected) = answers(sizes, "tanh", output, dtype, 70)
-        got, gradient = added(core, differentiated(core, network), X, dY, 0.7, weight)
-        assert got == pytest.approx(value, rel=10 * tolerance)
-        assert near(gradient, expected, 5 * tolerance)
+    network, X, dY, weight, (value, expected) = answers(sizes, "tanh", output, dtype, 70)
+    got, gradient = added(core, differentiated(core, network), X, dY, 0.7, weight)
+    assert got == pytest.approx(value, rel=10 * TOLERANCE[dtype])
+    assert near(gradient, expected, 5 * TOLERANCE[dtype])
 
 
 @pytest.mark.slow
@@ -172,14 +170,14 @@ def test_torch(hidden, output):
     assert distance(gradient, expected) < 1e-10
 
 
-def test_kinks():
+@pytest.mark.parametrize(("hidden", "slope"), KINKS.items())
+def test_kinks(hidden, slope):
     """At z = 0 the derivative of z < 0, as in `jacobian`: P is that of the slopes below."""
-    for hidden, slope in (("relu", 0), ("leaky_relu", 0.01), ("leaky_relu(2)", 2), ("elu(3)", 3)):
-        net = fcnn.Network((2, 3, 1), hidden, loss="squared_error", dtype="float64")
-        X, dY = np.zeros((4, 2)), np.ones((4, 1, 2))
-        J = slope * net.weights[1] @ net.weights[0]
-        value, _ = added(own_core, net, X, dY, 1.0)
-        assert value == pytest.approx(((J - 1) ** 2).sum() / 2, rel=1e-13)
+    net = fcnn.Network((2, 3, 1), hidden, loss="squared_error", dtype="float64")
+    X, dY = np.zeros((4, 2)), np.ones((4, 1, 2))
+    J = slope * net.weights[1] @ net.weights[0]
+    value, _ = added(own_core, net, X, dY, 1.0)
+    assert value == pytest.approx(((J - 1) ** 2).sum() / 2, rel=1e-13)
 
 
 # --- gradients and train_step ---------------------------------------------------------------------
@@ -321,23 +319,21 @@ def test_fit_is_its_steps(options, weighted):
 
 
 @pytest.mark.slow
-def test_fit_on_a_memory_map(tmp_path, monkeypatch):
-    """Read in blocks, whose rows have their own numbers."""
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("both", [False, True])
+def test_fit_on_a_memory_map(tmp_path, monkeypatch, both, shuffle):
+    """Read in blocks, whose rows have their own numbers; the derivatives in memory, or mapped."""
     net, X, y, dY = samples(rows=50)
-    twin, given = net.copy(), {"epochs": 3, "batch_size": 8, "jacobian_weight": 0.4}
+    given = {"epochs": 3, "batch_size": 8, "jacobian_weight": 0.4, "shuffle": shuffle}
+    twin = net.copy()
     net.fit(X, y, jacobian_targets=dY, **given)
     monkeypatch.setattr("fcnn._data.BLOCK_BYTES", 16 * 7 * 8)
     maps = []
     for name, array in (("X", X), ("dY", dY)):
         array.tofile(tmp_path / name)
         maps.append(np.memmap(tmp_path / name, array.dtype, "r", shape=array.shape))
-    twin.fit(maps[0], y, jacobian_targets=maps[1], **given)
+    twin.fit(maps[0], y, jacobian_targets=maps[1] if both else dY, **given)
     np.testing.assert_array_equal(net.parameters, twin.parameters)
-    for shuffle in (False, True):
-        nets = [net.copy() for _ in range(2)]
-        for one, inputs in zip(nets, (X, maps[0]), strict=True):
-            one.fit(inputs, y, jacobian_targets=dY, shuffle=shuffle, **given)
-        np.testing.assert_array_equal(nets[0].parameters, nets[1].parameters)
 
 
 def test_validation_and_reduce():

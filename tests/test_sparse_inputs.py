@@ -83,36 +83,35 @@ def trained(sizes, X, y, dtype, loss, optimizer, batch, *, threads=1, order=None
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [1, 7, 8, 15, 17, 64, 100, 130])
 @pytest.mark.parametrize("n_in", [1, 40, 255, 256, 257, 600])
-def test_widths(n_in, width, dtype):
+@pytest.mark.parametrize("batch", [1, 33])
+def test_widths(n_in, width, batch, dtype):
     X = sparse_rows(70, n_in, dtype)
     y = targets(70, 3, "cross_entropy", dtype)
-    for batch in (1, 33):
-        assert_equal(*by_both(lambda batch=batch: trained(
-            (n_in, width, 3), X, y, dtype, "cross_entropy", "sgd", batch)))  # fmt: skip
+    assert_equal(*by_both(lambda: trained(
+        (n_in, width, 3), X, y, dtype, "cross_entropy", "sgd", batch)))  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("batch", [1, 2, 3, 16, 33, 300])
-def test_rules_and_batches(batch, optimizer, dtype):
+@pytest.mark.parametrize("sizes", [(90, 5), (90, 20, 5), (90, 40, 17, 5)])
+def test_rules_and_batches(sizes, batch, optimizer, dtype):
     X = sparse_rows(310, 90, dtype)
     y = targets(310, 5, "cross_entropy", dtype)
     order = np.random.default_rng(3).permutation(310)
     weight = np.random.default_rng(4).random(310).astype(dtype)
-    for hidden in ((), (20,), (40, 17)):
-        assert_equal(*by_both(lambda hidden=hidden: trained(
-            (90, *hidden, 5), X, y, dtype, "cross_entropy", optimizer, batch, order=order,
-            weight=weight)))  # fmt: skip
+    assert_equal(*by_both(lambda: trained(
+        sizes, X, y, dtype, "cross_entropy", optimizer, batch, order=order,
+        weight=weight)))  # fmt: skip
 
 
+@pytest.mark.parametrize("batch", [1, 20])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_losses(layers, loss):
+def test_losses(layers, loss, batch):
     sizes = (50, *(24, 9)[: layers - 1], 4)
     X, y = sparse_rows(50, 50, "float32"), targets(50, 4, loss, "float32")
-    for batch in (1, 20):
-        assert_equal(*by_both(lambda batch=batch: trained(
-            sizes, X, y, "float32", loss, "adam", batch)))  # fmt: skip
+    assert_equal(*by_both(lambda: trained(sizes, X, y, "float32", loss, "adam", batch)))
 
 
 @pytest.mark.parametrize("options", [
@@ -120,12 +119,12 @@ def test_losses(layers, loss):
     {"clip_norm": 0.1}, {"dropout": (0, 0.3)}, {"dropout": (0.2, 0.3)}, {"label_smoothing": 0.1},
 ])  # fmt: skip
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_options(options, optimizer):
+@pytest.mark.parametrize("batch", [1, 3, 32])
+def test_options(options, optimizer, batch):
     X, y = sparse_rows(65, 70, "float32"), targets(65, 4, "cross_entropy", "float32")
-    for batch in (1, 3, 32):
-        assert_equal(*by_both(lambda batch=batch: trained(
-            (70, 20, 4), X, y, "float32", "cross_entropy", optimizer, batch,
-            options=StepOptions(**options))))  # fmt: skip
+    assert_equal(*by_both(lambda: trained(
+        (70, 20, 4), X, y, "float32", "cross_entropy", optimizer, batch,
+        options=StepOptions(**options))))  # fmt: skip
 
 
 @pytest.mark.slow

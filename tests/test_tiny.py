@@ -161,6 +161,42 @@ def test_against_the_reference(core, dtype, sizes):
         assert distance(network.parameters, twin.parameters) < TOLERANCE[dtype]
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rows", [5, 33, 64, 65, 150])
+@pytest.mark.parametrize(
+    "sizes", [(32, 81, 3), (45, 96, 5, 2), (33, 90, 10), (70, 99, 1), (40, 128, 2)]
+)
+def test_zeros_of_the_inputs_are_left_out_and_change_no_bit(core, sizes, rows, dtype):
+    """Columns and rows without an entry, blocks of samples whole and not, whatever the order."""
+    rng = np.random.default_rng(rows)
+    loss, output = ("squared_error", "identity") if sizes[-1] == 1 else ("cross_entropy", "softmax")
+    hidden = ("relu", "tanh", "gelu")[len(sizes) + rows % 2 - 3]
+    twin, (X, y, weight) = random_problem(
+        rng, sizes, (hidden,) * (len(sizes) - 2) + (output,), loss, dtype, rows, weighted=True
+    )
+    X[rng.random(X.shape) < 0.6] = 0
+    X[:, [0, 7]] = 0
+    X[3] = 0
+    orders, found = (None, rng.permutation(rows)), []
+    for listed in (True, False):
+        core.force_lists(int(listed))
+        core.force_tiny(1)
+        core.count_ways(True)
+        try:
+            for order in orders:
+                network, adam = core_twin(core, twin), fcnn.Adam(0.01)
+                loss_of = network._train_epoch(X, y, adam, rows, order, weight)
+                found.append((network.parameters.copy(), loss_of))
+        finally:
+            made = core.count_ways(False)
+            core.force_tiny(-1)
+            core.force_lists(-1)
+        assert (made["tiny"], made["lists"]) == (2, 2 * listed)
+    for one, other in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
+        assert one[1] == other[1]
+
+
 @pytest.mark.slow
 def test_which_calls_take_it(core):
     """And which do not: a gate that has closed would leave nothing to compare."""
@@ -193,36 +229,36 @@ def test_which_calls_take_it(core):
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_step_that_overflows_is_not_made(core, dtype, optimizer):
+@pytest.mark.parametrize("large", ["y", "x", "lr", "xy"])
+def test_a_step_that_overflows_is_not_made(core, dtype, optimizer, large):
     """The same number of steps, parameters, state and message as by panels; all finite."""
-    large = 1e30 if dtype == "float32" else 1e290
-    for kind in ("y", "x", "lr", "both"):
-        found = []
-        for tiny in (True, False):
-            rng = np.random.default_rng(3)
-            twin, (X, y, _) = random_problem(
-                rng, (3, 9, 2), ("relu", "identity"), "squared_error", dtype, 40
-            )
-            if kind in ("y", "both"):
-                y[21] *= 1e20 if dtype == "float32" else 1e160
-            if kind in ("x", "both"):
-                X[21] *= large
-            network, sgd = core_twin(core, twin), optimizer()
-            if kind == "lr":
-                sgd.lr = large
-            message = None
-            with the_way(core, tiny=tiny, calls=1):
-                try:
-                    network._train_epoch(X, y, sgd, 4)
-                except fcnn.DivergenceError as error:
-                    message = str(error)
-            state = [v.copy() for v in sgd.state(network)]
-            assert all(np.isfinite(v).all() for v in (network.parameters, *state))
-            found.append((message, sgd.steps, network.parameters.copy(), *state))
-        assert found[0][:2] == found[1][:2]
-        for one, other in zip(found[0][2:], found[1][2:], strict=True):
-            np.testing.assert_array_equal(one, other)
-        assert kind in ("x", "lr") or found[0][0] is not None
+    factor = 1e30 if dtype == "float32" else 1e290
+    found = []
+    for tiny in (True, False):
+        rng = np.random.default_rng(3)
+        twin, (X, y, _) = random_problem(
+            rng, (3, 9, 2), ("relu", "identity"), "squared_error", dtype, 40
+        )
+        if "y" in large:
+            y[21] *= 1e20 if dtype == "float32" else 1e160
+        if "x" in large:
+            X[21] *= factor
+        network, sgd = core_twin(core, twin), optimizer()
+        if large == "lr":
+            sgd.lr = factor
+        message = None
+        with the_way(core, tiny=tiny, calls=1):
+            try:
+                network._train_epoch(X, y, sgd, 4)
+            except fcnn.DivergenceError as error:
+                message = str(error)
+        state = [v.copy() for v in sgd.state(network)]
+        assert all(np.isfinite(v).all() for v in (network.parameters, *state))
+        found.append((message, sgd.steps, network.parameters.copy(), *state))
+    assert found[0][:2] == found[1][:2]
+    for one, other in zip(found[0][2:], found[1][2:], strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert large in ("x", "lr") or found[0][0] is not None
 
 
 @pytest.mark.slow
@@ -290,6 +326,30 @@ def test_the_order_of_an_epoch_is_numpy_s(core, bits):
         assert order.dtype == np.int64
         np.testing.assert_array_equal(order, expected)
         assert ours.integers(2**62) == numpys.integers(2**62)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("n_in", [4, 8, 16, 32])
+def test_nothing_behind_the_inputs_is_read_or_written(core, dtype, n_in):
+    """Rows of whole registers are read where the caller has them; a panel's empty lanes repeat the
+    last one, which would be written behind them.
+    """
+    rng = np.random.default_rng(0)
+    for sizes in ((n_in, 3), (n_in, 5, 3)):
+        for rows in (4, 5, 8, 12, 13, 16, 29):
+            whole, found = rng.normal(size=(rows + 40, n_in)).astype(dtype), []
+            y = rng.normal(size=(rows, 3)).astype(dtype)
+            for behind in (3.0, np.nan):
+                whole[rows:] = behind
+                before = whole.tobytes()
+                net = core.Network(sizes, ("identity",) * (len(sizes) - 1), "squared_error", dtype)
+                net.parameters[:] = np.linspace(-1, 1, net.parameters.size)
+                with the_way(core, tiny=True, calls=2):
+                    net._train_epoch(whole[:rows], y, fcnn.Adam(), rows)
+                    _, gradient = net.gradients(whole[:rows], y)
+                assert whole.tobytes() == before
+                found.append((gradient.tobytes(), net.parameters.tobytes()))
+            assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

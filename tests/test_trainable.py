@@ -214,16 +214,19 @@ def test_nothing_is_propagated_back_below_the_lowest_layer_that_moves(core, forc
 
 
 @pytest.mark.parametrize("tiny", [0, 1])
-def test_a_rate_that_makes_a_step_risky(core, forced, tiny):
+@pytest.mark.parametrize(
+    "rates", [(1e38, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1e300), (0.0, 0.0, 1e60, 0.0)]
+)
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.5}, None], ids=["sgd", "momentum", "adam"])
+def test_a_rate_that_makes_a_step_risky(core, forced, tiny, rates, options):
     forced(tiny, 0)
     twin, X, y = sparse_problem((4, 8, 3), 40, "float32")
-    for rates in ((1e38, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1e300), (0.0, 0.0, 1e60, 0.0)):
-        for rule in (fcnn.SGD(100.0), fcnn.SGD(100.0, momentum=0.5), fcnn.Adam(100.0)):
-            network = core_twin(core, twin)
-            with pytest.raises(fcnn.DivergenceError):
-                network.train_step(X, y, rule, None, 1, StepOptions(trainable=rates))
-            assert network.parameters.tobytes() == twin.parameters.tobytes()
-            assert rule.steps == 0
+    rule = fcnn.Adam(100.0) if options is None else fcnn.SGD(100.0, **options)
+    network = core_twin(core, twin)
+    with pytest.raises(fcnn.DivergenceError):
+        network.train_step(X, y, rule, None, 1, StepOptions(trainable=rates))
+    assert network.parameters.tobytes() == twin.parameters.tobytes()
+    assert rule.steps == 0
 
 
 # --- What users give ------------------------------------------------------------------------------
@@ -249,17 +252,17 @@ def problem(dtype="float64", rows=60, sizes=(5, 12, 8, 3)):
         ({(1, "W"): 0, 2: np.float32(0.5), 3: 0.0}, (0, 1, 0.5, 0.5, 0, 0)),
     ],
 )
-def test_what_users_write(given, rates):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_users_write(given, rates, dtype):
     assert as_trainable(given, 3) == rates
     assert as_trainable(named_rates(rates), 3) == rates
     # Most of them a call of train_step reads in C.
-    for dtype in DTYPES:
-        net, X, y = problem(dtype)
-        X, y, twin = X.astype(dtype), y.astype(dtype), net.copy()
-        net.train_step(X, y, fcnn.AdamW(0.1), l2=0.1, trainable=given)
-        twin.fit(X, y, epochs=1, batch_size=None, shuffle=False, optimizer=fcnn.AdamW(0.1), l2=0.1,
-                 trainable=given)  # fmt: skip
-        assert net.parameters.tobytes() == twin.parameters.tobytes()
+    net, X, y = problem(dtype)
+    X, y, twin = X.astype(dtype), y.astype(dtype), net.copy()
+    net.train_step(X, y, fcnn.AdamW(0.1), l2=0.1, trainable=given)
+    twin.fit(X, y, epochs=1, batch_size=None, shuffle=False, optimizer=fcnn.AdamW(0.1), l2=0.1,
+             trainable=given)  # fmt: skip
+    assert net.parameters.tobytes() == twin.parameters.tobytes()
 
 
 @pytest.mark.parametrize(

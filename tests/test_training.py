@@ -757,3 +757,58 @@ def test_a_divergence_with_a_loss_of_ones_own_names_its_step():
         net.fit(X, y, epochs=1, batch_size=8, loss=loss, optimizer=fcnn.SGD(1e5))
     assert len(calls) == 3
     assert np.isfinite(net.parameters).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_parameters_that_were_not_finite_are_named_as_the_cause(value):
+    """Not the learning rate: no step leaves such parameters, so they were given."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X[:, :1] * 2
+
+    def broken():
+        net = fcnn.Network((3, 4, 1), "tanh", loss="squared_error", dtype="float64", rng=0)
+        net.biases[1][0] = value
+        return net
+
+    def half(outputs, y):
+        return float(((outputs - y) ** 2).sum()), 2 * (outputs - y)
+
+    for train in (
+        lambda net: net.fit(X, y, epochs=1), lambda net: net.train_step(X, y, fcnn.SGD(0.1)),
+        lambda net: net.fit(X, y, epochs=1, optimizer="lm"),
+        lambda net: net.fit(X, y, epochs=1, optimizer="lbfgs"),
+        lambda net: net.fit(X, y, epochs=1, loss=half),
+        lambda net: net.fit(X, y, epochs=1, reduce=lambda gradient: None),
+        lambda net: fcnn.fit_many([net], X, y, epochs=1, diverged="raise"),
+    ):  # fmt: skip
+        net = broken()
+        with pytest.raises(fcnn.DivergenceError) as raised:
+            train(net)
+        assert str(raised.value).endswith(
+            f"The network was given a parameter that is not finite: parameters[20] is {value}"
+        )
+        assert "learning rate" not in str(raised.value)
+        assert not np.isfinite(net.parameters[20])
+    # Of a step that is too long the advice is as before.
+    net = fcnn.Network((3, 4, 1), "relu", loss="squared_error", rng=0)
+    with pytest.raises(fcnn.DivergenceError, match="Lower the learning rate"):
+        net.fit(1e4 * X, 1e4 * y, epochs=50, optimizer=fcnn.SGD(1e6))
+
+
+def test_a_generator_is_left_alone_where_there_is_nothing_to_draw():
+    """What the documents say of shuffle and rng: they have no effect there."""
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = X[:, :1] * 2
+    batches = [(X[:20], y[:20]), (X[20:], y[20:])]
+    for arguments in (
+        {"optimizer": "lm"}, {"optimizer": "lbfgs"}, {"shuffle": False}, {"X": batches, "y": None},
+    ):  # fmt: skip
+        trained = []
+        for seed, shuffle in ((1, True), (2, False)):
+            net = fcnn.Network((3, 4, 1), "tanh", loss="squared_error", dtype="float64", rng=0)
+            rng = np.random.default_rng(seed)
+            before = rng.bit_generator.state
+            net.fit(**{"X": X, "y": y, "epochs": 2, "rng": rng, "shuffle": shuffle} | arguments)
+            assert rng.bit_generator.state == before
+            trained.append(net.parameters.copy())
+        np.testing.assert_array_equal(*trained)

@@ -302,20 +302,20 @@ def fcnn_parameter_jacobian(net, x, k):
 
 @pytest.mark.slow
 @each_loss
-def test_tiny_and_large_steps_and_threads_have_the_same_bits(loss):
+@pytest.mark.parametrize("hidden", [(9,), (150, 140)])
+def test_tiny_and_large_steps_and_threads_have_the_same_bits(loss, hidden):
     X, y = data(700, dtype="float32")
     core = fcnn._dispatch.core
-    for hidden in ((9,), (150, 140)):
-        found = set()
-        for tiny in (0, -1):
-            core.force_tiny(tiny)
-            for n_threads in (1, 2):
-                net = network(loss, hidden=hidden, dtype="float32")
-                for _ in range(2):
-                    net.fit(X, y, epochs=1, batch_size=350, rng=0, n_threads=n_threads)
-                found.add(net.parameters.tobytes())
-        core.force_tiny(-1)
-        assert len(found) == 1
+    found = set()
+    for tiny in (0, -1):
+        core.force_tiny(tiny)
+        for n_threads in (1, 2):
+            net = network(loss, hidden=hidden, dtype="float32")
+            for _ in range(2):
+                net.fit(X, y, epochs=1, batch_size=350, rng=0, n_threads=n_threads)
+            found.add(net.parameters.tobytes())
+    core.force_tiny(-1)
+    assert len(found) == 1
 
 
 @each_loss

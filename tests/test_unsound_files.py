@@ -385,3 +385,16 @@ def test_single_flipped_bytes_are_refused_or_harmless(sound, tmp_path):
 def test_a_device_is_no_model():
     with pytest.raises(ValueError, match=r"^/dev/null: expected a regular file, got a device"):
         fcnn.load("/dev/null")
+
+
+@pytest.mark.parametrize("content", [b"a,b,y\n1.5,2,3\n", b'{"fcnn": 1}  ', b"PK\x03\x04abcdef"])
+def test_a_text_or_another_kind_of_file_is_said_to_be_one(content, tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(content)
+    for source, name in ((path, str(path)), (content, f"{len(content)} bytes")):
+        with pytest.raises(ValueError) as raised:  # noqa: PT011 (the whole message)
+            fcnn.load(source)
+        assert str(raised.value) == (
+            f"{name}: not a model file, or a truncated one (it begins with {content[:8]!r}, as "
+            "texts and other kinds of files do)"
+        )

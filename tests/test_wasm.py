@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from generated_c import WARNINGS, find, random_network, run, worst_error
+from browser import Chromium
+from generated_c import WARNINGS, find, numbered_network, run, worst_error
 
 from fcnn import convert
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "wasm" / "build.py"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_every_option_compiles_for_wasm32(clang, tmp_path):
     """Without a library: what needs one, training's math.h and the self-test's stdio.h, is off."""
     rng = np.random.default_rng(0)
     for number, dtype in enumerate(["float32", "float64"]):
-        net = random_network(rng, dtype, 7 + number)
+        net = numbered_network(rng, dtype, 7 + number)
         for weights in ("text", "extern"):
             text = convert.to_c(net, "net", weights=weights, derivatives=True)
             (tmp_path / "net.c").write_text(text)
@@ -41,7 +41,7 @@ def test_every_option_compiles_for_wasm32(clang, tmp_path):
 
 @pytest.mark.slow
 def test_the_page_predicts_in_a_browser(clang, tmp_path):
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = Chromium.path()
     if browser is None or shutil.which("wasm-ld") is None:
         pytest.skip("no Chromium or no wasm-ld on this machine")
     spec = importlib.util.spec_from_file_location("build", EXAMPLE)

@@ -2,7 +2,9 @@
    share the rows.
 
        python build.py predict.c -o predict
-       ./predict net.safetensors 4 < rows.txt           (float32 networks; POSIX threads) */
+       ./predict net.safetensors 4 < rows.txt           (float32 networks; POSIX threads)
+
+   In a virtual environment PYTHONPATH has to name its folder of packages: see build.py. */
 
 #include <Python.h>
 #include <pthread.h>

@@ -1,6 +1,5 @@
 """Of the state that a checkpoint holds: whose it is, and whether it is the same."""
 
-import os
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -96,17 +95,6 @@ def refuse_other_data(path: Any, saved: Any, mine: Fingerprint) -> None:
             f"resume: {path} is of a training with other data: {', '.join(differing)}; "
             "fcnn.load(path) gives its network, to train with these"
         )
-
-
-def refuse_unwritable(path: str | os.PathLike[str]) -> None:
-    """Refuse where no file can be written, before the work that it is to hold."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"path: there is no folder {folder}")
-    if os.path.isdir(path):
-        raise IsADirectoryError(f"path: {os.fspath(path)} is a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"path: the folder {folder} cannot be written to")
 
 
 def equal(state: Any, other: Any) -> bool:

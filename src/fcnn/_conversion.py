@@ -3,7 +3,6 @@
 # Annotations stay text, or help() shows ArrayLike as the union of all its types.
 from __future__ import annotations
 
-import functools
 import itertools
 from typing import Any
 
@@ -28,10 +27,20 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
 
     features: list[str] | None = None
 
-    @functools.cached_property
+    @property
     def rng(self) -> np.random.Generator:
-        """Of `fit`'s shuffling and dropout; of a network from a file made when it is asked for."""
-        return np.random.default_rng(0)
+        """Of `fit`'s shuffling and dropout; a seed may be assigned, too.
+
+        Of a network from a file it is made when it is asked for, of the seed 0.
+        """
+        if "rng" not in self.__dict__:
+            self.rng = 0
+        generator: np.random.Generator = self.__dict__["rng"]
+        return generator
+
+    @rng.setter
+    def rng(self, value: int | np.random.Generator | None) -> None:
+        self.__dict__["rng"] = check.as_generator(value)
 
     def _as_inputs(self, X: Any) -> Array | SparseRows:
         """Return the core's input for what is not a plain array of the right type already."""

@@ -50,7 +50,7 @@ Who calls whom, from the outside in:
 
 This file holds what the lecture derives; its includes hold the rest, all in one module: they are
 text, put in where they are named. The kernels, by concept, are in kernels/. The whole is compiled
-once per instruction set (kernels/isa.h); _dispatch.py chooses. reference.py does the same in NumPy,
+once per instruction set (kernels/isa.h); _dispatch.py chooses. reference/ does the same in NumPy,
 with the same names and signatures.
 """
 
@@ -109,7 +109,7 @@ import os
 
 import numpy as np
 
-from fcnn.errors import DivergenceError
+from fcnn.errors import ADVICE, DivergenceError, nonfinite_parameter
 
 cnp.import_array()
 

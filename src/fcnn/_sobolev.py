@@ -12,7 +12,7 @@ from fcnn import _validation as check
 from fcnn._checkpoint import checksum
 from fcnn._dispatch import core
 from fcnn._sparse import SparseRows
-from fcnn.errors import DivergenceError
+from fcnn.errors import DivergenceError, nonfinite_parameter
 from fcnn.optimizers import as_optimizer
 
 Array = NDArray[Any]
@@ -180,7 +180,7 @@ def train_step(
     value += term.add(network, inputs, slice(None), of_samples, gradient, n_threads)
     penalty = core.penalty_of(network, options)
     try:
-        refuse_infinite(value)
+        refuse_infinite(value, network)
         core.update(network, optimizer, gradient, options)
     except DivergenceError:
         check.refuse_nonfinite("X", inputs)
@@ -188,11 +188,12 @@ def train_step(
     return value + penalty
 
 
-def refuse_infinite(value: float) -> None:
-    """Refuse a step whose loss is not finite."""
+def refuse_infinite(value: float, network: Any) -> None:
+    """Refuse a step of a network whose loss is not finite."""
     if not math.isfinite(value):
         raise DivergenceError(
             f"the loss became {value} in step 1; the weights are those before that step"
+            + nonfinite_parameter(network)
         )
 
 

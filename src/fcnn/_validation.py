@@ -108,7 +108,7 @@ def as_number(
 ) -> float:
     """Return a value as a finite float within bounds."""
     try:
-        if isinstance(value, (str, bytes)):
+        if isinstance(value, (str, bytes, bool, np.bool_)):
             raise TypeError
         number = float(value)
     except OverflowError:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._attributes import Checked, Checks
-from fcnn._checkpoint import refuse_unwritable
+from fcnn._format.replacing import refuse_unwritable
 from fcnn.history import Monitor, Monitoring, Progress, as_monitored
 
 __all__ = ["EarlyStopping", "ModelCheckpoint"]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fcnn import _format
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._sparse import is_sparse
 from fcnn.metrics._equations import score
 from fcnn.network import Network, as_networks
 from fcnn.reference import loss_of
@@ -258,7 +259,7 @@ class Ensemble:
             )
         inputs: Any = self.networks[0]._as_inputs(X)
         check.refuse_nonfinite("X", inputs)  # the class of NaN would be the first
-        outputs = self.outputs(inputs, n_threads)
+        outputs = self.outputs(X if is_sparse(X) else inputs, n_threads)
         chosen = outputs > 0.5
         if targets == "classes":
             chosen = np.arange(self.num_outputs) == outputs.argmax(axis=-1)[..., np.newaxis]
@@ -287,6 +288,8 @@ class Ensemble:
         """
         inputs, targets, weight = self.networks[0]._as_batch(X, y, sample_weight)
         check.refuse_nonfinite("X", inputs)
+        if is_sparse(X):
+            inputs = X
         outputs = self.predict(inputs, n_threads)
         rows = _rows(targets, self.num_outputs)
         if check.TARGETS[self.loss] == "numbers":

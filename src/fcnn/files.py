@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fcnn._container import as_source, named, pieces
 from fcnn._dispatch import core
 from fcnn._format import Architecture, load_model
+from fcnn._format.container import as_source, named, pieces
 from fcnn.ensemble import Ensemble
 from fcnn.model import Model
 from fcnn.network import Network

@@ -22,7 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
-from fcnn._checkpoint import checksum, refuse_unwritable
+from fcnn._checkpoint import checksum
+from fcnn._format.replacing import refuse_unwritable
 from fcnn._looked import Looked
 from fcnn.history import History, Progress
 from fcnn.many import fit_many
@@ -371,7 +372,7 @@ def search(
     optimizer : callable, optional
         Returns a new optimizer for a configuration; by default `fcnn.AdamW` with its "lr" and
         "weight_decay", where it has them.
-    schedule : one of fcnn.schedules, callable or tuple of them, optional
+    schedule : one of fcnn.schedules, callable, or list of them, optional
         As for `fit`, over each round.
     n_threads : int, optional
         As for `fit_many`.
@@ -442,7 +443,7 @@ def search(
 
     def go_on(trials: list[Trial], rung: int) -> None:
         train_trials(
-            trials, rung, X, y, validation, is_over, schedules=schedule, n_threads=n_threads,
+            trials, rung, X, y, validation, is_over, schedule=schedule, n_threads=n_threads,
             **data,
         )  # fmt: skip
 
@@ -474,12 +475,14 @@ def train_trials(
     validation: Sequence[Any],
     is_over: Callable[[], bool] = lambda: False,
     callbacks: Sequence[Any] = (),
+    schedule: Any = None,
     **further: Any,
 ) -> None:
     """Train each up to a number of epochs; one that diverges has failed.
 
     `is_over` is asked behind each epoch whether all trainings end there; each gets a copy of
-    `callbacks`; `further` are arguments of `fit_many`, which configurations may have others of.
+    `callbacks`; `schedule` is what `fit` takes; `further` are arguments of `fit_many`, which
+    configurations may have others of.
     """
     going = [trial for trial in trials if not trial.has_failed and trial.epochs < epochs]
     if not going:
@@ -502,7 +505,7 @@ def train_trials(
                 [trial.kept, *copy.deepcopy(list(callbacks)), end]
                 for trial, end in zip(going, ends, strict=True)
             ],
-            diverged="stop", **{**further, **own},
+            schedules=_given(schedule), diverged="stop", **{**further, **own},
         )  # fmt: skip
     for trial, end in zip(going, ends, strict=True):
         trial.has_failed = not end.was_told

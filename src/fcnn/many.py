@@ -376,7 +376,8 @@ class _Data:
         self, number: int, network: Network, epochs: int, in_blocks: bool
     ) -> tuple[Arrays, Arrays | None]:
         """Return the samples of a network, and what is held out."""
-        key = network.sizes[0], network.sizes[-1], network.loss, network.dtype, in_blocks
+        names = None if network.features is None else tuple(network.features)
+        key = network.sizes[0], network.sizes[-1], network.loss, network.dtype, in_blocks, names
         if key not in self._known:
             samples = as_samples(
                 network, self.X, self.y, self.for_all, epochs, own_loss=False, in_blocks=in_blocks
@@ -410,7 +411,7 @@ def _weights_of_each(given: Any, n: int) -> list[Any] | None:
         raise ValueError(
             f"sample_weights: expected shape (samples,) or ({n}, samples), got {np.shape(given)}"
         )
-    return _of_each("sample_weights", list(np.asarray(given)), n) if dimensions == 2 else None
+    return _of_each("sample_weights", list(np.asanyarray(given)), n) if dimensions == 2 else None
 
 
 # --- Training ------------------------------------------------------------------------------------

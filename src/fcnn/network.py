@@ -362,9 +362,11 @@ class Network(ConvertingNetwork):
             Each is called after each epoch with an `fcnn.history.Progress`; a callback that
             returns True ends the training. See `fcnn.callbacks`.
         shuffle : bool, default True
-            Draw a new order of the samples for each epoch.
+            Draw a new order of the samples for each epoch; of an iterable of batches, and with an
+            optimizer of all samples at once, there is none to draw.
         rng : int, numpy.random.Generator or None, default None
-            Seed or generator of shuffling and dropout; None goes on with ``net.rng``.
+            Seed or generator of shuffling and dropout; None goes on with ``net.rng``. Without both
+            nothing is drawn, and it has no effect.
         progress : bool, default False
             Show a progress bar with the losses and the time left, in a terminal or a notebook
             (needs tqdm: ``pip install fcnn[cli]``).

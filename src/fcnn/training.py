@@ -25,7 +25,6 @@ from fcnn._checkpoint import (
 )
 from fcnn._data import Arrays, Batches, Block, as_whole, size_of_updates
 from fcnn._dispatch import core
-from fcnn._objective import Objective
 from fcnn._own_loss import OwnLoss
 from fcnn._progress_bar import figures_of, progress_bar
 from fcnn._sobolev import JacobianTerm, refuse_dropout, refuse_infinite
@@ -36,6 +35,7 @@ from fcnn.history import CURVES, VALIDATION_LOSS, VALIDATION_SCORE, History, Pro
 from fcnn.optimizers import SGD, Adam, Optimizer, as_optimizer
 from fcnn.schedules import as_schedules, learning_rates
 from fcnn.second_order import ALL_OPTIMIZERS, SecondOrder
+from fcnn.second_order._objective import Objective
 from fcnn.threads import resolve
 
 if TYPE_CHECKING:
@@ -476,7 +476,7 @@ class EpochRunner(Runner):
             )
         if self.jacobian is not None:
             value += self.jacobian.add(network, X, rows, weight, gradient, threads)
-        refuse_infinite(value)
+        refuse_infinite(value, network)
         answer = None if self.reduce is None else self.reduce(gradient)
         if (
             isinstance(answer, np.ndarray) and answer.shape == gradient.shape
@@ -559,7 +559,8 @@ def runner_of(
     refused = {
         "schedule": training.schedules, "l1": options.l1, "clip_norm": options.clip_norm,
         "dropout": options.dropout, "label_smoothing": options.label_smoothing,
-        "loss": loss is not None, "reduce": reduce is not None, "trainable": options.trainable,
+        "loss": loss is not None, "comm, reduce": reduce is not None,
+        "trainable": options.trainable,
         "jacobian_targets": jacobian is not None and not optimizer.reads_gradients,
     }  # fmt: skip
     for name, given in refused.items():

@@ -80,6 +80,7 @@ def test_training_refuses_nonfinite_inputs(row, column, value, dtype):
         ({"callbacks": [print, "stop"]}, TypeError, ["callbacks: expected", "'stop'"]),
         ({"l1": -1}, ValueError, ["l1: expected a finite number at least 0", "got -1"]),
         ({"l1": "a"}, TypeError, ["l1: expected a number", "got 'a'"]),
+        ({"l1": True}, TypeError, ["l1: expected a number", "got True"]),
         ({"l2": np.nan}, ValueError, ["l2: expected a finite number at least 0", "got nan"]),
         ({"l2": None}, TypeError, ["l2: expected a number", "got None"]),
         ({"clip_norm": 0}, ValueError, ["clip_norm: expected a finite number greater than 0"]),

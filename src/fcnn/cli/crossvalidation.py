@@ -86,6 +86,10 @@ def _scores(model: fcnn.Model, X: Array, y: Array) -> dict[str, float]:
     outputs = model.network.predict(X)
     if model.classes:
         return {"accuracy": float(np.mean(most_probable(outputs) == y))}
+    if model.levels:  # a right quantile may be farther off than the mean
+        found = model.scores(outputs, y)
+        inside = {} if found.coverage is None else {"coverage": found.coverage}
+        return {"d2": float(found.d2.mean()), **inside}
     error = model.central(outputs) - y
     rest = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
     r2 = np.mean([1 - e / r for e, r in zip((error**2).sum(axis=0), rest, strict=True) if r])

@@ -1,7 +1,6 @@
 """What the commands share: refusals; data by name or path, their targets and their parts."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from fcnn import _validation as check
 from fcnn import datasets
 from fcnn._dispatch import core
+from fcnn._format.replacing import refuse_unwritable
 from fcnn.cli.terminal import drop_unwritten, visible
 from fcnn.tables import (
     ColumnKind,
@@ -105,25 +105,16 @@ def say(line: str, head: str = "") -> None:
 
 def check_writable(option: str, path: Path, *inputs: str) -> None:
     """Refuse a file that cannot be written, before the work whose answer it is to hold."""
-    if path.is_dir():
-        raise CommandError(f"{option}: {path} is a folder; expected a file")
     for source in inputs:
-        if path.exists() and Path(source).exists() and path.samefile(source):
+        if path.is_file() and Path(source).exists() and path.samefile(source):
             raise CommandError(f"{option}: {path} would replace what is read")
-    if path.exists() and not path.is_file():
-        return  # a device or a pipe: opening it would already mean something
     try:
-        if path.exists():
-            with open(path, "ab"):
-                pass
-        # A rehearsal that leaves nothing behind: Network.save writes beside the file.
-        if not path.exists() or path.suffix == ".safetensors":
-            rehearsal = Path(os.path.realpath(path)).with_name(f".fcnn-{os.urandom(8).hex()}")
-            with open(rehearsal, "xb"):
-                pass
-            rehearsal.unlink()
+        # Models are replaced, but for those that were made read-only.
+        refuse_unwritable(path, option, in_place=True)
+        if path.suffix == ".safetensors":
+            refuse_unwritable(path, option)
     except OSError as error:
-        raise CommandError(f"{option}: {path} cannot be written: {error.strerror}") from None
+        raise CommandError(str(error)) from None
 
 
 # --- Data sets -----------------------------------------------------------------------------------

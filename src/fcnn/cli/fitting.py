@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 import fcnn
 from fcnn import _validation as check
-from fcnn._ranks import RankError
 from fcnn.cli.data import FAILED, INTERRUPTED, CommandError, Data, refusals
 from fcnn.history import History, Progress
 from fcnn.optimizers import Optimizer
+from fcnn.parallel._ranks import RankError
 from fcnn.schedules import Cosine, Plateau, Schedule, Step, WarmUp
 from fcnn.second_order import ALL_OPTIMIZERS, SECOND_ORDER, SecondOrder
 

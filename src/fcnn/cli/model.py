@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fcnn
-from fcnn._container import opened
+from fcnn._format.container import opened
 from fcnn._validation import TARGETS
 from fcnn.cli.data import CommandError, check_writable, read_for_prediction, refusals, say
 from fcnn.cli.output import ENDING

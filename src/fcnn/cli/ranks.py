@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from fcnn._ranks import RankError, Ranks
 from fcnn.cli.data import CommandError
+from fcnn.parallel._ranks import RankError, Ranks
 from fcnn.second_order import SECOND_ORDER
 
 # What the starters of MPI's processes tell each of them: MPICH and its kin, Open MPI, and by PMIx

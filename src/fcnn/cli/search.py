@@ -104,13 +104,9 @@ def search(
         with refusals(y=data.whose, validation_y=data.whose, **CALLED):
             train_trials(
                 trials, rung, ready.X, ready.y, ready.validation, batch_size=ready.batch_size,
-                schedules=schedule, **further,
+                **arguments,
             )  # fmt: skip
 
-    further = dict(arguments)
-    schedule = further.pop("schedule")
-    if isinstance(schedule, list):  # a tuple is for each of several networks
-        schedule = tuple(schedule)
     fingerprint = {
         "data": checksum(ready.X, ready.y, *ready.validation),
         "options": repr([(name, str(getattr(options, name))) for name in _OPTIONS]),

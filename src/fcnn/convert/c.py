@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from fcnn import _validation as check
-from fcnn._container import as_path
-from fcnn._replacing import write_whole
+from fcnn._format.container import as_path
+from fcnn._format.replacing import write_whole
 from fcnn.convert.c_derivatives import BACK, write_jacobian
 from fcnn.convert.c_elementary import write_elementary
 from fcnn.convert.c_layers import write_forward, write_layers

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fcnn import _validation as check
-from fcnn._container import as_path
 from fcnn._dispatch import core
-from fcnn._replacing import write_whole
+from fcnn._format.container import as_path
+from fcnn._format.replacing import write_whole
 from fcnn.convert.onnx import OPERATORS, Nodes
 from fcnn.convert.onnx_table import Graph, write_answers, write_columns
 from fcnn.convert.steps import Layer, entry_of, imported, layers_of, refuse_surrogates

@@ -1,4 +1,4 @@
-# Steps whose gradient is summed over processes: see fcnn/parallel.py.
+# Steps whose gradient is summed over processes: see fcnn/parallel/.
 #
 # Each process has a part of a batch, cut into shards. The gradient of each shard, with the scale of
 # the whole batch, is a vector of its own; those of a process are added in a tree, and the sums of
@@ -196,7 +196,7 @@ cdef void run_exchange(Worker* w, const real* tag) noexcept nogil:
     cdef Py_ssize_t first = 0, rows, j
     cdef bint stopped = False, watched = call.watched
     cdef BatchState b
-    count_way(w, False)
+    count_way(w, NULL)
     while w.batch < e.steps:
         rows = 0
         for j in range(e.shards):
@@ -367,6 +367,6 @@ def exchange_steps(
     if call.outcome == OVERFLOW:
         raise DivergenceError(
             "the loss, the gradient, a weight or the optimizer's state became infinite or NaN in "
-            f"step {e.made + 1}; the weights are those before that step. Lower the learning rate, "
-            "or scale inputs and targets to about 1")
+            f"step {e.made + 1}; the weights are those before that step"
+            + (nonfinite_parameter(network) or ADVICE))
     return e.made, e.stopped

@@ -257,7 +257,7 @@ def train_many(list trainings, Py_ssize_t epochs, n_threads):
         for i in range(count):
             raise_error(&all_trainings[i].call)
         return [(all_trainings[i].completed,
-                 failure_of(&all_trainings[i].call,
+                 failure_of(trainings[i][0], &all_trainings[i].call,
                             all_trainings[i].rule.step - all_trainings[i].first_step))
                 for i in range(count)]
     finally:

@@ -301,6 +301,10 @@ cdef struct Tiny:               # what a tiny network's steps write: see core/ti
     void* vectors[3]            # parameters, and the optimizer's state
     void* gradient
     void* bias_sums             # (width,) of layer 1
+    bint listed                 # whether zeros of the inputs are left out: then
+    void* columns               # inputs of some samples, (n_0, samples),
+    int32_t* numbers            # and which of a row or column are not zero,
+    void* values                # and what they are
     void* forward_W[TINY_LAYERS + 1]        # of 1 < l < L: (width of l - 1, width)
     void* z[TINY_LAYERS + 1]    # (rows, width); a[l] itself where z is not needed later
     void* a[TINY_LAYERS + 1]

@@ -464,7 +464,7 @@ cdef class Network:
             # raised there, and the steps be lost that the weights have made.
             PyObject_GenericSetAttr(optimizer, "steps", rule.step)
             count_missed(&call.options, &rule, &self.model, optimizer, rule.step - first_step)
-        failure = failure_of(call, rule.step - first_step)
+        failure = failure_of(self, call, rule.step - first_step)
         if failure is not None:
             raise failure
         return call.loss

@@ -1,4 +1,4 @@
-# J^T J and J^T r of a Gauss-Newton step, without J: see fcnn/second_order.py.
+# J^T J and J^T r of a Gauss-Newton step, without J: see fcnn/second_order/.
 #
 # Row (s, k) of J is the derivative of output k of sample s with respect to all parameters, delta^l
 # times a^(l-1) of a backward pass that began with 1 at that output. A block of such rows is made

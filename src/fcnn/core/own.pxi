@@ -58,7 +58,7 @@ cdef class Asked:
 
     cdef str why(self):
         return (f"the loss became {self.value}, or its derivative is not finite, in step 1; the "
-                "weights are those before that step")
+                f"weights are those before that step{nonfinite_parameter(self.network)}")
 
 
 cdef bint ask_own(Call* call, const real* tag) noexcept nogil:

@@ -99,7 +99,7 @@ cdef void predict_row(
         # Whole registers: what is left over would be computed one by one.
         whole = (n + FLOATS - 1) // FLOATS * FLOATS
         receiving = buffer + (l % 2) * (model.widest + SLACK)
-        if l == 1 and mostly_zero(x, layer.n_in, 1):
+        if l == 1 and mostly_zero(x, layer.n_in, 1, PERCENT_LISTED):
             row_product_without_zeros(layer, x, parameters, receiving)
         else:
             layer_of_row(layer, x, parameters, receiving, buffer + 2 * (model.widest + SLACK), w)

@@ -36,7 +36,7 @@ cdef object read_rule(Network network, optimizer, Rule* rule):
     return state
 
 
-cdef object failure_of(const Call* call, Py_ssize_t steps):
+cdef object failure_of(Network network, const Call* call, Py_ssize_t steps):
     """Return what a training raises that ended behind so many steps; None if it did not fail."""
     if call.outcome == NO_MEMORY:
         return MemoryError("cannot copy parameters and optimizer state before a risky step")
@@ -44,6 +44,6 @@ cdef object failure_of(const Call* call, Py_ssize_t steps):
         what = (f"the loss became {call.loss}" if call.loss - call.loss != 0
                 else "the gradient, a weight or the optimizer's state became infinite")
         return DivergenceError(
-            f"{what} in step {steps + 1}; the weights are those before that step. Lower the "
-            "learning rate, or scale inputs and targets to about 1")
+            f"{what} in step {steps + 1}; the weights are those before that step"
+            + (nonfinite_parameter(network) or ADVICE))
     return None

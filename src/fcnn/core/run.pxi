@@ -188,11 +188,11 @@ cdef bint update_together(Worker* w, const BatchState* b, const real* tag) noexc
 cdef bint ways_counted = False
 cdef Py_ssize_t ways[4]
 
-cdef void count_way(const Worker* w, bint is_tiny) noexcept nogil:
+cdef void count_way(const Worker* w, const Tiny* t) noexcept nogil:
     if ways_counted and w.index == 0:
-        ways[0] += is_tiny
+        ways[0] += t != NULL
         ways[1] += w.call.model.in_panels
-        ways[2] += w.call.workspace.inputs != PANELS
+        ways[2] += w.call.workspace.inputs != PANELS or t != NULL and t.listed
 
 
 cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
@@ -204,7 +204,7 @@ cdef void run_batches(Worker* w, const real* tag) noexcept nogil:
     cdef double* before = call.options.totals if w.index == 0 else NULL
     cdef BatchState b
     cdef Tiny* t = begin_tiny(w, tag)
-    count_way(w, t != NULL)
+    count_way(w, t)
     b.next = NULL
     if before != NULL:
         total, all_weight, penalties, batches = before[0], before[1], before[2], before[3]

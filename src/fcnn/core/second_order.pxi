@@ -1,4 +1,4 @@
-# What fcnn/second_order.py asks of a network beside its gradients.
+# What fcnn/second_order/ asks of a network beside its gradients.
 
 def add_normal_equations(Network network, X, dC_da, residual, sums, n_threads=None):
     """Add the upper half of (J r)^T (J r) to sums, J and r of one combination of the outputs.

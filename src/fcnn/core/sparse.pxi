@@ -8,6 +8,8 @@ cdef enum:
     # Lists are faster where less than this part of the entries is not zero (784-128-10, 128
     # samples, Zen 3, AVX2: an entry takes a list 4 ns, a product of panels 1.7) ...
     PERCENT_LISTED = 35
+    # ... or than this in the steps of core/tiny.pxi,
+    PERCENT_LISTED_TINY = 55
     # ... but not worth a look for fewer inputs than these, and in a row that is predicted alone.
     FEWEST_LISTED = 32
     FEWEST_LISTED_ALONE = 128
@@ -18,8 +20,9 @@ cdef int listing = -1
 
 cdef bint mostly_zero(
     const real* x, Py_ssize_t n_in, Py_ssize_t rows,    # IN (rows, n_in)
+    Py_ssize_t percent,
 ) noexcept nogil:
-    """Whether some entries, from all over the data, are zero but for a few."""
+    """Whether less than so many entries are not zero, of some from all over the data."""
     cdef Py_ssize_t some_rows = min(rows, <Py_ssize_t> ROWS_PROBED), s, i
     cdef Py_ssize_t parts = min(n_in // ENTRIES_PROBED, <Py_ssize_t> PARTS_PROBED), nonzero = 0
     cdef const real* row
@@ -30,7 +33,7 @@ cdef bint mostly_zero(
         for i in range(parts):
             nonzero += count_nonzero(row + (n_in - ENTRIES_PROBED) * i // (parts - 1),
                                      ENTRIES_PROBED)
-    return 100 * nonzero < PERCENT_LISTED * some_rows * parts * ENTRIES_PROBED
+    return 100 * nonzero < percent * some_rows * parts * ENTRIES_PROBED
 
 
 cdef void choose_inputs(Call* call, Workspace* ws, bint tiny) noexcept nogil:
@@ -54,9 +57,11 @@ cdef void choose_inputs(Call* call, Workspace* ws, bint tiny) noexcept nogil:
             <double> MOST_NODES_PER_ITEM)
     elif call.batch_size > FEW_ROWS or descends_alone(call):
         if model.itemsize == 4:
-            some = mostly_zero(<const float*> call.data.x, model.layers[1].n_in, call.data.rows)
+            some = mostly_zero(<const float*> call.data.x, model.layers[1].n_in, call.data.rows,
+                               PERCENT_LISTED)
         else:
-            some = mostly_zero(<const double*> call.data.x, model.layers[1].n_in, call.data.rows)
+            some = mostly_zero(<const double*> call.data.x, model.layers[1].n_in, call.data.rows,
+                               PERCENT_LISTED)
         ws.inputs = LISTS if some else PANELS
 
 

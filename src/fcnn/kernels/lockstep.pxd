@@ -15,6 +15,7 @@ Nothing is padded but samples, to whole tiles of four.
 """
 
 from fcnn.kernels.isa cimport BYTES, NR, VECTORS
+from fcnn.kernels.products cimport squares as squares_of
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 from fcnn.kernels.updates cimport (
     MOMENTS, NESTEROV, NUM_CONSTANTS, PLAIN, VELOCITY, Form, update_vector,
@@ -126,32 +127,14 @@ cdef inline void product(
                     threshold, squares, <double_vector*> NULL)
 
 
-cdef inline void add_squares_of(
-    const real* x, Py_ssize_t count, real* squares, const vector* tag,
-) noexcept nogil:
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), _i, j
-    cdef vector total[VECTORS]
-    cdef vector v
-    for j in range(VECTORS):
-        total[j] = spread(<real> 0, tag)
-    for _i in range(count):
-        for j in range(VECTORS):
-            v = load(x + j * one, tag)
-            total[j] = vector_multiply_add(v, v, total[j])
-        x += VECTORS * one
-    for j in range(1, VECTORS):
-        total[0] += total[j]
-    store(squares, load(squares, tag) + total[0])
-
-
 cdef inline void add_squares(
     const real* x, Py_ssize_t count,    # IN (count, lanes)
-    real* squares,              # IN, OUT (networks,)
+    real* sums,                 # IN, OUT (networks,)
 ) noexcept nogil:
     if real is float:
-        add_squares_of(x, count, squares, <float_vector*> NULL)
+        store(sums, load(sums, <float_vector*> NULL) + squares_of(x, count, <float_vector*> NULL))
     else:
-        add_squares_of(x, count, squares, <double_vector*> NULL)
+        store(sums, load(sums, <double_vector*> NULL) + squares_of(x, count, <double_vector*> NULL))
 
 
 cdef inline void gradient_tile(

@@ -2,6 +2,7 @@
 
     product     C_ik = bias + sum_j A_ij M_jk       forward pass, and delta recursion without a bias
     gradient    C_jk = sum_i A_ij B_ik
+    listed      C_k  = bias_k + sum_j A_j M_jk      one row of either, of the A_j that are not zero
     bias_sums   C_k  = sum_i B_ik
 
 Rows have whole registers, so there are no narrow tiles; a last tile that would be short begins
@@ -9,11 +10,11 @@ earlier instead and computes some rows again. Each sum adds its terms in the ord
 kernels/products.pxd; there are no more of them than a block has there.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
 
 from fcnn.kernels.isa cimport BYTES, NR
-from fcnn.kernels.real cimport real
+from fcnn.kernels.real cimport real, trap
 from fcnn.kernels.vector cimport (
     BLOCK_d, BLOCK_f, columns_to_rows_d, columns_to_rows_f, double_vector, float_vector, is_above,
     load, rows_to_columns_d, rows_to_columns_f, spread, store, unless_less, vector,
@@ -25,6 +26,9 @@ cdef enum:
     # multiply-add, and fit all register files; their shapes are few, which the compiler pays for.
     TWO_WIDE = 4
     ONE_WIDE = 8
+    # Of a list, whose rows have one only: so many hide that time, and more than one part has fewer.
+    FEWEST_LISTED_VECTORS = 6
+    MOST_LISTED_VECTORS = 8
 
 
 cdef enum Finish:               # what becomes of the sums, beside being stored
@@ -247,6 +251,71 @@ cdef inline void gradient(
         any_gradient(with_bias, A, A_stride, nodes, B, C, bias, width, rows, <float_vector*> NULL)
     else:
         any_gradient(with_bias, A, A_stride, nodes, B, C, bias, width, rows, <double_vector*> NULL)
+
+
+cdef inline void listed_kernel(
+    Py_ssize_t vectors,         # constant at every call
+    const int32_t* numbers, const real* values, Py_ssize_t count,
+    const real* M, const real* bias, real* C, Py_ssize_t width, const vector* tag,
+) noexcept nogil:
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), v, e
+    cdef vector total[MOST_LISTED_VECTORS]
+    cdef vector x
+    cdef const real* row
+    for v in range(vectors):
+        total[v] = load(bias + v * one, tag) if bias != NULL else spread(<real> 0, tag)
+    for e in range(count):
+        x = spread(values[e], tag)
+        row = M + numbers[e] * width
+        for v in range(vectors):
+            total[v] = vector_multiply_add(x, load(row + v * one, tag), total[v])
+    for v in range(vectors):
+        store(C + v * one, total[v])
+
+
+cdef inline void any_listed(
+    const int32_t* numbers, const real* values, Py_ssize_t count, const real* M,
+    const real* bias, real* C, Py_ssize_t width, const vector* tag,
+) noexcept nogil:
+    """In parts, the last two alike, whose number of registers is a constant where it is named."""
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), left = width // one, some
+    while left > 0:
+        some = left
+        if left >= 2 * MOST_LISTED_VECTORS:
+            some = MOST_LISTED_VECTORS
+        elif left > MOST_LISTED_VECTORS:
+            some = (left + 1) // 2
+        if some == 4:
+            listed_kernel(4, numbers, values, count, M, bias, C, width, tag)
+        elif some == 5:
+            listed_kernel(5, numbers, values, count, M, bias, C, width, tag)
+        elif some == 6:
+            listed_kernel(6, numbers, values, count, M, bias, C, width, tag)
+        elif some == 7:
+            listed_kernel(7, numbers, values, count, M, bias, C, width, tag)
+        elif some == 8:
+            listed_kernel(8, numbers, values, count, M, bias, C, width, tag)
+        else:
+            trap()
+        left -= some
+        M += some * one
+        C += some * one
+        if bias != NULL:
+            bias += some * one
+
+
+cdef inline void listed(
+    const int32_t* numbers, const real* values,     # IN (count,) j, ascending, and A_j
+    Py_ssize_t count,
+    const real* M,              # IN (., width)
+    const real* bias,           # IN (width,), or NULL for 0; may be C
+    real* C,                    # OUT (width,)
+    Py_ssize_t width,           # FEWEST_LISTED_VECTORS whole registers or more
+) noexcept nogil:
+    if real is float:
+        any_listed(numbers, values, count, M, bias, C, width, <float_vector*> NULL)
+    else:
+        any_listed(numbers, values, count, M, bias, C, width, <double_vector*> NULL)
 
 
 cdef inline void bias_tile(

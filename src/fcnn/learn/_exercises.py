@@ -339,6 +339,9 @@ def _train(function: Callable[..., Any]) -> str:
         found = np.asarray(answers)
     except ValueError:
         raise _WrongError("expected one digit for each sample") from None
+    if found.dtype.kind not in "biuf":
+        first = found.flat[0] if found.size else None
+        raise _WrongError(f"expected digits as numbers, got {first!r}")
     if found.shape == (397, 10):
         found = found.argmax(axis=1)
     if found.shape != (397,):

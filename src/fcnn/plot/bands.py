@@ -123,7 +123,7 @@ def plot_bands(
 
 
 def _finite(name: str, values: ArrayLike) -> Array:
-    array = np.ascontiguousarray(check.as_numeric(name, np.asarray(values)), np.float64)
+    array = check.as_numeric(name, values).astype(np.float64)
     check.refuse_nonfinite(name, array)
     return array
 

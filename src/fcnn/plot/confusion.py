@@ -29,8 +29,8 @@ _MOST_CLASSES = 200
 
 
 def plot_confusion_matrix(
-    y: ArrayLike,
     predictions: ArrayLike,
+    y: ArrayLike,
     class_names: Sequence[Any] | None = None,
     *,
     path: str | os.PathLike[str] | None = None,
@@ -44,11 +44,12 @@ def plot_confusion_matrix(
 
     Parameters
     ----------
-    y : array-like, shape (s,) or (s, classes)
-        The true classes: labels, integers or names, or one-hot rows.
     predictions : array-like, shape (s,), (s, classes) or (s, 1)
         The predicted classes, or the outputs of a network: probabilities of each class, of which
         the largest counts, or of class 1, which counts above 1/2.
+    y : array-like, shape (s,) or (s, classes)
+        The true classes: labels, integers or names, or one-hot rows. They stand second, as in
+        `fcnn.metrics`.
     class_names : sequence, optional
         A name for each class, in the order of the labels 0, 1, ... None shows the labels: all that
         outputs or one-hot rows have a column for, or else those that occur.
@@ -172,6 +173,8 @@ def _confusion(y: Any, predictions: Any, class_names: Any) -> tuple[Array, list[
 
 def _class_labels(name: str, values: Any, is_target: bool) -> tuple[Array, int]:
     """Return one label per sample, int64 or text, and how many columns the values had, or 0."""
+    if np.ma.is_masked(values):
+        raise ValueError(f"{name}: expected an array without masked entries")
     array = np.asarray(values)
     if array.ndim not in (1, 2):
         raise ValueError(

@@ -73,7 +73,7 @@ def plot_descent(
     """
     require_matplotlib()
     as_network(network)
-    if optimizers is not None and len(optimizers) > len(_STYLES):
+    if isinstance(optimizers, Mapping) and len(optimizers) > len(_STYLES):
         raise ValueError(f"optimizers: expected at most {len(_STYLES)}, got {len(optimizers)}")
     picture = Picture(ax, path, title, clears=True)
     found = as_descent(network, X, y, optimizers, parameters, steps, resolution, span)

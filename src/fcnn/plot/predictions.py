@@ -11,8 +11,8 @@ from fcnn.plot._figure import Picture, as_text, require_matplotlib, shortened
 
 
 def plot_predictions(
-    y: ArrayLike,
     predictions: ArrayLike,
+    y: ArrayLike,
     *,
     name: str = "",
     max_points: int = 2000,
@@ -24,7 +24,8 @@ def plot_predictions(
 
     Parameters
     ----------
-    y, predictions : array-like, shape (s,)
+    predictions, y : array-like, shape (s,)
+        As for `fcnn.metrics`: what was predicted first, the true numbers second.
     name : str, optional
         What they are, for the labels of the axes.
     max_points : int, default 2000

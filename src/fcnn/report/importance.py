@@ -27,7 +27,7 @@ class Importance:
     names : tuple of str
         The columns that the model reads.
     score : str
-        "balanced_accuracy" of classes, "r2" of numbers.
+        "balanced_accuracy" of classes, "r2" of numbers, "d2" of quantiles.
     baseline : float
         The score of the rows as they are.
     values : numpy.ndarray of float64, shape (columns, repeats)
@@ -108,7 +108,7 @@ def importance_of(
 ) -> Importance:
     """Return the permutation importance from inputs and targets of the network."""
     check.as_count("repeats", repeats)
-    generator = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
+    generator = check.as_generator(rng)
     if len(X) > check.as_count("max_rows", max_rows):
         chosen = np.sort(generator.choice(len(X), max_rows, replace=False))
         X, values = X[chosen], values[chosen]
@@ -117,10 +117,10 @@ def importance_of(
     def score(inputs: Array) -> float:
         scores = model.scores(network.predict(inputs), values)
         if isinstance(scores, NumberScores):
-            return float(scores.r2.mean())
+            return float((scores.r2 if scores.d2 is None else scores.d2).mean())
         return scores.balanced_accuracy
 
-    name = "balanced_accuracy" if model.classes else "r2"
+    name = "balanced_accuracy" if model.classes else "d2" if model.levels else "r2"
     baseline = score(X)
     found = np.empty((len(preparation.columns), repeats))
     changed = np.ascontiguousarray(X).copy()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import fcnn
 from fcnn import _validation as check
 from fcnn import plot
-from fcnn._replacing import write_whole
+from fcnn._format.replacing import write_whole
 from fcnn.metrics import ClassScores, NumberScores, precision_recall_f1
 from fcnn.model import Model
 from fcnn.plot._figure import shortened_inside
@@ -257,7 +257,7 @@ class Report:
         pictures = []
         for k, name in enumerate(self._target_names()[:_MOST_TARGETS]):
             shown = drawable(name)
-            figure = plot.plot_predictions(self.y[:, k], self.answers[:, k], name=shown)
+            figure = plot.plot_predictions(self.answers[:, k], self.y[:, k], name=shown)
             svg = as_svg(
                 figure, f"predictions-{k}", f"Predicted against true {shown}",
                 f"{len(self.y):,} rows; r2 {self.scores.r2[k]:.4f}. On the line the prediction is "
@@ -275,7 +275,7 @@ class Report:
         counts = scores.confusion_matrix
         children: list[Element] = []
         if len(texts) <= _MOST_CLASSES:
-            figure = plot.plot_confusion_matrix(self.y, self.answers, _different(texts))
+            figure = plot.plot_confusion_matrix(self.answers, self.y, _different(texts))
             svg = as_svg(
                 figure, "confusion", "Confusion matrix",
                 f"Rows are the true classes, columns the answers: {scores.right:,} of "
@@ -325,7 +325,7 @@ class Report:
 
     def _importance_section(self) -> Element:
         found = self.importance
-        score = {"r2": "r\u00b2", "balanced_accuracy": "balanced accuracy"}[found.score]
+        score = {"r2": "r\u00b2", "d2": "d\u00b2"}.get(found.score, "balanced accuracy")
         figure = plot.plot_importance(
             [drawable(name) for name in found.names], found.mean, found.deviation,
             label=f"loss of {score}",

@@ -22,7 +22,7 @@ from fcnn.tables.conversion import as_column
 from fcnn.tables.rectangle import Texts
 from fcnn.tables.sheets import read_sheet
 from fcnn.tables.table import Column, Table, TableError, quoted
-from fcnn.tables.text import Cells, decoded, distinct_names, read_cells
+from fcnn.tables.text import Cells, decoded, distinct_names, ending_note, read_cells
 
 Array = NDArray[Any]
 
@@ -208,8 +208,10 @@ def _of_polars(
     if what == "Excel file":
         # Spreadsheets keep empty rows at the end, and columns that were only formatted.
         filled = np.flatnonzero(~_empty(columns)) if columns else np.zeros(0, int)
+        rest = int(filled[-1]) + 1 if len(filled) else 0
+        notes.extend(ending_note(len(columns[0]) - rest if rest else 0))
         columns = [
-            column.take(slice(int(filled[-1]) + 1 if len(filled) else 0))
+            column.take(slice(rest))
             for column, name in zip(columns, names, strict=True)
             if name or not column.is_missing().all()
         ]

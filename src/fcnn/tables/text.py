@@ -122,16 +122,24 @@ def _by_rows(
     body = rows[1:] if header else rows
     # Of one column, "" in quotes is a missing cell; of several, empty cells are a spreadsheet's.
     is_one = max(len(cells) for _, cells in rows) == 1
-    while body and not (body[-1][1] if is_one else any(body[-1][1])):
-        del body[-1]
-    if not body:
+    rest = len(body)
+    while rest and not (body[rest - 1][1] if is_one else any(body[rest - 1][1])):
+        rest -= 1
+    if not rest:
         raise TableError(f"{source}: has a header but no rows; expected at least one")
+    notes.extend(ending_note(len(body) - rest))
+    del body[rest:]
     names, wrong = _fitted(names, body, header, notes)
     sound = [(line, cells) for line, cells in body if len(cells) == len(names)]
     columns: list[Sequence[str]] = list(zip(*(cells for _, cells in sound), strict=True)) or [
         ()
     ] * len(names)
     return names, columns, [line for line, _ in sound], wrong
+
+
+def ending_note(count: int) -> list[str]:
+    """Return what is said of empty rows behind the last one with a value."""
+    return [f"{count:,} empty row{'s' * (count > 1)} at the end left out"] * (count > 0)
 
 
 def _rows(text: str, skipped: int, separator: str) -> Iterator[tuple[int, list[str]]]:

@@ -6,9 +6,9 @@ export function build(stage, context) {
   stage.append(
     h("p", { class: "lead" }, "Six functions, and you have built a neural network. Write them in a file or a notebook of your own; the engine names the first number that is wrong, and by how much."),
     h("section", { class: "card" }, h("h2", {}, "In a file"),
-      h("pre", { tabindex: "0" }, h("code", {}, "fcnn learn --check mine.py")),
+      h("pre", {}, h("code", {}, "fcnn learn --check mine.py")),
       h("h2", {}, "In a notebook"),
-      h("pre", { tabindex: "0" }, h("code", {}, "import fcnn.learn\nfcnn.learn.check(\"forward\", forward)")),
+      h("pre", {}, h("code", {}, "import fcnn.learn\nfcnn.learn.check(\"forward\", forward)")),
       h("button", { type: "button", id: "starter", class: "strong", onclick: starter }, "A file to begin with")),
     list,
   );
@@ -22,8 +22,8 @@ export function build(stage, context) {
   context.ask("exercises", {}).then((found) => {
     exercises = found.exercises;
     list.replaceChildren(...exercises.map((one) => h("li", { class: "card exercise" },
-      h("h2", {}, h("code", {}, one.signature)), h("div", { class: "lines", tabindex: "0", role: "group", "aria-label": "the formula" }, tex(one.formula, true)), h("p", {}, one.task),
-      h("pre", { tabindex: "0" }, h("code", {}, `fcnn.learn.check("${one.name}", ${one.name})`)))));
+      h("h2", {}, h("code", {}, one.signature)), h("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `the formula of ${one.name}` }, tex(one.formula, true)), h("p", {}, one.task),
+      h("pre", {}, h("code", {}, `fcnn.learn.check("${one.name}", ${one.name})`)))));
   }, context.failed);
   return () => {};
 }

@@ -78,7 +78,8 @@ export function tex(latex, display = false) {
 export function slider(label, { min, max, step, value, onchange, text, name }) {
   const id = `in-${name}`;
   const number = h("input", { type: "number", min, max, step, value, id: `${id}-n`, "aria-label": `${label}, as a number`, class: "num" });
-  const range = h("input", { type: "range", min, max, step, value, id });
+  // Of a label that is a formula a reader of a screen is told nothing.
+  const range = h("input", { type: "range", min, max, step, value, id, "aria-label": label });
   const take = (from, to) => () => {
     const now = Number(from.value);
     if (from.value === "" || !Number.isFinite(now)) return;

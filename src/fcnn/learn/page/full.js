@@ -158,7 +158,7 @@ export function full(stage, context) {
     else start(false);
   }
   const play = h("button", { type: "button", id: "play", class: "strong", onclick: playOrPause }, "Play");
-  const control = (text, id, onclick) => h("button", { type: "button", id, onclick }, text);
+  const control = (text, id, onclick, name) => h("button", { type: "button", id, onclick, "aria-label": name, title: name }, text);
 
   stage.append(
     h("p", { class: "lead" }, "Choose a node: its sum, with the numbers in it. Choose an edge: what its weight has to do with the loss. Play the deltas back."),
@@ -166,7 +166,7 @@ export function full(stage, context) {
     h("div", { class: "columns wide-left" },
       h("section", { class: "card" },
         h("div", { class: "row spread" },
-          h("div", { class: "row" }, play, control("Deltas back", "play-back", () => start(true)), control("\u2039", "previous", () => { pause(); step(-1); }), control("\u203a", "next", () => { pause(); step(1); }), control("Stop", "stop", stop)),
+          h("div", { class: "row" }, play, control("Deltas back", "play-back", () => start(true)), control("\u2039", "previous", () => { pause(); step(-1); }, "Previous step"), control("\u203a", "next", () => { pause(); step(1); }, "Next step"), control("Stop", "stop", stop)),
           h("p", { class: "loss" }, "C = ", loss)),
         h("div", { class: "row" }, choice("Nodes and edges show", "shows", [["a", "a and W"], ["delta", "\u03b4 and \u2202C/\u2202W"]], view.isBack ? "delta" : "a", (value) => { view.isBack = value === "delta"; stop(); draw(); context.save(); })),
         picture, playing),
@@ -204,5 +204,5 @@ function matrices(trace, l, digits) {
       : `\\delta^{${l}} = \\sigma'(z^{${l}}) \\odot (W^{${l + 1}})^{\\mathsf T} \\delta^{${l + 1}} = ${column(trace.slope[l], "z")}\\odot${grid(turned(trace.W[l]), "W")}${column(trace.delta[l + 1], "delta")} = ${column(trace.delta[l], "delta")}`,
     `\\frac{\\partial C}{\\partial W^{${l}}} = \\delta^{${l}} (a^{${l - 1}})^{\\mathsf T} = ${column(trace.delta[l], "delta")}${grid([trace.a[l - 1]], "a")} = ${grid(trace.dW[l], "dW")}`,
   ];
-  return h("div", { class: "matrices" }, h("h2", {}, `layer ${l}`), lines.map((one) => h("div", { class: "lines", tabindex: "0", role: "group", "aria-label": "formula with matrices" }, tex(one, true))));
+  return h("div", { class: "matrices" }, h("h2", {}, `layer ${l}`), lines.map((one, i) => h("div", { class: "lines", tabindex: "0", role: "group", "aria-label": `${["z", "a", "delta", "dC/dW"][i]} of layer ${l}, with matrices` }, tex(one, true))));
 }

@@ -15,5 +15,5 @@ export function steps(told, only) {
         one.numbers === one.result ? null : h("span", { class: "numbers" }, tex(`= ${one.numbers}`)),
         h("span", { class: "result" }, tex(`= ${one.result}`))),
       one.why ? h("details", { open: asked.has(one.name), ontoggle: (event) => asked[event.target.open ? "add" : "delete"](one.name) },
-        h("summary", { data: { key: `why ${one.symbol}` } }, "Why?"), h("p", {}, one.why)) : null)));
+        h("summary", { data: { key: `why ${one.symbol}` }, "aria-label": `Why? ${one.text.split(" = ")[0]}` }, "Why?"), h("p", {}, one.why)) : null)));
 }

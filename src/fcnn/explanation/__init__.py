@@ -3,17 +3,18 @@
 # Annotations stay text: Trace imports this module where it is used.
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fcnn import _formula as f
 from fcnn import _validation as check
 from fcnn._dispatch import core
-from fcnn._formula import Formula
-from fcnn._formula_names import (
+from fcnn.explanation import _formula as f
+from fcnn.explanation._formula import Formula
+from fcnn.explanation._quantities import (
     activation_formulas,
     partial,
     quantity,
@@ -123,8 +124,31 @@ class _Explainer:
         self.levels = [float(level) for level in levels]
         self.m = trace.y.shape[1]  # targets: of some losses each has several outputs
 
-    def num(self, value: Any, mark: str = "") -> Formula:
-        return f.number(float(value), self.digits, mark if self.marked else "")
+    def rounded(self, value: Any, mark: str = "", digits: int = 0) -> Formula:
+        return f.number(float(value), digits or self.digits, mark if self.marked else "")
+
+    def num(self, value: Any, mark: str = "", beside: Any = None) -> Formula:
+        """Return a number as a formula has it, with more digits where all would cancel.
+
+        Of what differs from `beside`, which it is subtracted from, two digits stay; and of 0.99996,
+        in three digits 1, what 1 - a needs.
+        """
+        value = float(value)
+        if beside is None:
+            text = f"{value:.{self.digits}g}".lstrip("-")
+            is_whole = text.isdigit() and len(text) < self.digits
+            beside = round(value) if is_whole else value
+        gap = abs(value - float(beside))
+        digits = self.digits
+        if value and gap and math.isfinite(gap):
+            lost = math.floor(math.log10(abs(value))) - math.floor(math.log10(gap))
+            digits = min(max(digits, lost + 2), 17)
+        return self.rounded(value, mark, digits)
+
+    def output(self, k: int) -> tuple[Formula, Formula]:
+        """Return a and y of output k, which losses subtract."""
+        a, y = self.t.a[self.L][self.i, k], self.t.y[self.i, k % self.m]
+        return self.num(a, "a", y), self.num(y, "y", a)
 
     def a(self, l: int, k: int) -> Formula:
         return self.num(self.t.a[l][self.i, k], "a")
@@ -145,7 +169,7 @@ class _Explainer:
         self, name: str, symbol: Formula, general: Formula, numbers: Formula, value: Any, why: str
     ) -> Step:
         mark = {"dW": "dW", "db": "dW", "dx": "delta"}.get(name, name)
-        return Step(name, symbol, general, numbers, float(value), self.num(value, mark), why)
+        return Step(name, symbol, general, numbers, float(value), self.rounded(value, mark), why)
 
     def total(self, terms: Sequence[Formula], values: Any) -> Formula:
         """Return a sum; of a long one the largest terms and one number for the rest."""
@@ -253,7 +277,7 @@ class _Explainer:
         general, value = self._cost(
             k, quantity("a", self.L, k), target_symbol(k % self.m), a_L, y, True
         )
-        numbers, _ = self._cost(k, self.a(self.L, k), self.y(k), a_L, y, False)
+        numbers, _ = self._cost(k, *self.output(k), a_L, y, False)
         if general is None or numbers is None:
             return None
         symbol = f.symbol(f"C_{k}", f"C_{{{k}}}")
@@ -293,7 +317,8 @@ class _Explainer:
                 return None, 0.0
             logits = self.t.z[self.L][self.i].astype(np.float64)
             log_a = z - logits.max() - np.log(np.exp(logits - logits.max()).sum())
-            term = f.call("log", a) if value > 0 or general else self.num(log_a)
+            # Of an a that has become 0 or 1 the logarithm has no digit.
+            term = f.call("log", a) if 0 < value < 1 or general else self.num(log_a)
             return f.times(f.symbol("(-1)", "-1") if target == 1 else _negative(y), term), (
                 -target * log_a
             )
@@ -320,8 +345,7 @@ class _Explainer:
         """Return dC/da of output k, with numbers or in symbols, and the case."""
         L = self.L
         value, target = float(self.t.a[L][self.i, k]), float(self.t.y[self.i, k % self.m])
-        a = quantity("a", L, k) if general else self.a(L, k)
-        y = target_symbol(k % self.m) if general else self.y(k)
+        a, y = (quantity("a", L, k), target_symbol(k % self.m)) if general else self.output(k)
         error = value - target
         sign = f.symbol("1") if error > 0 else Formula("-1", "-1", f._PRODUCT, True)
         if self.loss == "squared_error" or (self.loss == "huber" and abs(error) <= 1):
@@ -371,7 +395,7 @@ class _Explainer:
         )
         if (base, self.loss) in _FUSED:
             general = f.minus(quantity("a", L, k), target_symbol(k))
-            numbers = f.minus(self.a(L, k), self.y(k))
+            numbers = f.minus(*self.output(k))
             why = _FUSED[base, self.loss]
             why = f"dC/da sigma'(z) = a - y: {why}" if why else "dC/da sigma'(z) = (a - y) 1"
         elif base == "softmax":

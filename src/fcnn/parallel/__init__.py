@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fcnn import _validation as check
-from fcnn._ranks import RankError, Ranks, uninterrupted
-from fcnn._shared import Session, Sharing
+from fcnn.parallel._ranks import RankError, Ranks, uninterrupted
 
 if TYPE_CHECKING:
     from fcnn.history import History
@@ -123,6 +122,9 @@ def _mpi() -> Any:
 
 def fit(network: Any, X: Any, y: Any, *, comm: Any, reduce: Any, **arguments: Any) -> History:
     """Do what ``network.fit(X, y, comm=, reduce=, **arguments)`` does, on all ranks together."""
+    # Not with the module: of it the command takes no more than `_ranks` for one process.
+    from fcnn.parallel._session import Session, Sharing
+
     if comm is not None and reduce is not None:
         raise ValueError("comm: expected None with reduce, which has ranks of its own")
     session = None

@@ -96,7 +96,8 @@ class Objective:
         return self._decay
 
     def penalty(self) -> float:
-        return float(self._decay @ (self.parameters * self.parameters)) / 2
+        with np.errstate(invalid="ignore"):  # of an infinite parameter: the loss says so
+            return float(self._decay @ (self.parameters * self.parameters)) / 2
 
     def loss(self) -> float:
         self._outputs, total = [], 0.0
@@ -108,7 +109,8 @@ class Objective:
         return self._value
 
     def gradient(self) -> tuple[float, NDArray[np.float64]]:
-        total, gradient = 0.0, self._decay * self.parameters
+        with np.errstate(invalid="ignore"):  # as for the penalty
+            total, gradient = 0.0, self._decay * self.parameters
         done = 0
         for X, y, weight in self._blocks():
             share = _share(X, weight)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._ranks import RankError
+from fcnn.parallel._ranks import RankError
 
 Array = NDArray[Any]
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._replacing import replaced
+from fcnn._format.replacing import replaced
 
 Array = NDArray[Any]
 Tensor = tuple[np.dtype[Any], tuple[int, ...]]
@@ -264,6 +264,8 @@ class Container:
         self._file, self.size, self._source = file, size, source
         first = bytes(file.read(8))
         (length,) = struct.unpack("<Q", first)
+        if b"\0" not in first:  # the length of no header that could be
+            raise ValueError(f"it begins with {first!r}, as texts and other kinds of files do")
         if length > min(size - 8, MOST_HEADER):
             raise ValueError(
                 f"its header would take {length} bytes; the file has {size}, a header at most "

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from fcnn import _formula as f
-from fcnn._formula import Formula
+from fcnn.explanation import _formula as f
+from fcnn.explanation._formula import Formula
 
 # --- Symbols --------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._own_loss import as_exactly
-from fcnn._reference_checks import as_output
 from fcnn._sobolev import as_targets
+from fcnn.reference._checks import as_output
 
 Array = NDArray[Any]
 

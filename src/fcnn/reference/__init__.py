@@ -29,11 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn import _reference_checks as given
 from fcnn import _validation as check
-from fcnn._reference_derivatives import Differentiated
 from fcnn._sparse import SparseRows
 from fcnn.errors import DivergenceError
+from fcnn.reference import _checks as given
+from fcnn.reference._derivatives import Differentiated
 
 __all__ = [
     "ACTIVATIONS",

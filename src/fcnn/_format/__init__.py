@@ -1,8 +1,8 @@
 """The format of files: a network's description and tensors, and its training's state, as bytes.
 
-In the container (fcnn._container): tensors W1, b1, ..., WL, bL, the architecture as JSON in a text;
-of a Model also its columns and target, with mean and scale of both in float64; in a checkpoint the
-state of a training. Nothing here needs a Network.
+In the container (fcnn._format.container): tensors W1, b1, ..., WL, bL, the architecture as JSON in
+a text; of a Model also its columns and target, with mean and scale of both in float64; in a
+checkpoint the state of a training. Nothing here needs a Network.
 """
 
 import contextlib
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from fcnn import _validation as check
 from fcnn._architecture import as_sizes, is_of_numbers, of_sizes
-from fcnn._container import (
+from fcnn._dispatch import core
+from fcnn._format.container import (
     Container,
     Tensor,
     as_path,
@@ -29,7 +30,6 @@ from fcnn._container import (
     wide_first,
     write,
 )  # fmt: skip
-from fcnn._dispatch import core
 from fcnn._views import layer_views
 from fcnn.history import TrainingRecord
 from fcnn.names import Name

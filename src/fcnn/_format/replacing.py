@@ -111,6 +111,31 @@ def _remove_abandoned(folder: Path) -> None:
                     os.close(descriptor)
 
 
+def refuse_unwritable(
+    path: str | os.PathLike[str], name: str = "path", *, in_place: bool = False
+) -> None:
+    """Refuse where no file can be written, before the work that it is to hold.
+
+    It is tried, and nothing is left behind. A file that is written in place, not by `replaced`,
+    needs no room beside it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{name}: {path} is a folder; expected a file")
+    if path.exists() and not path.is_file():
+        return  # a device or a pipe: opening it would already mean something
+    try:
+        if in_place and path.exists():
+            with open(path, "ab"):
+                pass
+            return
+        temporary, descriptor = _temporary_beside(Path(os.path.realpath(path)))
+        os.close(descriptor)
+        temporary.unlink()
+    except OSError as error:
+        raise type(error)(f"{name}: {path} cannot be written: {error.strerror}") from None
+
+
 def _sync_folder(folder: Path) -> None:
     """Bring a rename to the disk, without which a power cut may undo it."""
     if fcntl is None:

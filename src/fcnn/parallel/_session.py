@@ -21,11 +21,11 @@ from fcnn import _format
 from fcnn._checkpoint import Loaded, fingerprint_of, shared_fingerprint
 from fcnn._data import Arrays, Block, joined
 from fcnn._dispatch import core
-from fcnn._ranks import RankError, Ranks, interruptible, refuse_differences, uninterrupted
-from fcnn._shared_parts import Part, Parts, added
-from fcnn._sums import Sum, SystemSum, best_sum
 from fcnn.errors import DivergenceError
 from fcnn.history import History
+from fcnn.parallel._parts import Part, Parts, added
+from fcnn.parallel._ranks import RankError, Ranks, interruptible, refuse_differences, uninterrupted
+from fcnn.parallel._sums import Sum, SystemSum, best_sum
 from fcnn.threads import get_num_threads
 from fcnn.training import EpochRunner
 

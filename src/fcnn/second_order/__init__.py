@@ -11,12 +11,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn import _cgroups, _line_search
+from fcnn import _cgroups
 from fcnn._attributes import Checks, number
 from fcnn._dispatch import core
 from fcnn._validation import as_count
-from fcnn.errors import DivergenceError
+from fcnn.errors import DivergenceError, nonfinite_parameter
 from fcnn.optimizers import OPTIMIZERS, Optimizer
+from fcnn.second_order import _line_search
 
 __all__ = ["LBFGS", "LevenbergMarquardt"]
 
@@ -29,7 +30,7 @@ Array = NDArray[np.float64]
 
 
 class Objective(Protocol):
-    """The loss of all samples as a function of the parameters: see `fcnn._objective`.
+    """The loss of all samples as a function of the parameters: see `fcnn.second_order._objective`.
 
     Its point is what the network's dtype makes of the parameters given.
     """
@@ -108,11 +109,10 @@ class SecondOrder(Optimizer, abc.ABC):
         """
 
 
-def _finite(loss: float) -> float:
+def _finite(loss: float, objective: Objective) -> float:
     if not math.isfinite(loss):
-        raise DivergenceError(
-            f"the loss is {loss} before the iteration; scale inputs and targets to about 1"
-        )
+        advice = nonfinite_parameter(objective) or ". Scale inputs and targets to about 1"
+        raise DivergenceError(f"the loss is {loss} before the iteration{advice}")
     return loss
 
 
@@ -189,7 +189,7 @@ class LevenbergMarquardt(SecondOrder):
         if self._sums is None or self._sums.shape != (n + 1, n + 1):
             self._sums = np.empty((n + 1, n + 1))
         sums = self._sums
-        loss = _finite(objective.normal_equations(sums))
+        loss = _finite(objective.normal_equations(sums), objective)
         begin = objective.point()
         decay = objective.decay()
         gradient = sums[:n, n] + decay * at
@@ -328,7 +328,7 @@ class LBFGS(SecondOrder):
         """Find a step: see `SecondOrder.iterate`."""
         at = objective.parameters
         loss, gradient = objective.gradient()
-        _finite(loss)
+        _finite(loss, objective)
         if not gradient.any():
             return loss, None
         state = self._state
