@@ -40,6 +40,7 @@ exclude_patterns = [
     "**sg_execution_times.rst",
 ]
 nitpicky = False
+default_role = "py:obj"  # `name` of a docstring is a link where the name is documented
 
 # --- Pages ----------------------------------------------------------------------------------------
 

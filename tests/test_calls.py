@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -14,6 +15,7 @@ import pytest
 import fcnn
 from fcnn import _validation as check
 from fcnn._dispatch import core
+from fcnn._sparse import SparseRows
 from fcnn.metrics._equations import score
 
 DTYPES = ["float32", "float64"]
@@ -464,6 +466,27 @@ def test_what_earlier_calls_left_changes_no_bit(dtype, activation):
         for call, (ours, theirs) in enumerate(pairs):
             assert ours == theirs, (rows, call)
             fresh.free_workspace()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("density", [0.1, 1.0])
+def test_what_calls_with_other_inputs_left_is_not_taken(dtype, density):
+    """Rows in full, lists of what is not zero, and stored entries are laid out each in its way."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 64)).astype(dtype), np.arange(40) % 3
+    X[rng.random(X.shape) >= density] = 0
+    rows, columns = np.nonzero(X)
+    begins = np.searchsorted(rows, np.arange(41)).astype(np.int64)
+    stored = SparseRows(X[rows, columns], columns.astype(np.int32), begins, 64)
+    dense = rng.normal(size=X.shape).astype(dtype)
+    net = fcnn.Network((64, 130, 3), dtype=dtype, rng=0)
+    for order in itertools.permutations([X, stored, dense]):
+        net.free_workspace()
+        for samples in (*order, order[0]):
+            fresh = net.copy()
+            _, gradient = core.Network.gradients(net, samples, y)
+            _, expected = core.Network.gradients(fresh, samples, y)
+            assert gradient.tobytes() == expected.tobytes()
 
 
 def _steps(net, X, y):

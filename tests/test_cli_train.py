@@ -472,6 +472,26 @@ def test_cross_validation(run, points):
     assert "--cv: 97 folds of 96 samples" in run(*words, "--cv", 97)[2]
 
 
+def test_folds_of_numbers_have_the_errors_of_each_target_and_no_r2_of_a_single_row(run, here):
+    rng = np.random.default_rng(0)
+    rows = [f"{x:.5f},{x + 1:.5f},{1000 * x:.5f}" for x in rng.normal(size=12)]
+    (here / "t.csv").write_text("\n".join(["a,y,z", *rows, ""]))
+    words = ("train", "t.csv", "--target", "y,z", "--layers", "none", "--epochs", 3, "--no-plot",
+             "--test", 0, "--output", "m")  # fmt: skip
+    code, out, err = run(*words, "--cv", 2)
+    assert code == 0, err
+    folds = " ".join(out.partition("folds")[2].partition("time")[0].split())
+    for name in ("root mean square error", "mean absolute error"):
+        y, z = (float(re.search(rf"{name} of {one} (\S+)", folds)[1]) for one in "yz")
+        # Both are the same numbers but for scale: so are the errors of a network that is linear.
+        assert 300 < z / y < 3000
+    assert re.search(r"r2 -?\d", folds)
+    code, out, err = run(*words, "--cv", 12)
+    assert code == 0, err
+    assert "nan" not in out + err
+    assert "r2" not in out.partition("folds")[2].partition("time")[0] + err
+
+
 @pytest.mark.parametrize("target", ["answer", "number"])
 def test_a_fold_is_not_seen_before_it_is_tested(target, run, here, monkeypatch):
     """Neither training, validation and its choice of an epoch, nor preparation know of its rows."""

@@ -323,6 +323,33 @@ def test_definitions_at_known_points(core, activation, z, a, slope):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "error", "cost", "slopes"),
+    [
+        ("absolute_error", 0.0, 0.0, [0.0]),
+        ("absolute_error", 0.25, 0.25, [1.0]),
+        ("absolute_error", -0.25, 0.25, [-1.0]),
+        ("huber", 0.0, 0.0, [0.0]),
+        ("huber", 1.0, 0.5, [1.0]),
+        ("huber", -1.0, 0.5, [-1.0]),
+        ("huber", 1.5, 1.0, [1.0]),
+        ("huber", -1.5, 1.0, [-1.0]),
+        ("quantile", 0.0, 0.0, [0.45, 0.0, -0.45]),  # between both sides
+        ("quantile", 0.25, 0.375, [0.95, 0.5, 0.05]),
+        ("quantile", -0.25, 0.375, [-0.05, -0.5, -0.95]),
+    ],
+)
+def test_losses_at_their_kinks(core, loss, error, cost, slopes, dtype):
+    n = len(slopes)
+    network = core.Network((1, n), ("identity",), loss, dtype)
+    network.parameters[n:] = 2
+    X, y = np.ones((1, 1), dtype), np.full((1, 1), 2 - error, dtype)
+    _, _, delta, value, _ = network._backpropagate(X, y)
+    assert value == pytest.approx(cost, rel=1e-6, abs=0)
+    np.testing.assert_allclose(delta[1], [slopes], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_targets_of_another_shape_are_refused_by_the_core_too(core, dtype):
     """As many numbers in other rows would be read, and train something else."""
     network = core.Network((3, 4, 2), ("tanh", "identity"), "squared_error", dtype)

@@ -244,7 +244,8 @@ def test_refused(tmp_path):
     refused("groups: ", groups=0)
     refused("epochs: ", epochs=0)
     refused("optimizer: expected a function", TypeError, optimizer=fcnn.Adam())
-    refused("validation: expected", TypeError, validation=None)
+    for wrong in (None, 0.2, {"X": X, "y": y}, X):
+        refused("validation: expected", TypeError, validation=wrong)
     refused("dropout: ", space={**SPACE, "dropout": [1.5]})
     trained = []
     spy = lambda c, seed: trained.append(c)  # noqa: E731

@@ -54,7 +54,8 @@ def covering():
 
 def target(rng, loss, n):
     if loss == "cross_entropy":
-        return [np.eye(n)[rng.integers(n)], np.round(rng.dirichlet(np.ones(n)), 3)][rng.integers(2)]
+        shares = rng.multinomial(64, np.full(n, 1 / n)) / 64  # whose sum is 1 in any arithmetic
+        return [np.eye(n)[rng.integers(n)], shares][rng.integers(2)]
     if loss == "binary_cross_entropy":
         return [rng.integers(0, 2, n), np.round(rng.random(n), 2)][rng.integers(2)]
     return rng.integers(0, 5, n) if loss == "poisson" else np.round(rng.normal(0, 1.5, n), 2)

@@ -276,30 +276,55 @@ def test_one_large_number_is_seen_in_every_layer_of_every_lane(core, activation,
                 assert made[0] >= lanes
 
 
-def test_networks_with_other_slopes_keep_their_own(core):
-    """What differs in more than numbers of its own does not share a register."""
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("hidden", ("leaky_relu(0.1)", "leaky_relu(0.4)")),
+        ("hidden", ("relu", "tanh")),
+        ("output", ("identity", "tanh")),
+        ("loss", ("squared_error", "absolute_error")),
+        ("loss", ("quantile(0.1, 0.9)", "quantile(0.2, 0.9)")),
+        ("loss", ("quantile(0.1, 0.9)", "quantile(0.1, 0.8)")),
+        ("X", (0, 1)),
+        ("y", (0, 1)),
+        ("labels", (0, 1)),
+        ("rows", (24, 32)),
+        ("batch", (8, 12)),
+        ("rule", (lambda: fcnn.SGD(0.01), lambda: fcnn.SGD(0.01, momentum=0.5))),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_networks_that_differ_in_more_than_numbers_keep_their_own(core, name, values):
+    """They do not share a register."""
     lanes = core.micro_tile_shape()[0] // 4
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(24, 3)).astype("f4"), rng.normal(size=(24, 1)).astype("f4")
-    kinds = ["leaky_relu(0.1)", "leaky_relu(0.4)"] * lanes
+    inputs = rng.normal(size=(2, 32, 3)).astype("f4")
+    labels, targets = rng.integers(2, size=(2, 32)), rng.normal(size=(2, 32, 2)).astype("f4")
+    single = targets[:, :, :1].copy()
+    kinds = [{"hidden": "relu", "output": "identity", "loss": "squared_error", "X": 0, "y": 0,
+              "rows": 24, "batch": 8, "rule": lambda: fcnn.SGD(0.01), name: value}
+             for value in values] * lanes  # fmt: skip
 
     def made():
-        nets = [core.Network((3, 5, 1), (kind, "identity"), "squared_error", "float32")
-                for kind in kinds]  # fmt: skip
-        for i, net in enumerate(nets):
+        for i, kind in enumerate(kinds):
+            y = (single if kind["loss"].startswith("quantile") else targets)[kind["y"]]
+            if name == "labels":
+                kind = {**kind, "output": "softmax", "loss": "cross_entropy"}
+                y = labels[kind["labels"]]
+            net = core.Network((3, 5, 2), (kind["hidden"], kind["output"]), kind["loss"], "float32")
             net.parameters[:] = np.random.default_rng(i).normal(size=net.parameters.size)
-        return nets
+            yield net, inputs[kind["X"]][: kind["rows"]], y[: kind["rows"]], kind
 
-    alone, all_of_them = made(), made()
-    for net in alone:
-        net._train_epoch(X, y, fcnn.SGD(0.01), 8)
+    alone, all_of_them = list(made()), list(made())
+    for net, X, y, kind in alone:
+        net._train_epoch(X, y, kind["rule"](), kind["batch"])
     with together(core, 1) as found:
         core.train_many([
-            (net, X, y, fcnn.SGD(0.01), 8, None, None, None, None, np.zeros((1, 4)), 0, None)
-            for net in all_of_them
+            (net, X, y, kind["rule"](), kind["batch"], None, None, None, None, np.zeros((1, 4)), 0,
+             None) for net, X, y, kind in all_of_them
         ], 1, 1)  # fmt: skip
     assert found == [2 * lanes]
-    for net, other in zip(alone, all_of_them, strict=True):
+    for (net, *_), (other, *_) in zip(alone, all_of_them, strict=True):
         np.testing.assert_array_equal(net.parameters, other.parameters)
 
 

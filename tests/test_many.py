@@ -414,6 +414,34 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
         np.testing.assert_array_equal(network.parameters, other.parameters)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.thread_unsafe(reason="signals are the main thread's")
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_ctrl_c_is_heard_between_short_epochs(n_threads):
+    """A call of the core makes 100 epochs of each; none of them is long enough to look within."""
+    X, y = data(20_000)
+    networks = [
+        fcnn.Network((5, width, 1), activation, loss="squared_error", rng=0)
+        for width in range(2, 10) for activation in ("identity", "relu", "sigmoid", "tanh")
+    ]  # fmt: skip
+    optimizers = [fcnn.Adam(1e-4) for _ in networks]
+    live, before = networks[0].parameters, networks[0].parameters.copy()
+
+    def send():
+        end = time.perf_counter() + 60
+        while np.array_equal(live, before) and time.perf_counter() < end:
+            time.sleep(0.01)  # until the first epoch is made
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send).start()
+    with pytest.raises(KeyboardInterrupt):
+        fcnn.fit_many(
+            networks, X, y, epochs=10**6, batch_size=32, optimizers=optimizers, n_threads=n_threads
+        )
+    of_the_call = 100 * 625 * len(networks)
+    assert 0 < sum(optimizer.steps for optimizer in optimizers) < of_the_call // 2
+
+
 @pytest.mark.slow(reason="five times twenty epochs of nine networks")
 def test_many_networks_in_threads_of_python():
     """Calls at the same time do not meet: each network is in one of them."""

@@ -775,6 +775,11 @@ def test_importance_has_the_most_important_first():
         (lambda: plot.plot_predictions([1], ["a"]), TypeError, "y: "),
         (lambda: plot.plot_importance(["a"], [1, 2]), ValueError, "importance: .* 1 names"),
         (lambda: plot.plot_importance(["a"], [1], [1, 2]), ValueError, "deviation: "),
+        (
+            lambda: plot.plot_importance(["a"], [1], [-1]),
+            ValueError,
+            "deviation: .* at least 0, got",
+        ),
         (lambda: plot.plot_importance([], []), ValueError, "importance: "),
     ],
 )
@@ -1134,6 +1139,8 @@ def test_texts_and_paths_that_are_none_are_refused_by_name():
         "loss_label": lambda: plot.plot_history(history(), loss_label=3),
         "path": lambda: plot.plot_importance(["a"], [1], path=slice(None)),
         "path ": lambda: plot.plot_importance(["a"], [1], path=3),
+        "path  ": lambda: plot.animate_trace(fcnn.Network((2, 2)), [0, 0], 0, path=3),
+        "title": lambda: plot.animate_trace(fcnn.Network((2, 2)), [0, 0], 0, title=3),
     }.items():
         with pytest.raises(TypeError, match=f"^{name.strip()}: expected a "):
             draw()

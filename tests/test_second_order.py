@@ -115,6 +115,24 @@ def test_normal_equations_of_parts_are_those_of_the_whole(tmp_path, monkeypatch)
     np.testing.assert_allclose(objective.change(np.ones(n)), change, rtol=1e-9)
 
 
+def test_threads_wait_for_the_rows_that_others_make():
+    """A last block of rows may have one panel alone, which one thread makes and all read."""
+    net, rng = network(), np.random.default_rng(0)
+    n = net.num_parameters
+    for rows in (5, 8, 133, 20) * 5:
+        X = rng.normal(size=(rows, 3))
+        given = np.ones((rows, 2)), rng.normal(size=rows)
+        found = []
+        for threads in (
+            2,
+            1,
+        ):  # one thread last: what it leaves is of other samples in the next turn
+            sums = np.zeros((n + 1, n + 1))
+            second_order.core.add_normal_equations(net, X, *given, sums, threads)
+            found.append(np.triu(sums).tobytes())
+        assert found[0] == found[1], rows
+
+
 def test_equations_in_float32_are_near_those_in_float64():
     precise = network()
     net = network(dtype="float32")

@@ -413,8 +413,10 @@ def search(
     if seconds is not None:
         seconds = check.as_number("seconds", seconds, above=0)
     groups = None if groups is None else check.as_count("groups", groups)
-    if validation is None:
-        raise TypeError("validation: expected (X, y) to choose by, got None")
+    if not isinstance(validation, (tuple, list)):
+        raise TypeError(
+            f"validation: expected (X, y) to choose by, got {type(validation).__name__}"
+        )
     if path is not None and not isinstance(path, (str, os.PathLike)):
         raise TypeError(f"path: expected a str or os.PathLike, got {type(path).__name__}")
     began = time.perf_counter()

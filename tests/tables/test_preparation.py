@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -216,6 +217,35 @@ def test_numbers_beyond_float32_are_refused():
 
 
 # --- What is refused, filled and unseen ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("standardize", ["features", "together", "none"])
+@pytest.mark.parametrize("cell", [np.nan, np.inf])
+def test_a_cell_of_an_array_that_is_no_number_is_named_where_it_is_fitted(standardize, cell):
+    X = np.arange(8.0).reshape(4, 2)
+    X[2, 1] = cell
+    with pytest.raises(TableError, match=f"data: row 2, column 2: {cell}; expected a finite"):
+        Preparation.fit(X, standardize=standardize)
+    with pytest.raises(TableError, match=f"data: row 2, column 2: {cell}; expected a finite"):
+        Preparation.fit(X, rows=np.array([3, 2]), standardize=standardize)
+    assert Preparation.fit(X, rows=np.array([0, 3]), standardize=standardize).width == 2
+
+
+def test_kinds_and_dtypes_that_there_are_not_are_refused_by_name():
+    data = {"a": [1.0, 2.0, 4.0], "b": ["u", "v", "u"]}
+    kinds = infer_columns(as_table(data))
+    for changed, said in (
+        ({"kind": "foo"}, "kinds: expected number, boolean, category or date, got 'foo'"),
+        ({"position": -1}, "kinds: expected columns of these data, which have 2, got one at -1"),
+        ({"position": 2}, "kinds: expected columns of these data, which have 2, got one at 2"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Preparation.fit(data, [replace(kinds[0], **changed), kinds[1]])
+    with pytest.raises(ValueError, match="kinds: expected at least one column that is not left ou"):
+        Preparation.fit(data, [replace(kind, kind="") for kind in kinds])
+    for dtype in (int, "abc", np.float16):
+        with pytest.raises(ValueError, match="dtype: expected float32 or float64, got"):
+            Preparation.fit(data, kinds).transform(data, dtype)
 
 
 def test_columns_that_a_dataframe_lacks_are_named():

@@ -13,6 +13,7 @@ from fcnn.cli.fitting import Kept, fit, optimizer_of
 from fcnn.cli.parts import Parts, prepared
 from fcnn.cli.ranks import rows_of_each, together
 from fcnn.cli.terminal import tell
+from fcnn.metrics import NumberScores
 from fcnn.tables.target import most_probable
 
 Array = NDArray[Any]
@@ -77,7 +78,8 @@ def cross_validate(
     told = ", ".join(
         f"{name} {np.mean(values):.4g} +- {np.std(values, ddof=1):.2g}"
         for name in found[0]
-        for values in [[scores[name] for scores in found]]
+        for values in [[scores[name] for scores in found if name in scores]]
+        if len(values) == len(found)
     )
     tell(f"folds      {told}: mean and deviation of {options.cv}")
 
@@ -86,14 +88,16 @@ def _scores(model: fcnn.Model, X: Array, y: Array) -> dict[str, float]:
     outputs = model.network.predict(X)
     if model.classes:
         return {"accuracy": float(np.mean(most_probable(outputs) == y))}
-    if model.levels:  # a right quantile may be farther off than the mean
-        found = model.scores(outputs, y)
+    found = model.scores(outputs, y)
+    assert isinstance(found, NumberScores)
+    if found.d2 is not None:  # a right quantile may be farther off than the mean
         inside = {} if found.coverage is None else {"coverage": found.coverage}
         return {"d2": float(found.d2.mean()), **inside}
-    error = model.central(outputs) - y
-    rest = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-    r2 = np.mean([1 - e / r for e, r in zip((error**2).sum(axis=0), rest, strict=True) if r])
-    return {
-        "r2": float(r2), "root mean square error": float(np.sqrt(np.mean(error**2))),
-        "mean absolute error": float(np.mean(np.abs(error))),
-    }  # fmt: skip
+    varies = (y != y[0]).any(axis=0)  # of equal targets, as of a single one, r2 says nothing
+    scores = {"r2": float(found.r2[varies].mean())} if varies.any() else {}
+    names = found.names or tuple(f"target {k + 1}" for k in range(len(varies)))
+    for k, name in enumerate(names):
+        of = f" of {name}" if len(names) > 1 else ""
+        scores[f"root mean square error{of}"] = float(found.rmse[k])
+        scores[f"mean absolute error{of}"] = float(found.mae[k])
+    return scores

@@ -37,10 +37,20 @@ cdef void begin_epoch(const Many* many, Training* one, int64_t* order) noexcept 
         call.data.order = order
 
 
+cdef Py_ssize_t work_of_epoch(const Call* call) noexcept nogil:
+    """What `should_stop` counts in an epoch of a small network, near enough."""
+    return call.data.rows * (
+        4 * call.model.n_parameters + WORK_PER_TINY_STEP // max(call.batch_size, 1))
+
+
 cdef void train_some(
-    const Many* many, Training** some, Py_ssize_t count, Team* team, int index,
+    const Many* many, Training** some, Py_ssize_t count, Team* team, int index, Py_ssize_t* work,
 ) noexcept nogil:
-    """All epochs of one network, or of several that go together."""
+    """All epochs of one network, or of several that go together.
+
+    `work` is what the thread has done since it looked for Ctrl-C: an epoch alone may be too short
+    to look in.
+    """
     cdef Team alone
     cdef Worker w
     cdef Training* going[FLOATS]
@@ -56,6 +66,7 @@ cdef void train_some(
         begin_in_panels(&some[i].call, &some[i].opened)
     left = count
     begin_worker(&w, &some[0].call, &alone, 0)
+    w.work = work[0]
     for _epoch in range(many.epochs):
         for i in range(left):
             calls[i] = &going[i].call
@@ -70,11 +81,14 @@ cdef void train_some(
         for i in range(left):
             if begun < going[i].data.rows and not w.stop:
                 thread_main(calls[i], &alone, 0)
+                w.call = calls[i]
+                should_stop(&w, work_of_epoch(calls[i]))
             w.stop = w.stop or calls[i].error != NULL or stop_requested(team)
         if w.stop:
             request_stop(team)
             break
         count_epoch(going, &left)
+    work[0] = w.work
     for i in range(count):
         end_in_panels(&some[i].call, &some[i].opened)
 
@@ -94,13 +108,13 @@ cdef void share_out(void* given, Team* team, int index) noexcept nogil:
     """What each thread runs."""
     cdef Many* many = <Many*> given
     cdef Worker w
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, work = 0
     while not stop_requested(team):
         i = next_item(team)
         if i >= many.items:
             break
         train_some(many, many.trainings + many.begins[i], many.begins[i + 1] - many.begins[i],
-                   team, index)
+                   team, index, &work)
     if index == 0:              # it alone can look for Ctrl-C, which the others wait for
         begin_worker(&w, &many.waiting, team, 0)
         while others_run(team):

@@ -133,16 +133,15 @@ class _Explainer:
         Of what differs from `beside`, which it is subtracted from, two digits stay; and of 0.99996,
         in three digits 1, what 1 - a needs.
         """
-        value = float(value)
-        if beside is None:
-            text = f"{value:.{self.digits}g}".lstrip("-")
-            is_whole = text.isdigit() and len(text) < self.digits
-            beside = round(value) if is_whole else value
-        gap = abs(value - float(beside))
-        digits = self.digits
-        if value and gap and math.isfinite(gap):
-            lost = math.floor(math.log10(abs(value))) - math.floor(math.log10(gap))
-            digits = min(max(digits, lost + 2), 17)
+        value, digits = float(value), self.digits
+        text = f"{value:.{digits}g}".lstrip("-")
+        is_whole = text.isdigit() and len(text) < digits
+        others = [round(value)] if is_whole else []
+        others += [] if beside is None else [float(beside)]
+        for gap in (abs(value - other) for other in others):
+            if value and gap and math.isfinite(gap):
+                lost = math.floor(math.log10(abs(value))) - math.floor(math.log10(gap))
+                digits = min(max(digits, lost + 2), 17)
         return self.rounded(value, mark, digits)
 
     def output(self, k: int) -> tuple[Formula, Formula]:

@@ -38,15 +38,18 @@ def check_ending(path: str | os.PathLike[str]) -> None:
     ImportError
         If matplotlib is not installed.
     """
-    endings = picture_endings()
-    try:
-        path = Path(path)
-    except TypeError:
-        raise TypeError(f"path: expected a path, got {path!r}") from None
-    ending = path.suffix.lower().removeprefix(".")
+    endings, ending = picture_endings(), ending_of(path)
     if ending not in endings:
         came = f"the ending {ending!r}" if ending else "no ending"
         raise ValueError(f"path: {str(path)!r} has {came}; expected one of {', '.join(endings)}")
+
+
+def ending_of(path: str | os.PathLike[str]) -> str:
+    """Return the ending of a file's name in small letters, without its dot."""
+    try:
+        return Path(path).suffix.lower().removeprefix(".")
+    except TypeError:
+        raise TypeError(f"path: expected a path, got {path!r}") from None
 
 
 def as_text(argument: str, text: Any) -> str:

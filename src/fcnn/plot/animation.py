@@ -9,7 +9,16 @@ from numpy.typing import ArrayLike
 
 from fcnn import _validation as check
 from fcnn.network import Network
-from fcnn.plot._figure import Picture, as_network, figures, hide_frame, inches, require_matplotlib
+from fcnn.plot._figure import (
+    Picture,
+    as_network,
+    as_text,
+    ending_of,
+    figures,
+    hide_frame,
+    inches,
+    require_matplotlib,
+)
 from fcnn.plot.diagram import Diagram, one_sample, output_targets
 
 ENDINGS = ("gif", "html")
@@ -70,7 +79,8 @@ def animate_trace(
 
     as_network(network)
     seconds = check.as_number("seconds", seconds, above=0)
-    ending = "" if path is None else Path(path).suffix.lower().removeprefix(".")
+    as_text("title", title)
+    ending = "" if path is None else ending_of(path)
     if path is not None and ending not in ENDINGS:
         raise ValueError(f"path: {str(path)!r} does not end in .gif or .html")
     trace, drawn, slots = one_sample(network, X, y, max_nodes)

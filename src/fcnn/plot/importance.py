@@ -63,6 +63,8 @@ def plot_importance(
             raise ValueError(
                 f"{argument}: expected a number for each of {len(texts)} names, got {array.shape}"
             )
+    if (spread < 0).any():
+        raise ValueError(f"deviation: expected numbers of at least 0, got {spread.min()}")
     as_text("label", label)
     most = check.as_count("most", most)
     picture = Picture(ax, path, title, clears=True)

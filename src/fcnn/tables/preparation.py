@@ -138,6 +138,12 @@ class Preparation:
         left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
         if table.matrix is not None and len(used) == table.matrix.shape[1]:
             X = table.matrix if rows is None else table.matrix[rows]
+            if X.dtype.kind == "f" and not np.isfinite(X).all():
+                at, j = np.argwhere(~np.isfinite(X))[0].tolist()
+                where = table.where(at if rows is None else int(rows[at]))
+                raise TableError(
+                    f"{table.source}: {where}, column {j + 1}: {X[at, j]}; expected a finite number"
+                )
             mean, scale = _statistics(X, standardize, table, rows, "")
             encoders = [NumberColumn("")] * X.shape[1]
             return cls(encoders, mean, scale, is_named=False)
@@ -205,7 +211,7 @@ class Preparation:
             listed, up to ten lines.
         """
         table = as_table(data)
-        kind = np.dtype(dtype)
+        kind = check.as_dtype(dtype)
         if not table.rows:
             raise TableError(f"{table.source}: expected at least one row")
         if self._is_plain and table.matrix is not None:
@@ -352,11 +358,16 @@ def _as_kinds(kinds: Any, table: Table) -> list[ColumnKind]:
     for kind in given:
         if not isinstance(kind, ColumnKind):
             raise TypeError(f"kinds: expected what infer_columns returns, got {kind!r}")
-        if kind.position >= count:
+        if kind.kind:
+            fitted = [name for name, encoder in ENCODERS.items() if hasattr(encoder, "fit")]
+            check.as_choice("kinds", kind.kind, fitted)
+        if not 0 <= kind.position < count:
             raise ValueError(
                 f"kinds: expected columns of these data, which have {count}, got one at "
                 f"{kind.position}"
             )
+    if not any(kind.kind for kind in given):
+        raise ValueError("kinds: expected at least one column that is not left out, got none")
     return given
 
 

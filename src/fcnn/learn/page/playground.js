@@ -259,7 +259,7 @@ function lossCurve(losses, epochs, width) {
   return s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `the loss, from ${fmt(losses[0], 3)} to ${fmt(losses.at(-1), 3)}` },
     s("line", { x1: pad, x2: width - 8, y1: height - 28, y2: height - 28, class: "axis" }), s("line", { x1: pad, x2: pad, y1: 8, y2: height - 28, class: "axis" }),
     y.ticks(4).map((v) => s("text", { x: pad - 6, y: y(v) + 4, class: "tick", "text-anchor": "end" }, fmt(v, 3))),
-    s("text", { x: width - 8, y: height - 10, class: "tick", "text-anchor": "end" }, `${epochs} epochs`),
+    s("text", { x: width - 8, y: height - 10, class: "tick", "text-anchor": "end" }, `${epochs} epoch${epochs === 1 ? "" : "s"}`),
     s("path", { d: line((v, i) => x(i), (v) => y(v ?? 0))(losses), class: "curve" }));
 }
 
