@@ -21,6 +21,7 @@ import safetensors.numpy
 
 import fcnn
 from fcnn import _format
+from fcnn._dispatch import core
 from fcnn._format import container, replacing
 from fcnn.tables import Preparation, Target
 
@@ -156,6 +157,38 @@ def test_a_header_in_our_words_is_not_taken_apart(make, dtype, tmp_path, monkeyp
     X = np.ones((1, 3 if make is small_model else 2))
     one, other = (m.network if make is small_model else m for m in (same, fcnn.load(content)))
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("sizes", [(1, 1), (3, 5, 2), (17, 33, 16, 9), (70, 129, 31)], ids=str)
+def test_a_network_in_our_words_is_read_at_once(sizes, dtype, tmp_path, monkeypatch):
+    """The same numbers as one by one; from where they are not aligned they come one by one."""
+    net = fcnn.Network(sizes, loss="squared_error", dtype=dtype)
+    net.parameters = np.random.default_rng(0).normal(size=net.num_parameters)
+    net.save(tmp_path / "m")
+    content = (tmp_path / "m").read_bytes()
+    one_by_one = []
+    whole = container.Container._read_whole
+    monkeypatch.setattr(
+        container.Container, "_read_whole", lambda *a: one_by_one.append(1) or whole(*a)
+    )
+    for given in (tmp_path / "m", content, memoryview(b"?" + content)[1:]):
+        loaded = fcnn.load(given)
+        np.testing.assert_array_equal(loaded.parameters, net.parameters, strict=True)
+    assert len(one_by_one) == 1
+
+
+@pytest.mark.skipif(not core.HAS_CRC32, reason="zlib's checksum is taken here")
+def test_checksums_are_those_of_zlib():
+    content = np.random.default_rng(0).bytes(4000)
+    for length in [*range(300), 1023, 1024, 3989]:
+        for begin in (0, 1, 7):
+            part = memoryview(content)[begin : begin + length]
+            for before in (0, 1, 0xFFFFFFFF, 0x12345678):
+                assert core.crc32(part, before) == zlib.crc32(part, before)
+    for no_bytes in ("text", None, np.ones((4, 4))[:, 1]):
+        with pytest.raises((TypeError, ValueError, BufferError)):
+            core.crc32(no_bytes)
 
 
 @kinds

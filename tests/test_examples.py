@@ -98,9 +98,12 @@ def test_numba_rollout(capsys):
     for expected in states[1:]:
         state = state + net.predict(state)
         assert state.tobytes() == expected.tobytes()
-    other = fcnn.Network((2, 3), loss="squared_error")
+    other = fcnn.Network((2, 2), loss="squared_error")
     with pytest.raises(ValueError, match="the network has the other dtype"):
         example.roll_out(other, [0.0, 0.0], 3)
+    for start in ([0.0], [0.0] * 3):
+        with pytest.raises(ValueError, match=f"a network from {len(start)} numbers to as many"):
+            example.roll_out(net, start, 3)
 
 
 def test_cffi_callback(capsys):
@@ -112,6 +115,13 @@ def test_cffi_callback(capsys):
     predictor = example.Predictor(fcnn.Network((4, 3), dtype="float64"), 5)
     with pytest.raises(ValueError, match="the network has the other dtype"):
         predictor(np.ones((5, 4), np.float32))
+    net = fcnn.Network((4, 3))
+    predictor, X = example.Predictor(net, 5), np.random.default_rng(1).normal(size=(5, 4))
+    for given in (X, np.asfortranarray(X, np.float32)):  # what C would misread
+        np.testing.assert_array_equal(predictor(given), net.predict(X))
+    for wrong in (X[:, :3], X[0], np.ones((6, 4))):
+        with pytest.raises(ValueError, match="expected 4 numbers in each of at most 5 rows"):
+            predictor(wrong)
 
 
 @pytest.mark.slow(reason="Numba compiles")
@@ -129,6 +139,9 @@ def test_scipy_integrand(capsys):
     assert abs(found - by_points) < 1e-9
     with pytest.raises(ValueError, match="needs more memory"):
         example.integral(fcnn.Network((2, 9000, 1), loss="squared_error", dtype="float64"))
+    for sizes in ((3, 1), (2, 2)):
+        with pytest.raises(ValueError, match="expected two inputs and one output"):
+            example.integral(fcnn.Network(sizes, loss="squared_error", dtype="float64"))
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
    share the rows.
 
        python build.py predict.c -o predict
-       ./predict net.safetensors 4 < rows.txt           (float32 networks; POSIX threads) */
+       ./predict net.safetensors 4 < rows.txt           (float32 networks; POSIX threads)
+
+   In a virtual environment PYTHONPATH has to name its folder of packages: see build.py. */
 
 #include <Python.h>
 #include <pthread.h>
@@ -63,6 +65,11 @@ int main(int argc, char **argv)
 
     size_t count, n_in = (size_t) fcnn->n_inputs(net), n_out = (size_t) fcnn->n_outputs(net);
     float *x = read_numbers(&count);
+    if (x != NULL && (!feof(stdin) || count % n_in != 0)) {
+        fprintf(stderr, "expected rows of %zu numbers, got %zu numbers%s\n", n_in, count,
+                feof(stdin) ? "" : ", and then something else");
+        return 1;
+    }
     size_t rows = count / n_in, threads = (size_t) atoi(argv[2]), first = 0;
     float *out = malloc((rows + 1) * n_out * sizeof *out);
     if (threads < 1) threads = 1;

@@ -31,7 +31,11 @@ class Predictor:
         self.out = np.empty((rows, net.sizes[-1]), np.float32)
 
     def __call__(self, X):
-        """Return the outputs for the rows of X, float32 and contiguous: a part of `out`."""
+        """Return the outputs for the rows of X, shape (s, n_0): a part of `out`."""
+        X = np.ascontiguousarray(X, np.float32)  # C sees bytes, whatever they mean
+        if X.ndim != 2 or X.shape[1] != self.net.sizes[0] or len(X) > len(self.out):
+            n, most = self.net.sizes[0], len(self.out)
+            raise ValueError(f"expected {n} numbers in each of at most {most} rows, got {X.shape}")
         code = self.function(
             self.handle, ffi.from_buffer("float[]", X), len(X),
             ffi.from_buffer("float[]", self.out), self.workspace, len(self.workspace),

@@ -1,7 +1,6 @@
-"""A network inside a loop that Numba compiles: a state that it moves, thousands of steps.
+"""A network inside a loop that Numba compiles: a state that it moves, by the C interface.
 
-The loop calls the C interface, so that no step enters Python: a learned model of a system is
-followed for as long as the system itself would be.
+A learned model of a system is followed for as long as the system itself, no step in Python.
 """
 
 import numpy as np
@@ -30,8 +29,9 @@ def follow(network, states, change, workspace):
 
 def roll_out(net, start, steps):
     """Return the states (steps + 1, n) that follow a first one."""
-    states = np.empty((steps + 1, len(start)))
-    states[0] = start
+    if not net.sizes[0] == net.sizes[-1] == len(start):
+        raise ValueError(f"expected a network from {len(start)} numbers to as many: {net.sizes}")
+    states = np.tile(np.asarray(start, float), (steps + 1, 1))
     workspace = np.zeros(c.workspace_bytes(net.address, c.FORWARD, 1), np.uint8)
     code = follow(net.address, states, np.empty(len(start)), workspace)
     if code != OK:

@@ -29,6 +29,8 @@ def integrand(n, x, data):
 
 def integral(net):
     """Return the integral of a network with two inputs and one output over the unit square."""
+    if (net.sizes[0], net.sizes[-1]) != (2, 1):
+        raise ValueError(f"expected two inputs and one output, got {net.sizes}")
     if c.workspace_bytes(net.address, c.FORWARD, 1) > MOST_BYTES:
         raise ValueError("the network needs more memory than MOST_BYTES")
     data = np.zeros(2 + MOST_BYTES // 8, np.uint64)

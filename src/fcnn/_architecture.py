@@ -129,9 +129,14 @@ def as_activations(activation: Any, output_activation: Any, loss: str, L: int) -
                 f"got {len(given)} names"
             )
         hidden = [
-            as_activation(f"activation[{i}]", name, check.HIDDEN_ACTIVATIONS)
+            Name(name)
+            if type(name) is str and name in check.HIDDEN_ACTIVATIONS
+            else as_activation(f"activation[{i}]", name, check.HIDDEN_ACTIVATIONS)
             for i, name in enumerate(given)
         ]
+    usual = check.OUTPUT_ACTIVATIONS.get(loss, ())
+    if type(output_activation) is str and output_activation in usual:
+        return (*hidden, Name(output_activation))
     valid = core.output_activations(loss)
     if output_activation is None:
         return (*hidden, Name(valid[0]))

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 # What is only the plan of a table, by library and class, and how its user makes one of it.
 _PLANS = {
     ("polars", "LazyFrame"): ".collect() makes one of it",
-    ("duckdb", "DuckDBPyRelation"): ".df(), .pl() or .fetchnumpy() makes one of it",
+    ("duckdb", "DuckDBPyRelation"): ".df(), .pl() or .to_arrow_table() makes one of it",
+    ("duckdb", "DuckDBPyConnection"): ".df() makes one of what was executed",
+    ("pyarrow", "RecordBatchReader"): ".read_all() makes one of it",
+    ("pyarrow", "Dataset"): ".to_table() makes one of it",
+    ("pyarrow", "Scanner"): ".to_table() makes one of it",
     ("ibis", "Table"): ".to_pandas() or .to_polars() makes one of it",
 }
 

@@ -216,7 +216,7 @@ def _from_objects(name: str, array: Array) -> Array:
         except (TypeError, ValueError):
             got = f"{value!r} at [{', '.join(map(str, place))}]" if place else type(value).__name__
             if place and is_list(value):
-                got += "; numpy.stack(column.to_list()) makes an array of a column of lists"
+                got += "; numpy.stack(column.to_list()) makes an array of lists (Arrow: to_pylist)"
             raise TypeError(f"{name}: expected numbers, got {got}") from None
     # Integers stay integers: class labels of a data frame of several types.
     whole = all(isinstance(v, (int, np.integer)) for v in array.flat)

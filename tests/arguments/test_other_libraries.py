@@ -178,18 +178,51 @@ def test_integers_that_int64_does_not_hold():
     assert network().predict(frame).tobytes() == expected.tobytes()
 
 
+def lazy_frame():
+    return pytest.importorskip("polars").from_numpy(inputs(), list("abcd")).lazy()
+
+
+def in_duckdb(of):
+    """A relation, or a connection that has executed a query."""
+    columns = ", ".join("abcd")
+    rows = ", ".join(str(tuple(row)) for row in inputs().tolist())
+    text = f"select {columns} from (values {rows}) t({columns})"
+    return of(pytest.importorskip("duckdb").connect(), text)
+
+
+def arrow(make):
+    """What of Arrow's is read piece by piece, of a table and its module for such."""
+    dataset, pyarrow = pytest.importorskip("pyarrow.dataset"), pytest.importorskip("pyarrow")
+    return make(pyarrow.table(dict(zip("abcd", inputs().T, strict=True))), dataset)
+
+
 QUERIES = {
-    "LazyFrame": (lambda: pytest.importorskip("polars").LazyFrame({"a": [1.0]}), r"\.collect\(\)"),
+    "LazyFrame": (lazy_frame, ["collect"]),
     "DuckDBPyRelation": (
-        lambda: pytest.importorskip("duckdb").sql("select 1.0 a, 2 b"), r"\.df\(\), \.pl\(\)"
+        lambda: in_duckdb(lambda c, text: c.sql(text)), ["df", "pl", "to_arrow_table"]
     ),
+    "DuckDBPyConnection": (lambda: in_duckdb(lambda c, text: c.execute(text)), ["df"]),
+    "RecordBatchReader": (lambda: arrow(lambda t, _: t.to_reader()), ["read_all"]),
+    "InMemoryDataset": (lambda: arrow(lambda t, dataset: dataset.dataset(t)), ["to_table"]),
+    "Scanner": (lambda: arrow(lambda t, dataset: dataset.dataset(t).scanner()), ["to_table"]),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", QUERIES)
+@pytest.mark.parametrize(
+    ("kind", "way"), [(kind, way) for kind, (_, ways) in QUERIES.items() for way in ways]
+)
+def test_what_queries_are_said_to_become_is_a_table(kind, way):
+    for module in ("pandas", "pyarrow"):
+        pytest.importorskip(module)
+    query, expected = QUERIES[kind][0](), network().predict(inputs())
+    with pytest.raises(TypeError, match=rf"expected a table, got a {kind}; .*\.{way}\(\)"):
+        network().predict(query)
+    np.testing.assert_allclose(network().predict(getattr(query, way)()), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["LazyFrame", "DuckDBPyRelation"])
 def test_queries_say_how_to_make_a_table(kind):
-    make, way_out = QUERIES[kind]
-    query, message = make(), rf"expected a table, got a {kind}; {way_out}"
+    query, message = QUERIES[kind][0](), rf"expected a table, got a {kind}; \."
     refused(network(), query, labels(), TypeError, "X: ", [f"got a {kind}; "])
     with pytest.raises(TypeError, match=f"^X: {message}"):
         network().predict(query)

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fcnn._dispatch import core
 from fcnn._format.replacing import replaced
 
 Array = NDArray[Any]
@@ -56,6 +57,8 @@ _DTYPES = {code: np.dtype(name) for code, name in _NAMES.items()}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _KEYS = {"dtype", "shape", "data_offsets"}
 _INTEGERS = {int}  # and not bool
+
+_crc32 = core.crc32 if core.HAS_CRC32 else zlib.crc32
 
 
 def holds(dtype: np.dtype[Any]) -> bool:
@@ -159,7 +162,7 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
             for piece in pieces(arrays[name]):
                 numbers = np.array(piece, piece.dtype.newbyteorder("<"), order="C")
                 content = numbers.reshape(-1).view(np.uint8).data
-                checksum = zlib.crc32(content, checksum)
+                checksum = _crc32(content, checksum)
                 file.write(content)
                 unsynced += len(content)
                 if unsynced >= _SYNCED:
@@ -167,7 +170,7 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
                     file.flush()
                     with contextlib.suppress(io.UnsupportedOperation):  # of memory
                         os.fsync(file.fileno())
-        checksum = zlib.crc32(head, checksum)
+        checksum = _crc32(head, checksum)
         file.seek(0)
         file.write(head.replace((_DIGITS % 0).encode(), (_DIGITS % checksum).encode(), 1))
 
@@ -272,6 +275,7 @@ class Container:
         self._begin = 8 + length
         self._text, self._behind = head.decode(), ""
         self._entries: dict[str, Entry] | None = None
+        self._is_in_order = False  # that of `has`, which then has found our own words
         if self._text.startswith(_BEFORE_TEXTS + "{"):
             texts, end = _DECODER.raw_decode(self._text, len(_BEFORE_TEXTS))
             self._behind = self._text[end:].rstrip(" ")
@@ -324,7 +328,7 @@ class Container:
         if self._entries is None and self._behind:
             entries, end, behind = _layout(tensors)
             if self._behind == behind and self._begin + end == self.size:
-                self._entries = entries
+                self._entries, self._is_in_order = entries, True
                 return True
         return self.tensors == tensors
 
@@ -369,11 +373,29 @@ class Container:
             into = {**into, **texts}
         self._file.seek(self._begin)
         checksum = self._read_whole(into) if self.size <= _PIECE else self._read_pieces(into)
-        checksum = zlib.crc32(self._head, checksum)
-        if self.checksum is not None and self.checksum != _DIGITS % checksum:
-            raise ValueError("its checksum is another: damaged, or changed by another program")
+        self._compare(checksum)
         if texts and any(text.tobytes() != self._long[name] for name, text in texts.items()):
             raise ValueError("it was changed while it was read")
+
+    def numbers(self, dtype: np.dtype[Any]) -> Array | None:
+        """Return all numbers of a small file as one array, and compare the checksum.
+
+        In the order of the tensors that `has` was asked for, all of this dtype; None where they
+        stand in another, or not as the core reads them.
+        """
+        if not self._is_in_order or self.size > _PIECE or not dtype.isnative:
+            return None
+        self._file.seek(self._begin)
+        content = self._file.read(self.size - self._begin)
+        self._compare(_crc32(content))
+        array = np.frombuffer(content, dtype)
+        return array if array.flags.aligned else None
+
+    def _compare(self, checksum: int) -> None:
+        """Refuse the file if its checksum is another than that of all numbers and the header."""
+        checksum = _crc32(self._head, checksum)
+        if self.checksum is not None and self.checksum != _DIGITS % checksum:
+            raise ValueError("its checksum is another: damaged, or changed by another program")
 
     def _read_whole(self, places: Mapping[str, Array]) -> int:
         content, entries = self._file.read(self.size - self._begin), self.entries
@@ -382,18 +404,18 @@ class Container:
             if dtype.kind == "b":
                 _refuse_others(name, content[begin:end])
             place[...] = np.ndarray(shape, dtype, content, begin)
-        return zlib.crc32(content)
+        return _crc32(content)
 
     def _read_pieces(self, places: Mapping[str, Array]) -> int:
         checksum, read = 0, self._file.read
         for name, (dtype, _, begin, end) in self.entries.items():
             if name not in places:
                 for at in range(begin, end, _PIECE):
-                    checksum = zlib.crc32(read(min(_PIECE, end - at)), checksum)
+                    checksum = _crc32(read(min(_PIECE, end - at)), checksum)
                 continue
             for piece in pieces(places[name]):
                 content = read(piece.size * dtype.itemsize)
-                checksum = zlib.crc32(content, checksum)
+                checksum = _crc32(content, checksum)
                 if dtype.kind == "b":
                     _refuse_others(name, content)
                 piece[...] = np.ndarray(piece.shape, dtype, content)

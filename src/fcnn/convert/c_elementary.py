@@ -149,6 +149,9 @@ ELEMENTARY = {
     x = NAME_choose(x < LOWEST, LOWEST, x);
     return NAME_bounded_exp(NAME_choose(x > HIGHEST, HIGHEST, x));
 """),
+    "exp_to_1": _Function("REAL x", """\
+    return NAME_bounded_exp(NAME_choose(x < LOWEST, LOWEST, x));
+""", said="e^x of x up to 0"),
     "expm1": _Function("REAL x", """\
     const REAL z = NAME_choose(x < NONE_LEFT, NONE_LEFT, NAME_choose(x > HIGHEST, HIGHEST, x));
     const REAL t = NAME_whole(z), r = NAME_rest(z, t), h = NAME_half_power(t);
@@ -179,12 +182,12 @@ ELEMENTARY = {
     "tanh": _Function("REAL x", _TANH + _TANH_END, _TANH_OF_DOUBLE + _TANH_END),
     "erf": _Function("REAL x", _ERF, _ERF_OF_DOUBLE),
     "sigmoid": _Function("REAL x", """\
-    const REAL z = -NAME_absolute(x), e = NAME_bounded_exp(NAME_choose(z < LOWEST, LOWEST, z));
+    const REAL e = NAME_exp_to_1(-NAME_absolute(x));
     const REAL y = e / (1 + e), small = NAME_choose(e < {0.375}, e - e * y, y);
     return NAME_choose(x > 0, 1 - small, small);
 """),
     "softplus": _Function("REAL x", """\
-    const REAL z = -NAME_absolute(x), e = NAME_bounded_exp(NAME_choose(z < LOWEST, LOWEST, z));
+    const REAL e = NAME_exp_to_1(-NAME_absolute(x));
     return NAME_choose(x > 20, x, NAME_choose(x > 0, x, 0) + NAME_log1p_of_unit(e));
 """, said="log(1 + e^x); x above 20"),
 }  # fmt: skip

@@ -134,7 +134,9 @@ REAL NAME_gradient(GIVENconst REAL *x, const REAL *y, int rows, REAL *gradient)
 {
     double total = 0;
     int k;
-GUARD    for (k = 0; k < MACRO_PARAMETERS; k++)
+GUARD    if (rows < 1)
+        return NAN;
+    for (k = 0; k < MACRO_PARAMETERS; k++)
         gradient[k] = 0;
     for (k = 0; k < rows; k++)
         total += NAME_learn(SOURCE, x + (size_t)k * MACRO_INPUTS,
@@ -171,7 +173,10 @@ REAL NAME_sgd(WRITTENconst REAL *x, const REAL *y, int rows, double lr, double m
     REAL *p = TARGET;
     const REAL loss = NAME_gradient(PASSEDx, y, rows, NAME_g);
     const REAL rate = (REAL)lr, keep = (REAL)momentum, decay = (REAL)weight_decay;
+    const REAL rule = rate + keep + decay;
     int i;
+    if (rule - rule != 0)
+        return NAN;
     if (NAME_is_sound(loss))
         for (i = 0; i < MACRO_PARAMETERS; i++) {
             NAME_first[i] = keep * NAME_first[i] + (NAME_g[i] + decay * p[i]);
@@ -187,13 +192,15 @@ REAL NAME_adam(WRITTENconst REAL *x, const REAL *y, int rows, double lr, double 
     const REAL loss = NAME_gradient(PASSEDx, y, rows, NAME_g);
     const REAL keep1 = (REAL)beta1, keep2 = (REAL)beta2, decay = (REAL)weight_decay;
     const REAL new1 = (REAL)(1 - beta1), new2 = (REAL)(1 - beta2), least = (REAL)epsilon;
+    const double power1 = NAME_power1 * beta1, power2 = NAME_power2 * beta2;
+    const REAL step = (REAL)(lr / (1 - power1)), factor = (REAL)(1 / sqrt(1 - power2));
+    const REAL rule = step + factor + keep1 + keep2 + decay + least;
     int i;
+    if (rule - rule != 0)
+        return NAN;
     if (NAME_is_sound(loss)) {
-        REAL step, factor;
-        NAME_power1 *= beta1;
-        NAME_power2 *= beta2;
-        step = (REAL)(lr / (1 - NAME_power1));
-        factor = (REAL)(1 / sqrt(1 - NAME_power2));
+        NAME_power1 = power1;
+        NAME_power2 = power2;
         for (i = 0; i < MACRO_PARAMETERS; i++) {
             const REAL g = NAME_g[i] + decay * p[i];
             NAME_first[i] = keep1 * NAME_first[i] + new1 * g;
@@ -216,6 +223,7 @@ _DECLARED = """\
 
    NAME_sgd and NAME_adam update PARAMETERS
    and return the loss before that; where it or its gradient is not finite, they update nothing.
+   Nor do they, and all three return NAN, with fewer rows than 1 or a rule that is not finite.
    NAME_reset makes the next step the first one: do so before the other rule. */
 #define MACRO_TARGETS {targets}
 REAL NAME_gradient(GIVENconst REAL *x, const REAL *y, int rows, REAL *gradient);

@@ -255,10 +255,12 @@ cdef cnp.ndarray describe_loss(Model* model, loss, Py_ssize_t n_L):
     """Fill in what a loss is; return the array that model.levels points into."""
     name, levels = split_loss(loss)
     cdef cnp.ndarray array = np.array(levels, np.float64)
-    if n_L % outputs_per_target(loss):
+    cdef Py_ssize_t several
+    model.loss, _, model.targets, several = loss_table[name]
+    several = len(levels) or several
+    if n_L % several:
         raise ValueError(f"sizes: {n_L} outputs are no multiple of those of a target of {loss}")
-    model.loss, _, model.targets, _ = loss_table[name]
-    model.n_targets = n_L // outputs_per_target(loss)
+    model.n_targets = n_L // several
     model.levels = <const double*> cnp.PyArray_DATA(array)
     return array
 

@@ -90,6 +90,18 @@ cdef class Network:
         """The flat vector of all parameters, layer after layer: W (n_(l-1), n_l), then b (n_l,)."""
         return self.vector[:]   # a view: reshaping it must not reshape the network's own array
 
+    def _read_layers(self, numbers):
+        """Take all parameters from an array in the order of files: W^l as (n_l, n_(l-1)), b^l."""
+        cdef Py_ssize_t l
+        cdef const void* data = data_of(numbers, self.kind, self.model.n_parameters, "numbers")
+        for l in range(1, self.model.L + 1):
+            if self.kind == cnp.NPY_FLOAT32:
+                read_layer(&self.model.layers[l], <const float*> data,
+                           <float*> self.model.parameters)
+            else:
+                read_layer(&self.model.layers[l], <const double*> data,
+                           <double*> self.model.parameters)
+
     @property
     def address(self):
         """Where the functions of `fcnn.c_functions` find the network: an int, valid as long as it.

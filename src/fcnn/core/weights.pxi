@@ -16,6 +16,14 @@ cdef inline Py_ssize_t weight_at(const Layer* layer, Py_ssize_t j, Py_ssize_t k)
     return layer.W + k // NR * layer.panel_stride + j * layer.row_stride + k % NR
 
 
+cdef void read_layer(
+    const Layer* layer, const real* numbers, real* parameters,
+) noexcept nogil:
+    """W^l and b^l from where numbers have W^l as (n_l, n_(l-1))."""
+    rows_of(numbers + layer.W, layer.n_out, parameters + layer.W, layer.n_in, layer.n_in)
+    memcpy(parameters + layer.b, numbers + layer.b, layer.n_out * sizeof(real))
+
+
 cdef inline bint is_large(const Layer* layer, Py_ssize_t itemsize) noexcept nogil:
     """Whether W^l comes from afar in each pass."""
     return layer.n_in * layer.n_out >= LARGE_BYTES // itemsize
