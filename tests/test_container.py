@@ -21,7 +21,6 @@ import safetensors.numpy
 
 import fcnn
 from fcnn import _format
-from fcnn._dispatch import core
 from fcnn._format import container, replacing
 from fcnn.tables import Preparation, Target
 
@@ -176,19 +175,6 @@ def test_a_network_in_our_words_is_read_at_once(sizes, dtype, tmp_path, monkeypa
         loaded = fcnn.load(given)
         np.testing.assert_array_equal(loaded.parameters, net.parameters, strict=True)
     assert len(one_by_one) == 1
-
-
-@pytest.mark.skipif(not core.HAS_CRC32, reason="zlib's checksum is taken here")
-def test_checksums_are_those_of_zlib():
-    content = np.random.default_rng(0).bytes(4000)
-    for length in [*range(300), 1023, 1024, 3989]:
-        for begin in (0, 1, 7):
-            part = memoryview(content)[begin : begin + length]
-            for before in (0, 1, 0xFFFFFFFF, 0x12345678):
-                assert core.crc32(part, before) == zlib.crc32(part, before)
-    for no_bytes in ("text", None, np.ones((4, 4))[:, 1]):
-        with pytest.raises((TypeError, ValueError, BufferError)):
-            core.crc32(no_bytes)
 
 
 @kinds

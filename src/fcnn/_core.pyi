@@ -3,7 +3,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from typing_extensions import Buffer, disjoint_base
+from typing_extensions import disjoint_base
 
 from fcnn._validation import StepOptions
 from fcnn.names import Name
@@ -189,9 +189,6 @@ class Network:
     def free_workspace(self) -> None: ...
     def _read_layers(self, numbers: NDArray[Any]) -> None: ...
 
-HAS_CRC32: bool
-
-def crc32(content: Buffer, checksum: int = 0) -> int: ...
 def are_samples(network: CheckedNetwork, X: object, y: object, sample_weight: object) -> bool: ...
 def given_gradient(
     network: Network,

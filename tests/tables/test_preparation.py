@@ -219,6 +219,12 @@ def test_numbers_beyond_float32_are_refused():
 # --- What is refused, filled and unseen ----------------------------------------------------------
 
 
+def test_no_rows_are_nothing_to_fit():
+    for nothing in (np.zeros((0, 3), np.uint64), np.zeros((0, 2))):
+        with pytest.raises(TableError, match="expected at least one row"):
+            Preparation.fit(nothing)
+
+
 @pytest.mark.parametrize("standardize", ["features", "together", "none"])
 @pytest.mark.parametrize("cell", [np.nan, np.inf])
 def test_a_cell_of_an_array_that_is_no_number_is_named_where_it_is_fitted(standardize, cell):

@@ -489,3 +489,12 @@ def test_a_panic_of_polars_is_a_refusal(tmp_path, monkeypatch):
     monkeypatch.setattr(polars, "read_parquet", panic(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         read_table(tmp_path / "t.parquet")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    for error, refusal in (
+        (polars.exceptions.PanicException, TableError), (KeyboardInterrupt, KeyboardInterrupt)
+    ):  # fmt: skip
+        met = panic(error)
+        monkeypatch.setattr("fcnn.tables.reading.as_column", lambda *_, met=met: met(None))
+        with pytest.raises(refusal):
+            read_table(tmp_path / "t.parquet")

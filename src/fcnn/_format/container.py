@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fcnn._dispatch import core
 from fcnn._format.replacing import replaced
 
 Array = NDArray[Any]
@@ -57,8 +56,6 @@ _DTYPES = {code: np.dtype(name) for code, name in _NAMES.items()}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _KEYS = {"dtype", "shape", "data_offsets"}
 _INTEGERS = {int}  # and not bool
-
-_crc32 = core.crc32 if core.HAS_CRC32 else zlib.crc32
 
 
 def holds(dtype: np.dtype[Any]) -> bool:
@@ -162,7 +159,7 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
             for piece in pieces(arrays[name]):
                 numbers = np.array(piece, piece.dtype.newbyteorder("<"), order="C")
                 content = numbers.reshape(-1).view(np.uint8).data
-                checksum = _crc32(content, checksum)
+                checksum = zlib.crc32(content, checksum)
                 file.write(content)
                 unsynced += len(content)
                 if unsynced >= _SYNCED:
@@ -170,7 +167,7 @@ def write(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str])
                     file.flush()
                     with contextlib.suppress(io.UnsupportedOperation):  # of memory
                         os.fsync(file.fileno())
-        checksum = _crc32(head, checksum)
+        checksum = zlib.crc32(head, checksum)
         file.seek(0)
         file.write(head.replace((_DIGITS % 0).encode(), (_DIGITS % checksum).encode(), 1))
 
@@ -387,13 +384,13 @@ class Container:
             return None
         self._file.seek(self._begin)
         content = self._file.read(self.size - self._begin)
-        self._compare(_crc32(content))
+        self._compare(zlib.crc32(content))
         array = np.frombuffer(content, dtype)
         return array if array.flags.aligned else None
 
     def _compare(self, checksum: int) -> None:
         """Refuse the file if its checksum is another than that of all numbers and the header."""
-        checksum = _crc32(self._head, checksum)
+        checksum = zlib.crc32(self._head, checksum)
         if self.checksum is not None and self.checksum != _DIGITS % checksum:
             raise ValueError("its checksum is another: damaged, or changed by another program")
 
@@ -404,18 +401,18 @@ class Container:
             if dtype.kind == "b":
                 _refuse_others(name, content[begin:end])
             place[...] = np.ndarray(shape, dtype, content, begin)
-        return _crc32(content)
+        return zlib.crc32(content)
 
     def _read_pieces(self, places: Mapping[str, Array]) -> int:
         checksum, read = 0, self._file.read
         for name, (dtype, _, begin, end) in self.entries.items():
             if name not in places:
                 for at in range(begin, end, _PIECE):
-                    checksum = _crc32(read(min(_PIECE, end - at)), checksum)
+                    checksum = zlib.crc32(read(min(_PIECE, end - at)), checksum)
                 continue
             for piece in pieces(places[name]):
                 content = read(piece.size * dtype.itemsize)
-                checksum = _crc32(content, checksum)
+                checksum = zlib.crc32(content, checksum)
                 if dtype.kind == "b":
                     _refuse_others(name, content)
                 piece[...] = np.ndarray(piece.shape, dtype, content)

@@ -54,23 +54,3 @@ cdef inline bint overlap(cnp.ndarray one, cnp.ndarray other) noexcept:
 cdef inline cnp.ndarray apart(cnp.ndarray array, cnp.ndarray written):
     """The array, or a copy where it has memory that is going to be written."""
     return array.copy() if overlap(array, written) else array
-
-
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-
-cdef extern from "checksum.h" nogil:
-    bint has_crc32 "fcnn_has_crc32"()
-    uint32_t crc32_of "fcnn_crc32"(uint32_t checksum, const unsigned char* p, size_t n)
-
-HAS_CRC32 = has_crc32()
-
-
-def crc32(content, uint32_t checksum=0):
-    """Return what zlib.crc32 does, of contiguous bytes, where HAS_CRC32 says that this CPU can."""
-    cdef Py_buffer view
-    if not HAS_CRC32:
-        raise RuntimeError("this CPU has no carry-less multiplication")
-    PyObject_GetBuffer(content, &view, PyBUF_SIMPLE)
-    checksum = crc32_of(checksum, <const unsigned char*> view.buf, view.len)
-    PyBuffer_Release(&view)
-    return checksum

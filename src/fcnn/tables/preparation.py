@@ -134,6 +134,8 @@ class Preparation:
         table = as_table(data, "data")
         kinds = infer_columns(table) if kinds is None else _as_kinds(kinds, table)
         rows = None if rows is None else _as_rows(rows, table)
+        if not table.rows:
+            raise TableError(f"{table.source}: expected at least one row")
         used = [kind for kind in kinds if kind.kind]
         left_out = [(kind.name, kind.why) for kind in kinds if not kind.kind]
         if table.matrix is not None and len(used) == table.matrix.shape[1]:

@@ -188,11 +188,9 @@ def _of_polars(
     except TableError:
         raise
     except BaseException as error:  # polars', its readers' and the operating system's own
-        # A panic of polars, as some damaged Parquet files cause it, is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        if not isinstance(error, Exception) and not _is_panic(error):
             raise
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise TableError(f"{source}: cannot be read as an intact {what}: {said[0]}") from None
+        raise _not_intact(source, what, error) from None
     nested = [s.name for s in frame.get_columns() if s.dtype.is_nested()]
     if nested:
         listed = ", ".join(map(quoted, nested[:10]))
@@ -200,10 +198,15 @@ def _of_polars(
                          f"{listed}")  # fmt: skip
     distinct = distinct_names(names, notes) if names else frame.columns
     renamed = {new: old for new, old in zip(distinct, names, strict=False) if old and new != old}
-    columns = [
-        as_column(series, called, source)
-        for series, called in zip(frame.get_columns(), distinct, strict=True)
-    ]
+    try:
+        columns = [
+            as_column(series, called, source)
+            for series, called in zip(frame.get_columns(), distinct, strict=True)
+        ]
+    except BaseException as error:
+        if _is_panic(error):  # some damage is met when cells are read
+            raise _not_intact(source, what, error) from None
+        raise
     line: Callable[[int], int] | None = None
     if what == "Excel file":
         # Spreadsheets keep empty rows at the end, and columns that were only formatted.
@@ -222,6 +225,16 @@ def _of_polars(
     if not columns or not len(columns[0]):
         raise TableError(f"{source}: has no rows; expected at least one")
     return Table(columns, source, line=line, notes=notes, renamed=renamed)
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether polars panicked, as some damaged files make it, which is no Exception."""
+    return type(error).__name__ == "PanicException"
+
+
+def _not_intact(source: str, what: str, error: BaseException) -> TableError:
+    said = str(error).strip().splitlines() or [type(error).__name__]
+    return TableError(f"{source}: cannot be read as an intact {what}: {said[0]}")
 
 
 def _of_parquet(stream: io.BytesIO) -> Any:
