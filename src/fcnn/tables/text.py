@@ -127,7 +127,8 @@ def _by_rows(
         rest -= 1
     if not rest:
         raise TableError(f"{source}: has a header but no rows; expected at least one")
-    notes.extend(ending_note(len(body) - rest))
+    if not is_one:  # of which they are lines without anything, as many a file has at its end
+        notes.extend(ending_note(len(body) - rest))
     del body[rest:]
     names, wrong = _fitted(names, body, header, notes)
     sound = [(line, cells) for line, cells in body if len(cells) == len(names)]
