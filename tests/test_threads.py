@@ -377,7 +377,7 @@ def test_as_many_as_gain(core, sizes, rows, batch_size, count):
 
     activations = ["relu"] * (len(sizes) - 2) + ["softmax"]
     network = Network(sizes, activations, "cross_entropy", "float32")
-    panels = max(1, batch_size // core.micro_tile_shape()[2])
+    panels = -(-batch_size // core.micro_tile_shape()[2])
     assert core.chosen_threads(network, rows, batch_size) == min(count, panels)
     chosen = core.chosen_threads(network, rows, batch_size, in_panels=True)
     assert chosen >= min(count, panels)
