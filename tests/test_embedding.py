@@ -181,7 +181,9 @@ def test_the_c_example_says_what_is_wrong(predict, tmp_path):
     with pytest.raises(AssertionError, match=r"FileNotFoundError: .*no such file"):
         run(predict, tmp_path / "none.safetensors", 1, input="")
     fcnn.Network((4, 3)).save(tmp_path / "network.safetensors")
-    for rows, said in (("1 2 3 4 5", "got 5 numbers\n"), ("1 2 3 4\n5 x 7 8", "got 5 numbers, and")):
+    for rows, said in (
+        ("1 2 3 4 5", "got 5 numbers\n"), ("1 2 3 4\n5 x 7 8", "got 5 numbers, and")
+    ):  # fmt: skip
         with pytest.raises(AssertionError, match=f"expected rows of 4 numbers, {said}"):
             run(predict, tmp_path / "network.safetensors", 1, input=rows)
 

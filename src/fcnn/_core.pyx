@@ -79,7 +79,7 @@ from fcnn.kernels.elementary cimport (
     error_function, exponential, exponential_minus_1, hyperbolic_tangent, logarithm,
     logarithm_of_1_plus, sigmoid,
 )
-from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, SLACK, VECTORS
+from fcnn.kernels.isa cimport BYTES, FLOATS, ISA_NAME, MR, NR, PACKED_NODES, SLACK, VECTORS
 from fcnn.kernels.limit cimport limit_entries, multiply_adds as limit_loop, per_turn
 from fcnn.kernels.losses cimport (
     GIVEN, GIVEN_DELTA, Loss, any_loss, gives_dC_dz, is_given, label_loss,

@@ -145,9 +145,6 @@ cdef enum:
     # cache.
     ENTRIES_PER_ITEM = 8
     MOST_NODES_PER_ITEM = 2048
-    # Nodes whose weights the forward pass copies together where W is in rows: every visit to one of
-    # them costs a page of the address table. A multiple of every tile's rows but AVX-512's.
-    PACKED_NODES = 48
     # Panels of samples, times bytes of a number, from which on that pays where W is in panels, too.
     WORTH_STRIPS = 64
     # Bytes of W^l from which on it is not in the second-level cache when a pass begins.

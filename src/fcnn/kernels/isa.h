@@ -80,6 +80,10 @@ enum { FCNN_ISAS(FCNN_ROW) FCNN_ISA_ROWS_END };
 #define FCNN_LIMIT_ROWS FCNN_OF(FCNN_ISA, LIMIT_ROWS)
 #define FCNN_LIMIT_COLUMNS FCNN_OF(FCNN_ISA, LIMIT_COLUMNS)
 
+/* Nodes whose weights the forward pass copies together, since where W is in rows every visit to one
+   of them costs a page of the address table: 48, and whole panels, since there W may be in those. */
+#define FCNN_PACKED_NODES ((48 + FCNN_NR - 1) / FCNN_NR * FCNN_NR)
+
 /* Readable entries behind the parameters, their state and what is computed from a row at a time: a
    vector is read whole where a row of W ends inside it. */
 #define FCNN_SLACK 64
@@ -87,6 +91,7 @@ enum { FCNN_ISAS(FCNN_ROW) FCNN_ISA_ROWS_END };
 _Static_assert(FCNN_MR <= 8, "micro_tile names up to 8 rows, and GCC peels as many");
 _Static_assert(FCNN_VECTORS % 2 == 0, "a narrow tile is half of one");
 _Static_assert(FCNN_FLOATS <= 16, "store_few moves at most 8 + 4 + 2 + 1 entries");
+_Static_assert(FCNN_PACKED_NODES % FCNN_NR == 0, "copies of W begin where a panel does");
 _Static_assert(FCNN_NR % 8 == 0, "panels of float64 are transposed by four");
 _Static_assert(FCNN_SLACK >= FCNN_NR, "a panel of nodes is read whole where a row of W ends");
 

@@ -9,6 +9,7 @@ cdef extern from "isa.h" nogil:
         VECTORS "FCNN_VECTORS"  # registers of one of its rows,
         NR "FCNN_NR"            # which are so many lanes of float32, half as many of float64
         HAS_FMA "FCNN_HAS_FMA"  # whether it has multiply-add instructions
+        PACKED_NODES "FCNN_PACKED_NODES"    # copied together
         SLACK "FCNN_SLACK"      # readable entries behind the parameters
         LIMIT_ROWS "FCNN_LIMIT_ROWS"
         LIMIT_COLUMNS "FCNN_LIMIT_COLUMNS"

@@ -127,8 +127,8 @@ def _by_rows(
         rest -= 1
     if not rest:
         raise TableError(f"{source}: has a header but no rows; expected at least one")
-    if not is_one:  # of which they are lines without anything, as many a file has at its end
-        notes.extend(ending_note(len(body) - rest))
+    # Lines without anything, as many a file has at its end, are none.
+    notes.extend(ending_note(sum(len(cells) > 1 for _, cells in body[rest:])))
     del body[rest:]
     names, wrong = _fitted(names, body, header, notes)
     sound = [(line, cells) for line, cells in body if len(cells) == len(names)]
