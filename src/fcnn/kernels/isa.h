@@ -81,7 +81,8 @@ enum { FCNN_ISAS(FCNN_ROW) FCNN_ISA_ROWS_END };
 #define FCNN_LIMIT_COLUMNS FCNN_OF(FCNN_ISA, LIMIT_COLUMNS)
 
 /* Nodes whose weights the forward pass copies together, since where W is in rows every visit to one
-   of them costs a page of the address table: 48, and whole panels, since there W may be in those. */
+   of them costs a page of the address table: 48, and whole panels, since there W may be in those.
+ */
 #define FCNN_PACKED_NODES ((48 + FCNN_NR - 1) / FCNN_NR * FCNN_NR)
 
 /* Readable entries behind the parameters, their state and what is computed from a row at a time: a
