@@ -109,7 +109,7 @@ import os
 
 import numpy as np
 
-from fcnn.errors import ADVICE, DivergenceError, nonfinite_parameter
+from fcnn.errors import ADVICE as _ADVICE, DivergenceError, nonfinite_parameter
 
 cnp.import_array()
 

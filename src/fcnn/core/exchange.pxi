@@ -368,5 +368,5 @@ def exchange_steps(
         raise DivergenceError(
             "the loss, the gradient, a weight or the optimizer's state became infinite or NaN in "
             f"step {e.made + 1}; the weights are those before that step"
-            + (nonfinite_parameter(network) or ADVICE))
+            + (nonfinite_parameter(network) or _ADVICE))
     return e.made, e.stopped

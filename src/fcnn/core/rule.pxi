@@ -45,5 +45,5 @@ cdef object failure_of(Network network, const Call* call, Py_ssize_t steps):
                 else "the gradient, a weight or the optimizer's state became infinite")
         return DivergenceError(
             f"{what} in step {steps + 1}; the weights are those before that step"
-            + (nonfinite_parameter(network) or ADVICE))
+            + (nonfinite_parameter(network) or _ADVICE))
     return None
