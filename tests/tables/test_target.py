@@ -347,3 +347,8 @@ def test_targets_of_other_kinds_are_refused_by_name(words, name):
     with pytest.raises((TypeError, ValueError), match=f"^{name}: "):
         read_target(**{"table": data, "names": ["a"], **words})
     assert read_target(data, "a").y.ravel().tolist() == read_target(data, ["a"]).y.ravel().tolist()
+
+
+def test_a_table_without_columns_has_no_target():
+    with pytest.raises(TableError, match=r"target: .* has no columns"):
+        read_target([], ())

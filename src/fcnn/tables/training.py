@@ -95,6 +95,8 @@ def read_target(
     if len({*names}) < len(names):
         raise TableError(f"target: expected different columns, got {some(names)}")
     columns = [table[name] for name in names] if names else table.columns
+    if not columns:
+        raise TableError(f"target: {table.source} has no columns")
     if len(columns) == 1:
         return _read_one(table, columns[0], names, task, are_labels)
     if task == "classification":
