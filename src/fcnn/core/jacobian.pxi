@@ -12,6 +12,7 @@ cdef struct Lanes:              # tangents of one sample, in panels of some regi
     Py_ssize_t vectors          # of a panel,
     Py_ssize_t width            # its numbers,
     Py_ssize_t panels
+    bint half                   # whether the last one needs but half of its last register
 
 
 cdef inline Lanes lanes_of(Py_ssize_t count, const real* tag) noexcept nogil:
@@ -22,6 +23,7 @@ cdef inline Lanes lanes_of(Py_ssize_t count, const real* tag) noexcept nogil:
     t.vectors = (vectors + panels - 1) // panels
     t.width = t.vectors * one
     t.panels = (count + t.width - 1) // t.width
+    t.half = 2 * (t.panels * t.width - count) >= one
     return t
 
 
@@ -34,6 +36,7 @@ cdef void tangents_product(
     """C_k = sigma'(z_k) sum_j W_kj B_j, or back C_j = sigma'(z_j) sum_k B_k W_kj, of one sample."""
     cdef Py_ssize_t n_out = layer.n_out, p, done = 0, i, some
     cdef Py_ssize_t depth = n_out if back else layer.n_in, nodes = layer.n_in if back else n_out
+    cdef bint half
     cdef Py_ssize_t most = max(WORK_PER_LOOK // (depth * lanes.width * lanes.panels), 1)
     cdef const real* W = <const real*> w.call.model.parameters + layer.W
     if lanes.panels > 1:        # which meet some nodes before the next ones: a W may be large
@@ -43,12 +46,13 @@ cdef void tangents_product(
         done += some
         i = nodes - done        # from the last one on, as they go
         for p in range(lanes.panels):
+            half = lanes.half and p == lanes.panels - 1
             if back:
-                tangents(True, lanes.vectors, W + i * n_out, n_out, some,
+                tangents(True, lanes.vectors, half, W + i * n_out, n_out, some,
                          B + p * depth * lanes.width, slope + i if slope != NULL else slope,
                          C + (p * nodes + i) * lanes.width, depth)
             else:
-                tangents(False, lanes.vectors, W + i, n_out, some, B + p * depth * lanes.width,
+                tangents(False, lanes.vectors, half, W + i, n_out, some, B + p * depth * lanes.width,
                          slope + i if slope != NULL else slope,
                          C + (p * nodes + i) * lanes.width, depth)
         if should_stop(w, some * depth * lanes.width * lanes.panels):

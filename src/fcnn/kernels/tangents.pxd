@@ -9,7 +9,8 @@ from fcnn.kernels.isa cimport BYTES, FLOATS, HAS_FMA, MR, VECTORS
 from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport real, trap
 from fcnn.kernels.vector cimport (
-    double_vector, float_vector, load, opaque, spread, store, vector, vector_multiply_add,
+    HAS_HALVES, double_vector, float_vector, half_multiply_add, load, opaque, spread, store, vector,
+    vector_multiply_add,
 )
 
 cdef enum:
@@ -18,7 +19,7 @@ cdef enum:
 
 
 cdef inline void tangent_kernel(
-    bint back, Py_ssize_t rows, Py_ssize_t vectors,     # constant at every call
+    bint back, bint half, Py_ssize_t rows, Py_ssize_t vectors,  # constant at every call
     const real* W, Py_ssize_t stride,   # IN (nodes, depth), or forward (depth, nodes)
     const real* B,              # IN (depth, vectors full of tangents)
     const real* factors,        # IN (rows,), or NULL for 1
@@ -44,7 +45,10 @@ cdef inline void tangent_kernel(
             for i in range(rows):
                 a = spread(W[i * stride] if back else W[i], tag)
                 for j in range(vectors):
-                    total[i][j] = vector_multiply_add(a, b[j], total[i][j])
+                    if half and j == vectors - 1:
+                        total[i][j] = half_multiply_add(a, b[j], total[i][j])
+                    else:
+                        total[i][j] = vector_multiply_add(a, b[j], total[i][j])
             B += vectors * one
             W += 1 if back else stride
         if depth == 0:
@@ -65,55 +69,58 @@ cdef inline void tangent_kernel(
 
 
 cdef inline void tangent_rows(
-    bint back, Py_ssize_t most, Py_ssize_t vectors,     # constant at every call
-    const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
-    real* C, Py_ssize_t depth, const vector* tag,
+    bint back, bint half, Py_ssize_t most, Py_ssize_t vectors,  # constant at every call
+    const real* W, Py_ssize_t stride, Py_ssize_t first, Py_ssize_t nodes, const real* B,
+    const real* factors, real* C, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    """All nodes by tiles of `most`; the last one computes some of the one before once more.
+    """All nodes from `first` on by tiles of `most`; the last one may compute some once more.
 
     From the last node on: the forward pass has read that one last, and the next row's pass then
     finds the first ones in the cache.
     """
     cdef Py_ssize_t i = nodes - most, width = vectors * (BYTES // <Py_ssize_t> sizeof(real))
     while True:
-        tangent_kernel(back, most, vectors, W + i * (stride if back else 1), stride, B,
+        tangent_kernel(back, half, most, vectors, W + i * (stride if back else 1), stride, B,
                        factors + i if factors != NULL else factors, C + i * width, depth, tag)
-        if i == 0:
+        if i <= first:
             return
-        i = max(i - most, <Py_ssize_t> 0)
+        i = max(i - most, first)
 
 
 cdef inline void tangent_columns(
-    bint back, Py_ssize_t most, Py_ssize_t vectors,     # constant at every call
+    bint back, bint half, Py_ssize_t most, Py_ssize_t vectors,  # constant at every call
     const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
     real* C, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    """Name the number of rows, which makes it a constant."""
+    """Name the number of rows, which makes it a constant. Up to four that are left are a tile of
+    four."""
+    cdef Py_ssize_t whole = nodes // most * most
+    if most > 4 and nodes >= 4 and (whole == 0 or 0 < nodes - whole <= 4):
+        tangent_rows(back, half, 4, vectors, W, stride, whole, nodes, B, factors, C, depth, tag)
+        nodes = whole
     if nodes >= most:
-        tangent_rows(back, most, vectors, W, stride, nodes, B, factors, C, depth, tag)
-    elif most > 4 and nodes >= 4:
-        tangent_rows(back, 4, vectors, W, stride, nodes, B, factors, C, depth, tag)
+        tangent_rows(back, half, most, vectors, W, stride, 0, nodes, B, factors, C, depth, tag)
     elif most > 2 and nodes >= 2:
-        tangent_rows(back, 2, vectors, W, stride, nodes, B, factors, C, depth, tag)
-    else:
-        tangent_rows(back, 1, vectors, W, stride, nodes, B, factors, C, depth, tag)
+        tangent_rows(back, half, 2, vectors, W, stride, 0, nodes, B, factors, C, depth, tag)
+    elif nodes > 0:
+        tangent_rows(back, half, 1, vectors, W, stride, 0, nodes, B, factors, C, depth, tag)
 
 
 cdef inline void any_tangents(
-    bint back, Py_ssize_t vectors,      # the first constant at every call
+    bint back, bint half, Py_ssize_t vectors,   # the first two constant at every call
     const real* W, Py_ssize_t stride, Py_ssize_t nodes, const real* B, const real* factors,
     real* C, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
     """Name the number of registers. Without a multiply-add, products take registers, too."""
     cdef Py_ssize_t sums = MR * VECTORS if HAS_FMA else 8
     if vectors == 1:
-        tangent_columns(back, min(sums, <Py_ssize_t> MOST_TANGENT_ROWS), 1, W, stride, nodes, B,
+        tangent_columns(back, half, min(sums, <Py_ssize_t> MOST_TANGENT_ROWS), 1, W, stride, nodes, B,
                         factors, C, depth, tag)
     elif vectors == 2:
-        tangent_columns(back, min(sums // 2, <Py_ssize_t> MOST_TANGENT_ROWS), 2, W, stride, nodes,
+        tangent_columns(back, half, min(sums // 2, <Py_ssize_t> MOST_TANGENT_ROWS), 2, W, stride, nodes,
                         B, factors, C, depth, tag)
     elif vectors == 3:
-        tangent_columns(back, min(sums // 3, <Py_ssize_t> MOST_TANGENT_ROWS), 3, W, stride, nodes,
+        tangent_columns(back, half, min(sums // 3, <Py_ssize_t> MOST_TANGENT_ROWS), 3, W, stride, nodes,
                         B, factors, C, depth, tag)
     else:
         trap()
@@ -122,14 +129,24 @@ cdef inline void any_tangents(
 cdef inline void tangents(
     bint back,                  # constant at every call
     Py_ssize_t vectors,
+    bint half,                  # whether no more than half of the last one is needed
     const real* W, Py_ssize_t stride, Py_ssize_t nodes,     # IN, as in tangent_kernel
     const real* B, const real* factors, real* C, Py_ssize_t depth,  # as there
 ) noexcept nogil:
     """C_i = factor_i sum_k W_ik B_k, or forward W_ki, the lanes over tangents."""
     if real is float:
-        any_tangents(back, vectors, W, stride, nodes, B, factors, C, depth, <float_vector*> NULL)
+        if HAS_HALVES and half:
+            any_tangents(back, True, vectors, W, stride, nodes, B, factors, C, depth,
+                         <float_vector*> NULL)
+        else:
+            any_tangents(back, False, vectors, W, stride, nodes, B, factors, C, depth,
+                         <float_vector*> NULL)
+    elif HAS_HALVES and half:
+        any_tangents(back, True, vectors, W, stride, nodes, B, factors, C, depth,
+                     <double_vector*> NULL)
     else:
-        any_tangents(back, vectors, W, stride, nodes, B, factors, C, depth, <double_vector*> NULL)
+        any_tangents(back, False, vectors, W, stride, nodes, B, factors, C, depth,
+                     <double_vector*> NULL)
 
 
 cdef inline void scaled_registers(

@@ -14,6 +14,8 @@ cdef extern from "vector.h" nogil:
     ctypedef double double_vector "fcnn_d"
     float_vector fma_f "fcnn_fma_f"(float_vector a, float_vector b, float_vector c)
     double_vector fma_d "fcnn_fma_d"(double_vector a, double_vector b, double_vector c)
+    float_vector half_fma_f "fcnn_half_fma_f"(float_vector a, float_vector b, float_vector c)
+    double_vector half_fma_d "fcnn_half_fma_d"(double_vector a, double_vector b, double_vector c)
     float_vector sqrt_f "fcnn_sqrt_f"(float_vector x)
     double_vector sqrt_d "fcnn_sqrt_d"(double_vector x)
     float_vector load_f "fcnn_load_f"(const void* p)
@@ -37,6 +39,7 @@ cdef extern from "vector.h" nogil:
     float_vector is_above_f "fcnn_is_above_f"(float_vector x, float_vector y)
     double_vector is_above_d "fcnn_is_above_d"(double_vector x, double_vector y)
     enum:
+        HAS_HALVES "FCNN_HAS_HALVES"
         BLOCK_f "FCNN_BLOCK_f"
         BLOCK_d "FCNN_BLOCK_d"
     void rows_to_columns_f "fcnn_rows_to_columns_f"(
@@ -100,6 +103,14 @@ cdef inline vector vector_multiply_add(vector a, vector b, vector c) noexcept no
         return fma_f(a, b, c)
     else:
         return fma_d(a, b, c)
+
+
+cdef inline vector half_multiply_add(vector a, vector b, vector c) noexcept nogil:
+    """The first half of vector_multiply_add."""
+    if vector is float_vector:
+        return half_fma_f(a, b, c)
+    else:
+        return half_fma_d(a, b, c)
 
 
 cdef inline vector vector_square_root(vector x) noexcept nogil:
