@@ -232,7 +232,6 @@ cdef inline void row_kernel(
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), j, _k, block
     cdef bint later = False     # as in micro_kernel
     cdef vector total[8]
-    cdef vector before[8]
     cdef vector a
     for j in range(vectors):
         total[j] = load(bias + j * one, tag)
@@ -245,14 +244,16 @@ cdef inline void row_kernel(
                 total[j] = vector_multiply_add(a, load(B + j * one, tag), total[j])
             A += 1
             B += stride
-        if depth == 0:
-            break
         for j in range(vectors):
-            before[j] = total[j] + (before[j] if later else spread(<real> 0, tag))
+            if later:
+                total[j] += load(C + j * one, tag)
+            elif depth > 0:
+                total[j] += spread(<real> 0, tag)
+            store(C + j * one, total[j])
             total[j] = spread(<real> 0, tag)
+        if depth == 0:
+            return
         later = True
-    for j in range(vectors):
-        store(C + j * one, before[j] + total[j] if later else total[j])
 
 
 cdef inline void narrow_row_parts(
@@ -360,7 +361,6 @@ cdef inline void transposed_row_kernel(
     cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), g, c, k = 0, end, at
     cdef bint later = False     # as in micro_kernel
     cdef vector total[4]
-    cdef vector before[4]
     cdef vector columns[4]      # what GCC keeps in registers
     cdef vector rest[4]
     for g in range(groups):
@@ -382,15 +382,17 @@ cdef inline void transposed_row_kernel(
                 for c in range(end - k):
                     total[g] = vector_multiply_add(spread(A[k + c], tag), rest[c], total[g])
             k = end
-        if k == depth:
-            break
         for g in range(groups):
-            before[g] = total[g] + (before[g] if later else spread(<real> 0, tag))
+            if later:
+                total[g] += load(C + (g * one if g < groups - 1 else last), tag)
+            elif k < depth:
+                total[g] += spread(<real> 0, tag)
+        for g in range(groups):     # once all of them, which may overlap, are read
+            store(C + (g * one if g < groups - 1 else last), total[g])
             total[g] = spread(<real> 0, tag)
+        if k == depth:
+            return
         later = True
-    for g in range(groups):
-        at = g * one if g < groups - 1 else last
-        store(C + at, before[g] + total[g] if later else total[g])
 
 
 cdef inline void transposed_row_parts(
