@@ -215,9 +215,12 @@ cdef inline void multiply_rows(
     real* rows, Py_ssize_t stride, Py_ssize_t each,     # `each` rows for each sample
     Py_ssize_t n,
 ) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(samples * each):
-        multiply(factors + i // each * factors_stride, rows + i * stride, n)
+    cdef Py_ssize_t _i, _u
+    for _i in range(samples):
+        for _u in range(each):
+            multiply(factors, rows, n)
+            rows += stride
+        factors += factors_stride
 
 
 # --- Forward pass, and sigma' -----------------------------------------------------------------
