@@ -73,7 +73,7 @@ NEAR = {
     "core/normal_equations.pxi": ("second_order",),
     "core/norms.pxi": ("core_guards", "long_vectors", "regularization", "training", "panels"),
     "core/own.pxi": ("own_loops",),
-    "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel"),
+    "core/panels.pxi": ("core_guards", "gradients", "optimizers", "parallel", "second_order"),
     "core/prediction.pxi": ("arguments/predict_conversions", "calls", "inputs"),
     "core/rows.pxi": ("gradients", "optimizers", "parallel", "panels"),
     "core/rule.pxi": ("core_guards", "training", "optimizers"),

@@ -30,14 +30,14 @@ LARGE = {
 # every place of its own, must be seen by each of them.
 
 
-WAYS = {"rows": 3, "blocks": 300, "tiny-blocks": 300, "in-panels": 88}
+WAYS = {"rows": 3, "listed-rows": 3, "blocks": 300, "tiny-blocks": 300, "in-panels": 88}
 
 
-@pytest.fixture(params=["tiny", "rows", "panels", "in-panels", "blocks", "tiny-blocks", "lists"])
+@pytest.fixture(params=[*WAYS, "tiny", "panels", "lists"])
 def way(request, core):
     """How a step is computed: (rows, rows of a batch)."""
     core.force_tiny(int(request.param.startswith("tiny")))
-    core.force_lists(int(request.param == "lists"))
+    core.force_lists(int("list" in request.param))
     rows = WAYS.get(request.param, 37)
     yield rows, 11 if request.param == "in-panels" else rows
     core.force_tiny(-1)

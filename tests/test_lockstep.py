@@ -171,6 +171,22 @@ def test_the_bits_are_those_of_each_alone(core, dtype, part):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("batch", [7, 15, 31])
+def test_the_losses_of_batches_that_are_one_sample_short_of_panels(core, dtype, batch):
+    """Whose last sample is there twice."""
+    c = {
+        "sizes": (3, 9, 2), "activations": ("tanh", "identity"), "loss": "squared_error",
+        "optimizer": fcnn.Adam, "batch": batch, "samples": 2 * batch, "networks": 9, "epochs": 2,
+        "labels": False, "weighted": "none", "curve": False, "shuffled": False, "threads": 1,
+        "l2": False, "number": batch,
+    }  # fmt: skip
+    expected = one_by_one(core, c, dtype)
+    with together(core, 1) as made:
+        compare(in_one_call(core, c, dtype), expected, c)
+    assert made[0] > 0
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_one_network_that_diverges_ends_and_the_others_go_on(core, dtype, optimizer):
     """Those in its register, too: with the bits that they have alone."""

@@ -67,6 +67,7 @@ def jacobian(net, X):
     ("sizes", "activation", "output", "rows"),
     [
         ((3, 5, 4, 2), "tanh", None, 40),
+        ((3, 5, 4, 2), "tanh", None, 2),
         ((3, 5, 4, 2), ["gelu", "silu"], "softmax", 7),
         ((2, 7, 1), "sigmoid", "softplus", 129),
         ((4, 1), [], None, 1),

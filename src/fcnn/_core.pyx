@@ -38,7 +38,7 @@ Who calls whom, from the outside in:
           sample_phase                      here
             forward_layer                   or forward_rows, forward_lists
             output_panel
-            delta_layer
+            delta_layer                     or deltas_of_rows
           weight_phase                      here
             gradient_tiles                  or outer_products   core/rows.pxi
                                             or list_gradient    core/sparse.pxi
@@ -88,7 +88,7 @@ from fcnn.kernels.pages cimport large_pages
 from fcnn.kernels.products cimport (
     A_COLUMNS, A_PANELS, A_ROWS, BLOCK_TERMS, MOST_NARROW_BYTES, SGD_UPDATE, STORE, Tiles,
     add_wide_rows, end_of_block, micro_tile, narrow_row_product, shared_by_tiles, sum_of_squares,
-    transposed_row_product,
+    transposed_row_products,
 )
 from fcnn.kernels.real cimport SPECIALIZED, multiply_add, real, trap
 from fcnn.kernels.sparse cimport (
@@ -465,7 +465,9 @@ cdef void sample_phase(
             w.call, block, scale, i, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
             <const real*> ws.normalizer + i * lanes,
             <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
-    if w.call.backward:
+    if w.call.backward and row_by_row(w, block.rows):
+        deltas_of_rows(w, rows, &scratch, tag)
+    elif w.call.backward:
         for l in range(L, lowest_trainable(&w.call.options), -1):
             layer = &model.layers[l]
             delta_layer(
@@ -547,12 +549,10 @@ cdef void weight_phase(
                         list_gradient(w, &scratch, rows, j, count, of_layer, add, ahead, tag)
                     else:
                         outer_products(
-                            layer, <const real*> ws.a[l - 1], lanes if l > 1 else 1,
-                            1 if l > 1 else layer.n_in, <const real*> ws.delta_rows[l], rows,
-                            ws.rows, lanes, j, count, <real*> model.parameters, of_layer,
+                            layer, <const real*> ws.a[l - 1], <const real*> ws.delta_rows[l],
+                            rows, ws.rows, lanes, j, count, <real*> model.parameters, of_layer,
                             <real*> ws.gradient, next if l == 1 else <const real*> NULL,
-                            <real*> scratch.ahead[0], <real*> scratch.ahead[1],
-                            <real*> scratch.row[0])
+                            &scratch)
                     mine = next_item(w.team)
                     if constants == NULL and should_stop(w, rows * count * lanes):
                         return

@@ -174,8 +174,7 @@ cdef void rows_product(
             row_product(A + i * A_stride, W, bias if biased else none, C + i * C_stride,
                         <real*> t.before, columns, depth, w)
     elif rows <= ROWS_ALONE:
-        for i in range(rows):
-            transposed_row(w, A + i * A_stride, W, C + i * C_stride, columns, depth)
+        transposed_rows(w, A, A_stride, rows, W, C, C_stride, columns, depth)
     else:
         tiles = shared_by_tiles(rows)
         while first < columns:
@@ -197,16 +196,18 @@ cdef void rows_product(
                 return
 
 
-cdef void transposed_row(
-    Worker* w, const real* A, const real* W, real* C, Py_ssize_t columns, Py_ssize_t depth,
+cdef void transposed_rows(
+    Worker* w, const real* A, Py_ssize_t A_stride, Py_ssize_t rows, const real* W,
+    real* C, Py_ssize_t C_stride, Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
-    """transposed_row_product, piece by piece: whole registers of it."""
-    cdef Py_ssize_t first = 0, count, most = max(WORK_PER_LOOK // depth // NR, 1) * NR
+    """transposed_row_products, piece by piece: whole registers of it."""
+    cdef Py_ssize_t first = 0, count, most = max(WORK_PER_LOOK // (rows * depth) // NR, 1) * NR
     while first < columns:
         count = min(most, columns - first)
-        transposed_row_product(A, W + first * depth, C + first, count, depth)
+        transposed_row_products(A, A_stride, rows, W + first * depth, C + first, C_stride, count,
+                                depth)
         first += count
-        if should_stop(w, count * depth):
+        if should_stop(w, rows * count * depth):
             return
 
 

@@ -32,10 +32,12 @@ cdef inline bint row_by_row(const Worker* w, Py_ssize_t rows) noexcept nogil:
     """Whether a block's samples are computed one after the other.
 
     Not what is left of a batch behind other blocks: their gradients would go on with the sums of
-    those, where a block by panels makes sums of its own and adds them.
+    those, where a block by panels makes sums of its own and adds them. Nor where somebody reads the
+    panels of hidden layers.
     """
     return (rows <= FEW_ROWS and w.begun == 0 and w.call.options.dropout == NULL
-            and not w.call.model.in_panels)
+            and not w.call.model.in_panels and w.call.equations == NULL
+            and w.call.trace[0] == NULL)
 
 
 cdef double total_weight(const Samples* samples, const real* tag) noexcept nogil:
@@ -109,8 +111,7 @@ cdef void deltas_to_rows(
     cdef Py_ssize_t lowest = lowest_trainable(&w.call.options)
     cdef const real* nodes[NR]
     cdef const real* delta
-    cdef bint known = (not row_by_row(w, block_rows) and ws.inputs == PANELS
-                       and ws.mask[0] == NULL)
+    cdef bint known = ws.inputs == PANELS and ws.mask[0] == NULL
     # Those of the inputs are known from their transposition, if they are still the same.
     cdef double a_squares = ws.squares[2 * i] if known else 0, delta_squares = 0
     cdef real zeros[NR]         # of nodes that are not there: their weights in panels stay 0
@@ -128,8 +129,6 @@ cdef void deltas_to_rows(
         if l == 1 and known:
             continue
         n_in = model.layers[l].n_in
-        if l == 1 and row_by_row(w, block_rows):
-            n_in = (rows * n_in + lanes - 1) // lanes
         if l == 1 and ws.inputs != PANELS:
             for c in range(rows):
                 a_squares += list_squares(&ws.lists[i * lanes + c], tag)

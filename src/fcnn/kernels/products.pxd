@@ -33,6 +33,10 @@ cdef enum:
     # length of a block and the number of blocks, instead of their product (n_0 = 100,000, float32:
     # 6e-6 of the sum instead of 2e-4). Panels of nodes and of samples divide it.
     BLOCK_TERMS = 256
+    # Rows that transposed_row_products takes at once, and its sums: fewer than hide the time of a
+    # multiply-add, which transposing hides, and few enough for all register files.
+    MOST_TRANSPOSED_ROWS = 3
+    TRANSPOSED_SUMS = 6
 
 
 cdef enum Layout:               # of A
@@ -244,7 +248,7 @@ cdef inline void row_kernel(
                 total[j] = vector_multiply_add(a, load(B + j * one, tag), total[j])
             A += 1
             B += stride
-        for j in range(vectors):
+        for j in range(vectors):    # sums of blocks before wait in C: see tangent_kernel
             if later:
                 total[j] += load(C + j * one, tag)
             elif depth > 0:
@@ -348,105 +352,160 @@ cdef inline void columns_of_rows(
         columns[c] = load(&memory[c * one], tag)
 
 
+cdef inline void add_transposed(
+    Py_ssize_t rows, const real* W, Py_ssize_t stride, const real** few, const real* A,
+    Py_ssize_t A_stride, Py_ssize_t k, vector* total, const vector* tag,
+) noexcept nogil:
+    """A turn of transposed_row_kernel: 16 bytes of each row of W."""
+    cdef vector columns[4]      # what GCC keeps in registers
+    cdef Py_ssize_t c, s
+    columns_of_rows(W, stride, few, k, &columns[0], tag)
+    for c in range(16 // <Py_ssize_t> sizeof(real)):
+        for s in range(rows):
+            total[s] = vector_multiply_add(spread(A[s * A_stride + k + c], tag), columns[c],
+                                           total[s])
+
+
 cdef inline void transposed_row_kernel(
-    Py_ssize_t groups,          # constant at every call
+    Py_ssize_t groups, Py_ssize_t rows,     # constant at every call
     Py_ssize_t last,            # where the last of these registers begins, the others end to end
-    const real* W, Py_ssize_t stride,   # IN (rows that fill them, depth),
-    const real** few,           # or, where there are not so many, NULL else, the rows of one
-    const real* A,              # IN (depth,)
-    real* C,                    # OUT (rows,)
+    const real* W, Py_ssize_t stride,   # IN (columns that fill them, depth),
+    const real** few,           # or, where there are not so many, NULL else, those of one
+    const real* A, Py_ssize_t A_stride,     # IN (rows, depth)
+    real* C, Py_ssize_t C_stride,           # OUT (rows, columns)
     Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), g, c, k = 0, end, at
+    cdef Py_ssize_t some = 16 // <Py_ssize_t> sizeof(real), g, c, s, k = 0, end, at, first
+    # All of a cache line at once: where rows of W are a power of two long, those of the other
+    # registers push it out (512 x 512, Zen 4: 157 us; so 60). Where the first cache takes all of
+    # them, the registers would but wait for their sums (v J of 64-100-10: 0.2 us).
+    cdef bint by_lines = groups * depth * BYTES > 32768
     cdef bint later = False     # as in micro_kernel
-    cdef vector total[4]
-    cdef vector columns[4]      # what GCC keeps in registers
-    cdef vector rest[4]
-    for g in range(groups):
+    cdef vector total[TRANSPOSED_SUMS]
+    cdef vector rest[4]         # what GCC keeps in registers
+    for g in range(groups * rows):
         total[g] = spread(<real> 0, tag)
     while True:
         end = min(k + BLOCK_TERMS, depth)
-        while k + some <= end:
+        while by_lines and k + some <= end:
+            first = k
             for g in range(groups):
                 at = (g * one if g < groups - 1 else last) * stride
                 opaque(at)      # or GCC keeps the addresses of all rows, in memory
-                columns_of_rows(W + at, stride, few, k, &columns[0], tag)
-                for c in range(some):
-                    total[g] = vector_multiply_add(spread(A[k + c], tag), columns[c], total[g])
+                k = first
+                while k + some <= end and k < first + 4 * some:
+                    add_transposed(rows, W + at, stride, few, A, A_stride, k, &total[g * rows], tag)
+                    k += some
+        while k + some <= end:
+            for g in range(groups):
+                at = (g * one if g < groups - 1 else last) * stride
+                opaque(at)
+                add_transposed(rows, W + at, stride, few, A, A_stride, k, &total[g * rows], tag)
             k += some
         if k < end:             # with entries behind the row, which are not used
             for g in range(groups):
                 at = g * one if g < groups - 1 else last
                 columns_of_rows(W + at * stride, stride, few, k, &rest[0], tag)
                 for c in range(end - k):
-                    total[g] = vector_multiply_add(spread(A[k + c], tag), rest[c], total[g])
+                    for s in range(rows):
+                        total[g * rows + s] = vector_multiply_add(
+                            spread(A[s * A_stride + k + c], tag), rest[c], total[g * rows + s])
             k = end
+        # Sums of blocks before wait in C: see tangent_kernel.
         for g in range(groups):
-            if later:
-                total[g] += load(C + (g * one if g < groups - 1 else last), tag)
-            elif k < depth:
-                total[g] += spread(<real> 0, tag)
+            at = g * one if g < groups - 1 else last
+            for s in range(rows):
+                if later:
+                    total[g * rows + s] += load(C + s * C_stride + at, tag)
+                elif k < depth:
+                    total[g * rows + s] += spread(<real> 0, tag)
         for g in range(groups):     # once all of them, which may overlap, are read
-            store(C + (g * one if g < groups - 1 else last), total[g])
-            total[g] = spread(<real> 0, tag)
+            at = g * one if g < groups - 1 else last
+            for s in range(rows):
+                store(C + s * C_stride + at, total[g * rows + s])
+                total[g * rows + s] = spread(<real> 0, tag)
         if k == depth:
             return
         later = True
 
 
 cdef inline void transposed_row_parts(
-    const real* A, const real* B, real* C, Py_ssize_t columns, Py_ssize_t depth, const vector* tag,
+    Py_ssize_t rows, Py_ssize_t most,       # constant at every call: of A, and registers at a time
+    const real* A, Py_ssize_t A_stride, const real* B, real* C, Py_ssize_t C_stride,
+    Py_ssize_t columns, Py_ssize_t depth, const vector* tag,
 ) noexcept nogil:
-    """By up to four registers, alike, each of which waits for its sums; the last register computes
-    some of the one before once more. The last rows come first: see kernels/tangents.pxd."""
+    """By some registers, alike, each of which waits for its sums; the last register computes some
+    of the one before once more. The last rows of B come first: see kernels/tangents.pxd."""
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), i
-    cdef Py_ssize_t left = (columns + one - 1) // one, parts = (left + 3) // 4, groups, last
-    cdef Py_ssize_t j = left * one
+    cdef Py_ssize_t left = (columns + one - 1) // one, parts = (left + most - 1) // most
+    cdef Py_ssize_t j = left * one, groups, last
     cdef const real* few[FLOATS]
-    cdef real sums[FLOATS]
+    cdef real sums[MOST_TRANSPOSED_ROWS * FLOATS]
     if columns < one:
         for i in range(one):
             few[i] = B + min(i, columns - 1) * depth
-        transposed_row_kernel(1, 0, B, depth, few, A, &sums[0], depth, tag)
-        memcpy(C, &sums[0], columns * sizeof(real))
+        transposed_row_kernel(1, rows, 0, B, depth, few, A, A_stride, &sums[0], one, depth, tag)
+        for i in range(rows):
+            memcpy(C + i * C_stride, &sums[i * one], columns * sizeof(real))
         return
     while parts > 0:
         groups = (left + parts - 1) // parts
         j -= groups * one
         last = min((groups - 1) * one, columns - one - j)
         if not SPECIALIZED:
-            transposed_row_kernel(groups, last, B + j * depth, depth, <const real**> NULL, A, C + j,
-                                  depth, tag)
+            transposed_row_kernel(groups, rows, last, B + j * depth, depth, <const real**> NULL, A,
+                                  A_stride, C + j, C_stride, depth, tag)
         elif groups == 1:
-            transposed_row_kernel(1, last, B + j * depth, depth, <const real**> NULL, A, C + j,
-                                  depth, tag)
+            transposed_row_kernel(1, rows, last, B + j * depth, depth, <const real**> NULL, A,
+                                  A_stride, C + j, C_stride, depth, tag)
         elif groups == 2:
-            transposed_row_kernel(2, last, B + j * depth, depth, <const real**> NULL, A, C + j,
-                                  depth, tag)
-        elif groups == 3:
-            transposed_row_kernel(3, last, B + j * depth, depth, <const real**> NULL, A, C + j,
-                                  depth, tag)
-        elif groups == 4:
-            transposed_row_kernel(4, last, B + j * depth, depth, <const real**> NULL, A, C + j,
-                                  depth, tag)
+            transposed_row_kernel(2, rows, last, B + j * depth, depth, <const real**> NULL, A,
+                                  A_stride, C + j, C_stride, depth, tag)
+        elif most > 2 and groups == 3:
+            transposed_row_kernel(3, rows, last, B + j * depth, depth, <const real**> NULL, A,
+                                  A_stride, C + j, C_stride, depth, tag)
+        elif most > 2 and groups == 4:
+            transposed_row_kernel(4, rows, last, B + j * depth, depth, <const real**> NULL, A,
+                                  A_stride, C + j, C_stride, depth, tag)
         else:
             trap()
         left -= groups
         parts -= 1
 
 
-cdef inline void transposed_row_product(
-    const real* A,              # IN (depth,)
+cdef inline void transposed_rows_by_count(
+    const real* A, Py_ssize_t A_stride, Py_ssize_t rows, const real* B, real* C,
+    Py_ssize_t C_stride, Py_ssize_t columns, Py_ssize_t depth, const vector* tag,
+) noexcept nogil:
+    """Name the number of rows, which makes it a constant."""
+    if not SPECIALIZED:
+        transposed_row_parts(rows, TRANSPOSED_SUMS // MOST_TRANSPOSED_ROWS, A, A_stride, B, C,
+                             C_stride, columns, depth, tag)
+    elif rows == 1:
+        transposed_row_parts(1, 4, A, A_stride, B, C, C_stride, columns, depth, tag)
+    elif rows == 2:
+        transposed_row_parts(2, 2, A, A_stride, B, C, C_stride, columns, depth, tag)
+    elif rows == MOST_TRANSPOSED_ROWS:
+        transposed_row_parts(MOST_TRANSPOSED_ROWS, 2, A, A_stride, B, C, C_stride, columns, depth,
+                             tag)
+    else:
+        trap()
+
+
+cdef inline void transposed_row_products(
+    const real* A, Py_ssize_t A_stride, Py_ssize_t rows,    # IN (rows, depth), 1 to 3
     const real* B,              # IN (columns, depth), followed by SLACK entries
-    real* C,                    # OUT (columns,)
+    real* C, Py_ssize_t C_stride,           # OUT (rows, columns)
     Py_ssize_t columns, Py_ssize_t depth,
 ) noexcept nogil:
-    """C_j = sum_k A_k B_jk, the lanes over j: B is transposed by registers."""
+    """C_sj = sum_k A_sk B_jk, the lanes over j: B is transposed by registers."""
     if real is float:
-        transposed_row_parts(A, B, C, columns, depth, <float_vector*> NULL)
+        transposed_rows_by_count(A, A_stride, rows, B, C, C_stride, columns, depth,
+                                 <float_vector*> NULL)
     else:
-        transposed_row_parts(A, B, C, columns, depth, <double_vector*> NULL)
+        transposed_rows_by_count(A, A_stride, rows, B, C, C_stride, columns, depth,
+                                 <double_vector*> NULL)
 
 
 cdef inline void add_wide_rows(

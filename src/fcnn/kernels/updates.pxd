@@ -288,7 +288,7 @@ cdef inline vector gradient_vector(
 cdef inline void update_block(
     Form form, const RuleConstants* constants,
     real* parameters, Py_ssize_t offset, Py_ssize_t stride,
-    Py_ssize_t samples, const real* a, Py_ssize_t node_stride, Py_ssize_t row_stride,
+    Py_ssize_t samples, const real* a, Py_ssize_t a_stride,
     const real* gradient, Py_ssize_t gradient_stride, Py_ssize_t rows, Py_ssize_t columns,
     const vector* tag,
 ) noexcept nogil:
@@ -308,18 +308,18 @@ cdef inline void update_block(
     for _i in range(rows):
         j = 0
         while j < full:
-            g = gradient_vector(samples, a, row_stride, gradient + j, gradient_stride, tag)
+            g = gradient_vector(samples, a, a_stride, gradient + j, gradient_stride, tag)
             update_vector(form, c, parameter + j, g, first + j, second + j, lanes, True, tag)
             j += lanes
         if full < columns:
             # What lies behind a row is read, too, but never written: it may be another thread's.
-            g = gradient_vector(samples, a, row_stride, gradient + full, gradient_stride,
+            g = gradient_vector(samples, a, a_stride, gradient + full, gradient_stride,
                                 tag)
             update_vector(form, c, parameter + full, g, first + full, second + full,
                           columns - full, False, tag)
         parameter += stride
         if samples > 0:
-            a += node_stride
+            a += 1
         else:
             gradient += gradient_stride
         if form != PLAIN:
@@ -396,27 +396,27 @@ cdef inline void update_block_ahead(
 
 cdef inline void update_any_form(
     const RuleConstants* constants, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
-    Py_ssize_t samples, const real* a, Py_ssize_t node_stride, Py_ssize_t row_stride,
+    Py_ssize_t samples, const real* a, Py_ssize_t a_stride,
     const real* gradient, Py_ssize_t gradient_stride, Py_ssize_t rows, Py_ssize_t columns,
     const vector* tag,
 ) noexcept nogil:
     """Name the form of the rule, which makes it a constant."""
     cdef Form form = form_of(constants.rule)
     if not SPECIALIZED:
-        update_block(form, constants, parameters, offset, stride, samples, a, node_stride,
-                     row_stride, gradient, gradient_stride, rows, columns, tag)
+        update_block(form, constants, parameters, offset, stride, samples, a, a_stride,
+                     gradient, gradient_stride, rows, columns, tag)
     elif form == PLAIN:
-        update_block(PLAIN, constants, parameters, offset, stride, samples, a, node_stride,
-                     row_stride, gradient, gradient_stride, rows, columns, tag)
+        update_block(PLAIN, constants, parameters, offset, stride, samples, a, a_stride,
+                     gradient, gradient_stride, rows, columns, tag)
     elif form == VELOCITY:
-        update_block(VELOCITY, constants, parameters, offset, stride, samples, a, node_stride,
-                     row_stride, gradient, gradient_stride, rows, columns, tag)
+        update_block(VELOCITY, constants, parameters, offset, stride, samples, a, a_stride,
+                     gradient, gradient_stride, rows, columns, tag)
     elif form == NESTEROV:
-        update_block(NESTEROV, constants, parameters, offset, stride, samples, a, node_stride,
-                     row_stride, gradient, gradient_stride, rows, columns, tag)
+        update_block(NESTEROV, constants, parameters, offset, stride, samples, a, a_stride,
+                     gradient, gradient_stride, rows, columns, tag)
     elif form == MOMENTS:
-        update_block(MOMENTS, constants, parameters, offset, stride, samples, a, node_stride,
-                     row_stride, gradient, gradient_stride, rows, columns, tag)
+        update_block(MOMENTS, constants, parameters, offset, stride, samples, a, a_stride,
+                     gradient, gradient_stride, rows, columns, tag)
     else:
         trap()
 
@@ -430,27 +430,26 @@ cdef inline void update_rows(
 ) noexcept nogil:
     """Update some rows of parameters with as many of the gradient."""
     if real is float:
-        update_any_form(constants, parameters, offset, stride, 0, gradient, 0, 0, gradient,
+        update_any_form(constants, parameters, offset, stride, 0, gradient, 0, gradient,
                         gradient_stride, rows, columns, <float_vector*> NULL)
     else:
-        update_any_form(constants, parameters, offset, stride, 0, gradient, 0, 0, gradient,
+        update_any_form(constants, parameters, offset, stride, 0, gradient, 0, gradient,
                         gradient_stride, rows, columns, <double_vector*> NULL)
 
 
 cdef inline void update_outer(
     const RuleConstants* constants, real* parameters, Py_ssize_t offset, Py_ssize_t stride,
     Py_ssize_t samples,                                 # constant at every call, 1 to 3
-    const real* a,                                      # IN (rows, samples)
-    Py_ssize_t node_stride, Py_ssize_t row_stride,      # from row to row, from sample to sample
+    const real* a, Py_ssize_t a_stride,                 # IN (samples, rows)
     const real* delta, Py_ssize_t delta_stride,         # IN (samples, columns)
     Py_ssize_t rows, Py_ssize_t columns,
 ) noexcept nogil:
     """Update with the gradient sum_s a_is delta_sj, which never leaves the registers."""
     if real is float:
-        update_any_form(constants, parameters, offset, stride, samples, a, node_stride, row_stride,
+        update_any_form(constants, parameters, offset, stride, samples, a, a_stride,
                         delta, delta_stride, rows, columns, <float_vector*> NULL)
     else:
-        update_any_form(constants, parameters, offset, stride, samples, a, node_stride, row_stride,
+        update_any_form(constants, parameters, offset, stride, samples, a, a_stride,
                         delta, delta_stride, rows, columns, <double_vector*> NULL)
 
 
