@@ -52,8 +52,8 @@ cdef void tangents_product(
                          B + p * depth * lanes.width, slope + i if slope != NULL else slope,
                          C + (p * nodes + i) * lanes.width, depth)
             else:
-                tangents(False, lanes.vectors, half, W + i, n_out, some, B + p * depth * lanes.width,
-                         slope + i if slope != NULL else slope,
+                tangents(False, lanes.vectors, half, W + i, n_out, some,
+                         B + p * depth * lanes.width, slope + i if slope != NULL else slope,
                          C + (p * nodes + i) * lanes.width, depth)
         if should_stop(w, some * depth * lanes.width * lanes.panels):
             return

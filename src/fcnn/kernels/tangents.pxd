@@ -112,14 +112,14 @@ cdef inline void any_tangents(
     """Name the number of registers. Without a multiply-add, products take registers, too."""
     cdef Py_ssize_t sums = MR * VECTORS if HAS_FMA else 8
     if vectors == 1:
-        tangent_columns(back, half, min(sums, <Py_ssize_t> MOST_TANGENT_ROWS), 1, W, stride, nodes, B,
-                        factors, C, depth, tag)
+        tangent_columns(back, half, min(sums, <Py_ssize_t> MOST_TANGENT_ROWS), 1, W, stride,
+                        nodes, B, factors, C, depth, tag)
     elif vectors == 2:
-        tangent_columns(back, half, min(sums // 2, <Py_ssize_t> MOST_TANGENT_ROWS), 2, W, stride, nodes,
-                        B, factors, C, depth, tag)
+        tangent_columns(back, half, min(sums // 2, <Py_ssize_t> MOST_TANGENT_ROWS), 2, W, stride,
+                        nodes, B, factors, C, depth, tag)
     elif vectors == 3:
-        tangent_columns(back, half, min(sums // 3, <Py_ssize_t> MOST_TANGENT_ROWS), 3, W, stride, nodes,
-                        B, factors, C, depth, tag)
+        tangent_columns(back, half, min(sums // 3, <Py_ssize_t> MOST_TANGENT_ROWS), 3, W, stride,
+                        nodes, B, factors, C, depth, tag)
     else:
         trap()
 
