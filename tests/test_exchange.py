@@ -287,3 +287,49 @@ def test_a_sum_that_fails_is_what_the_call_raises(core):
         assert own.is_broken
         assert network.parameters.tobytes() == twin.parameters.tobytes()
         assert optimizer.steps == 0
+
+
+class Sharing(Alone):
+    """A process whose weights stand where others could read them; no other is there."""
+
+    rank = 0
+
+    def __init__(self, vector, size):
+        super().__init__(vector)
+        memory = np.zeros(size + 64, np.uint8)
+        self.weights = memory[-memory.ctypes.data % 64 :][:size]
+        self.outcome = np.zeros(1, np.int64)
+        self.addresses = np.array([vector.ctypes.data], np.int64)
+
+    def finish(self):
+        return False
+
+    def updated(self):
+        """There is nobody to wait for."""
+
+
+@pytest.mark.parametrize(("rate", "diverges"), [(0.1, False), (3e38, True)])
+def test_shared_weights_are_bounded_as_others(core, rate, diverges):
+    """Of a rate of 3e38 the gradients are finite, and what they would make of weights is not."""
+    twin, (X, y, _) = problem("float32", weighted=False)
+    twin.parameters[...] *= 10
+    found = []
+    for shares in (False, True):
+        network, optimizer = core_twin(core, twin), fcnn.SGD(rate)
+        vector = core.exchange_vector(network, True)
+        size = core.weights_bytes(network, optimizer)
+        own = Sharing(vector, size) if shares else Alone(vector)
+        call = (
+            network, X, y, optimizer, own, [vector],
+            np.full((STEPS, 1), BATCH), np.zeros(STEPS, np.int64), np.full(STEPS, float(BATCH)),
+            np.zeros((STEPS, 1)), np.zeros(STEPS),
+        )  # fmt: skip
+        if diverges:
+            with pytest.raises(fcnn.DivergenceError, match="in step 1;"):
+                core.exchange_steps(*call, buckets=np.array([1]), in_panels=True)
+        else:
+            core.exchange_steps(*call, buckets=np.array([1]), in_panels=True)
+        assert optimizer.steps == (0 if diverges else STEPS)
+        found.append(network.parameters.tobytes())
+    assert found[0] == found[1]
+    assert (found[0] == twin.parameters.tobytes()) == diverges

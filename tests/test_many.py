@@ -257,6 +257,21 @@ def test_a_network_that_diverges():
         assert network.fit(X, y, optimizer=fcnn.SGD(0.01), epochs=3).loss == history.loss
 
 
+def test_the_step_that_diverged_is_counted_from_the_call_on():
+    X, y = data()
+    networks = some_networks(3)
+    optimizers = [fcnn.SGD(0.01) for _ in networks]
+    fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=2, batch_size=30)
+    assert [optimizer.steps for optimizer in optimizers] == [6] * 3
+    networks[1].parameters[...] = 1e30
+    alone, own = networks[1].copy(), fcnn.SGD(0.01)
+    with pytest.raises(fcnn.DivergenceError, match=r"in step 1;") as expected:
+        alone.fit(X, y, optimizer=own, epochs=1, batch_size=30)
+    with pytest.raises(fcnn.DivergenceError) as caught:
+        fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=1, batch_size=30)
+    assert str(caught.value) == str(expected.value)
+
+
 def refused(text, networks=None, X=None, y=None, kind=ValueError, **options):
     """Expect a refusal; nothing is changed."""
     networks = some_networks(3) if networks is None else networks

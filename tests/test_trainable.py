@@ -122,6 +122,27 @@ def test_a_step_is_the_whole_one_where_something_moves(core, forced, make, dtype
             assert same(found, [whole[0], *expected]), (sizes, rows, way, rates)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_frozen_first_layer_whose_nodes_threads_share(core, forced, dtype):
+    """Where its panels of nodes go evenly into threads, each has its own of them in all samples."""
+    forced(0, 0)
+    twin, X, y = sparse_problem((130, 128, 9), 320, dtype)
+    for momentum, rates in itertools.product(
+        (0, 0.9), ((0.0, 0.0, 1.0, 1.0), (0.0, 1.0, 1.0, 1.0))
+    ):
+        found = []
+        for threads in (1, 2):
+            network, optimizer = core_twin(core, twin), fcnn.SGD(0.01, momentum=momentum)
+            network._train_epoch(
+                X, y, optimizer, 40, None, None, threads, StepOptions(trainable=rates)
+            )
+            found.append(ends(network, optimizer))
+            mask = moving(network, rates)
+            assert found[-1][0][~mask].tobytes() == twin.parameters[~mask].tobytes()
+            assert not any(v[~mask].any() for v in found[-1][1:])
+        assert same(*found), rates
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("make", OPTIMIZERS)

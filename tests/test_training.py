@@ -812,3 +812,15 @@ def test_a_generator_is_left_alone_where_there_is_nothing_to_draw():
             assert rng.bit_generator.state == before
             trained.append(net.parameters.copy())
         np.testing.assert_array_equal(*trained)
+
+
+@pytest.mark.parametrize("rows", [1, 5, 40])
+def test_an_infinite_loss_of_finite_gradients_makes_no_step(rows):
+    """Two errors of 1.5e308 have an infinite sum, and a gradient of 1 and 1."""
+    network = fcnn.Network((3, 4, 2), loss="absolute_error", dtype="float64", rng=0)
+    X = np.random.default_rng(0).normal(size=(rows, 3))
+    before, optimizer = network.parameters.copy(), fcnn.SGD(0.1)
+    with pytest.raises(fcnn.DivergenceError, match="the loss became inf in step 1"):
+        network.train_step(X, np.full((rows, 2), 1.5e308), optimizer)
+    np.testing.assert_array_equal(network.parameters, before)
+    assert optimizer.steps == 0
