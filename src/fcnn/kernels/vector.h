@@ -64,11 +64,11 @@ typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
 #if defined(FCNN_IS_V4)
 #define FCNN_HAS_HALVES 1
 #define fcnn_half_fma_f(a, b, c)                                                                   \
-    _mm512_castps256_ps512(_mm256_fmadd_ps(                                                        \
-        _mm512_castps512_ps256(a), _mm512_castps512_ps256(b), _mm512_castps512_ps256(c)))
+    _mm512_castps256_ps512(_mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm512_castps512_ps256(b),   \
+                                           _mm512_castps512_ps256(c)))
 #define fcnn_half_fma_d(a, b, c)                                                                   \
-    _mm512_castpd256_pd512(_mm256_fmadd_pd(                                                        \
-        _mm512_castpd512_pd256(a), _mm512_castpd512_pd256(b), _mm512_castpd512_pd256(c)))
+    _mm512_castpd256_pd512(_mm256_fmadd_pd(_mm512_castpd512_pd256(a), _mm512_castpd512_pd256(b),   \
+                                           _mm512_castpd512_pd256(c)))
 #else
 #define FCNN_HAS_HALVES 0
 #define fcnn_half_fma_f(a, b, c) fcnn_fma_f(a, b, c)
