@@ -119,6 +119,22 @@ def test_from_sklearn(kind, activation, dtype):
     for coef, W in zip(estimator.coefs_, net.weights, strict=True):
         np.testing.assert_array_equal(coef, W.T, strict=True)
     assert not np.shares_memory(estimator.coefs_[0], net.parameters)
+    assert net.classes == (estimator.classes_.tolist() if hasattr(estimator, "classes_") else None)
+    assert net.features is None
+
+
+def test_features_and_classes_of_an_estimator_are_the_network_s():
+    neural = pytest.importorskip("sklearn.neural_network")
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["b", "a"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator = neural.MLPClassifier((3,), max_iter=2).fit(frame, ["yes", "no"] * 15)
+    net = convert.from_sklearn(estimator)
+    assert net.classes == ["no", "yes"]
+    assert net.features == ["b", "a"]
+    with pytest.raises(ValueError, match="b"):
+        net.predict(frame[["a", "b"]])
 
 
 def test_from_sklearn_to_another_dtype():

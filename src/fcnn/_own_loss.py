@@ -36,7 +36,11 @@ def as_answer(answer: Any, a: Array) -> tuple[float, Array]:
     try:
         value = float(answer[0])
     except (TypeError, ValueError):
-        raise TypeError(f"loss: expected a number as value, got {answer[0]!r}") from None
+        shape = np.shape(answer[0])
+        got = f"an array of shape {shape}" if shape else repr(answer[0])
+        raise TypeError(
+            f"loss: expected (value, dC/da), the value a number; got {got} as the value"
+        ) from None
     derivative = check.as_numeric("loss: dC/da", answer[1])
     if derivative.shape != a.shape:
         raise ValueError(f"loss: expected dC/da of shape {a.shape}, got {derivative.shape}")

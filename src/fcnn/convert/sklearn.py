@@ -60,7 +60,8 @@ def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network | Mo
         With a copy of its parameters. `predict` returns an array of shape (s, n_L): for a
         regressor what `predict` returns, for a classifier what `predict_proba` returns. For two
         classes it has one column, the probability of ``classes_[1]``. With the losses gaussian_nll
-        and quantile there are several columns for each target: see `fcnn.Network`.
+        and quantile there are several columns for each target: see `fcnn.Network`. Its features
+        and classes are the estimator's feature_names_in_ and classes_.
     fcnn.Model
         For a pipeline: it takes the raw data that the pipeline takes, and predicts what that
         predicts. What the pipeline refuses, it refuses: a missing cell that nothing fills in, an
@@ -109,7 +110,12 @@ def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Netwo
         if name not in names:
             refuse(source, f"fcnn has no {name}")
         steps.append(Activation(source, names[name]))
-    return network_from(layers_from(steps, None), None, dtype)
+    made = network_from(layers_from(steps, None), None, dtype)
+    if (features := getattr(estimator, "feature_names_in_", None)) is not None:
+        made.features = [str(name) for name in features]
+    if (classes := getattr(estimator, "classes_", None)) is not None:
+        made.classes = np.asarray(classes).tolist()
+    return made
 
 
 def to_sklearn(net: Network) -> Any:
