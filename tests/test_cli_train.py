@@ -253,6 +253,7 @@ def test_optimizers_of_all_rows_at_once(words, run, points):
         ("--schedule cosine:3", "expected cosine without a number"),
         ("--label-smoothing 1", "--label-smoothing"),
         ("--cv 1", "--cv"), ("--search 0", "--search"),
+        ("--cv 3 --search 9", "--cv: scores networks of the options, and a --search looks for"),
         ("--optimizer lm", "--optimizer: LevenbergMarquardt trains with the loss squared_error or "
                            "huber, got cross_entropy"),
         ("--output a --resume a", "--output: a is also the file of --resume"),

@@ -82,6 +82,11 @@ def refuse(options: argparse.Namespace) -> None:
         raise CommandError(f"--optimizer: a --search trains by adamw, not by {options.optimizer}")
     if not options.validation:
         raise CommandError("--search: needs samples to choose by; expected --validation above 0")
+    if options.cv is not None:
+        raise CommandError(
+            "--cv: scores networks of the options, and a --search looks for others; expected one of "
+            "the two"
+        )
 
 
 def search(
