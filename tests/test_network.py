@@ -338,3 +338,28 @@ def test_a_seed_may_be_assigned_as_it_may_be_given():
         with pytest.raises(TypeError, match=r"^rng: expected a non-negative integer"):
             assigned.rng = wrong
     assert assigned.rng is generator
+
+
+@pytest.mark.parametrize("name", ["lr", "learning_rate", "optimizer", "clases", "W", "dtype_"])
+def test_an_attribute_that_there_is_not_is_refused(name):
+    net = fcnn.Network((3, 4, 2))
+    with pytest.raises(AttributeError, match=f"Network has no attribute '{name}' to set; expected "):
+        setattr(net, name, 1)
+    assert not hasattr(net, name)
+
+
+def test_attributes_that_there_are_and_those_of_a_class_of_ones_own_are_taken():
+    net = fcnn.Network((3, 4, 2))
+    net.classes, net.features, net.rng = ["a", "b"], ["x", "y", "z"], 3
+    net.parameters = 2 * net.parameters
+    net.weights, net.biases = net.weights, net.biases
+    for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert (twin.classes, twin.features) == (net.classes, net.features)
+        np.testing.assert_array_equal(twin.parameters, net.parameters)
+
+    class Own(fcnn.Network):
+        pass
+
+    own = Own((3, 4, 2))
+    own.anything = 1
+    assert own.anything == 1

@@ -34,15 +34,19 @@ class Checked:
             there = getattr(kind, name, None)
             if not callable(there) and not isinstance(there, property):
                 names = {**kind._checks, **{k: None for k in dir(kind) if _is_set(kind, k)}}
-                known = [known for known in names if not known.startswith("_")]
-                raise AttributeError(
-                    f"{kind.__name__} has no attribute {name!r} to set; expected {listed(known)}"
-                    f"{did_you_mean(name, known)}"
-                )
+                raise unknown(kind, name, [k for k in names if not k.startswith("_")])
         super().__setattr__(name, value)
 
     def _refuse_together(self, values: Mapping[str, Any]) -> None:
         """Raise ValueError where attributes contradict each other; some may not be there yet."""
+
+
+def unknown(kind: type, name: str, known: list[str]) -> AttributeError:
+    """Return the refusal of an attribute that would be kept and never read."""
+    return AttributeError(
+        f"{kind.__name__} has no attribute {name!r} to set; expected {listed(known)}"
+        f"{did_you_mean(name, known)}"
+    )
 
 
 def _is_set(kind: type, name: str) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _sobolev
 from fcnn import _validation as check
+from fcnn._attributes import unknown
 from fcnn._dispatch import core
 from fcnn._frames import names_of
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
@@ -26,6 +27,14 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
     """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
 
     features: list[str] | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A class that a user derives may have attributes of its own.
+        kind = type(self)
+        if kind.__module__.startswith("fcnn.") and name[:1] != "_" and not hasattr(kind, name):
+            known = ["parameters", "weights", "biases", "rng", "features", "classes"]
+            raise unknown(kind, name, known)
+        super().__setattr__(name, value)
 
     @property
     def rng(self) -> np.random.Generator:
