@@ -343,7 +343,7 @@ def test_a_seed_may_be_assigned_as_it_may_be_given():
 @pytest.mark.parametrize("name", ["lr", "learning_rate", "optimizer", "clases", "W", "dtype_"])
 def test_an_attribute_that_there_is_not_is_refused(name):
     net = fcnn.Network((3, 4, 2))
-    with pytest.raises(AttributeError, match=f"Network has no attribute '{name}' to set; expected "):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}' to set; expected "):
         setattr(net, name, 1)
     assert not hasattr(net, name)
 

@@ -279,7 +279,7 @@ def test_weights_and_other_targets_go_to_the_loss():
     [
         (3.0, TypeError, r"loss: expected a function that returns \(value, dC/da\), got float"),
         ((1.0, 2.0, 3.0), TypeError, "value"),
-        (("much", np.zeros((6, 2))), TypeError, "number as value"),
+        (("much", np.zeros((6, 2))), TypeError, "value a number"),
         ((1.0, np.zeros((6, 1))), ValueError, r"expected dC/da of shape \(6, 2\), got \(6, 1\)"),
         ((1.0, np.zeros(12)), ValueError, r"of shape \(6, 2\), got \(12,\)"),
         ((1.0, np.zeros((6, 2), complex)), TypeError, "dC/da"),

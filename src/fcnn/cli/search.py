@@ -84,8 +84,8 @@ def refuse(options: argparse.Namespace) -> None:
         raise CommandError("--search: needs samples to choose by; expected --validation above 0")
     if options.cv is not None:
         raise CommandError(
-            "--cv: scores networks of the options, and a --search looks for others; expected one of "
-            "the two"
+            "--cv: scores networks of the options, and a --search looks for others; expected one "
+            "of the two"
         )
 
 
