@@ -26,11 +26,11 @@ def networks():
 
 def test_a_network_made_without_init_is_whole_with_its_state():
     for net in networks():
-        net.note = "kept"
+        net._note = "kept"
         net.rng.random(3)
         pickled = [pickle.loads(pickle.dumps(net, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
         for twin in (made_by_hand(net), copy.copy(net), copy.deepcopy(net), *pickled):
-            assert (twin.sizes, twin.activations, twin.loss, twin.dtype, twin.note) == (
+            assert (twin.sizes, twin.activations, twin.loss, twin.dtype, twin._note) == (
                 net.sizes, net.activations, net.loss, net.dtype, "kept"
             )  # fmt: skip
             assert twin.parameters.tobytes() == net.parameters.tobytes()
