@@ -61,7 +61,7 @@ def from_sklearn(estimator: Any, dtype: DTypeLike | None = None) -> Network | Mo
         regressor what `predict` returns, for a classifier what `predict_proba` returns. For two
         classes it has one column, the probability of ``classes_[1]``. With the losses gaussian_nll
         and quantile there are several columns for each target: see `fcnn.Network`. Its features
-        and classes are the estimator's feature_names_in_ and classes_.
+        and classes are the estimator's ``feature_names_in_`` and ``classes_``.
     fcnn.Model
         For a pipeline: it takes the raw data that the pipeline takes, and predicts what that
         predicts. What the pipeline refuses, it refuses: a missing cell that nothing fills in, an
