@@ -15,7 +15,7 @@ the number of samples in a batch; C is the loss, summed over outputs and average
 One flat vector holds all parameters, layer after layer: W^l, stored (n_(l-1), n_l) row-major, then
 b^l. A call of many steps moves it into panels first (core/weights.pxi). Samples go through the
 network by panels (kernels/products.pxd): z, a and delta of a layer are (n_l, lanes) for each panel
-of `lanes` samples, so that one register holds one node of many samples.
+of `lanes` samples, so that one register holds one node of many samples (of up to 3 rows: rows.pxi).
 
 A step has two phases. First the samples: each thread takes some panels through the forward pass,
 the loss and the delta recursion. Then the weights: each thread takes some tiles of the weight

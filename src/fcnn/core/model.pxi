@@ -320,7 +320,7 @@ cdef enum Inputs:               # how layer 1 of a block reads them
     LISTS                       # the nonzero entries of each sample, in a[0] and `nodes`; or
     STORED                      # where they are stored, of CSR: core/sparse.pxi
 
-cdef struct Workspace:          # what one block of samples writes, by panels
+cdef struct Workspace:          # what one block of samples writes, by panels; rows: core/rows.pxi
     Py_ssize_t rows             # of a block, at most,
     Py_ssize_t blocks           # and blocks of a batch
     Inputs inputs

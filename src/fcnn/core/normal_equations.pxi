@@ -32,7 +32,7 @@ cdef void jacobian_panel(
         if l > 1:
             a = <const real*> ws.a[l - 1] + i * n_in * lanes
         else:
-            # Not ws.a[0], which has what the forward pass reads: rows, lists or panels. They go
+            # Not ws.a[0], which has what the forward pass reads: lists or panels. They go
             # where the product with the last node will stand.
             into = panel + (layer.W + n_in * (n_out - 1)) * lanes
             panel_of(<const real*> block.x, n_in, block, i * lanes, into, lanes)

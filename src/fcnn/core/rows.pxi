@@ -189,7 +189,7 @@ cdef void outer_products(
 
     Of one sample the update is all reading and writing, and so is the forward pass of the next one:
     where its inputs are given as `next`, the new weights are multiplied with them as they appear,
-    and `sums` (n_l,) become its z; `before` are those of earlier blocks of terms.
+    and the scratch's `ahead` become its z, and the sums of earlier blocks of terms.
     """
     cdef real* deltas = <real*> scratch.row[0]      # (rows + 1, stride)
     cdef real* sums = <real*> scratch.ahead[0]

@@ -170,7 +170,8 @@ cdef void clear_empty_lanes(
     """Clear what blocks of such batches may compute with and never write.
 
     Of a last panel that is half empty one half is never written: a rare bit pattern there would be
-    a slow denormal. The sums of squares read it, too.
+    a slow denormal. The sums of squares read it, too: rows that core/rows.pxi leaves there make a
+    bound larger, no more.
     """
     cdef Py_ssize_t lanes = model.lanes
     if rows > 0 and (
