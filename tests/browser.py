@@ -42,11 +42,17 @@ class Browser:
     def wait(self, condition, seconds=90):
         """Wait until an expression is true, and return it."""
         end = time.monotonic() + seconds
+        unanswered = None
         while time.monotonic() < end:
-            if found := self.run(condition):
-                return found
+            try:
+                if found := self.run(condition):
+                    return found
+            except RuntimeError as error:  # the browser's: the page that was asked is left
+                unanswered = error
             time.sleep(0.03)
-        raise AssertionError(f"not within {seconds} s: {condition}; {self.errors}")
+        raise AssertionError(
+            f"not within {seconds} s: {condition}; {self.errors}, {unanswered}"
+        )
 
     def close(self):
         if self.process is not None:

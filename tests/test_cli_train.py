@@ -675,6 +675,32 @@ def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
     assert re.search(r"configurations in (\S+) s", err)
 
 
+@pytest.mark.slow(reason="a search of a second")
+def test_the_time_of_a_search_ends_an_epoch_that_is_longer(run, here, points, monkeypatch):
+    """Also where the first interrupt is swallowed, as in a callback of weakref."""
+    train, heard = search.train_trials, []
+
+    def endless(*arguments, **further):
+        train(*arguments, **further)
+        for _ in range(2):
+            try:
+                end = time.perf_counter() + 20
+                while time.perf_counter() < end:
+                    pass
+            except KeyboardInterrupt:
+                heard.append(time.perf_counter() - began)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(search, "train_trials", endless)
+    began = time.perf_counter()
+    words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", "--output", "m")
+    code, _, err = run(*words, "--search", 1)
+    assert code == 0, err
+    assert len(heard) == 2
+    assert heard[1] < 5
+    assert len(json.loads((here / "m.search.json").read_text())) == 9
+
+
 def test_refused_searches(run, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
     assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]

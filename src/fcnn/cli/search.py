@@ -50,30 +50,36 @@ def said(trial: Trial) -> str:
 
 
 class _Clock:
-    """Interrupts what is running when the time is over."""
+    """Says when the time is over, and interrupts an epoch that goes on behind it."""
+
+    # Most epochs end by themselves meanwhile. An interrupt can come while Python runs a callback
+    # of weakref, which swallows it, so there is another one behind it.
+    GRACE = 0.1
 
     def __init__(self, seconds: float) -> None:
         self.end = time.perf_counter() + seconds
-        self.is_over = False
 
-    @property
-    def left(self) -> float:
-        return self.end - time.perf_counter()
+    def is_over(self) -> bool:
+        return time.perf_counter() >= self.end
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        timer = threading.Timer(max(self.left, 0), self._ring)
-        timer.daemon = True
-        timer.start()
+        is_running, has_ended = True, threading.Event()
+
+        def ring() -> None:
+            wait = max(self.end - time.perf_counter(), 0) + self.GRACE
+            while not has_ended.wait(wait) and is_running:
+                _thread.interrupt_main()
+                wait = self.GRACE
+
+        bell = threading.Thread(target=ring, daemon=True)
+        bell.start()
         try:
             yield
         finally:
-            timer.cancel()
-            timer.join()
-
-    def _ring(self) -> None:
-        self.is_over = True
-        _thread.interrupt_main()
+            is_running = False  # no call, within which an interrupt could come
+            has_ended.set()
+            bell.join()
 
 
 def refuse(options: argparse.Namespace) -> None:
@@ -108,8 +114,8 @@ def search(
     def go_on(trials: list[Trial], rung: int) -> None:
         with refusals(y=data.whose, validation_y=data.whose, **CALLED):
             train_trials(
-                trials, rung, ready.X, ready.y, ready.validation, batch_size=ready.batch_size,
-                **arguments,
+                trials, rung, ready.X, ready.y, ready.validation, clock.is_over,
+                batch_size=ready.batch_size, **arguments,
             )  # fmt: skip
 
     fingerprint = {
@@ -122,7 +128,7 @@ def search(
         say(f"note: goes on with {len(halving.trials)} configurations of {options.resume}")
     clock = _Clock(options.search - halving.seconds)
     with contextlib.suppress(KeyboardInterrupt), clock.running():
-        halving.run(lambda: clock.left <= 0)
+        halving.run(clock.is_over)
     ranked = halving.ranked()
     if not ranked:
         raise CommandError(
