@@ -1,7 +1,9 @@
 """Every build of the core as a fixture, and networks with random parameters."""
 
+import ctypes
 import importlib
 import io
+import mmap
 import os
 import signal
 import sys
@@ -222,6 +224,20 @@ def distance(a, b):
 
 
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def in_a_last_page(values):
+    """A copy behind which no byte may be read."""
+    pages = -(-values.nbytes // mmap.PAGESIZE)
+    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
+    whole = np.frombuffer(memory, np.uint8)
+    protect = ctypes.CDLL(None, use_errno=True).mprotect
+    protect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    assert protect(whole.ctypes.data + pages * mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
+    end = pages * mmap.PAGESIZE
+    copy = whole[end - values.nbytes : end].view(values.dtype).reshape(values.shape)
+    copy[...] = values
+    return copy
 
 
 # --- Compilers of what to_c writes ----------------------------------------------------------------

@@ -1,7 +1,6 @@
 """The C interface: its table is frozen, and each build's does what the Python methods do."""
 
 import ctypes
-import mmap
 import os
 import re
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, PAIRS, core_twin, fitting, random_problem
+from conftest import HIDDEN, PAIRS, core_twin, fitting, in_a_last_page, random_problem
 
 import fcnn
 from fcnn._validation import StepOptions
@@ -589,20 +588,6 @@ def test_train_step_is_train_step(api, core, dtype, rows, kind):
     our_state = np.split(np.frombuffer(state, ours.dtype), len(their_state)) if their_state else []
     for our_vector, their_vector in zip(our_state, their_state, strict=True):
         assert our_vector[: ours.parameters.size].tobytes() == their_vector.tobytes()
-
-
-def in_a_last_page(values):
-    """A copy behind which no byte may be read."""
-    pages = -(-values.nbytes // mmap.PAGESIZE)
-    memory = mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE)
-    whole = np.frombuffer(memory, np.uint8)
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
-    protect.argtypes = (c_void_p, c_size_t, c_int)
-    assert protect(whole.ctypes.data + pages * mmap.PAGESIZE, mmap.PAGESIZE, 0) == 0
-    end = pages * mmap.PAGESIZE
-    copy = whole[end - values.nbytes : end].view(values.dtype)
-    copy[:] = values
-    return copy
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -44,9 +44,10 @@ def way(request, core):
     core.force_lists(-1)
 
 
-def carrying_network(core, dtype):
-    """A network whose node 0 of each hidden layer is input 0."""
-    net = core.Network(SIZES, ("identity",) * LAST, "squared_error", dtype)
+def carrying_network(core, dtype, hidden="identity"):
+    """A network whose node 0 of each hidden layer is input 0, where that is not negative."""
+    activations = (hidden,) * (LAST - 1) + ("identity",)
+    net = core.Network(SIZES, activations, "squared_error", dtype)
     rng = np.random.default_rng(0)
     at, W = 0, [None]
     for n_in, n_out in itertools.pairwise(SIZES):
@@ -75,13 +76,17 @@ def refuses(core, net, X, y, batch_size, make=lambda: fcnn.SGD(0.1)):
 
 
 @pytest.mark.parametrize("dtype", list(LARGE))
-def test_one_large_activation_is_seen_wherever_it_is(core, way, dtype):
+@pytest.mark.parametrize("hidden", ["identity", "relu"])
+def test_one_large_activation_is_seen_wherever_it_is(core, way, hidden, dtype):
+    """Those of relu are squared where they are cut."""
     rows, batch_size = way
     for l in range(LAST):
         for j in range(SIZES[l]):
             i, (small, large) = (7 * j + 5 * l) % rows, LARGE[dtype][j % 2]
-            net, W = carrying_network(core, dtype)
+            net, W = carrying_network(core, dtype, hidden)
             X = np.random.default_rng(j).normal(size=(rows, SIZES[0])).astype(dtype)
+            if hidden == "relu":  # so that no node is cut, and all have a delta
+                X = np.abs(X)
             X[:, 0] = 0
             if l == 0:
                 X[i, j] = large
@@ -304,9 +309,9 @@ class Together:
         self.core.meet_shared(self.counters, self.rank, self.meetings, lambda: None)
 
 
-def steps_together(core, options, make, X):
-    """Make eight steps of 24 rows by two threads with one vector of weights; return what is left of
-    networks and optimizers, and what was raised.
+def steps_together(core, options, make, X, n_threads=1):
+    """Make eight steps of 24 rows by two threads with one vector of weights, each with n_threads of
+    its own; return what is left of networks and optimizers, and what was raised.
     """
     networks = [core.Network((6, 20, 3), ("tanh", "softmax"), "cross_entropy", "float32")
                 for _ in range(2)]  # fmt: skip
@@ -328,7 +333,7 @@ def steps_together(core, options, make, X):
                 network, X[mine], np.arange(96, dtype=np.int64) % 3, optimizers[rank],
                 Together(core, rank, shared), [vectors[rank]], np.full((8, 1), 12),
                 np.full(8, 12 * rank), np.full(8, 24.0), np.zeros((8, 1)), np.zeros(8),
-                n_threads=1, options=options, buckets=np.array([1]), in_panels=True,
+                n_threads=n_threads, options=options, buckets=np.array([1]), in_panels=True,
             )  # fmt: skip
         except Exception as error:
             raised[rank] = error
@@ -346,9 +351,12 @@ def steps_together(core, options, make, X):
     "make", [lambda: fcnn.SGD(0.2), lambda: fcnn.SGD(0.2, momentum=0.9), lambda: fcnn.Adam(0.01)],
     ids=["sgd", "momentum", "adam"],
 )  # fmt: skip
-def test_processes_with_one_vector_of_weights(core, make, options):
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_processes_with_one_vector_of_weights(core, n_threads, make, options):
     X = np.random.default_rng(0).normal(size=(192, 6)).astype(np.float32)
-    start, networks, optimizers, raised = steps_together(core, StepOptions(**options), make, X)
+    start, networks, optimizers, raised = steps_together(
+        core, StepOptions(**options), make, X, n_threads
+    )
     assert raised == [None, None]
     alone, optimizer = core.Network(networks[0].sizes, ("tanh", "softmax"), "cross_entropy",
                                     "float32"), make()  # fmt: skip

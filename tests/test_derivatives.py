@@ -9,7 +9,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from conftest import HIDDEN, TOLERANCE, distance
+from conftest import HIDDEN, TOLERANCE, distance, in_a_last_page
 from differentiation import (
     KINKS,
     SIZES,
@@ -479,6 +479,20 @@ def test_refused_by_name():
         net.jacobian(X, out=[1])
     with pytest.raises(ValueError, match="n_threads"):
         net.jacobian(X, n_threads=0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks for pages as Linux does")
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("rows", [1, 2, 5, 70])
+def test_nothing_behind_what_is_given_is_read(core, direction, rows, dtype):
+    for sizes in SIZES:
+        network, *arrays = problem(sizes, "tanh", "identity", dtype, rows)
+        net = differentiated(core, network)
+        given = arrays, [in_a_last_page(array) for array in arrays]
+        answers = [(net.jacobian(X), *net.vjp(X, v), *net.jvp(X, u), net.hvp(X, v, u),
+                    net.hessian(X, 0)) for X, v, u in given]  # fmt: skip
+        for one, other in zip(*answers, strict=True):
+            assert one.tobytes() == other.tobytes()
 
 
 def test_out_apart_from_the_parameters():

@@ -8,6 +8,7 @@ import pytest
 from conftest import TOLERANCE, core_twin, random_problem, slow_but
 
 import fcnn
+from fcnn._dispatch import core as chosen
 from fcnn._validation import StepOptions
 
 HEAD, SCALARS = 64, 3  # in front of a gradient, and behind these what all have to know
@@ -287,6 +288,21 @@ def test_a_sum_that_fails_is_what_the_call_raises(core):
         assert own.is_broken
         assert network.parameters.tobytes() == twin.parameters.tobytes()
         assert optimizer.steps == 0
+
+
+def test_a_loss_that_exchanges_is_refused():
+    """The rest of the step that waits for it would be of other weights than its outputs."""
+    _, (X, y, _) = problem("float32", "squared_error", weighted=False)
+    network, optimizer = fcnn.Network(SIZES, loss="squared_error", rng=0), fcnn.SGD(0.1)
+    before = network.parameters.copy()
+
+    def own(a, y):
+        exchanged(chosen, network, (X, y, None), optimizer, [24])
+
+    with pytest.raises(RuntimeError, match="may call it, but not train it"):
+        network.gradients(X, y, loss=own)
+    assert network.parameters.tobytes() == before.tobytes()
+    assert optimizer.steps == 0
 
 
 class Sharing(Alone):

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import itertools
 import random
 
 import numpy as np
@@ -71,6 +72,8 @@ def problem(core, c, dtype, large=None):
         if X is None:
             X, y = X_i, y_i
             X[c.get("huge", slice(0))] *= 1e9
+            if "targets" in c:
+                c["targets"](y)
         if c.get("one") == i:
             c["becomes"](twin)
         if c["weighted"] == "none" or (c["weighted"] == "some" and i % 3 == 0):
@@ -291,6 +294,40 @@ def test_one_large_number_is_seen_in_every_layer_of_every_lane(core, activation,
                 with together(core, 1) as made:
                     compare(in_one_call(core, c, dtype, (one, lr)), expected, c)
                 assert made[0] >= lanes
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("at", list(itertools.combinations(range(4), 2)), ids=str)
+def test_two_samples_that_are_large_alike_are_both_seen(core, at, dtype):
+    """Their squares are added up, whichever two samples of a tile they are of.
+
+    Those of delta^2, which are numbers: the error is small, and W^3 makes it large.
+    """
+    error, W_3, a_1, lr = (
+        (4e-10, 2.0**93, 1e18, 1e3) if dtype == "float32" else (4e-146, 2.0**983, 1e150, 1e9)
+    )
+
+    def change(twin):
+        twin.W[1][...], twin.b[1][...] = 0, a_1
+        twin.W[2][...], twin.b[2][...] = 0, 1 / W_3
+        twin.W[3][...], twin.b[3][...] = W_3, -5  # so a^3 is 0 of five nodes of layer 2
+
+    def targets(y):
+        y[...] = 0
+        y[list(at)] = error
+
+    c = {
+        "sizes": (3, 4, 5, 2), "activations": ("relu", "relu", "identity"),
+        "loss": "squared_error", "optimizer": lambda: fcnn.SGD(1e-3), "batch": 8, "samples": 16,
+        "networks": 4, "epochs": 1, "labels": False, "weighted": "none", "curve": False,
+        "shuffled": False, "threads": 1, "l2": False, "number": 3, "one": 1, "becomes": change,
+        "targets": targets,
+    }  # fmt: skip
+    expected = one_by_one(core, c, dtype, (1, lr))
+    assert [bool(message) for _, _, message, _ in expected] == [False, True, False, False]
+    with together(core, 1) as made:
+        compare(in_one_call(core, c, dtype, (1, lr)), expected, c)
+    assert made[0] >= 4
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,23 @@ def test_the_gradient_of_a_loss_of_ones_own(shape, dtype):
     assert again.tobytes() == same.tobytes()
 
 
+def test_a_batch_whose_outputs_alone_are_one_block():
+    """Its pass needs twice their memory, and so two blocks: the loss is asked once, for both."""
+    net, X, y = problem((4, 9000, 3), 200, "float64")
+    seen = []
+
+    def own(a, y):
+        seen.append(a.copy())
+        return mean_squared(a, y)
+
+    value, gradient = net.gradients(X, y, loss=own, n_threads=1)
+    assert len(seen) == 1
+    assert seen[0].tobytes() == net.predict(X).tobytes()
+    loss, expected = net.gradients(X, y, n_threads=1)
+    np.testing.assert_allclose(value, loss, rtol=1e-12)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("output", ["softmax", "sigmoid", "exp", "identity", "tanh"])
 def test_of_z(output):
     """The cross entropy of logits: delta = softmax(z) - y, whatever the output activation is."""

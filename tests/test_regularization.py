@@ -283,6 +283,35 @@ def masks_of(core, dtype, rows, dropout, seed):
     return masks
 
 
+def splitmix64(x):
+    """The finalizer of G. L. Steele, D. Lea and C. H. Flood, OOPSLA 2014."""
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ x >> 27) * 0x94D049BB133111EB % 2**64
+    return x ^ x >> 31
+
+
+def murmur3(x):
+    """A. Appleby's finalizer of 32 bits."""
+    x = (x ^ x >> 16) * 0x85EBCA6B % 2**32
+    x = (x ^ x >> 13) * 0xC2B2AE35 % 2**32
+    return x ^ x >> 16
+
+
+@dtypes
+def test_the_masks_are_of_published_hashes(core, dtype):
+    """So a seed has the same ones in every version, and each bit depends on every bit."""
+    golden = 0x9E3779B97F4A7C15
+    # The first number of SplitMix64 with the seed 0, and of murmur3_32's mixer the image of 1.
+    assert (splitmix64(golden), murmur3(1)) == (0xE220A8397B1DCDAF, 0x514E28B7)
+    dropout, seed, rows = (0.2, 0.5, 0.3), 2**63 + 5, 40
+    for l, mask in enumerate(masks_of(core, dtype, rows, dropout, seed)):
+        key = splitmix64((splitmix64((seed + golden) % 2**64) + l) % 2**64)
+        keys = [splitmix64((key + s) % 2**64) >> 32 for s in range(rows)]
+        bits = np.array([[murmur3((own + k * 0x9E3779B9) % 2**32) for k in range(mask.shape[1])]
+                         for own in keys])  # fmt: skip
+        np.testing.assert_array_equal(mask != 0, bits >= int(dropout[l] * 2**32))
+
+
 @dtypes
 @pytest.mark.parametrize("hidden", [("tanh", "gelu"), ("relu", "sigmoid"), ("silu", "identity")])
 @pytest.mark.parametrize("rows", [1, 2, 50, 300])

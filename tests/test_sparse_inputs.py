@@ -152,6 +152,17 @@ def test_outputs_and_gradients(rows, sizes, dtype):
     ]))  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("density", "listed"), [(0.1, 1), (0.9, 0)])
+def test_lists_are_for_what_is_mostly_zero(density, listed, dtype):
+    """Nobody says so: a look at the data does."""
+    X, y = sparse_rows(200, 64, dtype, density), targets(200, 5, "cross_entropy", dtype)
+    net = fcnn.Network((64, 33, 5), loss="cross_entropy", dtype=dtype, rng=0)
+    core.count_ways(True)
+    net.gradients(X, y)
+    assert core.count_ways(False)["lists"] == listed
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_nonfinite_inputs_flow_through(bad):
     X = sparse_rows(20, 80, "float32")
