@@ -193,12 +193,15 @@ def _as_names(name: str, values: Any, count: int, whose: str) -> list[Any] | Non
     """Return a list of names in their order, which a set has not: those of inputs are texts."""
     if values is None:
         return None
-    if isinstance(values, (str, bytes, Mapping, Set)) or not isinstance(values, Iterable):
+    is_list = isinstance(values, Iterable) and getattr(values, "ndim", 1) == 1
+    if not is_list or isinstance(values, (str, bytes, Mapping, Set)):
         raise TypeError(f"{name}: expected a list of names or None, got {values!r}")
     names = [one.item() if isinstance(one, np.generic) else one for one in values]
-    wrong = [one for one in names if not isinstance(one, str)]
-    if wrong and whose == "inputs":
-        raise TypeError(f"{name}: expected names as str, got {wrong[0]!r}")
+    for one in names:
+        if whose == "inputs" and not isinstance(one, str):
+            raise TypeError(f"{name}: expected names as str, got {one!r}")
+        if isinstance(one, (list, np.ndarray)):
+            raise TypeError(f"{name}: expected a name for each, got {one!r}")
     expected = f"a name for each of {count} {whose}"
     if (count, whose) == (1, "outputs"):
         count, expected = min(max(len(names), 1), 2), "one or two for one output"
