@@ -33,8 +33,8 @@ MOST_ERROR = {"float": 1e-5, "double": 1e-13}
 
 _TEST = """\
 /* Compares with the answers that fcnn gave for some rows, and prints the worst error, relative to
-   the largest output in all rows (in each answer's unit), and the time of a row. 0, or 1 if an error
-   is too large. */
+   the largest output in all rows (in each answer's unit), and the time of a row. 0, or 1 if an
+   error is too large. */
 int NAME_test({given_alone})
 {{
     static {kind} a[MACRO_{answers}];
