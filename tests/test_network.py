@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import sys
 import threading
 import time
@@ -346,6 +347,45 @@ def test_an_attribute_that_there_is_not_is_refused(name):
     with pytest.raises(AttributeError, match=f"has no attribute '{name}' to set; expected "):
         setattr(net, name, 1)
     assert not hasattr(net, name)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, "pandas"])
+def test_names_are_any_list_of_them(kind):
+    if kind == "pandas":
+        kind = pytest.importorskip("pandas").Index
+    net = fcnn.Network((3, 4, 2))
+    net.features, net.classes = kind(["x", "y", "z"]), kind([10, 20])
+    assert net.features == ["x", "y", "z"]
+    assert net.classes == [10, 20]
+    assert {type(name) for name in net.features + net.classes} == {str, int}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "said"),
+    [
+        ("features", ["x", "y"], ValueError, "features: expected 3, one for each input, got 2"),
+        ("features", "xyz", TypeError, "features: expected a list of names, got 'xyz'"),
+        ("features", {"x", "y", "z"}, TypeError, "features: expected a list of names, got {"),
+        ("features", ["x", 1, "z"], TypeError, "features[1]: expected a str, got 1"),
+        ("classes", ["a"], ValueError, "classes: expected 2, one for each output, got 1"),
+        ("classes", {0: "a", 1: "b"}, TypeError, "classes: expected a list of names, got {0"),
+        ("classes", 2, TypeError, "classes: expected a list of names, got 2"),
+    ],
+)
+def test_names_that_are_none_are_refused(name, value, error, said):
+    net = fcnn.Network((3, 4, 2))
+    with pytest.raises(error, match=f"^{re.escape(said)}"):
+        setattr(net, name, value)
+    assert getattr(net, name) is None
+
+
+def test_one_output_has_one_class_or_two():
+    net = fcnn.Network((3, 1), loss="binary_cross_entropy")
+    for classes in (["yes"], ["no", "yes"], None):
+        net.classes = classes
+        assert net.classes == classes
+    with pytest.raises(ValueError, match="classes: expected 1, one for each output, got 3"):
+        net.classes = ["a", "b", "c"]
 
 
 def test_attributes_that_there_are_and_those_of_a_class_of_ones_own_are_taken():

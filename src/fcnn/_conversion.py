@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         if kind.__module__.startswith("fcnn.") and name[:1] != "_" and not hasattr(kind, name):
             known = ["parameters", "weights", "biases", "rng", "features", "classes"]
             raise unknown(kind, name, known)
+        if name in ("features", "classes") and value is not None:
+            value = _as_names(name, value, self.sizes)
         super().__setattr__(name, value)
 
     @property
@@ -162,3 +165,18 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
             y = y[:, np.newaxis]
         return score(self.loss, outputs, y, sample_weight)
+
+
+def _as_names(name: str, values: Any, sizes: tuple[int, ...]) -> list[Any]:
+    """Return the names of inputs, or classes of outputs, as a list of their own."""
+    if isinstance(values, (str, bytes, Mapping, Set)) or not np.iterable(values):
+        raise TypeError(f"{name}: expected a list of names, got {values!r}")
+    names = [value.item() if isinstance(value, np.generic) else value for value in values]
+    n = sizes[0] if name == "features" else sizes[-1]
+    if len(names) != n and (name, n, len(names)) != ("classes", 1, 2):
+        of = "one for each input" if name == "features" else "one for each output"
+        raise ValueError(f"{name}: expected {n}, {of}, got {len(names)}")
+    for place, value in enumerate(names):
+        if name == "features" and not isinstance(value, str):
+            raise TypeError(f"features[{place}]: expected a str, got {value!r}")
+    return names
