@@ -1,4 +1,4 @@
-"""Options that are objects: their attributes are checked at each assignment, and others refused."""
+"""Objects of the user's: their attributes are checked at each assignment, and others refused."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +15,7 @@ def number(**bounds: float) -> Check:
 
 
 class Checked:
-    """What optimizers, schedules and callbacks share: an attribute is right, or refused at once.
+    """What optimizers, callbacks, models, ... share: an attribute is right, or refused at once.
 
     So a mistake shows where it is made, and not in a training that goes on as before. A class that
     a user derives may have attributes of its own.
