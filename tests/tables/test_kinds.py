@@ -248,9 +248,9 @@ def test_ignored_and_given():
     found = kinds(frame, given={"a": "category"}, ignored=["Unnamed: 2"])
     assert [found[name].kind for name in frame] == ["category", "category", ""]
     for options, said in (
-        ({"ignored": ["c"]}, "ignore: got 'c'"),
-        ({"given": {"c": "number"}}, "columns: got 'c'"),
-        ({"given": {"a": "text"}}, "number, boolean, category, date"),
+        ({"ignored": ["c"]}, "ignored: got 'c'"),
+        ({"given": {"c": "number"}}, "given: got 'c'"),
+        ({"given": {"a": "text"}}, "given: expected 'a' to be number, boolean, category, date"),
         ({"given": {"b": "number"}}, "'b' is not a number"),
         ({"given": {"b": "boolean"}}, "row 0: 'x'"),
         ({"given": {"b": "date"}}, "row 1: 'y'"),
