@@ -75,6 +75,14 @@ def is_wide(dtype: Any) -> bool:
     return str(dtype) in ("Int128", "UInt128")
 
 
+def is_declared_category(values: Any) -> bool:
+    """Return whether the type of a column says that it is one of categories."""
+    if not library_of(values):
+        return False
+    dtype = str(getattr(values, "type", None) or getattr(values, "dtype", None))  # Arrow, others
+    return dtype.startswith(("category", "Categorical", "Enum", "dictionary"))
+
+
 def is_list(cell: Any) -> bool:
     """Return whether a cell of a column is a list itself, of whatever library."""
     return isinstance(cell, (list, tuple, np.ndarray)) or (

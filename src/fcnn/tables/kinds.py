@@ -173,6 +173,10 @@ def infer_columns(
             kinds.append(ColumnKind(position, name, "", why=why))
         else:
             kinds.append(_inferred(position, column, decimal))
+            if column.is_declared and kinds[-1].kind == "number":
+                cells = _Cells.of(column)
+                said = _missing_said(cells.missing)
+                kinds[-1] = _as_category(position, column, cells, len(column), said)
         if kinds and kinds[-1].position == position and kinds[-1].kind:
             errors += _not_finite(table, column)
     if errors:

@@ -98,7 +98,11 @@ def read_target(
     if not columns:
         raise TableError(f"table: {table.source} has no columns")
     if len(columns) == 1:
-        return _read_one(table, columns[0], names, task, are_labels)
+        one = _read_one(table, columns[0], names, task, are_labels)
+        if task != "auto" or one.target.classes or not columns[0].is_declared:
+            return one
+        one = _read_one(table, columns[0], names, "classification")
+        return one._replace(reason="its column is one of categories")
     if task == "classification":
         raise TableError(
             f"{table.source}: {len(columns)} targets; classification expects one with a class "
