@@ -133,7 +133,7 @@ def test_features_and_classes_of_an_estimator_are_the_network_s():
     net = convert.from_sklearn(estimator)
     assert net.classes == ["no", "yes"]
     assert net.features == ["b", "a"]
-    with pytest.raises(ValueError, match="b"):
+    with pytest.raises(ValueError, match=r"order: 'b', 'a'; their order is another$"):
         net.predict(frame[["a", "b"]])
 
 

@@ -111,10 +111,8 @@ def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Netwo
             refuse(source, f"fcnn has no {name}")
         steps.append(Activation(source, names[name]))
     made = network_from(layers_from(steps, None), None, dtype)
-    if (features := getattr(estimator, "feature_names_in_", None)) is not None:
-        made.features = [str(name) for name in features]
-    if (classes := getattr(estimator, "classes_", None)) is not None:
-        made.classes = np.asarray(classes).tolist()
+    made.features = getattr(estimator, "feature_names_in_", None)
+    made.classes = getattr(estimator, "classes_", None)
     return made
 
 
