@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._frames import block_of, is_list, library_of, refuse_plan, refuse_times
+from fcnn._frames import block_of, is_list, library_of, refuse_columns, refuse_plan
 from fcnn._pieces import converted
 from fcnn._sparse import SparseRows, canonical, is_sparse
 
@@ -183,7 +183,7 @@ def as_numeric(name: str, values: Any) -> Array:
 def _as_array(name: str, values: Any) -> Array:
     if library_of(values):
         refuse_plan(name, values)
-        refuse_times(name, values)
+        refuse_columns(name, values)
         block = block_of(values)
         if block is not None:
             return block
