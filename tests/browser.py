@@ -50,9 +50,7 @@ class Browser:
             except RuntimeError as error:  # the browser's: the page that was asked is left
                 unanswered = error
             time.sleep(0.03)
-        raise AssertionError(
-            f"not within {seconds} s: {condition}; {self.errors}, {unanswered}"
-        )
+        raise AssertionError(f"not within {seconds} s: {condition}; {self.errors}, {unanswered}")
 
     def close(self):
         if self.process is not None:

@@ -701,6 +701,21 @@ def test_the_time_of_a_search_ends_an_epoch_that_is_longer(run, here, points, mo
     assert len(json.loads((here / "m.search.json").read_text())) == 9
 
 
+def test_a_clock_that_is_interrupted_while_it_starts_rings_no_more(monkeypatch):
+    start, bells = threading.Thread.start, []
+
+    def interrupted(bell):
+        start(bell)
+        bells.append(bell)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), search._Clock(1000).running():
+        pass
+    (bell,) = bells
+    assert not bell.is_alive()
+
+
 def test_refused_searches(run, points):
     words = ("train", points, "--target", "y", "--no-plot", "--quiet", "--search", 5)
     assert "--search: needs samples to choose by" in run(*words, "--validation", 0)[2]

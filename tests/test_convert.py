@@ -133,7 +133,7 @@ def test_features_and_classes_of_an_estimator_are_the_network_s():
     net = convert.from_sklearn(estimator)
     assert net.classes == ["no", "yes"]
     assert net.features == ["b", "a"]
-    with pytest.raises(ValueError, match="b"):
+    with pytest.raises(ValueError, match=r"order: 'b', 'a'; their order is another$"):
         net.predict(frame[["a", "b"]])
 
 
@@ -193,6 +193,27 @@ def test_to_sklearn(seed, dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("names", [["a", "bb", "c"], [-3, 5, 7], [False, True]])
+def test_names_go_to_scikit_learn_and_come_back(names):
+    neural = pytest.importorskip("sklearn.neural_network")
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    y = np.array(names)[np.arange(60) % len(names)]
+    original = neural.MLPClassifier((5,), random_state=0, tol=10, n_iter_no_change=1).fit(X, y)
+    net = convert.from_sklearn(original)
+    model = convert.to_sklearn(net)
+    np.testing.assert_array_equal(model.predict(X), original.predict(X))
+    assert model.partial_fit(X, y).classes_.tolist() == names
+    net.features = ["u", "v", "w"]
+    again = convert.from_sklearn(convert.to_sklearn(net))
+    assert (again.classes, again.features) == (names, ["u", "v", "w"])
+    for wrong in (names[::-1], [*names[:-1], None], [*names[:-1], names[0]]):
+        net.classes = wrong
+        with pytest.raises(ValueError, match=r"^net: scikit-learn has classes of one type that"):
+            convert.to_sklearn(net)
+    net.classes = None
+    assert convert.to_sklearn(net).classes_.tolist() == list(range(len(names)))
+
+
 def test_what_to_sklearn_returns_can_be_trained_on():
     pytest.importorskip("sklearn")
     from sklearn.base import clone

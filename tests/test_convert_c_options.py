@@ -24,6 +24,7 @@ from generated_c import (
 import fcnn
 from fcnn import convert
 from fcnn.convert import c_weights
+from fcnn.tables import Preparation, Target
 
 LIMIT = {"float32": 1e-6, "float64": 1e-14}
 DTYPES = list(LIMIT)
@@ -215,6 +216,13 @@ def test_what_is_not_finite_updates_nothing(any_compiler, tmp_path):
     assert np.isnan(c.call("adam", X, y, 0.1, 1, 0.999, 1e-8, 0))
     assert np.isnan(c.call("sgd", X[:0], y, 0.1, 0.9, 0))
     assert np.isnan(c.call("gradient", X[:0], y, pointer(np.empty(13, np.float32))))
+    # Finite rules, whose steps are not; and 0 / 0 in the layers that get no gradient.
+    for huge in (3e38, -3e38):
+        assert np.isnan(c.call("sgd", 10 * X, 10 * y, huge, 0.9, 0))
+        assert np.isnan(c.call("sgd", X, y, 1e3, 0.9, huge))
+        assert np.isnan(c.call("adam", X, y, huge, 0.9, 0.999, 1e-38, 0))
+        assert np.isnan(c.call("adam", X, y, 0.1, 0.9, 0.999, 1e-8, huge))
+    assert np.isnan(c.call("adam", 0 * X, y, 0.1, 0.9, 0.999, 0, 0))
     np.testing.assert_array_equal(c.own, before)
     assert np.isfinite(c.call("sgd", np.ones_like(X), y, 0.1, 0.9, 0))
     assert np.isfinite(c.own).all()
@@ -398,6 +406,54 @@ def test_the_self_test_is_a_program_and_finds_a_fault(any_compiler, tmp_path):
     run(command, tmp_path)
     with pytest.raises(AssertionError, match="worst relative error"):
         run([tmp_path / "net"], tmp_path)
+
+
+def self_tested(compiler, folder, text):
+    (folder / "net.c").write_text(text)
+    run([compiler, "-std=c99", "-DNET_MAIN", "net.c", "-o", "net", "-lm"], folder)
+    run([folder / "net"], folder)
+
+
+@pytest.mark.parametrize(
+    "parameters", [[1e6, 3, -1e6, 2, 0, 0], [0, 0, 0, 0, 0, 0]], ids=["cancel", "nothing"]
+)
+def test_terms_that_cancel_are_no_fault(any_compiler, parameters, tmp_path):
+    net = fcnn.Network((2, 2), loss="squared_error", dtype="float32")
+    net.parameters = parameters
+    X = [[1.1, 0.3], [0.7, 0.70001], [-0.2, 0.9]]
+    text = convert.to_c(net, "net", self_test=X, floats="decimal")
+    self_tested(any_compiler, tmp_path, text)
+    if any(
+        parameters
+    ):  # the second row's -10 is off by a digit of 700,000 in another order of sums
+        found = re.search(r"net_test_answers\[6\] = \{\s*([^}]*)\}", text)[1]
+        wanted = found.split(",")[2].strip(" f")
+        assert -11 < float(wanted) < -9
+        self_tested(any_compiler, tmp_path, text.replace(wanted, str(float(wanted) + 0.0625)))
+
+
+def test_the_self_test_measures_each_target_in_its_unit(any_compiler, tmp_path):
+    """A fault of one whose numbers are a billion times smaller is seen."""
+    target = Target(["large", "small"], mean=[3e6, 2e-3], scale=[1e6, 1e-3])
+    net = fcnn.Network((1, 4, 2), loss="squared_error", rng=0)
+    net.weights[1][1] = [0.40625, 0.3125, -0.28125, 0.21875]
+    model = fcnn.Model(net, Preparation.fit({"size": [1.0, 2.0, 4.0]}), target)
+    data = {"size": [0.5, 1.5, 3.0, 5.0]}
+    text = convert.to_c(model, "net", self_test=data, floats="decimal")
+    self_tested(any_compiler, tmp_path, text)
+    for number in ("0.40625", "0.28125"):
+        assert text.count(number) >= 1
+        with pytest.raises(AssertionError, match="worst relative error"):
+            self_tested(any_compiler, tmp_path, text.replace(number, str(float(number) + 0.001)))
+
+
+@pytest.mark.slow
+def test_the_self_test_of_probabilities_that_are_tiny_in_all_rows(any_compiler, tmp_path):
+    net = fcnn.Network((2, 3), rng=0)
+    net.parameters = [31.7, 0.1, 0, 33.9, 0, 0.2, 0.3, 0.1, 0]
+    X = np.random.default_rng(1).uniform(0.9, 1.1, (9, 2))
+    assert net.predict(X)[:, 1:].max() < 1e-20
+    self_tested(any_compiler, tmp_path, convert.to_c(net, "net", self_test=X))
 
 
 @pytest.mark.slow

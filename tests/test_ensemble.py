@@ -30,6 +30,23 @@ def some(loss="squared_error", n=5, n_out=2, dtype="float32", **further):
 X = np.random.default_rng(9).normal(size=(40, 4)).astype("float32")
 
 
+def test_networks_that_are_assigned_must_be_alike():
+    ensemble = fcnn.Ensemble(some())
+    networks = ensemble.networks
+    for value, error, said in (
+        ([*networks, some(n_out=3)[0]], ValueError, r"^networks\[5\]: expected the number of out"),
+        ([networks[0]] * 2, ValueError, r"^networks\[1\]: it is in the list twice"),
+        ([], ValueError, "^networks: expected at least one"),
+    ):
+        with pytest.raises(error, match=said):
+            ensemble.networks = value
+    with pytest.raises(AttributeError, match=r"^Ensemble has no attribute 'network' to set; expec"):
+        ensemble.network = networks[0]
+    assert ensemble.networks is networks
+    ensemble.networks = list(networks[:2])
+    assert ensemble.networks == networks[:2]
+
+
 def test_mean_spread_and_quantiles():
     networks = some()
     ensemble = fcnn.Ensemble(networks)

@@ -240,6 +240,34 @@ def test_the_parts_must_fit():
             fcnn.Model(network, preparation, target)
 
 
+def test_parts_that_are_assigned_must_fit(classifier, regressor):
+    one = copy.copy(classifier)
+    before = dict(vars(one))
+    for name, value, error, said in (
+        ("network", fcnn.Network((one.preparation.width + 1, 3)), ValueError, "^preparation: "),
+        ("network", fcnn.Network((one.preparation.width, 9)), ValueError, "^target: "),
+        ("network", None, TypeError, "^network: expected a Network, got NoneType"),
+        ("preparation", [], TypeError, "^preparation: expected a Preparation, got list"),
+        ("target", regressor.target, ValueError, "^target: "),
+        ("training", "today", TypeError, "^training: expected a TrainingRecord, got str"),
+        ("treshold", 0.5, AttributeError, "^Model has no attribute 'treshold' to set; expected "),
+    ):
+        with pytest.raises(error, match=said):
+            setattr(one, name, value)
+    assert vars(one) == before
+    sizes = (one.preparation.width, 8, one.network.sizes[-1])
+    one.network = fcnn.Network(sizes, loss=one.network.loss, rng=5)
+    one.training = None
+
+    class Own(fcnn.Model):
+        pass
+
+    own = Own(one.network, one.preparation, one.target)
+    own.treshold = 0.5  # one of its own
+    with pytest.raises(TypeError, match=r"^target: "):
+        own.target = None
+
+
 # --- Around it -----------------------------------------------------------------------------------
 
 

@@ -355,7 +355,7 @@ def test_what_is_no_boolean_is_answered_nowhere(boolean, flag, tmp_path):
 
 
 def test_parts_of_a_model_that_could_not_be_loaded_again_are_not_made():
-    with pytest.raises(ValueError, match="columns of different names, got a, a"):
+    with pytest.raises(ValueError, match=r"^columns: expected different names, got a, a"):
         Preparation([NumberColumn("a"), NumberColumn("a")], [0, 0], [1, 1])
     for mean, scale in (([np.nan], [1]), ([0], [0]), ([0], [-1]), ([0], [np.inf])):
         with pytest.raises(ValueError, match="finite means and positive scales of the inputs"):

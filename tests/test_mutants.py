@@ -52,6 +52,16 @@ def test_every_mutant_is_somewhere_in_the_sources_once(mutate):
             assert (ROOT / mutate.file_of(name)).exists(), name
 
 
+def test_the_document_has_the_list_s_numbers(mutate):
+    listed = mutate.read_list()
+    text = " ".join((ROOT / "docs" / "mutants.md").read_text().split())
+    said = re.search(r"The list has (\d+) mutants, .*?; for (\d+) of them no test can tell", text)
+    assert [int(number) for number in said.groups()] == [
+        len(listed),
+        sum(bool(mutant.why_unseen) for mutant in listed),
+    ]
+
+
 # What Cython has and Python has not: casts, addresses and C's kinds of numbers.
 OF_CYTHON = re.compile(
     r"<[\w. ]+\**>(?=[ \w&(*-])|(?<=else )&|(?<![\w)\]])(?<![\w)\]] )&(?=\w)|(?<=\d)LL\b"

@@ -348,6 +348,69 @@ def test_an_attribute_that_there_is_not_is_refused(name):
     assert not hasattr(net, name)
 
 
+@pytest.mark.parametrize("name", ["sizes", "activations", "loss", "dtype", "num_parameters"])
+def test_what_a_network_is_made_with_is_not_set_later(name):
+    net = fcnn.Network((3, 4, 2))
+    before = getattr(net, name)
+    with pytest.raises(AttributeError, match=f"^Network has no attribute '{name}' to set; exp"):
+        setattr(net, name, before)
+    assert getattr(net, name) == before
+
+
+def test_names_of_inputs_and_classes_are_lists_whatever_they_were():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"b": [1.0, 2.0], "a": [3.0, 4.0]})
+    net = fcnn.Network((2, 3))
+    expected = net.predict(frame.to_numpy())
+    for names in (frame.columns, ("b", "a"), np.array(["b", "a"]), iter(["b", "a"])):
+        net.features = names
+        assert net.features == ["b", "a"]
+        assert all(type(name) is str for name in net.features)
+        np.testing.assert_array_equal(net.predict(frame), expected)
+        with pytest.raises(ValueError, match="order"):
+            net.predict(frame[["a", "b"]])
+    net.classes = np.unique([7, 3, 5])
+    assert net.classes == [3, 5, 7]
+    assert all(type(name) is int for name in net.classes)
+    twins = [net.copy() for _ in range(2)]
+    assert fcnn.Ensemble(twins).classes == [3, 5, 7]
+    net.features = net.classes = None
+    assert (net.features, net.classes) == (None, None)
+    net.predict(frame[["a", "b"]])
+    one = fcnn.Network((2, 1), loss="binary_cross_entropy")
+    for names in (["yes"], ["no", "yes"]):
+        one.classes = names
+        assert one.classes == names
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "text"),
+    [
+        ("features", 3, TypeError, "expected a list of names or None, got 3"),
+        ("features", "abc", TypeError, "expected a list of names or None, got 'abc'"),
+        ("features", {"a", "b", "c"}, TypeError, "expected a list of names or None, got {"),
+        ("features", [1, 2, 3], TypeError, "expected names as str, got 1"),
+        ("features", ["a", "b"], ValueError, "expected a name for each of 3 inputs, got 2"),
+        ("classes", "ab", TypeError, "expected a list of names or None, got 'ab'"),
+        ("classes", {0: "a", 1: "b"}, TypeError, "expected a list of names or None, got {"),
+        ("classes", [[1], [2]], TypeError, r"expected a name for each, got \[1\]"),
+        ("classes", np.eye(2), TypeError, "expected a list of names or None, got array"),
+        ("classes", np.array(2), TypeError, "expected a list of names or None, got array"),
+        ("classes", ["a"], ValueError, "expected a name for each of 2 outputs, got 1"),
+        ("classes", ["a", "b", "c"], ValueError, "expected a name for each of 2 outputs, got 3"),
+    ],
+)
+def test_names_that_are_none_are_refused_where_they_are_set(name, value, kind, text):
+    net = fcnn.Network((3, 4, 2))
+    with pytest.raises(kind, match=f"^{name}: {text}"):
+        setattr(net, name, value)
+    assert getattr(net, name) is None
+    one = fcnn.Network((3, 1), loss="squared_error")
+    for names in ([], ["a", "b", "c"]):
+        with pytest.raises(ValueError, match=r"^classes: expected one or two for one output, got"):
+            one.classes = names
+
+
 def test_attributes_that_there_are_and_those_of_a_class_of_ones_own_are_taken():
     net = fcnn.Network((3, 4, 2))
     net.classes, net.features, net.rng = ["a", "b"], ["x", "y", "z"], 3

@@ -345,6 +345,19 @@ def test_any_layout_of_the_data(order):
     assert_same(mine, reference, given, rtol=1e-8)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("given", [np.asfortranarray, lambda y: np.repeat(y, 2, axis=1)[:, ::2]])
+def test_any_layout_of_several_labels(solver, given):
+    X, y, _ = data("multilabel")
+    estimator, _ = pair("multilabel", solver=solver)
+    expected = estimator.fit(X, y.astype(np.uint8)).predict_proba(X)
+    y = given(y.astype(np.uint8))
+    got = estimator.fit(X, y, eval_set=(X, y)).predict_proba(X)
+    np.testing.assert_array_equal(got, expected)
+    assert len(estimator.validation_loss_curve_) == estimator.n_iter_
+    assert estimator.set_params(n_networks=2).fit(X, y).n_iter_ > 1
+
+
 # --- The same words ------------------------------------------------------------------------------
 
 

@@ -365,6 +365,7 @@ def test_bad_numbers(cpus, n, error, message):
         ((784, 128, 10), 60_000, 64, 4),
         ((784, 128, 10), 60_000, 256, 8),
         # Its weights do not fit a core's cache, and go to the other one and back in each step.
+        ((784, 1024, 1024, 10), 60_000, 16, 1),
         ((784, 1024, 1024, 10), 60_000, 32, 1),
         ((784, 1024, 1024, 10), 60_000, 64, 2),
         ((784, 1024, 1024, 10), 60_000, 128, 4),
@@ -377,12 +378,13 @@ def test_as_many_as_gain(core, sizes, rows, batch_size, count):
 
     activations = ["relu"] * (len(sizes) - 2) + ["softmax"]
     network = Network(sizes, activations, "cross_entropy", "float32")
-    panels = -(-batch_size // core.micro_tile_shape()[2])
+    lanes = core.micro_tile_shape()[2]
+    panels, shares = -(-batch_size // lanes), -(-batch_size // min(lanes, 16))
     assert core.chosen_threads(network, rows, batch_size) == min(count, panels)
     chosen = core.chosen_threads(network, rows, batch_size, in_panels=True)
     assert chosen >= min(count, panels)
     if sizes[1] == 1024:  # in panels little is exchanged
-        assert chosen == min(8, panels)
+        assert chosen == min(8, shares)
 
 
 # --- The environment variable --------------------------------------------------------------------

@@ -81,6 +81,8 @@ def program(file: str) -> None:
     net.weights = [W * 2 for W in net.weights]
     net.biases = [[0.0] * len(b) for b in net.biases]
     net.parameters -= 0.1 * gradient
+    net.features, net.classes = np.array(["a", "b", "c", "d"]), np.unique(y)
+    assert_type(net.features, list[str] | None)
     assert_type(net.parameters, NDArray[Any])
 
     *hidden, output = net.activations
@@ -127,6 +129,12 @@ if TYPE_CHECKING:
     net.fit(X, y, optimiser=fcnn.Adam())  # type: ignore[call-arg]
     net.sizes = (4, 3)  # type: ignore[misc]
     net.weights = 0  # type: ignore[assignment]
+    net.lr = 0.1  # type: ignore[attr-defined]
+    net.features = 3  # type: ignore[assignment]
+    fcnn.Adam().learning_rate = 0.1  # type: ignore[attr-defined]
+    fcnn.LBFGS().learning_rate = 0.1  # type: ignore[attr-defined]
+    EarlyStopping().patients = 3  # type: ignore[attr-defined]
+    Cosine().end = 3  # type: ignore[attr-defined]
     fcnn.SGD(learning_rate=0.1)  # type: ignore[call-arg]
     fcnn.Adam(betas=0.9)  # type: ignore[arg-type]
     fcnn.load(3)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""Options that are objects: their attributes are checked at each assignment, and others refused."""
+"""Objects of the user's: their attributes are checked at each assignment, and others refused."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from fcnn._validation import as_number, did_you_mean, listed
 
@@ -15,7 +15,7 @@ def number(**bounds: float) -> Check:
 
 
 class Checked:
-    """What optimizers, schedules and callbacks share: an attribute is right, or refused at once.
+    """What optimizers, callbacks, models, ... share: an attribute is right, or refused at once.
 
     So a mistake shows where it is made, and not in a training that goes on as before. A class that
     a user derives may have attributes of its own.
@@ -24,18 +24,21 @@ class Checked:
     # What becomes of a value that is assigned, by the attribute's name.
     _checks: ClassVar[Checks] = {}
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        kind = type(self)
-        check = kind._checks.get(name)
-        if check is not None:
-            value = check(name, value)
-            self._refuse_together({**self.__dict__, name: value})
-        elif not name.startswith("_") and kind.__module__.startswith("fcnn."):
-            there = getattr(kind, name, None)
-            if not callable(there) and not isinstance(there, property):
-                names = {**kind._checks, **{k: None for k in dir(kind) if _is_set(kind, k)}}
-                raise unknown(kind, name, [k for k in names if not k.startswith("_")])
-        super().__setattr__(name, value)
+    # A type checker would take any name of a class that has it.
+    if not TYPE_CHECKING:
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            kind = type(self)
+            check = kind._checks.get(name)
+            if check is not None:
+                value = check(name, value)
+                self._refuse_together({**self.__dict__, name: value})
+            elif not name.startswith("_") and kind.__module__.startswith("fcnn."):
+                there = getattr(kind, name, None)
+                if not callable(there) and not isinstance(there, property):
+                    names = {**kind._checks, **{k: None for k in dir(kind) if _is_set(kind, k)}}
+                    raise unknown(kind, name, [k for k in names if not k.startswith("_")])
+            super().__setattr__(name, value)
 
     def _refuse_together(self, values: Mapping[str, Any]) -> None:
         """Raise ValueError where attributes contradict each other; some may not be there yet."""

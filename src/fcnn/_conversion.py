@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
+from collections.abc import Iterable, Mapping, Set
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,19 +23,43 @@ from fcnn.threads import resolve
 
 Array = NDArray[Any]
 
+_ASSIGNED = ["parameters", "weights", "biases", "rng", "features", "classes"]
+
 
 class ConvertingNetwork(core.DifferentiatedNetwork):
     """The base of fcnn.Network: each method converts what the core hands on, or refuses it."""
 
-    features: list[str] | None = None
+    if not TYPE_CHECKING:  # as Checked's
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        # A class that a user derives may have attributes of its own.
-        kind = type(self)
-        if kind.__module__.startswith("fcnn.") and name[:1] != "_" and not hasattr(kind, name):
-            known = ["parameters", "weights", "biases", "rng", "features", "classes"]
-            raise unknown(kind, name, known)
-        super().__setattr__(name, value)
+        def __setattr__(self, name: str, value: Any) -> None:
+            # A class that a user derives may have attributes of its own.
+            kind = type(self)
+            if (
+                kind.__module__.startswith("fcnn.") and name[:1] != "_" and name not in _ASSIGNED
+                and (not hasattr(kind, name) or hasattr(type(getattr(kind, name)), "__set__"))
+            ):  # fmt: skip
+                raise unknown(kind, name, _ASSIGNED)
+            super().__setattr__(name, value)
+
+    @property
+    def features(self) -> list[str] | None:
+        """Names of the n_0 inputs, or None: a data frame must have these columns, in this order."""
+        names: list[str] | None = self.__dict__.get("features")
+        return names
+
+    @features.setter
+    def features(self, names: Iterable[str] | None) -> None:
+        self.__dict__["features"] = _as_names("features", names, self.sizes[0], "inputs")
+
+    @property
+    def classes(self) -> list[Any] | None:
+        """The classes in the order of the outputs, one or two of a single output, or None."""
+        names: list[Any] | None = self.__dict__.get("classes")
+        return names
+
+    @classes.setter
+    def classes(self, names: Iterable[Any] | None) -> None:
+        self.__dict__["classes"] = _as_names("classes", names, self.sizes[-1], "outputs")
 
     @property
     def rng(self) -> np.random.Generator:
@@ -162,3 +187,24 @@ class ConvertingNetwork(core.DifferentiatedNetwork):
         if y.ndim == 1 and y.dtype == self.dtype:  # of a single output
             y = y[:, np.newaxis]
         return score(self.loss, outputs, y, sample_weight)
+
+
+def _as_names(name: str, values: Any, count: int, whose: str) -> list[Any] | None:
+    """Return a list of names in their order, which a set has not: those of inputs are texts."""
+    if values is None:
+        return None
+    is_list = isinstance(values, Iterable) and getattr(values, "ndim", 1) == 1
+    if not is_list or isinstance(values, (str, bytes, Mapping, Set)):
+        raise TypeError(f"{name}: expected a list of names or None, got {values!r}")
+    names = [one.item() if isinstance(one, np.generic) else one for one in values]
+    for one in names:
+        if whose == "inputs" and not isinstance(one, str):
+            raise TypeError(f"{name}: expected names as str, got {one!r}")
+        if isinstance(one, (list, np.ndarray)):
+            raise TypeError(f"{name}: expected a name for each, got {one!r}")
+    expected = f"a name for each of {count} {whose}"
+    if (count, whose) == (1, "outputs"):
+        count, expected = min(max(len(names), 1), 2), "one or two for one output"
+    if len(names) != count:
+        raise ValueError(f"{name}: expected {expected}, got {len(names)}")
+    return names

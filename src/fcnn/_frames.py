@@ -55,13 +55,32 @@ def names_of(values: Any) -> list[str] | None:
     return names if names and all(isinstance(name, str) for name in names) else None
 
 
-def refuse_times(name: str, values: Any) -> None:
-    """Raise TypeError if a polars frame has dates among numbers: integers, in the column's unit."""
-    if library_of(values) != "polars" or not hasattr(values, "schema"):
+def refuse_columns(name: str, values: Any) -> None:
+    """Raise TypeError if polars has no way to numbers of NumPy, or a wrong one.
+
+    Dates among numbers would be integers, in the column's unit; NumPy has none of 128 bits.
+    """
+    if library_of(values) != "polars" or not hasattr(values, "to_numpy"):
         return
-    for column, dtype in values.schema.items():
-        if dtype.is_temporal():
-            raise TypeError(f"{name}: expected real numbers, got column {column!r} of {dtype}")
+    is_frame = hasattr(values, "get_columns")
+    for one in values.get_columns() if is_frame else [values]:
+        if (is_frame and one.dtype.is_temporal()) or is_wide(one.dtype):
+            raise TypeError(
+                f"{name}: expected real numbers, got column {one.name!r} of {one.dtype}"
+            )
+
+
+def is_wide(dtype: Any) -> bool:
+    """Return whether a type of polars' columns is an integer of 128 bits."""
+    return str(dtype) in ("Int128", "UInt128")
+
+
+def is_declared_category(values: Any) -> bool:
+    """Return whether the type of a column says that it is one of categories."""
+    if not library_of(values):
+        return False
+    dtype = str(getattr(values, "type", None) or getattr(values, "dtype", None))  # Arrow, others
+    return dtype.startswith(("category", "Categorical", "Enum", "dictionary"))
 
 
 def is_list(cell: Any) -> bool:

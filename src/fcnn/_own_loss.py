@@ -1,5 +1,6 @@
 """Losses of the user's own: the function, and what it answers."""
 
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -33,11 +34,14 @@ def as_answer(answer: Any, a: Array) -> tuple[float, Array]:
         raise TypeError(
             f"loss: expected a function that returns (value, dC/da), got {type(answer).__name__}"
         )
+    given = answer[0]
     try:
-        value = float(answer[0])
-    except (TypeError, ValueError):
-        shape = np.shape(answer[0])
-        got = f"an array of shape {shape}" if shape else repr(answer[0])
+        if isinstance(given, (str, bytes)):  # which float would read
+            raise TypeError
+        value = float(given)
+    except (OverflowError, TypeError, ValueError):
+        shape = tuple(getattr(given, "shape", ()))
+        got = f"an array of shape {shape}" if shape else reprlib.repr(given)
         raise TypeError(
             f"loss: expected (value, dC/da), the value a number; got {got} as the value"
         ) from None

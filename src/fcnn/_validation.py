@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn._dispatch import core
-from fcnn._frames import block_of, is_list, library_of, refuse_plan, refuse_times
+from fcnn._frames import block_of, is_list, library_of, refuse_columns, refuse_plan
 from fcnn._pieces import converted
 from fcnn._sparse import SparseRows, canonical, is_sparse
 
@@ -183,7 +183,7 @@ def as_numeric(name: str, values: Any) -> Array:
 def _as_array(name: str, values: Any) -> Array:
     if library_of(values):
         refuse_plan(name, values)
-        refuse_times(name, values)
+        refuse_columns(name, values)
         block = block_of(values)
         if block is not None:
             return block
@@ -336,9 +336,9 @@ def as_targets(
     if array.shape != (rows, n_out):
         message = f"{name}: expected shape {shapes}, got {array.shape}"
         if array.shape == (rows, 1):
-            message += f"; {name}.ravel() makes one dimension of it"
+            message += "; y.ravel() makes one dimension of it"
         elif array.shape == (rows,) and array.dtype.kind in "iu":
-            message += f"; numpy.eye({n_out})[{name}] makes one-hot rows of labels"
+            message += f"; numpy.eye({n_out})[y] makes one-hot rows of labels"
         raise ValueError(message)
     floats = cast_exactly(name, array, dtype)
     refuse_nonfinite(name, floats, rows_of_user)
@@ -371,7 +371,7 @@ def _numeric_targets(name: str, y: Any, loss: str | None) -> Array:
         if loss is None or TARGETS[loss] != "classes":
             raise
         raise TypeError(
-            f"{error}; class labels are integers from 0: numpy.unique({name}, return_inverse=True) "
+            f"{error}; class labels are integers from 0: numpy.unique(y, return_inverse=True) "
             "numbers names"
         ) from None
 
@@ -382,14 +382,14 @@ def _labels(name: str, array: Array, n_out: int) -> Array:
         found = f", nan at [{missing[0]}]" if missing.size else ""
         raise TypeError(
             f"{name}: class labels must be integers, got dtype {array.dtype}{found}; "
-            f"{name}.astype(int) converts whole numbers"
+            "y.astype(int) converts whole numbers"
         )
     labels = cast(name, array, np.dtype(np.int64))
     if not core.all_indices(labels, n_out):
         low, high = array.min(), array.max()
         raise ValueError(
             f"{name}: class labels must be from 0 to {n_out - 1}, got {low if low < 0 else high}; "
-            f"numpy.unique({name}, return_inverse=True) numbers any labels from 0"
+            "numpy.unique(y, return_inverse=True) numbers any labels from 0"
         )
     return labels
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._attributes import Checked, Checks
 from fcnn._dispatch import core
 from fcnn._sparse import is_sparse
 from fcnn.metrics._equations import score
@@ -28,7 +29,7 @@ def __dir__() -> list[str]:
 Array = NDArray[Any]
 
 
-class Ensemble:
+class Ensemble(Checked):
     """Several networks whose mean answers better than each, and whose spread says how sure it is.
 
     Train them by `fcnn.fit_many`, from other weights (``rng``), or on other draws of the samples.
@@ -68,18 +69,12 @@ class Ensemble:
     ((200, 1), (200, 1))
     """
 
+    networks: tuple[Network, ...]
+
+    _checks: ClassVar[Checks] = {"networks": lambda _, networks: _as_alike(networks)}
+
     def __init__(self, networks: Sequence[Network]) -> None:
-        given = tuple(as_networks(networks))
-        for i, network in enumerate(given):
-            for name, of in _ALIKE.items():
-                if of(network) != of(given[0]):
-                    raise ValueError(
-                        f"networks[{i}]: expected the {name} of networks[0], {of(given[0])!r}, got "
-                        f"{of(network)!r}"
-                    )
-            if any(network is other for other in given[:i]):
-                raise ValueError(f"networks[{i}]: it is in the list twice; it would count twice")
-        self.networks = given
+        self.__dict__["networks"] = _as_alike(networks)
 
     @property
     def loss(self) -> str:
@@ -338,6 +333,21 @@ _ALIKE: dict[str, Callable[[Network], Any]] = {
     "features": lambda network: network.features,
     "classes": lambda network: network.classes,
 }
+
+
+def _as_alike(networks: Any) -> tuple[Network, ...]:
+    """Return networks that may answer as one."""
+    given = tuple(as_networks(networks))
+    for i, network in enumerate(given):
+        for name, of in _ALIKE.items():
+            if of(network) != of(given[0]):
+                raise ValueError(
+                    f"networks[{i}]: expected the {name} of networks[0], {of(given[0])!r}, got "
+                    f"{of(network)!r}"
+                )
+        if any(network is other for other in given[:i]):
+            raise ValueError(f"networks[{i}]: it is in the list twice; it would count twice")
+    return given
 
 
 def _rows(y: Array, n_out: int) -> Array:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import html
 import os
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _format
 from fcnn import _validation as check
+from fcnn._attributes import Check, Checked, Checks
 from fcnn._dispatch import core
 from fcnn.history import TrainingRecord
 from fcnn.metrics import ClassScores, NumberScores, coverage, d2_quantile
@@ -28,7 +30,18 @@ def __dir__() -> list[str]:
     return __all__
 
 
-class Model:
+def _part(kind: type, *, optional: bool = False) -> Check:
+    """Return what takes a part of a model."""
+
+    def as_part(name: str, value: Any) -> Any:
+        if not isinstance(value, kind) and not (optional and value is None):
+            raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
+        return value
+
+    return as_part
+
+
+class Model(Checked):
     """A network together with the preparation of its inputs and the meaning of its outputs.
 
     What `fcnn train` saves and `fcnn.load` gives back: it takes raw data, and answers in the user's
@@ -68,6 +81,18 @@ class Model:
     array(['a'], dtype='<U1')
     """
 
+    network: Network
+    preparation: Preparation
+    target: Target
+    training: TrainingRecord | None
+
+    _checks: ClassVar[Checks] = {
+        "network": _part(Network),
+        "preparation": _part(Preparation),
+        "target": _part(Target),
+        "training": _part(TrainingRecord, optional=True),
+    }
+
     def __init__(
         self,
         network: Network,
@@ -75,21 +100,19 @@ class Model:
         target: Target,
         training: TrainingRecord | None = None,
     ) -> None:
-        for name, value, kind in (
-            ("network", network, Network), ("preparation", preparation, Preparation),
-            ("target", target, Target),
-        ):  # fmt: skip
-            if not isinstance(value, kind):
-                raise TypeError(f"{name}: expected a {kind.__name__}, got {type(value).__name__}")
-        if training is not None and not isinstance(training, TrainingRecord):
-            raise TypeError(f"training: expected a TrainingRecord, got {type(training).__name__}")
-        _format.check_model(network.sizes, network.loss, preparation, target)
+        given = {
+            "network": network, "preparation": preparation, "target": target, "training": training,
+        }  # fmt: skip
+        for name, value in given.items():
+            self._checks[name](name, value)
+        self._refuse_together(given)
+        self.__dict__.update(given)  # one by one, what is there already would be checked again
+
+    def _refuse_together(self, values: Mapping[str, Any]) -> None:
+        network, target, training = (values[name] for name in ("network", "target", "training"))
+        _format.check_model(network.sizes, network.loss, values["preparation"], target)
         if training is not None:
             training.check(len(target.classes), network.num_targets)
-        self.network = network
-        self.preparation = preparation
-        self.target = target
-        self.training = training
 
     @property
     def features(self) -> tuple[str, ...]:

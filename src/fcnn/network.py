@@ -115,8 +115,6 @@ class Network(ConvertingNetwork):
     (1,)
     """
 
-    classes: list[Any] | None = None
-
     def __init__(
         self,
         sizes: Sequence[int],

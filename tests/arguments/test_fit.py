@@ -67,8 +67,8 @@ def test_training_refuses_nonfinite_inputs(row, column, value, dtype):
         ({"validation": (inputs() * np.inf, labels())}, ValueError, ["validation X: ", "inf"]),
         ({"validation": (inputs(0), [])}, ValueError, ["validation X: ", "(0, 4)"]),
         ({"validation": (inputs(), labels(9))}, ValueError, ["validation y: ", "(9,)"]),
-        ({"validation": (inputs(), labels() + 1)}, ValueError, ["validation y: ", "got 3"]),
-        ({"validation": (inputs(), labels() * 1.0)}, TypeError, ["validation y: ", "float64"]),
+        ({"validation": (inputs(), labels() + 1)}, ValueError, ["validation y: ", "unique(y, "]),
+        ({"validation": (inputs(), labels() * 1.0)}, TypeError, ["validation y: ", "y.astype"]),
         (
             {"validation": (inputs(), labels(), np.ones(9))},
             ValueError, ["validation sample_weight: ", "(10,)", "(9,)"],

@@ -333,6 +333,22 @@ def test_times_among_polars_numbers_are_refused(kind):
         network().evaluate(np.zeros((1, 4)), frame[["t", "a", "b"]])
 
 
+@pytest.mark.parametrize("kind", ["Int128", "UInt128"])
+def test_integers_that_numpy_does_not_have(kind):
+    polars = pytest.importorskip("polars")
+    if not hasattr(polars, kind):
+        pytest.skip(f"this polars has no {kind}")
+    wide = polars.Series("t", [0, 1], dtype=getattr(polars, kind))
+    frame = polars.DataFrame([wide, *(polars.Series(c, [1.0, 2.0]) for c in "abc")])
+    with pytest.raises(TypeError, match=rf"^X: expected real numbers, got column 't' of {kind}"):
+        network().predict(frame)
+    with pytest.raises(TypeError, match=rf"^y: expected real numbers, got column 't' of {kind}"):
+        network().fit(frame.drop("t").with_columns(d=1), wide)
+    table = fcnn.tables.as_table(frame.with_columns(n=polars.Series([None, 2], dtype=wide.dtype)))
+    np.testing.assert_array_equal(table["t"].values, [0, 1])
+    assert table["n"].is_missing().tolist() == [True, False]
+
+
 def frame_of(library, columns):
     module = pytest.importorskip(library)
     return (module.table if library == "pyarrow" else module.DataFrame)(columns)

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fcnn.tables import TableError, as_table, infer_columns, numbers, read_table
+from fcnn.tables import (
+    Preparation,
+    TableError,
+    as_table,
+    infer_columns,
+    numbers,
+    read_table,
+    read_target,
+)  # fmt: skip
 from fcnn.tables.dates import find_dates, read_dates, take_apart, useful_parts
 from fcnn.tables.numbers import PLAIN, NumberRule, read_numbers
 
@@ -248,9 +256,9 @@ def test_ignored_and_given():
     found = kinds(frame, given={"a": "category"}, ignored=["Unnamed: 2"])
     assert [found[name].kind for name in frame] == ["category", "category", ""]
     for options, said in (
-        ({"ignored": ["c"]}, "ignore: got 'c'"),
-        ({"given": {"c": "number"}}, "columns: got 'c'"),
-        ({"given": {"a": "text"}}, "number, boolean, category, date"),
+        ({"ignored": ["c"]}, "ignored: got 'c'"),
+        ({"given": {"c": "number"}}, "given: got 'c'"),
+        ({"given": {"a": "text"}}, "given: expected 'a' to be number, boolean, category, date"),
         ({"given": {"b": "number"}}, "'b' is not a number"),
         ({"given": {"b": "boolean"}}, "row 0: 'x'"),
         ({"given": {"b": "date"}}, "row 1: 'y'"),
@@ -325,6 +333,40 @@ def test_a_class_that_inherits_from_a_frame_is_one():
     plan = type("Plan", (pl.LazyFrame,), {})
     with pytest.raises(TypeError, match=r"got a Plan; \.collect\(\) makes one"):
         as_table(plan({"a": [1]}))
+
+
+CODES = [3, 1, 2, 1, 3, 2, 2, 1, 3, 1]
+DECLARED = {
+    "pandas": lambda pd, codes: pd.Categorical(codes),
+    "polars": lambda pl, codes: pl.Series(list(map(str, codes)), dtype=pl.Enum(["1", "2", "3"])),
+    "pyarrow": lambda pa, codes: pa.array(codes).dictionary_encode(),
+}
+
+
+@pytest.mark.parametrize("library", DECLARED)
+def test_a_type_of_categories_counts_though_they_are_numbers(library):
+    module = pytest.importorskip(library)
+    column = DECLARED[library](module, CODES)
+    table = as_table({"c": column, "plain": CODES, "x": np.arange(10) * 1.5, "y": range(10)})
+    found = {kind.name: kind.kind for kind in infer_columns(table, ["y"])}
+    assert found == {"c": "category", "plain": "number", "x": "number"}
+    assert kinds(table, targets=["y"], given={"c": "number"})["c"].kind == "number"
+    preparation = Preparation.fit(table, infer_columns(table, ["y"]))
+    ones = [[code == value for value in (1, 2, 3)] for code in CODES]
+    names = preparation.output_names
+    for data in (table, {**{name: table[name].values for name in ("plain", "x")}, "c": CODES}):
+        prepared = preparation.transform(data)
+        place = [names.index(f"c={value}") for value in (1, 2, 3)]
+        np.testing.assert_array_equal(prepared[:, place], ones)
+    for name, classes in (("c", (1, 2, 3)), ("plain", ())):
+        assert tuple(int(value) for value in read_target(table, [name]).target.classes) == classes
+        assert read_target(table.take([0, 1, 2]), [name], "regression").target.classes == ()
+    assert read_target(table, ["c"]).y.tolist() == [code - 1 for code in CODES]
+    assert read_target(table, ["c"]).reason == "its column is one of categories"
+    assert not table["plain"].is_declared
+    assert table["c"].take([1]).is_declared
+    same = as_table({"c": DECLARED[library](module, [1, 1]), "i": [1, 2.5]})
+    assert kinds(same)["c"].why == "constant, '1' everywhere"
 
 
 @pytest.mark.filterwarnings("ignore:Series.values returning")  # which pandas is about to change

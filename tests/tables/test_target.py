@@ -156,7 +156,7 @@ def test_targets_that_are_refused(values, said):
 
 def test_names_of_columns():
     table = as_table({"a": [1, 2, 1], "b": [1.5, 2.5, 1.0]})
-    with pytest.raises(TableError, match="target: X has no column 'c', only a, b"):
+    with pytest.raises(TableError, match="names: X has no column 'c', only a, b"):
         read_target(table, ["c"])
     with pytest.raises(TableError, match="different columns"):
         read_target(table, ["a", "a"])
@@ -339,7 +339,7 @@ def test_targets_of_named_tuples_go_by_name():
     [
         ({"table": None}, "table"), ({"table": 3}, "table"), ({"names": 1j}, "names"),
         ({"names": [["a"]]}, "names"), ({"names": None}, "names"), ({"task": 1}, "task"),
-        ({"are_labels": "no"}, "are_labels"), ({"names": "ab"}, "target"),
+        ({"are_labels": "no"}, "are_labels"), ({"names": "ab"}, "names"),
     ],
 )  # fmt: skip
 def test_targets_of_other_kinds_are_refused_by_name(words, name):
@@ -350,5 +350,5 @@ def test_targets_of_other_kinds_are_refused_by_name(words, name):
 
 
 def test_a_table_without_columns_has_no_target():
-    with pytest.raises(TableError, match=r"target: .* has no columns"):
+    with pytest.raises(TableError, match=r"table: .* has no columns"):
         read_target([], ())

@@ -195,7 +195,7 @@ def read_for_training(
     """
     kind = _kind(source)
     with refusals(
-        path="DATA", target="--target", columns="--columns", ignore="--ignore", sheet="--sheet",
+        path="DATA", names="--target", given="--columns", ignored="--ignore", sheet="--sheet",
         header="--no-header",
     ):  # fmt: skip
         if kind == "table":

@@ -407,7 +407,8 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     add(
         "--cv", type=_count(2), metavar="K",
-        help="before the training, train and test on K parts in turn: mean and deviation of scores",
+        help="before the training, train and test on K parts in turn: mean and deviation of "
+        "scores; not with --search",
     )  # fmt: skip
     add(
         "--search", type=_number(above=0), metavar="SECONDS",

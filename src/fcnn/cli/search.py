@@ -73,13 +73,14 @@ class _Clock:
                 wait = self.GRACE
 
         bell = threading.Thread(target=ring, daemon=True)
-        bell.start()
         try:
+            bell.start()  # within which it may ring already
             yield
         finally:
             is_running = False  # no call, within which an interrupt could come
             has_ended.set()
-            bell.join()
+            if bell.is_alive():
+                bell.join()
 
 
 def refuse(options: argparse.Namespace) -> None:

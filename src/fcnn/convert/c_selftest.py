@@ -28,12 +28,13 @@ from fcnn.tables.table import MISSING
 Array = NDArray[Any]
 
 ROWS = 16  # of random numbers, where none are given
-# Of the largest number of a row's answer; sums are added up in another order than in the core.
+# Of an answer's size; sums are added up in another order than in the core.
 MOST_ERROR = {"float": 1e-5, "double": 1e-13}
 
 _TEST = """\
 /* Compares with the answers that fcnn gave for some rows, and prints the worst error, relative to
-   the largest number of an answer, and the time of a row. 0, or 1 if an error is too large. */
+   the largest output in all rows (in each answer's unit), and the time of a row. 0, or 1 if an
+   error is too large. */
 int NAME_test({given_alone})
 {{
     static {kind} a[MACRO_{answers}];
@@ -42,17 +43,13 @@ int NAME_test({given_alone})
     long calls, done = 0;
     int i, k;
     for (i = 0; i < {rows}; i++) {{
-        double largest = 0, error = 0;
         {call}
         for (k = 0; k < MACRO_{answers}; k++) {{
             const double wanted = NAME_test_answers[i * MACRO_{answers} + k];
-            const double size = wanted < 0 ? -wanted : wanted;
             const double off = a[k] < wanted ? wanted - a[k] : a[k] - wanted;
-            largest = size > largest ? size : largest;
-            error = off <= error ? error : off; /* NaN stays */
+            const double error = off / NAME_test_sizes[k];
+            worst = error <= worst ? worst : error; /* NaN stays */
         }}
-        error = largest > 0 ? error / largest : error;
-        worst = error <= worst ? worst : error;
     }}
     for (calls = {rows}; seconds < 0.1; calls *= 2) {{
         const clock_t begin = clock();
@@ -89,13 +86,16 @@ int main(void)
 """
 
 
-def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | None]:
-    """Return inputs and answers for a self-test, and the numbers of the classes, if there are any.
+def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | None, Array]:
+    """Return inputs and answers for a self-test, the numbers of the classes, if any, and sizes.
 
     Of a network inputs (rows, n_0), of a model raw columns (rows, columns), double. `rows` is True
-    or what `predict` takes.
+    or what `predict` takes. Sizes (answers,) are by what errors are divided: the largest output in
+    all rows, in each answer's unit. An answer's own would be no measure: where its terms cancel to
+    nearly nothing, the last digit of a term is a large part of it.
     """
     classes = None
+    unit: Any = 1.0
     if isinstance(net, Model):
         if rows is True:
             raise ValueError("self_test: of a model give it rows of data, as for model.predict")
@@ -107,6 +107,7 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
         if not net.classes and net.output_scaling is not None:
             mean, scale = net.output_scaling
             answers = answers * scale + mean
+            unit = scale
         elif net.classes and outputs.shape[1] == 1 and net.network.activations[-1] == "sigmoid":
             answers = np.hstack([1 - outputs, outputs]).astype(np.float64)
         if net.classes:
@@ -118,9 +119,10 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
             rows = np.random.default_rng(0).normal(size=(ROWS, net.sizes[0]))
         inputs = np.atleast_2d(check.as_inputs("self_test", rows, net.sizes[0], net.dtype))
         check.refuse_nonfinite("self_test", inputs)
-        answers = net.predict(inputs)
+        answers = outputs = net.predict(inputs)
     check.refuse_nonfinite("self_test: answers", answers)
-    return inputs, answers, classes
+    largest = float(np.abs(outputs).max()) or 1.0
+    return inputs, answers, classes, np.broadcast_to(largest * unit, answers.shape[1:])
 
 
 def _raw(model: Model, table: Table) -> Array:
@@ -165,6 +167,7 @@ def write_test(
     inputs: Array,
     answers: Array,
     classes: Array | None,
+    sizes: Array,
     *,
     of_model: bool,
 ) -> str:
@@ -180,6 +183,7 @@ def write_test(
     array = words.doubles if of_model else words.array
     parts = ["#include <stdio.h>\n#include <time.h>\n"]
     parts += [array("test_rows", inputs), array("test_answers", answers)]
+    parts.append(words.doubles("test_sizes", sizes))
     if classes is not None:
         numbers = ", ".join(map(str, classes.tolist()))
         parts.append(f"static const int NAME_test_classes[{len(classes)}] = {{{numbers}}};\n")

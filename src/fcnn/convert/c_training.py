@@ -174,14 +174,23 @@ REAL NAME_sgd(WRITTENconst REAL *x, const REAL *y, int rows, double lr, double m
     const REAL loss = NAME_gradient(PASSEDx, y, rows, NAME_g);
     const REAL rate = (REAL)lr, keep = (REAL)momentum, decay = (REAL)weight_decay;
     const REAL rule = rate + keep + decay;
-    int i;
-    if (rule - rule != 0)
-        return NAN;
-    if (NAME_is_sound(loss))
+    REAL odd = rule - rule;
+    int i, writes;
+    if (odd == 0 && !NAME_is_sound(loss))
+        return loss;
+    for (writes = 0; writes < 2; writes++) { /* not before all numbers are known to be finite */
         for (i = 0; i < MACRO_PARAMETERS; i++) {
-            NAME_first[i] = keep * NAME_first[i] + (NAME_g[i] + decay * p[i]);
-            p[i] -= rate * NAME_first[i];
+            const REAL first = keep * NAME_first[i] + (NAME_g[i] + decay * p[i]);
+            const REAL moved = p[i] - rate * first;
+            odd += moved - moved;
+            if (writes) {
+                NAME_first[i] = first;
+                p[i] = moved;
+            }
         }
+        if (odd != 0)
+            return NAN;
+    }
     return loss;
 }
 
@@ -195,19 +204,28 @@ REAL NAME_adam(WRITTENconst REAL *x, const REAL *y, int rows, double lr, double 
     const double power1 = NAME_power1 * beta1, power2 = NAME_power2 * beta2;
     const REAL step = (REAL)(lr / (1 - power1)), factor = (REAL)(1 / sqrt(1 - power2));
     const REAL rule = step + factor + keep1 + keep2 + decay + least;
-    int i;
-    if (rule - rule != 0)
-        return NAN;
-    if (NAME_is_sound(loss)) {
-        NAME_power1 = power1;
-        NAME_power2 = power2;
+    REAL odd = rule - rule;
+    int i, writes;
+    if (odd == 0 && !NAME_is_sound(loss))
+        return loss;
+    for (writes = 0; writes < 2; writes++) { /* not before all numbers are known to be finite */
         for (i = 0; i < MACRO_PARAMETERS; i++) {
             const REAL g = NAME_g[i] + decay * p[i];
-            NAME_first[i] = keep1 * NAME_first[i] + new1 * g;
-            NAME_second[i] = keep2 * NAME_second[i] + new2 * g * g;
-            p[i] -= step * NAME_first[i] / (sqrtF(NAME_second[i]) * factor + least);
+            const REAL first = keep1 * NAME_first[i] + new1 * g;
+            const REAL second = keep2 * NAME_second[i] + new2 * g * g;
+            const REAL moved = p[i] - step * first / (sqrtF(second) * factor + least);
+            odd += (moved - moved) + (second - second);
+            if (writes) {
+                NAME_first[i] = first;
+                NAME_second[i] = second;
+                p[i] = moved;
+            }
         }
+        if (odd != 0)
+            return NAN;
     }
+    NAME_power1 = power1;
+    NAME_power2 = power2;
     return loss;
 }
 """
@@ -223,7 +241,8 @@ _DECLARED = """\
 
    NAME_sgd and NAME_adam update PARAMETERS
    and return the loss before that; where it or its gradient is not finite, they update nothing.
-   Nor do they, and all three return NAN, with fewer rows than 1 or a rule that is not finite.
+   Nor do they, and all three return NAN, with fewer rows than 1, a rule that is not finite or a
+   step that would not be.
    NAME_reset makes the next step the first one: do so before the other rule. */
 #define MACRO_TARGETS {targets}
 REAL NAME_gradient(GIVENconst REAL *x, const REAL *y, int rows, REAL *gradient);

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from fcnn import _validation as check
 from fcnn._dispatch import core
@@ -111,10 +111,8 @@ def _network_from(estimator: Any, dtype: DTypeLike | None, source: str) -> Netwo
             refuse(source, f"fcnn has no {name}")
         steps.append(Activation(source, names[name]))
     made = network_from(layers_from(steps, None), None, dtype)
-    if (features := getattr(estimator, "feature_names_in_", None)) is not None:
-        made.features = [str(name) for name in features]
-    if (classes := getattr(estimator, "classes_", None)) is not None:
-        made.classes = np.asarray(classes).tolist()
+    made.features = getattr(estimator, "feature_names_in_", None)
+    made.classes = getattr(estimator, "classes_", None)
     return made
 
 
@@ -129,17 +127,20 @@ def to_sklearn(net: Network) -> Any:
     Returns
     -------
     sklearn.neural_network.MLPClassifier
-        For cross_entropy (classes 0..n_L-1) and binary_cross_entropy (classes 0 and 1, or n_L
-        labels that are each 0 or 1).
+        For cross_entropy (`net.classes`, else 0..n_L-1) and binary_cross_entropy (`net.classes`,
+        else 0 and 1; or n_L labels that are each 0 or 1).
     sklearn.neural_network.MLPRegressor
         For squared_error with identity outputs, and poisson with exp.
+
+    Its ``feature_names_in_`` are `net.features`, if there are these.
 
     Raises
     ------
     TypeError
         If net is not a network.
     ValueError
-        If scikit-learn has no such estimator: also for cross_entropy with two outputs.
+        If scikit-learn has no such estimator: also for cross_entropy with two outputs, and for
+        classes that do not ascend.
     """
     layers = layers_of(net)
     neural = imported("sklearn.neural_network", "sklearn")
@@ -173,7 +174,13 @@ def to_sklearn(net: Network) -> Any:
     classifies = isinstance(estimator, neural.MLPClassifier)
     X = np.zeros((1, net.sizes[0]), net.dtype)
     y = np.zeros(1 if labels or n_out == 1 else (1, n_out), int if classifies else net.dtype)
-    estimator.partial_fit(X, y, **({"classes": np.arange(max(n_out, 2))} if classifies else {}))
+    classes = np.arange(max(n_out, 2))
+    if classifies and y.ndim == 1:
+        classes = _classes_of(net, classes)
+        y = classes[:1]
+    estimator.partial_fit(X, y, **({"classes": classes} if classifies else {}))
+    if net.features is not None:
+        estimator.feature_names_in_ = np.array(net.features, dtype=object)
     estimator.set_params(random_state=None)
     estimator.coefs_ = [np.ascontiguousarray(layer.W.T) for layer in layers]
     estimator.intercepts_ = [layer.b for layer in layers]
@@ -181,3 +188,17 @@ def to_sklearn(net: Network) -> Any:
     estimator.loss_curve_, estimator.best_loss_ = [], np.inf
     del estimator._optimizer, estimator.loss_
     return estimator
+
+
+def _classes_of(net: Network, numbers: NDArray[Any]) -> NDArray[Any]:
+    """Return the classes of a network that tells classes apart, `numbers` where it has no names."""
+    if net.classes is None or len(net.classes) != len(numbers):  # the one class of one output
+        return numbers
+    classes = np.array(net.classes)
+    known = classes.dtype.kind in "biufU" and classes.tolist() == net.classes
+    if not known or np.unique(classes).tolist() != net.classes:
+        raise ValueError(
+            f"net: scikit-learn has classes of one type that ascend, got {net.classes}; "
+            f"without them (net.classes = None) they are numbered{OTHER_WRITERS}"
+        )
+    return classes

@@ -137,8 +137,7 @@ def micro_tile_shape():
 
 def chosen_threads(Network network, rows, batch_size, backward=True, in_panels=False):
     """Return how many threads a call on so many rows takes of those that `network` may have."""
-    cdef Py_ssize_t block = block_rows(&network.model, batch_size, backward)
-    return network.team_size(None, rows, block, in_panels)
+    return network.team_size(None, rows, batch_size, backward, in_panels)
 
 
 cdef enum:

@@ -204,11 +204,13 @@ cdef class Network:
         return min(rows, <Py_ssize_t> 1 << 30) * min(self.model.n_parameters, <Py_ssize_t> 1 << 30)
 
     cdef int team_size(
-        self, n_threads, Py_ssize_t rows, Py_ssize_t block, bint in_panels,
+        self, n_threads, Py_ssize_t rows, Py_ssize_t batch_size, bint backward, bint in_panels,
     ) except -1:
         """How many threads: as many as were asked for, or as many as gain by it."""
-        cdef Py_ssize_t gaining = min(
-            self.multiplications(block) // WORTH_WAITING, block // self.model.lanes)
+        cdef Py_ssize_t block = min(batch_size, block_rows(&self.model, batch_size, backward))
+        cdef Py_ssize_t each = min(self.model.lanes, WORTH_SHARING) if in_panels else self.model.lanes
+        cdef Py_ssize_t gaining = min(self.multiplications(block) // WORTH_WAITING,
+                                      (block + each - 1) // each)
         if is_1(n_threads) or n_threads is None and self.multiplications(rows) < WORTH_THREADS:
             return 1
         # In panels no two threads write to one cache line, and layer 1 stays where it is.
@@ -275,8 +277,7 @@ cdef class Network:
         needs.batch_size = call.batch_size
         moved.count = vectors_in_panels(call)
         needs.threads = self.team_size(
-            n_threads, call.data.rows, block_rows(&self.model, call.batch_size, backward),
-            moved.count > 0)
+            n_threads, call.data.rows, call.batch_size, backward, moved.count > 0)
         needs.tiny = backward and takes_tiny(call, &self.model) and (
             needs.threads == 1 or self.multiplications(call.batch_size) < WORTH_LEAVING_TINY)
         if needs.tiny:

@@ -97,7 +97,7 @@ cdef bint ask_at_outputs(
 cdef bint is_asked_at_once(Network network, Py_ssize_t rows, n_threads) except -1:
     """Whether a batch is one block that one thread computes."""
     return (block_rows(&network.model, rows, True) >= rows and network.team_size(
-        n_threads, rows, rows, False) == 1)
+        n_threads, rows, rows, True, False) == 1)
 
 
 def own_step(

@@ -6,7 +6,7 @@ import abc
 import math
 import os
 import weakref
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -313,10 +313,12 @@ class LBFGS(SecondOrder):
         super().__init__()
         self.history = history
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "history" and vars(self).get("_state"):
-            self._state = self._state[-2 * self.history :]
+    if not TYPE_CHECKING:  # as Checked's
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value)
+            if name == "history" and vars(self).get("_state"):
+                self._state = self._state[-2 * self.history :]
 
     def _num_states(self) -> int:
         return 2 * self.history  # at most

@@ -162,7 +162,7 @@ class MLPClassifier(Perceptron, sklearn.neural_network.MLPClassifier):
         targets = TARGETS[self.network_.loss]
         if targets == "classes" and not smoothing:
             return y.argmax(axis=1).astype("int64")
-        rows: Array = y.astype(self.network_.dtype)
+        rows: Array = y.astype(self.network_.dtype, order="C")  # a frame's columns may be in a row
         if not smoothing:
             return rows
         classes = {"classes": y.shape[1], "probabilities": 2}[targets]

@@ -445,10 +445,8 @@ class Perceptron(BaseEstimator, abc.ABC):
         monitor.tell("on_end")
         if not core.all_finite(self.network_.parameters):
             raise ValueError(NONFINITE)
-        names = getattr(self, "feature_names_in_", None)
-        self.network_.features = None if names is None else [str(name) for name in names]
-        classes = getattr(self, "classes_", None)
-        self.network_.classes = None if classes is None else np.asarray(classes).tolist()
+        self.network_.features = getattr(self, "feature_names_in_", None)
+        self.network_.classes = getattr(self, "classes_", None)
         if not incremental:
             self.network_.free_workspace()  # a search keeps fitted estimators by the hundred
 

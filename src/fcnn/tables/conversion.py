@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fcnn import _validation as check
-from fcnn._frames import is_list, library_of, refuse_plan
+from fcnn._frames import is_declared_category, is_list, is_wide, library_of, refuse_plan
 from fcnn.tables.table import Column, Table, number_text, quoted, some
 
 Array = NDArray[Any]
@@ -198,6 +198,12 @@ def _from_records(data: Sequence[Any], name: str) -> Table:
 
 def as_column(values: Any, name: str, source: str) -> Column:
     """Return a sequence, a series, or an array of one dimension as a column."""
+    column = _as_column(values, name, source)
+    column.is_declared = is_declared_category(values)
+    return column
+
+
+def _as_column(values: Any, name: str, source: str) -> Column:
     whose = f"{source}: column {name!r}" if name else source
     library = library_of(values) if not isinstance(values, np.ndarray) else ""
     if library in ("pandas", "polars", "pyarrow"):
@@ -285,7 +291,7 @@ def _of_polars(series: Any, whose: str) -> Any:
     if not isinstance(series, pl.Series):
         raise _not_a_column(whose, series)
     dtype = series.dtype
-    if dtype.is_numeric() and not dtype.is_decimal():
+    if dtype.is_numeric() and not dtype.is_decimal() and not is_wide(dtype):
         if series.null_count() and dtype.is_integer():
             return _with_missing(series.fill_null(0).to_numpy(), series.is_null().to_numpy())
         return series.to_numpy()

@@ -137,7 +137,7 @@ def infer_columns(
     if given is not None and not isinstance(given, Mapping):
         raise TypeError(f"given: expected a dict from names to kinds, got {given!r}")
     given = dict(given or {})
-    for argument, names in (("columns", given), ("ignore", ignored)):
+    for argument, names in (("given", given), ("ignored", ignored)):
         for name in names:
             if name not in table or name in targets:
                 others = [n for n in table.names if n not in targets]
@@ -151,7 +151,7 @@ def infer_columns(
         return [ColumnKind(j, "", "number") for j in range(table.matrix.shape[1])]
     for name, kind in given.items():
         if kind not in KINDS:
-            raise TableError(f"columns: expected {name!r} to be {listed(KINDS)}, got {kind!r}")
+            raise TableError(f"given: expected {name!r} to be {listed(KINDS)}, got {kind!r}")
     decimal = table.decimal or _decimal_mark(table)
     kinds, errors = [], []
     for position, column in enumerate(table.columns):
@@ -173,6 +173,10 @@ def infer_columns(
             kinds.append(ColumnKind(position, name, "", why=why))
         else:
             kinds.append(_inferred(position, column, decimal))
+            if column.is_declared and kinds[-1].kind == "number":
+                cells = _Cells.of(column)
+                said = _missing_said(cells.missing)
+                kinds[-1] = _as_category(position, column, cells, len(column), said)
         if kinds and kinds[-1].position == position and kinds[-1].kind:
             errors += _not_finite(table, column)
     if errors:

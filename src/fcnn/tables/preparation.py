@@ -68,7 +68,7 @@ class Preparation:
             raise ValueError("expected finite means and positive scales of the inputs")
         names = [column.name for column in self.columns]
         if is_named and len({*names}) != len(names):
-            raise ValueError(f"expected columns of different names, got {some(names)}")
+            raise ValueError(f"columns: expected different names, got {some(names)}")
         self.starts = np.cumsum([0, *widths]).tolist()
         # Then an array is standardized as it is, in blocks of rows.
         self._is_plain = all(

@@ -82,10 +82,13 @@ class Column:
         Some of the texts were numbers, which are written with a decimal point.
     precision : numpy.dtype
         The type that floats came in: 0.1 of float32 is "0.1".
+    is_declared : bool
+        Its type says that it is one of categories, whatever its values look like.
     """
 
     __slots__ = (
-        "_factors", "_read", "_rows", "_values", "is_mixed", "missing", "name", "precision",
+        "_factors", "_read", "_rows", "_values", "is_declared", "is_mixed", "missing", "name",
+        "precision",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +98,7 @@ class Column:
         self.name = name
         self.missing = missing if missing is not None and missing.any() else None
         self.is_mixed = is_mixed
+        self.is_declared = False
         self._values = values
         self._rows: Array | None = None  # those of _values, until they are asked for
         self._read: dict[Hashable, Array] = {}
@@ -137,6 +141,7 @@ class Column:
         missing = None if self.missing is None else self.missing[rows]
         taken = Column(self.name, self._values, missing, self.is_mixed, self.precision)
         # To take texts takes long, and of numbers they are hardly asked for.
+        taken.is_declared = self.is_declared
         taken._rows = rows if self._rows is None else self._rows[rows]
         taken._read = {way: numbers[rows] for way, numbers in self._read.items()}
         if self._factors is not None:

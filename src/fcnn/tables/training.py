@@ -90,15 +90,19 @@ def read_target(
     for name in names:
         if name not in table:
             raise TableError(
-                f"target: {table.source} has no column {name!r}, only {some(table.names)}"
+                f"names: {table.source} has no column {name!r}, only {some(table.names)}"
             )
     if len({*names}) < len(names):
-        raise TableError(f"target: expected different columns, got {some(names)}")
+        raise TableError(f"names: expected different columns, got {some(names)}")
     columns = [table[name] for name in names] if names else table.columns
     if not columns:
-        raise TableError(f"target: {table.source} has no columns")
+        raise TableError(f"table: {table.source} has no columns")
     if len(columns) == 1:
-        return _read_one(table, columns[0], names, task, are_labels)
+        one = _read_one(table, columns[0], names, task, are_labels)
+        if task != "auto" or one.target.classes or not columns[0].is_declared:
+            return one
+        one = _read_one(table, columns[0], names, "classification")
+        return one._replace(reason="its column is one of categories")
     if task == "classification":
         raise TableError(
             f"{table.source}: {len(columns)} targets; classification expects one with a class "
