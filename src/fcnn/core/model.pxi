@@ -171,8 +171,9 @@ cdef enum:
     # is 0.82 to 1.7 times as fast on two threads, as the host places the two.
     WORTH_THREADS = 20000000
     WORTH_WAITING = 500000
-    # Samples for each thread in panels, where layer 1 is shared by its nodes, however wide a register
-    # is: with AVX-512 and 32 samples 784-128-10 and 784-1024-1024-10 are 1.4 times as fast on two.
+    # Samples for each thread in panels, where layer 1 is shared by its nodes, however wide a
+    # register is: with AVX-512 and 32 samples 784-128-10, 784-256-256-10, 3000-100-10 and
+    # 784-1024-1024-10 are 1.2 to 1.4 times as fast on two.
     WORTH_SHARING = 16
     # Each step a core reads the weights that others have changed. So many stay in its own cache
     # (784-128-10 is 1.5 to 1.8 times as fast on two threads with 32 samples) ...

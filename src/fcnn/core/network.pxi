@@ -208,9 +208,11 @@ cdef class Network:
     ) except -1:
         """How many threads: as many as were asked for, or as many as gain by it."""
         cdef Py_ssize_t block = min(batch_size, block_rows(&self.model, batch_size, backward))
-        cdef Py_ssize_t each = min(self.model.lanes, WORTH_SHARING) if in_panels else self.model.lanes
-        cdef Py_ssize_t gaining = min(self.multiplications(block) // WORTH_WAITING,
-                                      (block + each - 1) // each)
+        cdef Py_ssize_t each = self.model.lanes
+        if in_panels:
+            each = min(each, WORTH_SHARING)
+        cdef Py_ssize_t gaining = min(
+            self.multiplications(block) // WORTH_WAITING, (block + each - 1) // each)
         if is_1(n_threads) or n_threads is None and self.multiplications(rows) < WORTH_THREADS:
             return 1
         # In panels no two threads write to one cache line, and layer 1 stays where it is.
