@@ -169,7 +169,7 @@ def infer_columns(
             same = f"has the name of the target, {table.renamed[name]!r}"
             kinds.append(ColumnKind(position, name, "", why=same))
         elif (again := _target_again(table, column, targets)) is not None:
-            why = f"is the target {again!r} again; columns {name}=KIND takes it nevertheless"
+            why = f"is the target {again!r} again; it is taken where it is given a kind"
             kinds.append(ColumnKind(position, name, "", why=why))
         else:
             kinds.append(_inferred(position, column, decimal))
