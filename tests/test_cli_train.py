@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -677,28 +678,48 @@ def test_interrupting_a_search_ends_it_with_what_it_has(run, points):
 
 @pytest.mark.slow(reason="a search of a second")
 def test_the_time_of_a_search_ends_an_epoch_that_is_longer(run, here, points, monkeypatch):
-    """Also where the first interrupt is swallowed, as in a callback of weakref."""
-    train, heard = search.train_trials, []
+    """In the core, where interrupts are heard, and not where Python might swallow them."""
+    train, told = search.train_trials, []
+    X = np.zeros((4, 2), np.float32)
 
-    def endless(*arguments, **further):
-        train(*arguments, **further)
-        for _ in range(2):
-            try:
-                end = time.perf_counter() + 20
-                while time.perf_counter() < end:
-                    pass
-            except KeyboardInterrupt:
-                heard.append(time.perf_counter() - began)
-        raise KeyboardInterrupt
+    def endless(trials, *arguments, **further):
+        train(trials, *arguments, **further)
+        end = time.perf_counter() + 1.5
+        while time.perf_counter() < end:  # interrupted here it would be no frame of fcnn's
+            pass
+        told.append("waited")
+        fcnn.Network((2, 2), rng=0).fit(X, [0, 1, 0, 1], epochs=10**8, batch_size=4)
+        told.append("trained")
 
     monkeypatch.setattr(search, "train_trials", endless)
-    began = time.perf_counter()
+    before, began = signal.getsignal(signal.SIGINT), time.perf_counter()
     words = ("train", points, "--target", "y", "--epochs", 1, "--no-plot", "--output", "m")
     code, _, err = run(*words, "--search", 1)
     assert code == 0, err
-    assert len(heard) == 2
-    assert heard[1] < 5
+    assert told == ["waited"]
+    assert time.perf_counter() - began < 8
+    assert signal.getsignal(signal.SIGINT) is before
     assert len(json.loads((here / "m.search.json").read_text())) == 9
+
+
+def test_a_clock_leaves_ctrl_c_as_it_was():
+    def hear(number, frame):
+        heard.append(number)
+
+    heard, before = [], signal.signal(signal.SIGINT, hear)
+    try:
+        with search._Clock(1000).running():
+            _thread.interrupt_main()
+            for _ in range(1000):
+                pass
+        assert heard == [signal.SIGINT]
+        assert signal.getsignal(signal.SIGINT) is hear
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as of a job behind nohup
+        with search._Clock(0).running(), pytest.raises(KeyboardInterrupt):
+            fcnn.Network((2, 2), rng=0).fit(np.zeros((4, 2)), [0, 1, 0, 1], epochs=10**8)
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_clock_that_is_interrupted_while_it_starts_rings_no_more(monkeypatch):
