@@ -454,6 +454,13 @@ def test_the_self_test_of_probabilities_that_are_tiny_in_all_rows(any_compiler, 
     X = np.random.default_rng(1).uniform(0.9, 1.1, (9, 2))
     assert net.predict(X)[:, 1:].max() < 1e-20
     self_tested(any_compiler, tmp_path, convert.to_c(net, "net", self_test=X))
+    one = fcnn.Network((2, 1), loss="binary_cross_entropy", rng=0)
+    one.parameters = [-31.7, -33.9, 0]
+    model = fcnn.Model(one, Preparation.fit({"a": [-1.0, 1.0], "b": [-1.0, 1.0]}),
+                       Target(classes=["no", "yes"]))  # fmt: skip
+    text = convert.to_c(model, "net", self_test={"a": X[:, 0], "b": X[:, 1]})
+    self_tested(any_compiler, tmp_path, text)
+    assert re.search(r"net_test_sizes\[2\] = \{\s*0x1p\+0, 0x1p\+0", text)
 
 
 @pytest.mark.slow

@@ -75,7 +75,7 @@ class _Clock:
             if has_rung:
                 has_rung = False
                 # Anywhere else it might be swallowed, as in the callbacks of weakref that Python
-                # runs where it collects garbage: seen in three of ten runs of the tests.
+                # runs where it collects garbage: seen three times in tests.
                 where = frame.f_globals.get("__name__", "") if frame else ""
                 if is_running and where.startswith("fcnn."):
                     raise KeyboardInterrupt

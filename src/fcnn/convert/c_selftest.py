@@ -121,7 +121,8 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
         check.refuse_nonfinite("self_test", inputs)
         answers = outputs = net.predict(inputs)
     check.refuse_nonfinite("self_test: answers", answers)
-    largest = float(np.abs(outputs).max()) or 1.0
+    # Of two classes by one output the other's probability may be all that is not tiny.
+    largest = float(np.abs(outputs if classes is None else answers).max()) or 1.0
     return inputs, answers, classes, np.broadcast_to(largest * unit, answers.shape[1:])
 
 
