@@ -86,10 +86,11 @@ class _Clock:
         def ring() -> None:
             nonlocal has_rung
             wait = max(self.end - time.perf_counter(), 0) + self.GRACE
-            while not has_ended.wait(wait) and is_running:
-                has_rung = True
-                _thread.interrupt_main()
+            while not has_ended.wait(min(wait, threading.TIMEOUT_MAX)) and is_running:
                 wait = self.GRACE
+                if not has_rung:  # else two would be heard as one, and then as Ctrl-C
+                    has_rung = True
+                    _thread.interrupt_main()
 
         bell = threading.Thread(target=ring, daemon=True)
         try:
