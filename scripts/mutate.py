@@ -104,7 +104,7 @@ NEAR = {
     "kernels/elementary.pxd": ("elementary",),
     "kernels/limit.pxd": ("bench", "calls"),
     "kernels/lockstep.pxd": ("lockstep",),
-    "kernels/losses.pxd": ("gradients", "training"),
+    "kernels/losses.pxd": ("gradients", "training", "parallel"),
     "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
     "kernels/sparse.pxd": ("sparse_inputs",),
     "kernels/tangents.pxd": ("derivatives",),

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 from importlib import util
 from pathlib import Path
 
@@ -46,6 +47,19 @@ def test_a_build_has_the_tile_of_its_row(core):
     rows = {2, 3} if row[2] == "FCNN_V2_MR" else {int(row[2])}  # v2: by the compiler
     assert core.micro_tile_shape()[::2] == (octets, vectors * octets // 4)
     assert core.micro_tile_shape()[1] in rows
+
+
+@pytest.mark.parametrize("itemsize", [4, 8])
+def test_the_limit_of_a_build_counts_what_it_computes(core, itemsize):
+    dtype = f"float{8 * itemsize}"
+    begin = time.perf_counter()
+    operations = core.multiply_adds(4000, dtype)
+    took = time.perf_counter() - begin
+    assert core.multiply_adds(2000, dtype) * 2 == operations > 0
+    assert operations * itemsize == core.multiply_adds(4000, "float32") * 4
+    # No CPU begins more than four instructions, of two operations in each lane, 7e9 times a second.
+    lanes = core.micro_tile_shape()[0] // itemsize
+    assert operations / took < 4 * 2 * lanes * 7e9
 
 
 def test_the_fastest_available_build_is_chosen():
