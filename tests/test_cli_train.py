@@ -722,6 +722,14 @@ def test_a_clock_leaves_ctrl_c_as_it_was():
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_clock_does_not_cut_off_its_own_end():
+    program = "end = time.perf_counter() + 0.4\nwhile time.perf_counter() < end: pass"
+    with search._Clock(0).running():
+        exec(program, {"__name__": search.__name__, "time": time})
+    with pytest.raises(KeyboardInterrupt), search._Clock(0).running():
+        exec(program, {"__name__": "fcnn.halving", "time": time})
+
+
 def test_a_clock_that_is_interrupted_while_it_starts_rings_no_more(monkeypatch):
     start, bells = threading.Thread.start, []
 
