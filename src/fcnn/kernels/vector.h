@@ -241,12 +241,12 @@ fcnn_columns_to_rows_d(const double *columns, Py_ssize_t lanes, double *rows, Py
 }
 #endif
 
-/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second) of
-   rows that stand anywhere; or from where these rows begin, and so far behind. */
+/* A register whose parts are 16 bytes, from column j on, of every fourth row (float64: second); of
+   rows that stand anywhere, or `stride` apart. */
 #define FCNN_PART_F(p, rows, j) *(const fcnn_4f *) ((rows)[4 * (p)] + (j))
 #define FCNN_PART_D(p, rows, j) *(const fcnn_2d *) ((rows)[2 * (p)] + (j))
-#define FCNN_APART_F(p, begins, far) *(const fcnn_4f *) ((begins)[p] + (far))
-#define FCNN_APART_D(p, begins, far) *(const fcnn_2d *) ((begins)[p] + (far))
+#define FCNN_APART_F(p, rows, stride) *(const fcnn_4f *) ((rows) + 4 * (p) * (stride))
+#define FCNN_APART_D(p, rows, stride) *(const fcnn_2d *) ((rows) + 2 * (p) * (stride))
 #if defined(FCNN_IS_V4)
 #define FCNN_PARTS 4
 #define FCNN_EACH_PART(X, ...)                                                                     \
@@ -299,42 +299,33 @@ static inline __attribute__((always_inline)) void fcnn_columns_of_f(fcnn_f r, fc
     columns[3] = FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7);
 }
 
-/* Of rows that stand `stride` apart, into registers. With four parts each begin is computed from the
-   one before where it is needed: GCC keeps the distances of all rows in memory else, and loads one
-   for each 16 bytes (v J of 64-100-10 in float32 1.42 us for 1.35). With two it had sums there. */
+/* Of rows that stand `stride` apart, into registers. With AVX-512 their distances are computed anew for
+   each: GCC keeps all of them in memory else, and loads one for each 16 bytes. */
 #if defined(FCNN_IS_V4)
-#define FCNN_BEGIN(pointer) FCNN_OPAQUE(pointer)
+#define FCNN_ANEW(n) FCNN_OPAQUE(n)
 #else
-#define FCNN_BEGIN(pointer)
+#define FCNN_ANEW(n)
 #endif
 
 static inline __attribute__((always_inline)) void
 fcnn_load_columns_f(const void *first, Py_ssize_t stride, fcnn_f *columns)
 {
-    const float *begins[FCNN_PARTS] = {first};
-    int p;
-    for (p = 1; p < FCNN_PARTS; p++) {
-        begins[p] = begins[p - 1] + 4 * stride;
-        FCNN_BEGIN(begins[p]);
-    }
-    fcnn_columns_of_f(FCNN_JOIN_F(FCNN_APART_F, begins, 0),
-                      FCNN_JOIN_F(FCNN_APART_F, begins, stride),
-                      FCNN_JOIN_F(FCNN_APART_F, begins, 2 * stride),
-                      FCNN_JOIN_F(FCNN_APART_F, begins, 3 * stride), columns);
+    const float *rows = first;
+    FCNN_ANEW(stride);
+    fcnn_columns_of_f(FCNN_JOIN_F(FCNN_APART_F, rows, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + stride, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + 2 * stride, stride),
+                      FCNN_JOIN_F(FCNN_APART_F, rows + 3 * stride, stride), columns);
 }
 
 static inline __attribute__((always_inline)) void
 fcnn_load_columns_d(const void *first, Py_ssize_t stride, fcnn_d *columns)
 {
-    const double *begins[FCNN_PARTS] = {first};
+    const double *rows = first;
     fcnn_d r, s;
-    int p;
-    for (p = 1; p < FCNN_PARTS; p++) {
-        begins[p] = begins[p - 1] + 2 * stride;
-        FCNN_BEGIN(begins[p]);
-    }
-    r = FCNN_JOIN_D(FCNN_APART_D, begins, 0);
-    s = FCNN_JOIN_D(FCNN_APART_D, begins, stride);
+    FCNN_ANEW(stride);
+    r = FCNN_JOIN_D(FCNN_APART_D, rows, stride);
+    s = FCNN_JOIN_D(FCNN_APART_D, rows + stride, stride);
     columns[0] = FCNN_SHUFFLE_D(r, s, 0, 2);
     columns[1] = FCNN_SHUFFLE_D(r, s, 1, 3);
 }
