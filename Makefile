@@ -47,7 +47,7 @@ $(INSTALLED): $(VENV)/made Makefile pyproject.toml CMakeLists.txt
 
 # What building and the quick tests need; the rest comes with the verbs that need it. Two pips at a
 # time, of packages that share none: one takes as long to unpack as the core to compile.
-TESTING := "safetensors>=0.4" "pytest>=8" "pytest-xdist>=3.6"
+TESTING := "safetensors>=0.4" "pytest>=9" "pytest-xdist>=3.6"
 $(VENV)/made:
 	$(PYTHON) -m venv $(if $(findstring --python,$(PIP)),--without-pip) $(VENV)
 	$(PIP) install --quiet --no-compile "numpy>=2.0" "cmake>=3.26" & \

@@ -104,7 +104,7 @@ NEAR = {
     "kernels/elementary.pxd": ("elementary",),
     "kernels/limit.pxd": ("bench", "calls"),
     "kernels/lockstep.pxd": ("lockstep",),
-    "kernels/losses.pxd": ("gradients", "training"),
+    "kernels/losses.pxd": ("gradients", "training", "parallel"),
     "kernels/products.pxd": ("gradients", "panels", "parallel", "core_guards"),
     "kernels/sparse.pxd": ("sparse_inputs",),
     "kernels/tangents.pxd": ("derivatives",),
@@ -388,7 +388,7 @@ def run_forked(mutants, stage):
     process = subprocess.Popen(
         [BUILD / "venv" / "bin" / "python", "scripts/mutate.py", "--forks", numbers, stage,
          "--one-build", *tests_of(stage, {m.file for m in mutants}), "-q", "--tb=no",
-         "-p", "no:cacheprovider", "-p", "no:faulthandler"],
+         "-p", "no:cacheprovider", "-o", "faulthandler_timeout=0"],
         cwd=TREE, text=True, start_new_session=True, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
         env={**os.environ, **of_mpi(), "FCNN_MUTANT": "0", "FCNN_MUTANTS": str(BUILD.resolve()),

@@ -5,6 +5,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
+
+# Seconds to an answer. A page that is being left may give none, and who waits for it without an end
+# hangs, and with him all tests.
+ANSWERED = 25
 
 
 class Browser:
@@ -47,7 +52,7 @@ class Browser:
             try:
                 if found := self.run(condition):
                     return found
-            except RuntimeError as error:  # the browser's: the page that was asked is left
+            except (RuntimeError, TimeoutError) as error:  # the page that was asked is left
                 unanswered = error
             time.sleep(0.03)
         raise AssertionError(f"not within {seconds} s: {condition}; {self.errors}, {unanswered}")
@@ -79,6 +84,7 @@ class Chromium(Browser):
         command = [
             self.path(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-extensions", "--disable-background-networking", "--disable-sync",
+            "--disable-dev-shm-usage",  # small in containers, and a page that fills it crashes
             "--remote-debugging-pipe", f"--user-data-dir={self.folder.name}", "about:blank",
         ]  # fmt: skip
         # The browser reads from 3 and writes to 4: another Python moves them there.
@@ -98,7 +104,7 @@ class Chromium(Browser):
         self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
             "sessionId"
         ]
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Page", "Runtime", "Log", "Network", "Inspector"):
             self.send(f"{domain}.enable")
 
     def _end(self):
@@ -108,8 +114,10 @@ class Chromium(Browser):
         self._in.close()
         self._out.close()
 
-    def _message(self):
+    def _message(self, end):
         while b"\0" not in self._rest:
+            if not select.select([self._in], [], [], max(end - time.monotonic(), 0))[0]:
+                raise TimeoutError
             piece = self._in.read(1 << 20)
             if not piece:
                 raise EOFError("the browser went away")
@@ -125,8 +133,12 @@ class Chromium(Browser):
         if self.session:
             message["sessionId"] = self.session
         self._out.write(json.dumps(message).encode() + b"\0")
+        end = time.monotonic() + ANSWERED
         while True:
-            found = self._message()
+            try:
+                found = self._message(end)
+            except TimeoutError:
+                raise TimeoutError(f"no answer within {ANSWERED} s: {message}") from None
             if found.get("id") == number:
                 if "error" in found:
                     raise RuntimeError(f"{method}: {found['error']}")
@@ -143,6 +155,8 @@ class Chromium(Browser):
             self.errors.append(f"console: {[one.get('value') for one in values['args']]}")
         elif name == "Log.entryAdded" and values["entry"]["level"] in self.bad:
             self.errors.append(f"log: {values['entry']['text']} {values['entry'].get('url', '')}")
+        elif name == "Inspector.targetCrashed":  # it answers no more
+            raise EOFError("the page crashed")
         elif name == "Network.requestWillBeSent":
             self.requests.append(values["request"]["url"])
 
@@ -245,9 +259,14 @@ class Firefox(Browser):
         """Send a command and return its result; take note of what happens meanwhile."""
         self._next += 1
         number = self._next
-        self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        message = json.dumps({"id": number, "method": method, "params": parameters})
+        self._socket.send(message)
+        end = time.monotonic() + ANSWERED
         while True:
-            found = json.loads(self._socket.recv())
+            try:
+                found = json.loads(self._socket.recv(max(end - time.monotonic(), 0)))
+            except TimeoutError:
+                raise TimeoutError(f"no answer within {ANSWERED} s: {message}") from None
             if found.get("id") == number:
                 if found["type"] == "error":
                     raise RuntimeError(f"{method}: {found['error']}: {found['message']}")

@@ -397,6 +397,24 @@ def test_calls_alike_allocate_once(traced, make):
     assert before - traced() > vectors + SURELY
 
 
+@alone
+@pytest.mark.parametrize("activation", ["tanh", "gelu"])
+def test_a_hidden_z_has_memory_where_it_is_read(traced, activation):
+    net = fcnn.Network((5, 800, 3), activation, loss="squared_error", rng=0)
+    X, y = np.ones((256, 5), "float32"), np.ones((256, 3), "float32")
+    kept = []
+    for call in (net.gradients, net.trace, net.gradients):
+        answer = call(X, y)
+        if call == net.trace:
+            np.testing.assert_allclose(answer.z[1], X @ net.weights[0].T + net.biases[0], rtol=1e-5)
+        before = traced()
+        net.free_workspace()
+        kept.append(before - traced())
+    # The derivative of tanh is computed from a, but a trace shows z, too.
+    z = X.itemsize * len(X) * 800 if activation == "tanh" else 0
+    assert kept == pytest.approx([kept[1] - z, kept[1], kept[1] - z], abs=5000)
+
+
 @pytest.mark.slow
 @alone
 def test_what_is_kept_is_bounded(traced):

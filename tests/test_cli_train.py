@@ -1,8 +1,11 @@
 """Options of ``fcnn train``: what a run leaves behind, names that are nearly right, and more."""
 
 import _thread
+import ctypes
+import functools
 import io
 import json
+import operator
 import os
 import re
 import signal
@@ -722,6 +725,14 @@ def test_a_clock_leaves_ctrl_c_as_it_was():
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_clock_does_not_cut_off_its_own_end():
+    program = "end = time.perf_counter() + 0.4\nwhile time.perf_counter() < end: pass"
+    with search._Clock(0).running():
+        exec(program, {"__name__": search.__name__, "time": time})
+    with pytest.raises(KeyboardInterrupt), search._Clock(0).running():
+        exec(program, {"__name__": "fcnn.halving", "time": time})
+
+
 def test_a_clock_that_is_interrupted_while_it_starts_rings_no_more(monkeypatch):
     start, bells = threading.Thread.start, []
 
@@ -735,6 +746,32 @@ def test_a_clock_that_is_interrupted_while_it_starts_rings_no_more(monkeypatch):
         pass
     (bell,) = bells
     assert not bell.is_alive()
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e300])
+def test_a_clock_of_centuries_waits(seconds):
+    others = threading.enumerate()
+    with search._Clock(seconds).running():
+        (bell,) = {*threading.enumerate()} - {*others}
+        bell.join(0.1)
+        assert bell.is_alive()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs usleep")
+def test_a_clock_that_rings_where_nobody_hears_is_never_ctrl_c(monkeypatch):
+    """It rang amid a call that keeps the lock until the clock would ring again."""
+    monkeypatch.setattr(search._Clock, "GRACE", 0.02)
+    sleeps = ctypes.PyDLL(None).usleep  # PyDLL keeps Python's lock
+    calls = [functools.partial(time.sleep, 0.03), functools.partial(sleeps, 100_000)]
+    heard, before = [], signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        with search._Clock(0).running():
+            for _ in range(6):
+                list(map(operator.call, calls))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == []
 
 
 def test_refused_searches(run, points):

@@ -192,6 +192,17 @@ def test_to_sklearn(seed, dtype):
     assert_same(convert.from_sklearn(model), net)
 
 
+@pytest.mark.parametrize("names", [[0.5, 1.5, 2.5], [1, 2.5, 3], [1.0, 2.0, np.inf], [1, 2, 2**63]])
+def test_scikit_learn_has_no_classes_that_look_like_measurements(names):
+    pytest.importorskip("sklearn")
+    net = fcnn.Network((3, 3))
+    net.classes = names
+    with pytest.raises(ValueError, match=r"^net: scikit-learn has classes of one type .* whole"):
+        convert.to_sklearn(net)
+    net.classes = [1.0, 2.0, 4.0]
+    assert convert.to_sklearn(net).classes_.tolist() == [1, 2, 4]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [["a", "bb", "c"], [-3, 5, 7], [False, True]])
 def test_names_go_to_scikit_learn_and_come_back(names):

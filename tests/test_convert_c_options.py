@@ -447,6 +447,22 @@ def test_the_self_test_measures_each_target_in_its_unit(any_compiler, tmp_path):
             self_tested(any_compiler, tmp_path, text.replace(number, str(float(number) + 0.001)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_last_digit_of_a_mean_of_many_units_is_no_fault(any_compiler, dtype, tmp_path):
+    target = Target(["year"], mean=[2.0**40 + 1], scale=[2.0**20])
+    net = fcnn.Network((1, 1), loss="squared_error", dtype=dtype)
+    net.parameters = [0.7, 0.1]
+    model = fcnn.Model(net, Preparation.fit({"size": [1.0, 2.0, 4.0]}), target)
+    text = convert.to_c(model, "net", self_test={"size": [3.0, 0.5]}, floats="decimal")
+    self_tested(any_compiler, tmp_path, text)
+    found = re.search(r"net_test_answers\[2\] = \{\s*([^,]*),", text)[1]
+    next_one = np.nextafter(float(found), 2e12)
+    self_tested(any_compiler, tmp_path, text.replace(found, repr(float(next_one))))
+    wrong = repr(float(found) + {"float32": 1e2, "float64": 2e-3}[dtype])
+    with pytest.raises(AssertionError, match="worst relative error"):
+        self_tested(any_compiler, tmp_path, text.replace(found, wrong))
+
+
 @pytest.mark.slow
 def test_the_self_test_of_probabilities_that_are_tiny_in_all_rows(any_compiler, tmp_path):
     net = fcnn.Network((2, 3), rng=0)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
 from importlib import util
 from pathlib import Path
 
@@ -46,6 +47,20 @@ def test_a_build_has_the_tile_of_its_row(core):
     rows = {2, 3} if row[2] == "FCNN_V2_MR" else {int(row[2])}  # v2: by the compiler
     assert core.micro_tile_shape()[::2] == (octets, vectors * octets // 4)
     assert core.micro_tile_shape()[1] in rows
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_limit_of_a_build_counts_what_it_computes(core, dtype):
+    def timed(turns):
+        begin = time.perf_counter()
+        operations[turns] = core.multiply_adds(turns, dtype)
+        return time.perf_counter() - begin
+
+    operations = {}
+    assert min(timed(40) for _ in range(9)) * 4 < timed(30_000)
+    assert operations[30_000] == 750 * operations[40] > 0
+    # A register has half as many of them.
+    assert core.multiply_adds(40, "float32") == 2 * core.multiply_adds(40, "float64")
 
 
 def test_the_fastest_available_build_is_chosen():

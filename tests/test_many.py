@@ -458,6 +458,20 @@ def test_ctrl_c_is_heard_between_short_epochs(n_threads):
     assert 0 < sum(optimizer.steps for optimizer in optimizers) < of_the_call // 2
 
 
+@pytest.mark.slow(reason="waits until the calling thread has nothing left to do but to listen")
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+@pytest.mark.thread_unsafe(reason="signals are the main thread's")
+def test_ctrl_c_is_heard_by_a_thread_without_work():
+    X, y = data(3_200)
+    networks = [*some_networks(1, (5, 2, 1)), *some_networks(1, (5, 300, 300, 1))]
+    optimizers = [fcnn.Adam(1e-4) for _ in networks]
+    begin = time.process_time()
+    interrupt_once(lambda: time.process_time() > begin + 0.4)
+    with pytest.raises(KeyboardInterrupt):
+        fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=[100, 10**6], n_threads=2)
+    assert 0 < optimizers[1].steps < 100 * 100 // 2  # what a call of the core makes
+
+
 @pytest.mark.slow(reason="five times twenty epochs of nine networks")
 def test_many_networks_in_threads_of_python():
     """Calls at the same time do not meet: each network is in one of them."""

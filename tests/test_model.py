@@ -267,6 +267,13 @@ def test_parts_that_are_assigned_must_fit(classifier, regressor):
     with pytest.raises(TypeError, match=r"^target: "):
         own.target = None
 
+    class Early(fcnn.Model):
+        def __init__(self, network, preparation, target):
+            self.network = network  # before the others
+            super().__init__(network, preparation, target)
+
+    assert Early(own.network, own.preparation, own.target).network is own.network
+
 
 # --- Around it -----------------------------------------------------------------------------------
 

@@ -383,6 +383,15 @@ def test_names_of_inputs_and_classes_are_lists_whatever_they_were():
         assert one.classes == names
 
 
+def test_names_in_an_array_of_arrow_are_texts():
+    pa = pytest.importorskip("pyarrow")
+    net = fcnn.Network((2, 2))
+    for names in (pa.array(["b", "a"]), pa.chunked_array([["b"], ["a"]])):
+        net.features = net.classes = names
+        assert net.features == net.classes == ["b", "a"]
+        assert all(type(name) is str for name in [*net.features, *net.classes])
+
+
 @pytest.mark.parametrize(
     ("name", "value", "kind", "text"),
     [
@@ -394,6 +403,7 @@ def test_names_of_inputs_and_classes_are_lists_whatever_they_were():
         ("classes", "ab", TypeError, "expected a list of names or None, got 'ab'"),
         ("classes", {0: "a", 1: "b"}, TypeError, "expected a list of names or None, got {"),
         ("classes", [[1], [2]], TypeError, r"expected a name for each, got \[1\]"),
+        ("classes", [{"a"}, {"b"}], TypeError, "expected a name for each, got {'a'}"),
         ("classes", np.eye(2), TypeError, "expected a list of names or None, got array"),
         ("classes", np.array(2), TypeError, "expected a list of names or None, got array"),
         ("classes", ["a"], ValueError, "expected a name for each of 2 outputs, got 1"),

@@ -110,6 +110,33 @@ def test_other_calls_have_the_same_bits_on_any_number_of_threads(core, dtype, ro
         assert answers(threads) == alone
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("loss", "output", "targets"),
+    [
+        ("squared_error", "softmax", 240),
+        ("absolute_error", "identity", 240),
+        ("huber", "tanh", 240),
+        ("poisson", "exp", 240),
+        ("binary_cross_entropy", "sigmoid", 240),
+        ("cross_entropy", "softmax", None),
+        ("gaussian_nll", None, 120),
+        ("quantile(0.2, 0.5, 0.7, 0.9)", None, 60),
+    ],
+)
+def test_no_delta_is_written_behind_a_thread_s_own(loss, output, targets, dtype):
+    """There stand the first ones of the other thread, which has more of them and is still at it."""
+    rng = np.random.default_rng(3)
+    net = fcnn.Network((2, 240), loss=loss, output_activation=output, dtype=dtype, rng=1)
+    rows = 7 * 16  # panels: three and four, or seven and seven of float64
+    X = rng.normal(size=(rows, 2)).astype(dtype)
+    y = rng.integers(240, size=rows)
+    if targets is not None:
+        y = rng.uniform(0, 1, (rows, targets)).astype(dtype)
+    alone = net.gradients(X, y, n_threads=1)[1].tobytes()
+    assert all(net.gradients(X, y, n_threads=2)[1].tobytes() == alone for _ in range(8))
+
+
 @pytest.mark.parametrize("rows", [8193, 25_000])
 def test_gradients_of_many_blocks_have_the_same_bits_on_any_number_of_threads(core, rows):
     """Behind 8,192 rows those of some blocks are put to those of earlier ones, by all threads."""

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from conftest import in_a_last_page
 
 import fcnn
 from fcnn._dispatch import core
@@ -372,3 +373,22 @@ def test_a_training_on_a_sparse_matrix_needs_no_dense_one(sparse):
     finally:
         tracemalloc.stop()
     assert peak < 8e6  # the whole is 160 MB, a block of 256 rows 20 MB
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("loss", ["squared_error", "cross_entropy"])
+@pytest.mark.parametrize("rows", [1, 2, 5, 16, 37])
+def test_nothing_behind_the_arrays_of_a_call_is_read(rows, loss, dtype):
+    """By what looks whether they are mostly zero, either."""
+    net = fcnn.Network((67, 12, 3), "tanh", loss=loss, dtype=dtype, rng=1)
+    for density in (0.05, 1):
+        arrays = (sparse_rows(rows, 67, dtype, density), targets(rows, 3, loss, dtype),
+                  np.linspace(1, 2, rows).astype(dtype))  # fmt: skip
+        answers = []
+        for X, y, weight in (arrays, [in_a_last_page(array) for array in arrays]):
+            twin, optimizer = net.copy(), fcnn.SGD(0.1)
+            twin.train_step(X, y, optimizer, sample_weight=weight)
+            twin._train_epoch(X, y, optimizer, 4, None, weight, 2)
+            gradient = twin.gradients(X, y, weight)[1]
+            answers.append((gradient.tobytes(), twin.predict(X).tobytes(), twin.evaluate(X, y)))
+        assert answers[0] == answers[1]

@@ -14,7 +14,7 @@ from fcnn import _sobolev
 from fcnn import _validation as check
 from fcnn._attributes import unknown
 from fcnn._dispatch import core
-from fcnn._frames import names_of
+from fcnn._frames import library_of, names_of
 from fcnn._own_loss import as_answer, as_exactly, as_own_loss
 from fcnn._sparse import SparseRows
 from fcnn.metrics._equations import score
@@ -196,11 +196,13 @@ def _as_names(name: str, values: Any, count: int, whose: str) -> list[Any] | Non
     is_list = isinstance(values, Iterable) and getattr(values, "ndim", 1) == 1
     if not is_list or isinstance(values, (str, bytes, Mapping, Set)):
         raise TypeError(f"{name}: expected a list of names or None, got {values!r}")
+    if library_of(values) == "pyarrow" and hasattr(values, "to_pylist"):
+        values = values.to_pylist()  # of its own scalars
     names = [one.item() if isinstance(one, np.generic) else one for one in values]
     for one in names:
         if whose == "inputs" and not isinstance(one, str):
             raise TypeError(f"{name}: expected names as str, got {one!r}")
-        if isinstance(one, (list, np.ndarray)):
+        if one.__hash__ is None:  # a list, an array, a dict
             raise TypeError(f"{name}: expected a name for each, got {one!r}")
     expected = f"a name for each of {count} {whose}"
     if (count, whose) == (1, "outputs"):

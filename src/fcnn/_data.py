@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -111,8 +110,8 @@ class Arrays:
 
     def for_network(self, network: Network) -> Arrays:
         """Return the same samples for another network, to which they are the same."""
-        other = copy.copy(self)
-        other._network = network
+        other = object.__new__(type(self))
+        vars(other).update(vars(self), _network=network)  # copy.copy takes three times as long
         return other
 
     @property

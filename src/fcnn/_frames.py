@@ -77,9 +77,8 @@ def is_wide(dtype: Any) -> bool:
 
 def is_declared_category(values: Any) -> bool:
     """Return whether the type of a column says that it is one of categories."""
-    if not library_of(values):
-        return False
-    dtype = str(getattr(values, "type", None) or getattr(values, "dtype", None))  # Arrow, others
+    # Of pandas `type` may be a row's name.
+    dtype = str(getattr(values, "type" if library_of(values) == "pyarrow" else "dtype", None))
     return dtype.startswith(("category", "Categorical", "Enum", "dictionary"))
 
 

@@ -87,25 +87,23 @@ class History:
             for name, curve in vars(part).items():
                 renamed = name == VALIDATION_SCORE and part.score_name != joined.score_name
                 if isinstance(curve, list) and curve and name != LOSS and not renamed:
-                    joined._level(name, before)
-                    getattr(joined, name).extend(curve)
+                    of_both = getattr(joined, name)
+                    _level(of_both, before)
+                    of_both.extend(curve)
         joined.level()
         return joined
 
     def append(self, name: str, value: float) -> None:
         """Make the entry of the epoch whose loss is the last."""
-        self._level(name, len(self.loss) - 1)
-        getattr(self, name).append(value)
+        curve = getattr(self, name)
+        _level(curve, len(self.loss) - 1)
+        curve.append(value)
 
     def level(self) -> None:
         """Give curves that have ended a NaN for each epoch since."""
-        for name, curve in vars(self).items():
+        for curve in vars(self).values():
             if isinstance(curve, list) and curve:
-                self._level(name, len(self.loss))
-
-    def _level(self, name: str, epochs: int) -> None:
-        curve = getattr(self, name)
-        curve.extend([math.nan] * (epochs - len(curve)))
+                _level(curve, len(self.loss))
 
     def __repr__(self) -> str:
         if not self.loss:
@@ -118,6 +116,11 @@ class History:
         from fcnn._html import of_history
 
         return of_history(self)
+
+
+def _level(curve: list[float], epochs: int) -> None:
+    if len(curve) < epochs:
+        curve.extend([math.nan] * (epochs - len(curve)))
 
 
 def _figures(history: History) -> list[str]:

@@ -8,12 +8,11 @@ done between them.
 # Annotations stay text, as in network.py.
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -184,7 +183,7 @@ def fit_many(
     data = _Data(X, y, sample_weights, validation, class_weight, n)
     trainings = []
     for i, network in enumerate(networks):
-        with _named(f"networks[{i}]"):
+        with _Named(f"networks[{i}]"):
             own = {name: values[i] for name, values in given.items()}
             trainings.append(_Training(i, network, data, own, shuffle, threads))
     if any(one.draws for one in trainings):
@@ -197,7 +196,7 @@ def fit_many(
     for one in trainings:
         core.refuse_while_asked(one.network)
         if one.state.optimizer._state:  # which refuses one that is another network's
-            with _named(f"networks[{one.number}]"):
+            with _Named(f"networks[{one.number}]"):
                 one.state.optimizer.state(one.network)
     for one in trainings:
         one.state.begin(one.state_now)
@@ -211,13 +210,18 @@ def fit_many(
 # --- Arguments -----------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def _named(whose: str) -> Iterator[None]:
-    """Say whose it is that is refused."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{error} ({whose})") from None
+class _Named:
+    """Says whose it is that is refused."""
+
+    def __init__(self, whose: str) -> None:
+        self.whose = whose
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, (TypeError, ValueError)):
+            raise type(error)(f"{error} ({self.whose})") from None
 
 
 def _as_networks(networks: Any) -> list[Network]:
@@ -295,10 +299,11 @@ def _keeps_state(schedule: Schedule) -> bool:
 
 def _schedules(given: Any, n: int) -> list[list[Schedule]]:
     if not isinstance(given, list):
-        return [copy.deepcopy(as_schedules(given)) for _ in range(n)]
+        for_all = as_schedules(given)
+        return [copy.deepcopy(for_all) for _ in range(n)]
     each = []
     for i, one in enumerate(_of_each("schedules", given, n)):
-        with _named(f"schedules[{i}]"):
+        with _Named(f"schedules[{i}]"):
             each.append(as_schedules(one))
     pairs = [(i, one) for i, some in enumerate(each) for one in some if _keeps_state(one)]
     _refuse_shared(
@@ -325,7 +330,7 @@ def _callbacks(given: Any, n: int) -> list[list[Any]]:
     for i, some in enumerate(_of_each("callbacks", given, n)):
         if not isinstance(some, (list, tuple)):
             raise TypeError(f"callbacks[{i}]: expected a list, as the others have, got {some!r}")
-        with _named(f"callbacks[{i}]"):
+        with _Named(f"callbacks[{i}]"):
             each.append(as_callbacks(some))
     files: dict[str, int] = {}
     for i, some in enumerate(each):
@@ -498,12 +503,12 @@ class _Training:
     def take(self, completed: int, seconds: float) -> None:
         """Take note of epochs that the core has completed."""
         assert isinstance(self.runner, EpochRunner)
-        for totals in self._totals[:completed]:
-            costs, weights, penalties, batches = totals.tolist()
+        for totals in self._totals[:completed].tolist():
+            costs, weights, penalties, batches = totals
             loss = (costs / weights if weights else 0.0) + (penalties / batches if batches else 0.0)
             self.runner.note(loss, totals, self._rates)
-            self.state.history.seconds.append(seconds)
-            self.state.epoch += 1
+        self.state.history.seconds += [seconds] * completed
+        self.state.epoch += completed
 
     def make_alone(self) -> Exception | None:
         """Make an epoch by calls of its own; return what ended it."""

@@ -109,8 +109,11 @@ class Model(Checked):
         self.__dict__.update(given)  # one by one, what is there already would be checked again
 
     def _refuse_together(self, values: Mapping[str, Any]) -> None:
-        network, target, training = (values[name] for name in ("network", "target", "training"))
-        _format.check_model(network.sizes, network.loss, values["preparation"], target)
+        network, preparation, target = map(values.get, ("network", "preparation", "target"))
+        if network is None or preparation is None or target is None:
+            return
+        _format.check_model(network.sizes, network.loss, preparation, target)
+        training = values.get("training")
         if training is not None:
             training.check(len(target.classes), network.num_targets)
 

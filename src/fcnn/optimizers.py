@@ -93,9 +93,9 @@ class Optimizer(Checked):
                 "optimizer: it holds the state of another network; make a new one for each "
                 "network, or call optimizer.reset()"
             )
-        elif len(self._state) != count or any(
-            v.shape != parameters.shape or v.dtype != parameters.dtype for v in self._state
-        ):
+        elif [(v.shape, v.dtype) for v in self._state] != [
+            (parameters.shape, parameters.dtype)
+        ] * count:
             raise ValueError(
                 f"optimizer: it holds {len(self._state)} state vectors of {self._state[0].size} "
                 f"{self._state[0].dtype} numbers, the network needs {count} of {parameters.size} "

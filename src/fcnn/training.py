@@ -4,7 +4,7 @@ import contextlib
 import copy
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -385,7 +385,10 @@ class EpochRunner(Runner):
         self.note(loss, totals, rates)
 
     def note(
-        self, loss: float, totals: NDArray[np.float64], rates: NDArray[np.float64] | None
+        self,
+        loss: float,
+        totals: Sequence[float] | NDArray[np.float64],
+        rates: NDArray[np.float64] | None,
     ) -> None:
         """Make the entries of an epoch in the history, but for the seconds."""
         history, optimizer = self.training.history, self.training.optimizer

@@ -369,6 +369,42 @@ def test_a_type_of_categories_counts_though_they_are_numbers(library):
     assert kinds(same)["c"].why == "constant, '1' everywhere"
 
 
+def test_rows_whose_names_are_those_of_attributes():
+    pd = pytest.importorskip("pandas")
+    names = ["type", "dtype", *"abcdefgh"]
+    frame = pd.DataFrame({"c": pd.Categorical(CODES), "x": [pd.NA, *range(9)]}, index=names)
+    assert {name: kind.kind for name, kind in kinds(frame).items()} == {
+        "c": "category", "x": "number",
+    }  # fmt: skip
+
+
+DECLARED_CLASSES = {
+    "mostly numbers": ["1"] * 20 + ["2"] * 19 + ["3+"],
+    "percent": ["45%", "0.45"] * 4,
+    "dates": ["2024-01-01", "2024-02-01"] * 4,
+    "wide": [2**62 + 1, 2**62 + 2] * 4,
+}
+
+
+@pytest.mark.parametrize("what", DECLARED_CLASSES)
+def test_a_target_of_categories_is_taken_for_nothing_else(what):
+    pd = pytest.importorskip("pandas")
+    values = DECLARED_CLASSES[what]
+    read = read_target({"y": pd.Categorical(values)}, ["y"])
+    classes = sorted({*values})
+    assert list(map(str, read.target.classes)) == list(map(str, classes))
+    assert read.y.tolist() == [classes.index(value) for value in values]
+
+
+@pytest.mark.parametrize("kind", [int, str])
+def test_too_many_categories_are_no_classes(kind):
+    pd = pytest.importorskip("pandas")
+    table = {"y": pd.Categorical([kind(i % 101) for i in range(202)])}
+    with pytest.raises(TableError, match="101 distinct values; is it the right column"):
+        read_target(table, ["y"])
+    assert len(read_target(table, ["y"], "classification").target.classes) == 101
+
+
 @pytest.mark.filterwarnings("ignore:Series.values returning")  # which pandas is about to change
 def test_a_dict_of_arrays_of_pandas_is_the_frame():
     pd = pytest.importorskip("pandas")

@@ -95,7 +95,7 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
     nearly nothing, the last digit of a term is a large part of it.
     """
     classes = None
-    unit: Any = 1.0
+    mean, unit = np.zeros(1), np.ones(1)
     if isinstance(net, Model):
         if rows is True:
             raise ValueError("self_test: of a model give it rows of data, as for model.predict")
@@ -105,9 +105,8 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
         outputs = net.network.predict(net.prepare(table, []))
         answers = outputs.astype(np.float64)
         if not net.classes and net.output_scaling is not None:
-            mean, scale = net.output_scaling
-            answers = answers * scale + mean
-            unit = scale
+            mean, unit = net.output_scaling
+            answers = answers * unit + mean
         elif net.classes and outputs.shape[1] == 1 and net.network.activations[-1] == "sigmoid":
             answers = np.hstack([1 - outputs, outputs]).astype(np.float64)
         if net.classes:
@@ -123,7 +122,10 @@ def recorded(net: Network | Model, rows: Any) -> tuple[Array, Array, Array | Non
     check.refuse_nonfinite("self_test: answers", answers)
     # Of two classes by one output the other's probability may be all that is not tiny.
     largest = float(np.abs(outputs if classes is None else answers).max()) or 1.0
-    return inputs, answers, classes, np.broadcast_to(largest * unit, answers.shape[1:])
+    # A mean of many units rounds their sum: to a digit of its own, or the next one.
+    most = MOST_ERROR["float" if outputs.dtype == np.float32 else "double"]
+    sizes = largest * unit + 2 * np.finfo(float).eps / most * np.abs(mean)
+    return inputs, answers, classes, np.broadcast_to(sizes, answers.shape[1:])
 
 
 def _raw(model: Model, table: Table) -> Array:

@@ -140,7 +140,7 @@ def to_sklearn(net: Network) -> Any:
         If net is not a network.
     ValueError
         If scikit-learn has no such estimator: also for cross_entropy with two outputs, and for
-        classes that do not ascend.
+        classes that do not ascend or are no texts or whole numbers.
     """
     layers = layers_of(net)
     neural = imported("sklearn.neural_network", "sklearn")
@@ -195,10 +195,12 @@ def _classes_of(net: Network, numbers: NDArray[Any]) -> NDArray[Any]:
     if net.classes is None or len(net.classes) != len(numbers):  # the one class of one output
         return numbers
     classes = np.array(net.classes)
-    known = classes.dtype.kind in "biufU" and classes.tolist() == net.classes
-    if not known or np.unique(classes).tolist() != net.classes:
+    known = classes.dtype.kind in "biufU" and np.unique(classes).tolist() == net.classes
+    if known and classes.dtype.kind == "f":  # others are measurements to scikit-learn
+        known = bool((np.abs(classes) < 2**53).all() and (classes % 1 == 0).all())
+    if not known:
         raise ValueError(
-            f"net: scikit-learn has classes of one type that ascend, got {net.classes}; "
-            f"without them (net.classes = None) they are numbered{OTHER_WRITERS}"
+            "net: scikit-learn has classes of one type that ascend, texts or whole numbers; got "
+            f"{net.classes}; without them (net.classes = None) they are numbered{OTHER_WRITERS}"
         )
     return classes

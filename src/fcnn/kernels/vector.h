@@ -299,11 +299,19 @@ static inline __attribute__((always_inline)) void fcnn_columns_of_f(fcnn_f r, fc
     columns[3] = FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7);
 }
 
-/* Of rows that stand `stride` apart, into registers. */
+/* Of rows that stand `stride` apart, into registers. With AVX-512 their distances are computed anew for
+   each: GCC keeps all of them in memory else, and loads one for each 16 bytes. */
+#if defined(FCNN_IS_V4)
+#define FCNN_ANEW(n) FCNN_OPAQUE(n)
+#else
+#define FCNN_ANEW(n)
+#endif
+
 static inline __attribute__((always_inline)) void
 fcnn_load_columns_f(const void *first, Py_ssize_t stride, fcnn_f *columns)
 {
     const float *rows = first;
+    FCNN_ANEW(stride);
     fcnn_columns_of_f(FCNN_JOIN_F(FCNN_APART_F, rows, stride),
                       FCNN_JOIN_F(FCNN_APART_F, rows + stride, stride),
                       FCNN_JOIN_F(FCNN_APART_F, rows + 2 * stride, stride),
@@ -314,8 +322,10 @@ static inline __attribute__((always_inline)) void
 fcnn_load_columns_d(const void *first, Py_ssize_t stride, fcnn_d *columns)
 {
     const double *rows = first;
-    fcnn_d r = FCNN_JOIN_D(FCNN_APART_D, rows, stride);
-    fcnn_d s = FCNN_JOIN_D(FCNN_APART_D, rows + stride, stride);
+    fcnn_d r, s;
+    FCNN_ANEW(stride);
+    r = FCNN_JOIN_D(FCNN_APART_D, rows, stride);
+    s = FCNN_JOIN_D(FCNN_APART_D, rows + stride, stride);
     columns[0] = FCNN_SHUFFLE_D(r, s, 0, 2);
     columns[1] = FCNN_SHUFFLE_D(r, s, 1, 3);
 }

@@ -98,10 +98,10 @@ def read_target(
     if not columns:
         raise TableError(f"table: {table.source} has no columns")
     if len(columns) == 1:
-        one = _read_one(table, columns[0], names, task, are_labels)
-        if task != "auto" or one.target.classes or not columns[0].is_declared:
-            return one
+        if task != "auto" or not columns[0].is_declared:
+            return _read_one(table, columns[0], names, task, are_labels)
         one = _read_one(table, columns[0], names, "classification")
+        _refuse_many(_whose(table, columns[0]), "is of categories", len(one.target.classes))
         return one._replace(reason="its column is one of categories")
     if task == "classification":
         raise TableError(
@@ -303,11 +303,7 @@ def _texts_as_classes(
         named = [text for text in found if text not in NO_VALUE]
         if dates.find_dates(named).form:
             raise TableError(f"{whose} has dates like {named[0]!r}; expected numbers or classes")
-        if len(found) > MOST_CLASSES:
-            raise TableError(
-                f"{whose} is text with {len(found):,} distinct values; is it the right column? "
-                "--task classification takes each for a class"
-            )
+        _refuse_many(whose, "is text", len(found))
         reason = f"the targets are text with {_count(len(found))}"
     odd = [text for text in found if text in NO_VALUE]
     if odd:
@@ -318,6 +314,14 @@ def _texts_as_classes(
     found = sorted(found, key=value.__getitem__)
     classes = [value[text] for text in found]
     return _as_classes(whose, names, values, classes, rows, reason, notes, found)
+
+
+def _refuse_many(whose: str, what: str, distinct: int) -> None:
+    if distinct > MOST_CLASSES:
+        raise TableError(
+            f"{whose} {what} with {distinct:,} distinct values; is it the right column? "
+            "--task classification takes each for a class"
+        )
 
 
 def _as_classes(
