@@ -520,10 +520,11 @@ def test_a_forked_child_goes_on_with_what_its_parent_kept():
     net, X, y = wide()
     net.train_step(X, y, fcnn.SGD(0.1))
     context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    child = context.Process(target=lambda: queue.put(_steps(net, X, y)))
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=lambda: sender.send(_steps(net, X, y)))
     child.start()
-    answer = queue.get()
+    sender.close()  # so that a child that dies is an EOFError, and no wait without an end
+    answer = receiver.recv()
     child.join(60)
     assert child.exitcode == 0
     assert answer == _steps(net, X, y)

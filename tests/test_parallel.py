@@ -211,12 +211,12 @@ def test_wrong_n_threads_are_refused(wrong):
     np.testing.assert_array_equal(net.parameters, before)
 
 
-def _train_in_child(queue):
+def _train_in_child(sender):
     net = fcnn.Network((64, 128, 10))
     X = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
     y = np.arange(2000) % 10
     net.fit(X, y, epochs=1, rng=0, n_threads=2)
-    queue.put(net.parameters.tobytes())
+    sender.send_bytes(net.parameters.tobytes())
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -224,12 +224,13 @@ def _train_in_child(queue):
 @pytest.mark.thread_unsafe(reason="a fork beside other threads may wait for a lock for ever")
 def test_a_forked_child_trains_like_its_parent():
     context = multiprocessing.get_context("fork")
-    queue = context.SimpleQueue()
-    _train_in_child(queue)
-    expected = queue.get()
-    child = context.Process(target=_train_in_child, args=(queue,))
+    receiver, sender = context.Pipe(duplex=False)
+    _train_in_child(sender)
+    expected = receiver.recv_bytes()
+    child = context.Process(target=_train_in_child, args=(sender,))
     child.start()
-    answer = queue.get()
+    sender.close()  # so that a child that dies is an EOFError, and no wait without an end
+    answer = receiver.recv_bytes()
     child.join(60)
     assert child.exitcode == 0
     assert answer == expected
