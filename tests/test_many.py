@@ -411,11 +411,15 @@ def interrupt_once(begun):
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("sizes", [(5, 7, 1), (5, 300, 300, 1)])
-def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
+@pytest.mark.parametrize(
+    ("sizes", "rows", "count"),
+    # Of the last an epoch is two steps: a thread may see the end of all between two of them.
+    [((5, 7, 1), 20_000, 16), ((5, 300, 300, 1), 20_000, 2), ((5, 7, 1), 64, 32)],
+)
+def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, rows, count, n_threads):
     """As many as threads, so that the calling one may have nothing left to do but to listen."""
-    X, y = data(20_000)
-    networks = some_networks(16 if sizes[1] == 7 else 2, sizes)
+    X, y = data(rows)
+    networks = some_networks(count, sizes)
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
     copies = [network.copy() for network in networks]
     begin = time.process_time()  # of a machine that has other work, too
@@ -426,7 +430,8 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
     assert time.perf_counter() - sent[0] < 5.0
     batches = -(-len(X) // 32)
     assert sum(optimizer.steps for optimizer in optimizers) > 0
-    for network, optimizer, other in list(zip(networks, optimizers, copies, strict=True))[:2]:
+    each = list(zip(networks, optimizers, copies, strict=True))
+    for network, optimizer, other in (each[0], each[-1]):
         own = fcnn.Adam(1e-4)
         epochs, steps = divmod(optimizer.steps, batches)
         if epochs:
