@@ -12,8 +12,8 @@ from fcnn._dispatch import core
 from .common import ROOT, Lacking, goes_on
 
 
-def build(folder, flags):
-    """Return the folder of a package whose core has these flags: two minutes."""
+def build(folder, flags, *options):
+    """Return the folder of a package whose core has these flags, and CMake these options."""
     # That of pip before the system's, which may be too old.
     cmake = shutil.which("cmake", path=os.path.dirname(sys.executable)) or shutil.which("cmake")
     if not cmake or not shutil.which("gcc"):
@@ -34,7 +34,7 @@ def build(folder, flags):
     made = folder / "build"
     configure = [
         cmake, "-S", ROOT, "-B", made, "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_C_FLAGS={flags}",
-        f"-DPython_EXECUTABLE={sys.executable}",
+        f"-DPython_EXECUTABLE={sys.executable}", *options,
     ]  # fmt: skip
     for command in (configure, [cmake, "--build", made, "--target", name]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
