@@ -84,7 +84,6 @@ class Chromium(Browser):
         command = [
             self.path(), "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-extensions", "--disable-background-networking", "--disable-sync",
-            "--disable-dev-shm-usage",  # small in containers, and a page that fills it crashes
             "--remote-debugging-pipe", f"--user-data-dir={self.folder.name}", "about:blank",
         ]  # fmt: skip
         # The browser reads from 3 and writes to 4: another Python moves them there.

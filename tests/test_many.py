@@ -2,7 +2,6 @@
 
 import copy
 import os
-import signal
 import threading
 import time
 import warnings
@@ -10,6 +9,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import slow_but
+from interrupting import interrupted
 
 import fcnn
 from fcnn import schedules
@@ -393,40 +393,33 @@ def test_progress(capsys):
     assert "mean loss=" in shown
 
 
-def interrupt_once(begun):
-    """Send Ctrl-C as soon as something is so; return where the time of it will be."""
-    sent, end = [], time.perf_counter() + 60
-
-    def send():
-        while not begun() and time.perf_counter() < end:
-            time.sleep(0.01)
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    threading.Thread(target=send).start()
-    return sent
-
-
 @pytest.mark.slow(reason="waits, and trains again what was trained")
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 @pytest.mark.thread_unsafe(reason="signals are the main thread's")
 @pytest.mark.parametrize("n_threads", [1, 2])
-@pytest.mark.parametrize("sizes", [(5, 7, 1), (5, 300, 300, 1)])
-def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, n_threads):
+@pytest.mark.parametrize(
+    ("sizes", "rows", "count"),
+    # Of the last an epoch is two steps: a thread may see the end of all between two of them.
+    [((5, 7, 1), 20_000, 16), ((5, 300, 300, 1), 20_000, 2), ((5, 7, 1), 64, 32)],
+)
+def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, rows, count, n_threads):
     """As many as threads, so that the calling one may have nothing left to do but to listen."""
-    X, y = data(20_000)
-    networks = some_networks(16 if sizes[1] == 7 else 2, sizes)
+    X, y = data(rows)
+    networks = some_networks(count, sizes)
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
     copies = [network.copy() for network in networks]
     begin = time.process_time()  # of a machine that has other work, too
-    sent = interrupt_once(lambda: time.process_time() > begin + 0.3)
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        interrupted(begun=lambda: time.process_time() > begin + 0.3) as sent,
+        pytest.raises(KeyboardInterrupt),
+    ):
         fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=10**6, shuffle=False,
                       n_threads=n_threads)  # fmt: skip
     assert time.perf_counter() - sent[0] < 5.0
     batches = -(-len(X) // 32)
     assert sum(optimizer.steps for optimizer in optimizers) > 0
-    for network, optimizer, other in list(zip(networks, optimizers, copies, strict=True))[:2]:
+    each = list(zip(networks, optimizers, copies, strict=True))
+    for network, optimizer, other in (each[0], each[-1]):
         own = fcnn.Adam(1e-4)
         epochs, steps = divmod(optimizer.steps, batches)
         if epochs:
@@ -449,8 +442,10 @@ def test_ctrl_c_is_heard_between_short_epochs(n_threads):
     ]  # fmt: skip
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
     live, before = networks[0].parameters, networks[0].parameters.copy()
-    interrupt_once(lambda: not np.array_equal(live, before))
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        interrupted(begun=lambda: not np.array_equal(live, before)),
+        pytest.raises(KeyboardInterrupt),
+    ):
         fcnn.fit_many(
             networks, X, y, epochs=10**6, batch_size=32, optimizers=optimizers, n_threads=n_threads
         )
@@ -466,8 +461,10 @@ def test_ctrl_c_is_heard_by_a_thread_without_work():
     networks = [*some_networks(1, (5, 2, 1)), *some_networks(1, (5, 300, 300, 1))]
     optimizers = [fcnn.Adam(1e-4) for _ in networks]
     begin = time.process_time()
-    interrupt_once(lambda: time.process_time() > begin + 0.4)
-    with pytest.raises(KeyboardInterrupt):
+    with (
+        interrupted(begun=lambda: time.process_time() > begin + 0.4),
+        pytest.raises(KeyboardInterrupt),
+    ):
         fcnn.fit_many(networks, X, y, optimizers=optimizers, epochs=[100, 10**6], n_threads=2)
     assert 0 < optimizers[1].steps < 100 * 100 // 2  # what a call of the core makes
 

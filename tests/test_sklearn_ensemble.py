@@ -1,8 +1,6 @@
 """Estimators of several networks: each is what it is alone, and all of them answer together."""
 
 import pickle
-import signal
-import threading
 import time
 
 import numpy as np
@@ -10,6 +8,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="fcnn.sklearn needs scikit-learn")
 
+from interrupting import interrupted
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.utils import check_random_state
@@ -248,19 +247,16 @@ def test_options_reach_each(iris, diabetes):
 @pytest.mark.filterwarnings("ignore:Training interrupted")
 def test_ctrl_c_ends_all(diabetes, monkeypatch):
     X, y = diabetes
-    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
     train_many, calls = fcnn.sklearn._ensemble.core.train_many, []
 
     def timed(*given):
-        if not calls:
-            timer.start()
         calls.append(time.perf_counter())
         return train_many(*given)
 
     monkeypatch.setattr(fcnn.sklearn._ensemble.core, "train_many", timed)
-    model = ours.MLPRegressor("squared_error", (200, 200), n_networks=8, max_iter=10**6, tol=0,
-                              n_iter_no_change=10**6).fit(X, y)  # fmt: skip
-    timer.join()
+    with interrupted(0.5, begun=lambda: calls):
+        model = ours.MLPRegressor("squared_error", (200, 200), n_networks=8, max_iter=10**6, tol=0,
+                                  n_iter_no_change=10**6).fit(X, y)  # fmt: skip
     assert time.perf_counter() - calls[0] < 10
     assert len(model.estimators_) == 8
     assert np.isfinite(model.predict(X)).all()

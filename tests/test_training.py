@@ -5,11 +5,11 @@ import functools
 import os
 import signal
 import threading
-import time
 
 import numpy as np
 import pytest
 from conftest import TOLERANCE, core_twin, distance, random_problem
+from interrupting import interrupted
 
 import fcnn
 
@@ -674,17 +674,9 @@ def test_ctrl_c_keeps_the_weights_of_the_last_completed_step():
     X, y = rng.normal(size=(20000, 64)), rng.integers(10, size=20000)
     net, optimizer = fcnn.Network((64, 64, 10), dtype="float64"), fcnn.Adam()
 
-    def interrupt():
-        while optimizer.steps == 0:
-            time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGINT)
-
     # Every call of train_epoch lasts long enough to be interrupted in its middle.
-    thread = threading.Thread(target=interrupt, daemon=True)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(begun=lambda: optimizer.steps), pytest.raises(KeyboardInterrupt):
         net.fit(X, y, epochs=1000, batch_size=20, optimizer=optimizer, shuffle=False)
-    thread.join()
     assert np.isfinite(net.parameters).all()
     # The optimizer and the parameters agree on how many steps were made.
     twin, again = fcnn.Network((64, 64, 10), dtype="float64"), fcnn.Adam()

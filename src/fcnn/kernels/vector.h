@@ -86,6 +86,14 @@ typedef fcnn_d fcnn_d_in_memory __attribute__((aligned(8), may_alias));
 /* Keeps a number from the compiler's knowledge. */
 #define FCNN_OPAQUE(n) __asm__("" : "+r"(n))
 
+/* With AVX-512 has what depends on it computed anew: of sixteen rows GCC keeps all distances in
+   memory else, and loads one for each 16 bytes. Of eight or fewer that is no loss. */
+#if defined(FCNN_IS_V4)
+#define FCNN_ANEW(n) FCNN_OPAQUE(n)
+#else
+#define FCNN_ANEW(n)
+#endif
+
 /* Has a register in a register, once: GCC would read it from memory again for each of its uses. */
 #if defined(FCNN_IS_V4)
 #define FCNN_IN_REGISTER(v) __asm__("" : "+v"(v))
@@ -299,14 +307,7 @@ static inline __attribute__((always_inline)) void fcnn_columns_of_f(fcnn_f r, fc
     columns[3] = FCNN_SHUFFLE_F(RS, UV, 2, 3, 6, 7);
 }
 
-/* Of rows that stand `stride` apart, into registers. With AVX-512 their distances are computed anew for
-   each: GCC keeps all of them in memory else, and loads one for each 16 bytes. */
-#if defined(FCNN_IS_V4)
-#define FCNN_ANEW(n) FCNN_OPAQUE(n)
-#else
-#define FCNN_ANEW(n)
-#endif
-
+/* Of rows that stand `stride` apart, into registers. */
 static inline __attribute__((always_inline)) void
 fcnn_load_columns_f(const void *first, Py_ssize_t stride, fcnn_f *columns)
 {
