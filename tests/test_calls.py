@@ -524,6 +524,7 @@ def test_a_forked_child_goes_on_with_what_its_parent_kept():
     child = context.Process(target=lambda: sender.send(_steps(net, X, y)))
     child.start()
     sender.close()  # so that a child that dies is an EOFError, and no wait without an end
+    assert receiver.poll(60)
     answer = receiver.recv()
     child.join(60)
     assert child.exitcode == 0

@@ -230,6 +230,7 @@ def test_a_forked_child_trains_like_its_parent():
     child = context.Process(target=_train_in_child, args=(sender,))
     child.start()
     sender.close()  # so that a child that dies is an EOFError, and no wait without an end
+    assert receiver.poll(60)
     answer = receiver.recv_bytes()
     child.join(60)
     assert child.exitcode == 0
