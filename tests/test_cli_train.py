@@ -725,6 +725,7 @@ def test_a_clock_leaves_ctrl_c_as_it_was():
         signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow(reason="half a second of rings")
 def test_a_clock_does_not_cut_off_its_own_end():
     program = "end = time.perf_counter() + 0.4\nwhile time.perf_counter() < end: pass"
     with search._Clock(0).running():
@@ -757,6 +758,7 @@ def test_a_clock_of_centuries_waits(seconds):
         assert bell.is_alive()
 
 
+@pytest.mark.slow(reason="rings for most of a second")
 @pytest.mark.skipif(sys.platform == "win32", reason="needs usleep")
 def test_a_clock_that_rings_where_nobody_hears_is_never_ctrl_c(monkeypatch):
     """It rang amid a call that keeps the lock until the clock would ring again."""

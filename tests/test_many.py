@@ -419,7 +419,7 @@ def test_ctrl_c_ends_all_soon_behind_whole_updates(sizes, rows, count, n_threads
     batches = -(-len(X) // 32)
     assert sum(optimizer.steps for optimizer in optimizers) > 0
     each = list(zip(networks, optimizers, copies, strict=True))
-    for network, optimizer, other in (each[0], each[-1]):
+    for network, optimizer, other in each[:2] + each[2:][-1:]:
         own = fcnn.Adam(1e-4)
         epochs, steps = divmod(optimizer.steps, batches)
         if epochs:
