@@ -11,22 +11,15 @@ cdef void loss_of_panel(
     real* delta,                # OUT (n_L, lanes) dC/dz times the factor, or NULL
     Py_ssize_t lanes,           # of a panel, or half of them
 ) noexcept nogil:
-    # Constants: of these the loops over lanes are vector instructions alone.
-    cdef Py_ssize_t whole = NR if real is float else NR // 2
-    if lanes == whole:
-        loss_of_lanes(model, z, a, targets, labels, normalizer, factor, costs, delta, whole)
-    else:
-        loss_of_lanes(model, z, a, targets, labels, normalizer, factor, costs, delta, whole // 2)
-
-
-cdef inline void loss_of_lanes(
-    const Model* model, const real* z, const real* a, const real* targets, const int32_t* labels,
-    const real* normalizer, const real* factor, real* costs, real* delta, Py_ssize_t lanes,
-) noexcept nogil:
     cdef Py_ssize_t n = model.layers[model.L].n_out
     cdef const Layer* output = &model.layers[model.L]
+    # Constants: of these the loops over lanes are vector instructions alone.
+    cdef Py_ssize_t whole = NR if real is float else NR // 2
+    if labels != NULL and lanes == whole:
+        label_loss(z, a, labels, normalizer, factor, costs, delta, n, whole)
+        return
     if labels != NULL:
-        label_loss(z, a, labels, normalizer, factor, costs, delta, n, lanes)
+        label_loss(z, a, labels, normalizer, factor, costs, delta, n, whole // 2)
         return
     any_loss(model.loss, output.activation, z, a, targets, model.levels, normalizer, factor, costs,
              delta, n, model.n_targets, lanes)
