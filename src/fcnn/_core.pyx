@@ -189,22 +189,33 @@ cdef void forward_layer(
     if is_together(layer):
         for p in range(panels):
             activate_together(layer, <const real*> z + p * n_out * lanes, a + p * n_out * lanes,
-                              normalizer + p * lanes if normalizer != NULL else NULL)
+                              normalizer + p * lanes if normalizer != NULL else NULL, lanes)
 
 
 # --- Output delta ----------------------------------------------------------------------------
 
 cdef double output_panel(
     Call* call, const Samples* block, double scale,
-    Py_ssize_t i,               # which panel of the block
+    Py_ssize_t first,           # sample of the block
+    Py_ssize_t lanes,           # of a panel, or half of them
     const real* z, const real* a, const real* normalizer,   # IN of the output layer
     real* delta,                # OUT, or NULL
     real* targets,              # scratch (n_L + 1, lanes)
 ) noexcept nogil:
     """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
+    # Constants: of these the loops over lanes are vector instructions alone.
+    cdef Py_ssize_t whole = NR if real is float else NR // 2
+    if lanes == whole:
+        return output_lanes(call, block, scale, first, whole, z, a, normalizer, delta, targets)
+    return output_lanes(call, block, scale, first, whole // 2, z, a, normalizer, delta, targets)
+
+
+cdef inline double output_lanes(
+    Call* call, const Samples* block, double scale, Py_ssize_t first, Py_ssize_t lanes,
+    const real* z, const real* a, const real* normalizer, real* delta, real* targets,
+) noexcept nogil:
     cdef const Model* model = call.model
-    # Not the model's: of a constant the loops over lanes are vector instructions alone.
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, k, s
+    cdef Py_ssize_t n = model.layers[model.L].n_out, k, s
     cdef int32_t labels[NR]
     cdef real factor[NR]
     cdef real* costs = targets + n * lanes
@@ -216,19 +227,18 @@ cdef double output_panel(
     for s in range(lanes):
         factor[s] = <real> scale
         if weight != NULL:
-            factor[s] = <real> (scale * weight[row_of(block, i * lanes + s)])
+            factor[s] = <real> (scale * weight[row_of(block, first + s)])
     if block.labels != NULL:
         # They were checked before the call; whoever writes to them during it spoils the result, but
         # not foreign memory.
-        if block.order == NULL and (i + 1) * lanes <= block.rows:
+        if block.order == NULL and first + lanes <= block.rows:
             for s in range(lanes):
-                labels[s] = <int32_t> min(max(block.labels[i * lanes + s], 0), n - 1)
+                labels[s] = <int32_t> min(max(block.labels[first + s], 0), n - 1)
         else:
             for s in range(lanes):
-                labels[s] = <int32_t> min(
-                    max(block.labels[row_of(block, i * lanes + s)], 0), n - 1)
+                labels[s] = <int32_t> min(max(block.labels[row_of(block, first + s)], 0), n - 1)
     elif block.y != NULL:
-        panel_of(<const real*> block.y, columns_of_y(model), block, i * lanes, targets, lanes)
+        panel_of(<const real*> block.y, columns_of_y(model), block, first, targets, lanes)
     else:                       # outputs alone are wanted
         return 0
     if smoothing > 0:
@@ -239,9 +249,9 @@ cdef double output_panel(
         for s in range(n * lanes):
             targets[s] = (1 - smoothing) * targets[s] + smoothed
     loss_of_panel(model, z, a, targets, labels if is_label else NULL, normalizer, factor, costs,
-                  delta)
-    for s in range(min(lanes, block.rows - i * lanes)):
-        total += costs[s] * (weight[row_of(block, i * lanes + s)] if weight != NULL else 1)
+                  delta, lanes)
+    for s in range(min(lanes, block.rows - first)):
+        total += costs[s] * (weight[row_of(block, first + s)] if weight != NULL else 1)
     return total
 
 
@@ -462,7 +472,7 @@ cdef void sample_phase(
     for i in range(first, last):
         at = i * model.layers[L].n_out * lanes
         ws.costs[i] = output_panel(
-            w.call, block, scale, i, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
+            w.call, block, scale, i * lanes, lanes, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
             <const real*> ws.normalizer + i * lanes,
             <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
     if w.call.backward and row_by_row(w, block.rows):

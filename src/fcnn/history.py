@@ -101,9 +101,10 @@ class History:
 
     def level(self) -> None:
         """Give curves that have ended a NaN for each epoch since."""
+        epochs = len(self.loss)
         for curve in vars(self).values():
-            if isinstance(curve, list) and curve:
-                _level(curve, len(self.loss))
+            if curve and len(curve) < epochs and isinstance(curve, list):
+                _level(curve, epochs)
 
     def __repr__(self) -> str:
         if not self.loss:

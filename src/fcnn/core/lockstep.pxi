@@ -263,12 +263,12 @@ cdef void losses_of_lanes(
                         weight[at + lane] = weights[lane][row[lane]]
                         factor[at + lane] = <real> (sums.scale[lane] * weight[at + lane])
         if is_together(output):
-            activate_together(output, z, a, <real*> t.normalizer)
+            activate_together(output, z, a, <real*> t.normalizer, lanes)
         else:
             activate(output, z, a, n * lanes)
         loss_of_panel(model, z, <const real*> a, <const real*> targets,
                       labels if given_labels != NULL else NULL, <const real*> t.normalizer, factor,
-                      costs, delta)
+                      costs, delta, lanes)
         for r in range(min(<Py_ssize_t> VECTORS, rows - p * VECTORS)):
             for lane in range(networks):
                 cost = costs[r * networks + lane] * weight[r * networks + lane]

@@ -55,14 +55,16 @@ cdef double panel_of(
     const real* data, Py_ssize_t n,     # IN (., n)
     const Samples* samples, Py_ssize_t first,
     real* panel,                # OUT (n, lanes): samples first, first + 1, ...
-    Py_ssize_t lanes,
+    Py_ssize_t lanes,           # of a panel, or half of them
 ) noexcept nogil:
     """Return its sum of squares."""
     cdef const real* rows[NR]
-    cdef Py_ssize_t s
+    cdef Py_ssize_t whole = NR if real is float else NR // 2, s
     for s in range(lanes):
         rows[s] = data + row_of(samples, first + s) * n
-    return transpose_panel(rows, n, panel)
+    if lanes == whole:
+        return transpose_panel(rows, n, panel)
+    return transpose(rows, lanes, n, panel, lanes)
 
 
 cdef double transpose_panel(const real** rows, Py_ssize_t n, real* panel) noexcept nogil:

@@ -88,7 +88,7 @@ cdef void forward_rows(
             emitting = receiving
     if is_together(&model.layers[model.L]):
         activate_together(&model.layers[model.L], <const real*> ws.z[model.L],
-                          <real*> ws.a[model.L], <real*> ws.normalizer)
+                          <real*> ws.a[model.L], <real*> ws.normalizer, lanes)
 
 
 cdef double squares_of_rows(real* data, Py_ssize_t count) noexcept nogil:

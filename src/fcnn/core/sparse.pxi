@@ -212,7 +212,7 @@ cdef void forward_lists(
         for i in range(first, last):
             at = i * layer.n_out * lanes
             activate_together(layer, <const real*> ws.z[1] + at, <real*> ws.a[1] + at,
-                              <real*> ws.normalizer + i * lanes)
+                              <real*> ws.normalizer + i * lanes, lanes)
 
 
 cdef void forward_one_by_one(
@@ -304,7 +304,7 @@ cdef bint predict_lists(
                       a + i * n_out * lanes)
         if is_together(layer):
             activate_together(layer, <const real*> a + i * n_out * lanes, a + i * n_out * lanes,
-                              <real*> NULL)
+                              <real*> NULL, lanes)
         # As many as there may be, which is enough to stop in time.
         if should_stop(w, count * (n_in + WORK_PER_ACTIVATION) * n_out):
             return True

@@ -64,6 +64,7 @@ cdef Tiny* lay_out_tiny(
     cdef Tiny* place_of_all = <Tiny*> place(position, sizeof(Tiny))
     cdef Tiny t
     cdef Py_ssize_t l, i, L = model.L, size = model.itemsize, vector_size, most
+    cdef Py_ssize_t outputs = (model.layers[L].n_out + 3) // 4 * 4
     memset(&t, 0, sizeof(Tiny))
     t.width[0] = ((model.layers[1].n_in + 3) // 4 * 4 if L > 1
                   else padded(model, model.layers[1].n_in))
@@ -80,8 +81,7 @@ cdef Tiny* lay_out_tiny(
         t.entries += t.width[l]
     t.size = t.entries + 4 * t.width[L - 1]     # behind the last row of W^L, by fours
     vector_size = t.size * size
-    for i in range(3):
-        t.vectors[i] = place(position, vector_size)
+    t.vectors[0] = place(position, vector_size)
     t.gradient = place(position, vector_size)
     t.bias_sums = place(position, t.width[1] * size)
     if can_list(model, t.width[1]):
@@ -89,22 +89,28 @@ cdef Tiny* lay_out_tiny(
         t.columns = place(position, t.width[0] * LISTED_BYTES)
         t.numbers = <int32_t*> place(position, most * sizeof(int32_t))
         t.values = place(position, most * size)
+    # The BYTES behind a^l before no other part of l: these are gone through together, their sizes
+    # are often powers of 2, and with Zen 4 a load waits for a store to where it would be 2 KB
+    # earlier or later, on some pages (5-18-3: 0.75 us instead of 0.5 in one process of five).
     for l in range(L + 1):
-        if l < L:
-            t.a[l] = t.z[l] = place(position, rows * t.width[l] * size + BYTES)
-        if l == 0:
-            continue
-        if l < L and model.layers[l].derivative_reads_z:
+        if l > 0:
+            t.delta[l] = place(position, rows * t.width[l] * size)
+        if 0 < l < L and model.layers[l].derivative_reads_z:
             t.z[l] = place(position, rows * t.width[l] * size)
-        t.delta[l] = place(position, rows * t.width[l] * size)
+        if l < L:
+            t.a[l] = place(position, rows * t.width[l] * size + BYTES)
+            if t.z[l] == NULL:
+                t.z[l] = t.a[l]
         if 1 < l < L:
             t.forward_W[l] = place(position, t.width[l - 1] * t.width[l] * size)
     t.a_squares = place(position, BYTES)
     t.delta_squares = place(position, BYTES)
     t.emitting = place(position, t.width[L - 1] * model.lanes * size)
     for i in range(4):
-        t.panel[i] = place(position, (t.width[L] + 1) * model.lanes * size)
+        t.panel[i] = place(position, (outputs + 1) * model.lanes * size)
     t.normalizer = place(position, model.lanes * size)
+    for i in range(1, 3):       # last: not of all rules
+        t.vectors[i] = place(position, vector_size)
     if write:
         place_of_all[0] = t
     return place_of_all
@@ -127,7 +133,6 @@ cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
     rows = (call.batch_size + model.lanes - 1) // model.lanes * model.lanes
     rows = min(rows, call.workspace.rows)
     memset(t.delta[model.L], 0, rows * t.width[model.L] * sizeof(real))
-    memset(t.panel[2], 0, t.width[model.L] * model.lanes * sizeof(real))
     return t
 
 
@@ -333,27 +338,46 @@ cdef void tiny_activations(
                  threshold, squares)
 
 
+cdef inline Py_ssize_t lanes_for(Py_ssize_t rows, const real* tag) noexcept nogil:
+    """Of a panel, or half of them, if that is enough for `rows` samples.
+
+    The loss of 16 samples in a panel of 32 was a third of a step of 4-16-3 (float32, Zen 4).
+    """
+    cdef Py_ssize_t lanes = NR if real is float else NR // 2
+    return lanes if rows > lanes // 2 else lanes // 2
+
+
 cdef void repeat_last_sample(
     real* a_previous, Py_ssize_t rows, Py_ssize_t width,
 ) noexcept nogil:
-    """In the empty lanes of a panel."""
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, s
+    """In the empty lanes of a panel, or of half of one."""
+    cdef Py_ssize_t lanes = lanes_for(rows, a_previous), s
     for s in range(rows, (rows - 1 + lanes) // lanes * lanes):
         memcpy(a_previous + s * width, a_previous + (rows - 1) * width, width * sizeof(real))
 
 
 cdef void tiny_outputs(
-    const Model* model, Tiny* t, const real* a_previous, Py_ssize_t i, real* z, real* a,
+    const Model* model, Tiny* t, const real* a_previous, Py_ssize_t lanes, real* z, real* a,
 ) noexcept nogil:
-    """z^L and a^L of a panel of samples, (n_L, lanes)."""
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, L = model.L
+    """z^L and a^L of a panel of samples, (n_L, lanes), or of half of one."""
+    cdef Py_ssize_t whole = NR if real is float else NR // 2
+    if lanes == whole:
+        outputs_of_lanes(model, t, a_previous, whole, z, a)
+    else:
+        outputs_of_lanes(model, t, a_previous, whole // 2, z, a)
+
+
+cdef inline void outputs_of_lanes(
+    const Model* model, Tiny* t, const real* a_previous, Py_ssize_t lanes, real* z, real* a,
+) noexcept nogil:
+    cdef Py_ssize_t L = model.L
     cdef Py_ssize_t width = t.width[L - 1], n = model.layers[L].n_out, rows = (n + 3) // 4 * 4
-    tiny.to_columns(a_previous + i * lanes * width, width, <real*> t.emitting, lanes)
+    tiny.to_columns(a_previous, width, <real*> t.emitting, lanes)
     tiny.product(tiny.OUTPUTS, <const real*> t.vectors[0] + t.W[L], width,
                  <const real*> t.emitting, <const real*> t.vectors[0] + t.b[L], z,
                  <const real*> NULL, lanes, rows, model.layers[L].n_in, <real> 0, <real*> NULL)
     if is_together(&model.layers[L]):
-        activate_together(&model.layers[L], <const real*> z, a, <real*> t.normalizer)
+        activate_together(&model.layers[L], <const real*> z, a, <real*> t.normalizer, lanes)
     else:
         activate(&model.layers[L], <const real*> z, a, n * lanes)
 
@@ -363,13 +387,16 @@ cdef bint tiny_ask(
 ) noexcept nogil:
     """ask_own, once the outputs are where the caller sees them."""
     cdef const Model* model = call.model
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2, n = model.layers[model.L].n_out, i
+    cdef Py_ssize_t n = model.layers[model.L].n_out, width = t.width[model.L - 1]
+    cdef Py_ssize_t first = 0, lanes
     cdef real* z = <real*> t.panel[0]
     cdef real* a = <real*> t.panel[1]
-    for i in range((block.rows - 1 + lanes) // lanes):
-        tiny_outputs(model, t, a_previous, i, z, a)
+    while first < block.rows:
+        lanes = lanes_for(block.rows - first, a_previous)
+        tiny_outputs(model, t, a_previous + first * width, lanes, z, a)
         rows_of(<const real*> (z if model.loss == GIVEN_DELTA else a), n,
-                <real*> call.asked_at + i * lanes * n, min(lanes, block.rows - i * lanes), lanes)
+                <real*> call.asked_at + first * n, min(lanes, block.rows - first), lanes)
+        first += lanes
     return ask_own(call, a_previous)
 
 
@@ -380,19 +407,22 @@ cdef double tiny_loss(
 ) noexcept nogil:
     """Output layer, costs and delta^L, by panels of samples; return `costs` with theirs."""
     cdef const Model* model = call.model
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    cdef Py_ssize_t i, L = model.L, n = model.layers[L].n_out
-    cdef Py_ssize_t rows = (n + 3) // 4 * 4, last = block.rows - 1
+    cdef Py_ssize_t L = model.L, n = model.layers[L].n_out, rows = (n + 3) // 4 * 4
+    cdef Py_ssize_t width = t.width[L - 1], first = 0, lanes
     cdef real* z = <real*> t.panel[0]
     cdef real* a = <real*> t.panel[1]
     cdef real* delta = <real*> t.panel[2]
-    for i in range((last + lanes) // lanes):
-        tiny_outputs(model, t, <const real*> a_previous, i, z, a)
-        costs += output_panel(call, block, scale, i, <const real*> z, <const real*> a,
+    while first < block.rows:
+        lanes = lanes_for(block.rows - first, a_previous)
+        tiny_outputs(model, t, a_previous + first * width, lanes, z, a)
+        costs += output_panel(call, block, scale, first, lanes, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
-        tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + i * lanes * t.width[L],
+        # Where the rows of a whole panel were.
+        memset(delta + n * lanes, 0, (rows - n) * lanes * sizeof(real))
+        tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + first * t.width[L],
                      t.width[L])
         tiny.add_squares(<const real*> delta, n * lanes, <real*> t.delta_squares)
+        first += lanes
     return costs
 
 
@@ -433,7 +463,7 @@ cdef void tiny_gradient(
 ) noexcept nogil:
     """dW^l_kj = sum_s delta^l_k a^(l-1)_j;  db^l_k = sum_s delta^l_k."""
     cdef real* gradient = <real*> t.gradient
-    cdef Py_ssize_t l, first = lowest
+    cdef Py_ssize_t l, first = lowest, n_out
     # In the order of their places: each writes over the beginning of the next.
     if model.L > 1 and lowest == 1 and t.listed:
         listed_gradient(&model.layers[1], t, x, <const real*> t.delta[1], rows,
@@ -445,8 +475,9 @@ cdef void tiny_gradient(
                             gradient + t.W[1], <real*> t.bias_sums, t.width[1], rows)
         first = 2
     for l in range(first, model.L + 1):
+        n_out = model.layers[l].n_out       # and, but of the last, what pads W^l
         tiny_other_gradient(
-            <const real*> t.delta[l], t.width[l], model.layers[l].n_out,
+            <const real*> t.delta[l], t.width[l], n_out if l == model.L else (n_out + 3) // 4 * 4,
             <const real*> t.a[l - 1] if l > 1 else x, gradient + t.W[l], t.width[l - 1], rows)
     if model.L > 1 and lowest == 1:
         memcpy(gradient + t.b[1], t.bias_sums, t.width[1] * sizeof(real))

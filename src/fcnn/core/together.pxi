@@ -16,10 +16,13 @@ cdef void activate_together(
     const Layer* layer,
     const real* z, real* a,     # IN, OUT panel (n_L, lanes); may be the same
     real* normalizer,           # OUT (lanes,) of the softmax, or NULL
+    Py_ssize_t lanes,           # of a panel, or half of them
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
-    if layer.activation == SOFTMAX:
-        softmax(z, a, normalizer, layer.n_out, lanes)
+    cdef Py_ssize_t whole = NR if real is float else NR // 2
+    if layer.activation == SOFTMAX and lanes == whole:
+        softmax(z, a, normalizer, layer.n_out, whole)
+    elif layer.activation == SOFTMAX:
+        softmax(z, a, normalizer, layer.n_out, whole // 2)
     elif layer.activation == ASCENDING:
         ascending(z, a, layer.n_out, <Py_ssize_t> layer.alpha, lanes)
     else:
@@ -40,11 +43,11 @@ cdef void activate_row(
         trap()
 
 
-cdef void delta_together(
+cdef inline void delta_together(
     const Layer* layer, const real* z, const real* a,   # IN panels (n_L, lanes)
     real* delta,                # IN dC/da, OUT dC/dz
+    Py_ssize_t lanes,           # a constant at every call
 ) noexcept nogil:
-    cdef Py_ssize_t lanes = NR if real is float else NR // 2
     if layer.activation == SOFTMAX:
         softmax_delta(a, delta, layer.n_out, lanes)
     elif layer.activation == ASCENDING:

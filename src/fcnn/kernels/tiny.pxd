@@ -132,7 +132,10 @@ cdef inline void any_product(
         k += 2 * one
         if finish == ACTIVATIONS:
             bias += 2 * one
-    if k < width and finish != OUTPUTS:     # which has a panel's lanes
+    if k < width and finish == OUTPUTS:     # half a panel: of four outputs or fewer, most times
+        product_columns(finish, TWO_WIDE, 1, A, A_stride, M + k, bias, C + k, a + k, width, rows,
+                        depth, t, &total, tag)
+    elif k < width:
         product_columns(finish, ONE_WIDE, 1, A, A_stride, M + k, bias, C + k, a + k, width, rows,
                         depth, t, &total, tag)
     if finish != OUTPUTS:
@@ -206,7 +209,7 @@ cdef inline void gradient_columns(
     const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, real* bias,
     Py_ssize_t width, Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
-    """All nodes that fill tiles of `most`; then, if it is more, those of half of it."""
+    """All nodes that fill tiles of `most`; then, if it is more, of TWO_WIDE; and one or two."""
     cdef Py_ssize_t j = 0
     if with_bias:
         gradient_tile(most, vectors, True, A, A_stride, B, C, bias, width, rows, tag)
@@ -215,9 +218,12 @@ cdef inline void gradient_columns(
         gradient_tile(most, vectors, False, A + j, A_stride, B, C + j * width, bias, width, rows,
                       tag)
         j += most
-    if most > TWO_WIDE and j < nodes:
+    while j + 2 < nodes:
         gradient_tile(TWO_WIDE, vectors, False, A + j, A_stride, B, C + j * width, bias, width,
                       rows, tag)
+        j += TWO_WIDE
+    if j < nodes:
+        gradient_tile(2, vectors, False, A + j, A_stride, B, C + j * width, bias, width, rows, tag)
 
 
 cdef inline void any_gradient(
@@ -225,11 +231,11 @@ cdef inline void any_gradient(
     real* bias, Py_ssize_t width, Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), k = 0
-    nodes = (nodes + 3) // 4 * 4
     while k + one < width:
         gradient_columns(TWO_WIDE, 2, with_bias, A, A_stride, nodes, B + k, C + k, bias + k, width,
                          rows, tag)
         k += 2 * one
+    nodes = (nodes + 3) // 4 * 4    # sums of one register each: two would not hide their time
     if k < width and nodes >= ONE_WIDE:
         gradient_columns(ONE_WIDE, 1, with_bias, A, A_stride, nodes, B + k, C + k, bias + k, width,
                          rows, tag)
@@ -475,8 +481,15 @@ cdef inline void add_squares(
 
 
 cdef inline double total_of(const real* squares) noexcept nogil:
-    cdef double total = 0
-    cdef Py_ssize_t i
-    for i in range(BYTES // <Py_ssize_t> sizeof(real)):
-        total += squares[i]
-    return total
+    """Of a register; in four sums, or each term would wait for the one before."""
+    cdef Py_ssize_t i, count = BYTES // <Py_ssize_t> sizeof(real)
+    cdef double a = squares[0], b = squares[1], c = 0, d = 0
+    if count > 2:
+        c = squares[2]
+        d = squares[3]
+    for i in range(4, count, 4):
+        a += squares[i]
+        b += squares[i + 1]
+        c += squares[i + 2]
+        d += squares[i + 3]
+    return (a + b) + (c + d)
