@@ -162,6 +162,53 @@ def test_against_the_reference(core, dtype, sizes):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("sizes", "loss"),
+    [((4, 16, 3), "cross_entropy"), ((5, 18, 5), "squared_error"), ((3, 2, 6), "gaussian_nll"),
+     ((2, 9, 1), "binary_cross_entropy"), ((6, 7), "cross_entropy")],
+)  # fmt: skip
+def test_panels_and_halves_of_panels_have_the_same_bits(core, sizes, loss, dtype):
+    """The general way has whole ones alone; here a short batch follows long ones, and one it."""
+    output = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}.get(loss, "identity")
+    lanes = core.micro_tile_shape()[2] // (1 if dtype == np.float32 else 2)
+    some = (1, lanes // 2 - 1, lanes // 2, lanes // 2 + 1, lanes, lanes + 1, 3 * lanes // 2, 70)
+    twin, (X, y, weight) = random_problem(
+        np.random.default_rng(3), sizes, ("relu",) * (len(sizes) - 2) + (output,), loss, dtype,
+        2 * max(some), weighted=True,
+    )  # fmt: skip
+    labels = y.argmax(axis=1) if loss == "cross_entropy" else y
+    wanted = np.random.default_rng(4).normal(size=(len(X), sizes[-1])).astype(dtype)
+    found = []
+    for tiny in (True, False):
+        network, adam = core_twin(core, twin), fcnn.Adam(0.01)
+        core.force_tiny(int(tiny))
+        try:
+            for batch in some:
+                for rows in (slice(2 * batch), slice(batch, 2 * batch), slice(batch // 2 + 1)):
+                    found.append(
+                        network._train_epoch(
+                            X[rows], labels[rows], adam, batch, None, weight[rows], 1
+                        )
+                    )
+                    found.append(
+                        network._train_epoch(
+                            X[rows], y[rows], adam, batch, None, None, 1,
+                            StepOptions(label_smoothing=0.1 * loss.endswith("entropy")),
+                        )
+                    )  # fmt: skip
+                    core.own_step(
+                        network, X[rows], None, None, lambda a, *_, r=rows: (0.0, a - wanted[r]),
+                        False, adam, 1, StepOptions(),
+                    )  # fmt: skip
+                    found.append(network.parameters.copy())
+        finally:
+            core.force_tiny(-1)
+    half = len(found) // 2
+    for one, other in zip(found[:half], found[half:], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("rows", [5, 33, 64, 65, 150])
 @pytest.mark.parametrize(
     "sizes", [(32, 81, 3), (45, 96, 5, 2), (33, 90, 10), (70, 99, 1), (40, 128, 2)]

@@ -37,7 +37,7 @@ Who calls whom, from the outside in:
           tiny_block                        core/tiny.pxi       all that follows, of a tiny network
           sample_phase                      here
             forward_layer                   or forward_rows, forward_lists
-            output_panel
+            output_panel                core/loss.pxi
             delta_layer                     or deltas_of_rows
           weight_phase                      here
             gradient_tiles                  or outer_products   core/rows.pxi
@@ -190,69 +190,6 @@ cdef void forward_layer(
         for p in range(panels):
             activate_together(layer, <const real*> z + p * n_out * lanes, a + p * n_out * lanes,
                               normalizer + p * lanes if normalizer != NULL else NULL, lanes)
-
-
-# --- Output delta ----------------------------------------------------------------------------
-
-cdef double output_panel(
-    Call* call, const Samples* block, double scale,
-    Py_ssize_t first,           # sample of the block
-    Py_ssize_t lanes,           # of a panel, or half of them
-    const real* z, const real* a, const real* normalizer,   # IN of the output layer
-    real* delta,                # OUT, or NULL
-    real* targets,              # scratch (n_L + 1, lanes)
-) noexcept nogil:
-    """Output delta of a panel, with the 1/s of the average; return the sum of its costs."""
-    # Constants: of these the loops over lanes are vector instructions alone.
-    cdef Py_ssize_t whole = NR if real is float else NR // 2
-    if lanes == whole:
-        return output_lanes(call, block, scale, first, whole, z, a, normalizer, delta, targets)
-    return output_lanes(call, block, scale, first, whole // 2, z, a, normalizer, delta, targets)
-
-
-cdef inline double output_lanes(
-    Call* call, const Samples* block, double scale, Py_ssize_t first, Py_ssize_t lanes,
-    const real* z, const real* a, const real* normalizer, real* delta, real* targets,
-) noexcept nogil:
-    cdef const Model* model = call.model
-    cdef Py_ssize_t n = model.layers[model.L].n_out, k, s
-    cdef int32_t labels[NR]
-    cdef real factor[NR]
-    cdef real* costs = targets + n * lanes
-    cdef double total = 0
-    cdef real smoothing = <real> call.options.label_smoothing
-    cdef real smoothed = smoothing / <real> (n if model.targets == losses.CLASSES else 2)
-    cdef const real* weight = <const real*> block.weight
-    cdef bint is_label = block.labels != NULL and smoothing == 0
-    for s in range(lanes):
-        factor[s] = <real> scale
-        if weight != NULL:
-            factor[s] = <real> (scale * weight[row_of(block, first + s)])
-    if block.labels != NULL:
-        # They were checked before the call; whoever writes to them during it spoils the result, but
-        # not foreign memory.
-        if block.order == NULL and first + lanes <= block.rows:
-            for s in range(lanes):
-                labels[s] = <int32_t> min(max(block.labels[first + s], 0), n - 1)
-        else:
-            for s in range(lanes):
-                labels[s] = <int32_t> min(max(block.labels[row_of(block, first + s)], 0), n - 1)
-    elif block.y != NULL:
-        panel_of(<const real*> block.y, columns_of_y(model), block, first, targets, lanes)
-    else:                       # outputs alone are wanted
-        return 0
-    if smoothing > 0:
-        if block.labels != NULL:
-            for k in range(n):
-                for s in range(lanes):
-                    targets[k * lanes + s] = 1 if labels[s] == <int32_t> k else 0
-        for s in range(n * lanes):
-            targets[s] = (1 - smoothing) * targets[s] + smoothed
-    loss_of_panel(model, z, a, targets, labels if is_label else NULL, normalizer, factor, costs,
-                  delta, lanes)
-    for s in range(min(lanes, block.rows - first)):
-        total += costs[s] * (weight[row_of(block, first + s)] if weight != NULL else 1)
-    return total
 
 
 # --- Delta recursion -------------------------------------------------------------------------

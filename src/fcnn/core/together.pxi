@@ -18,6 +18,7 @@ cdef void activate_together(
     real* normalizer,           # OUT (lanes,) of the softmax, or NULL
     Py_ssize_t lanes,           # of a panel, or half of them
 ) noexcept nogil:
+    # Constants: of these the loops over lanes are vector instructions alone.
     cdef Py_ssize_t whole = NR if real is float else NR // 2
     if layer.activation == SOFTMAX and lanes == whole:
         softmax(z, a, normalizer, layer.n_out, whole)
@@ -43,10 +44,10 @@ cdef void activate_row(
         trap()
 
 
-cdef inline void delta_together(
+cdef void delta_together(
     const Layer* layer, const real* z, const real* a,   # IN panels (n_L, lanes)
     real* delta,                # IN dC/da, OUT dC/dz
-    Py_ssize_t lanes,           # a constant at every call
+    Py_ssize_t lanes,
 ) noexcept nogil:
     if layer.activation == SOFTMAX:
         softmax_delta(a, delta, layer.n_out, lanes)

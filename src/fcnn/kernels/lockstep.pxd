@@ -27,11 +27,17 @@ from fcnn.kernels.vector cimport (
 
 cdef enum:
     # Samples and nodes of a tile of the products: eight sums, enough to hide the time of a
-    # multiply-add, and six numbers beside them fit all register files.
+    # multiply-add, and six numbers beside them fit all register files. Of 32 registers with
+    # AVX-512 as many again leave the ends of half as many tiles.
     TILE_SAMPLES = 4
     TILE_NODES = 2
+    WIDE_TILE_NODES = 4
     # Nodes of l - 1 in a tile of the gradient, beside as many of l.
     GRADIENT_NODES = 4
+
+
+cdef enum:
+    HAS_WIDE_TILES = BYTES == 64
 
 
 cdef enum Ending:               # what becomes of the sums, beside being stored
@@ -47,8 +53,8 @@ cdef inline void product_tile(
     vector threshold, vector* squares, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, i, k, _j, at
-    cdef vector total[TILE_SAMPLES][TILE_NODES]
-    cdef vector w[TILE_NODES]
+    cdef vector total[TILE_SAMPLES][WIDE_TILE_NODES]
+    cdef vector w[WIDE_TILE_NODES]
     cdef vector some[TILE_SAMPLES]  # sums of squares: of one, each would wait for the one before
     cdef vector x
     for i in range(TILE_SAMPLES):
@@ -92,6 +98,11 @@ cdef inline void any_product(
     while i < samples:
         at = i // VECTORS * C_panel
         k = 0
+        while HAS_WIDE_TILES and k + WIDE_TILE_NODES <= nodes:
+            product_tile(ending, with_bias, WIDE_TILE_NODES, A, A_panel, W + k * node, term, node,
+                         bias + k * one, C + at + k * lanes, C_panel, a + at + k * lanes, depth, t,
+                         &sum_of_squares, tag)
+            k += WIDE_TILE_NODES
         while k + TILE_NODES <= nodes:
             product_tile(ending, with_bias, TILE_NODES, A, A_panel, W + k * node, term, node,
                          bias + k * one, C + at + k * lanes, C_panel, a + at + k * lanes, depth, t,
@@ -143,10 +154,10 @@ cdef inline void gradient_tile(
     real* G, Py_ssize_t G_row, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, j, k, s, r
-    cdef vector total[GRADIENT_NODES * TILE_NODES]
+    cdef vector total[GRADIENT_NODES * WIDE_TILE_NODES]
     for j in range(emitting):
         for k in range(receiving):
-            total[j * TILE_NODES + k] = spread(<real> 0, tag)
+            total[j * WIDE_TILE_NODES + k] = spread(<real> 0, tag)
     s = VECTORS
     while s <= samples:
         for r in range(VECTORS):
@@ -158,7 +169,7 @@ cdef inline void gradient_tile(
         add_sample(emitting, receiving, A + r * one, D + r * one, lanes, &total[0], tag)
     for j in range(emitting):
         for k in range(receiving):
-            store(G + j * G_row + k * one, total[j * TILE_NODES + k])
+            store(G + j * G_row + k * one, total[j * WIDE_TILE_NODES + k])
 
 
 cdef inline void add_sample(
@@ -166,14 +177,14 @@ cdef inline void add_sample(
     const real* A, const real* D, Py_ssize_t lanes, vector* total, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t j, k
-    cdef vector d[TILE_NODES]
+    cdef vector d[WIDE_TILE_NODES]
     cdef vector x
     for k in range(receiving):
         d[k] = load(D + k * lanes, tag)
     for j in range(emitting):
         x = load_once(A + j * lanes, tag)
         for k in range(receiving):
-            total[j * TILE_NODES + k] = vector_multiply_add(x, d[k], total[j * TILE_NODES + k])
+            total[j * WIDE_TILE_NODES + k] = vector_multiply_add(x, d[k], total[j * WIDE_TILE_NODES + k])
 
 
 cdef inline void gradient_column(
@@ -198,6 +209,10 @@ cdef inline void any_gradient(
     real* G, const vector* tag,
 ) noexcept nogil:
     cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), lanes = VECTORS * one, k = 0
+    while HAS_WIDE_TILES and k + WIDE_TILE_NODES <= receiving:
+        gradient_column(WIDE_TILE_NODES, A, emitting, D + k * lanes, receiving * lanes, samples,
+                        G + k * one, receiving * one, tag)
+        k += WIDE_TILE_NODES
     while k + TILE_NODES <= receiving:
         gradient_column(TILE_NODES, A, emitting, D + k * lanes, receiving * lanes, samples,
                         G + k * one, receiving * one, tag)

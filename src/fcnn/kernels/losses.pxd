@@ -9,10 +9,11 @@ and the cost is computed from z, so that neither overflows nor takes the logarit
 """
 
 from libc.stdint cimport int32_t
+from libc.string cimport memcpy
 
 from fcnn.kernels.activations cimport EXP, SIGMOID, SOFTMAX, SOFTPLUS, Activation, sigma_derivative
 from fcnn.kernels.elementary cimport exponential, logarithm, logarithm_of_1_plus
-from fcnn.kernels.isa cimport NR
+from fcnn.kernels.isa cimport BYTES, NR
 from fcnn.kernels.products cimport BLOCK_TERMS
 from fcnn.kernels.real cimport SPECIALIZED, real, trap
 
@@ -112,19 +113,25 @@ cdef inline void one_loss(
     const real* z, const real* a, const real* y, const real* normalizer, const real* factor,
     real* costs, real* delta, Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
-    cdef Py_ssize_t k, s
-    for s in range(lanes):
-        costs[s] = 0
-    for k in range(n):
-        for s in range(lanes):
-            costs[s] += cost(loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s],
-                             normalizer[s])
-    if delta == NULL:
-        return
-    for k in range(n):
-        for s in range(lanes):
-            delta[k * lanes + s] = factor[s] * dC_da(
-                loss, output, z[k * lanes + s], a[k * lanes + s], y[k * lanes + s])
+    # A register at a time, and through arrays of its own: so the compiler need not ask whether the
+    # lanes are whole registers, nor whether arrays overlap (a fourth of the code).
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), first = 0, k, s, at
+    cdef real some[NR]
+    while first < lanes:
+        for s in range(one):
+            some[s] = 0
+        for k in range(n):
+            at = k * lanes + first
+            for s in range(one):
+                some[s] += cost(loss, output, z[at + s], a[at + s], y[at + s],
+                                normalizer[first + s])
+        memcpy(costs + first, some, BYTES)
+        for k in range(n if delta != NULL else 0):
+            at = k * lanes + first
+            for s in range(one):
+                some[s] = factor[first + s] * dC_da(loss, output, z[at + s], a[at + s], y[at + s])
+            memcpy(delta + at, some, BYTES)
+        first += one
 
 
 cdef inline void gaussian_loss(
@@ -134,20 +141,29 @@ cdef inline void gaussian_loss(
     Py_ssize_t m, Py_ssize_t lanes,
 ) noexcept nogil:
     """C = (s + (a - y)^2 e^-s) / 2, of a normal distribution of mean a and variance e^s."""
-    cdef Py_ssize_t k, s
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), first = 0, k, s, at
     cdef const real* log_variance = a + m * lanes
+    cdef real some[NR]
+    cdef real of_mean[NR]
+    cdef real of_variance[NR]
     cdef real error, precision, deviation
-    for s in range(lanes):
-        costs[s] = 0
-    for k in range(m):
-        for s in range(lanes):
-            error = a[k * lanes + s] - y[k * lanes + s]
-            precision = exponential(-log_variance[k * lanes + s])
-            deviation = error * precision * error
-            costs[s] += <real> 0.5 * (log_variance[k * lanes + s] + deviation)
+    while first < lanes:
+        for s in range(one):
+            some[s] = 0
+        for k in range(m):
+            at = k * lanes + first
+            for s in range(one):
+                error = a[at + s] - y[at + s]
+                precision = exponential(-log_variance[at + s])
+                deviation = error * precision * error
+                some[s] += <real> 0.5 * (log_variance[at + s] + deviation)
+                of_mean[s] = factor[first + s] * (error * precision)
+                of_variance[s] = factor[first + s] * (<real> 0.5 * (<real> 1 - deviation))
             if delta != NULL:
-                delta[k * lanes + s] = factor[s] * (error * precision)
-                delta[(m + k) * lanes + s] = factor[s] * (<real> 0.5 * (<real> 1 - deviation))
+                memcpy(delta + at, of_mean, BYTES)
+                memcpy(delta + m * lanes + at, of_variance, BYTES)
+        memcpy(costs + first, some, BYTES)
+        first += one
 
 
 cdef inline void quantile_loss(
@@ -162,19 +178,26 @@ cdef inline void quantile_loss(
     R. Koenker, G. Bassett: Regression quantiles, Econometrica 46, 1978. Where a = y the derivative
     is taken to be that between the two sides.
     """
-    cdef Py_ssize_t k, s
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), first = 0, k, s, at
+    cdef real some[NR]
+    cdef real slope[NR]
     cdef real error, level, above
-    for s in range(lanes):
-        costs[s] = 0
-    for k in range(n):
-        level = <real> levels[k // m]
-        above = <real> (1 - levels[k // m])
-        for s in range(lanes):
-            error = a[k * lanes + s] - y[k % m * lanes + s]
-            costs[s] += error * (-level if error < 0 else above)
-            if delta != NULL:
-                delta[k * lanes + s] = factor[s] * (
+    while first < lanes:
+        for s in range(one):
+            some[s] = 0
+        for k in range(n):
+            level = <real> levels[k // m]
+            above = <real> (1 - levels[k // m])
+            at = k * lanes + first
+            for s in range(one):
+                error = a[at + s] - y[k % m * lanes + first + s]
+                some[s] += error * (-level if error < 0 else above)
+                slope[s] = factor[first + s] * (
                     above if error > 0 else (-level if error < 0 else error + (above - level) / 2))
+            if delta != NULL:
+                memcpy(delta + at, slope, BYTES)
+        memcpy(costs + first, some, BYTES)
+        first += one
 
 
 cdef inline void any_loss(
@@ -242,21 +265,27 @@ cdef inline void softmax_delta(
     const real* a, real* delta, Py_ssize_t n, Py_ssize_t lanes,
 ) noexcept nogil:
     """dC/dz_k = sum_j dC/da_j da_j/dz_k = a_k (dC/da_k - sum_j dC/da_j a_j)."""
-    cdef Py_ssize_t k, s, first = 0, last
+    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real), first = 0, k, s, begun, last
     cdef real mean[NR]
     cdef real some[NR]          # of BLOCK_TERMS nodes
-    for s in range(lanes):
-        mean[s] = 0
-    while first < n:
-        last = min(first + BLOCK_TERMS, n)
-        for s in range(lanes):
-            some[s] = 0
-        for k in range(first, last):
-            for s in range(lanes):
-                some[s] += delta[k * lanes + s] * a[k * lanes + s]
-        for s in range(lanes):
-            mean[s] += some[s]
-        first = last
-    for k in range(n):
-        for s in range(lanes):
-            delta[k * lanes + s] = a[k * lanes + s] * (delta[k * lanes + s] - mean[s])
+    while first < lanes:
+        for s in range(one):
+            mean[s] = 0
+        begun = 0
+        while begun < n:
+            last = min(begun + BLOCK_TERMS, n)
+            for s in range(one):
+                some[s] = 0
+            for k in range(begun, last):
+                for s in range(one):
+                    some[s] += delta[k * lanes + s] * a[k * lanes + s]
+            for s in range(one):
+                mean[s] += some[s]
+            begun = last
+        for k in range(n):
+            for s in range(one):
+                some[s] = a[k * lanes + s] * (delta[k * lanes + s] - mean[s])
+            memcpy(delta + k * lanes, some, BYTES)
+        a += one
+        delta += one
+        first += one
