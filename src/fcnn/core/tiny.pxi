@@ -133,6 +133,7 @@ cdef Tiny* begin_tiny(Worker* w, const real* tag) noexcept nogil:
     rows = (call.batch_size + model.lanes - 1) // model.lanes * model.lanes
     rows = min(rows, call.workspace.rows)
     memset(t.delta[model.L], 0, rows * t.width[model.L] * sizeof(real))
+    memset(t.panel[2], 0, (model.layers[model.L].n_out + 3) // 4 * 4 * model.lanes * sizeof(real))
     return t
 
 
@@ -417,8 +418,8 @@ cdef double tiny_loss(
         tiny_outputs(model, t, a_previous + first * width, lanes, z, a)
         costs += output_panel(call, block, scale, first, lanes, <const real*> z, <const real*> a,
                               <const real*> t.normalizer, delta, <real*> t.panel[3])
-        # Where the rows of a whole panel were.
-        memset(delta + n * lanes, 0, (rows - n) * lanes * sizeof(real))
+        if lanes < model.lanes:     # where the rows of a whole panel may have been
+            memset(delta + n * lanes, 0, (rows - n) * lanes * sizeof(real))
         tiny.to_rows(<const real*> delta, rows, lanes, <real*> t.delta[L] + first * t.width[L],
                      t.width[L])
         tiny.add_squares(<const real*> delta, n * lanes, <real*> t.delta_squares)
