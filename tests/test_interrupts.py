@@ -5,13 +5,14 @@ tests/soak/latency.py measures more calls, by the clock as well, tests/soak/inte
 left behind.
 """
 
+import functools
 import os
 import signal
 import time
 
 import numpy as np
 import pytest
-from soak.interrupts import TRAININGS, check_training, interrupted, longest_wait, raised_at
+from soak.interrupts import TRAININGS, check_training, interrupted, longest_wait, looks, raised_at
 
 import fcnn
 
@@ -222,6 +223,18 @@ def test_steps_of_all_samples_are_whole_or_not_made(rule):
         seen.add(optimizer.steps - 1)
         number += 3  # more lines than that stood between two parts of a step
     assert seen == {0, 1, 2}
+
+
+def test_ctrl_c_is_looked_for_in_each_pass_over_inputs_of_other_numbers():
+    """One that checks whether they are in the range of float32, and one that converts them."""
+    net, v = fcnn.Network((784, 1), loss="squared_error", rng=0), np.ones((12_800, 1), np.float32)
+
+    def looks_at(dtype):
+        X = np.ones((12_800, 784), dtype)
+        return looks(functools.partial(net.vjp, X, v, n_threads=1))
+
+    pieces = 12_800 * 784 // 2_500_000
+    assert looks_at("float64") - looks_at("float32") >= 2 * pieces
 
 
 def test_a_long_wait_is_seen():

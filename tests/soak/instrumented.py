@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import fcnn
-from fcnn._dispatch import core
+from fcnn._dispatch import core, isa
 
 from .common import ROOT, Lacking, goes_on
 
@@ -34,7 +34,7 @@ def build(folder, flags, *options):
     made = folder / "build"
     configure = [
         cmake, "-S", ROOT, "-B", made, "-DCMAKE_BUILD_TYPE=Release", f"-DCMAKE_C_FLAGS={flags}",
-        f"-DPython_EXECUTABLE={sys.executable}", *options,
+        f"-DPython_EXECUTABLE={sys.executable}", f"-DFCNN_ONLY={isa}", *options,
     ]  # fmt: skip
     for command in (configure, [cmake, "--build", made, "--target", name]):
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -1,9 +1,12 @@
 """Ctrl-C at any moment of a training: the parameters are those of as many steps as were counted."""
 
+import ctypes
+import functools
 import signal
 import sys
 import time
 import warnings
+import weakref
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -73,6 +76,40 @@ def longest_wait(call):
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
     return end - begin, max(np.diff([begin, *heard, end]))
+
+
+class Answer:
+    """What a handler of signals returns."""
+
+
+def looks(call):
+    """Return how often a call looks for signals, whatever time it takes.
+
+    Every look finds one: the next is sent when what the handler has answered is no longer kept,
+    which is behind the handler. What is called must enter no code of Python, which looks as well.
+    """
+    count, answers, sends = 0, [], True
+    number = signal.SIGUSR1
+    interrupt = ctypes.pythonapi.PyErr_SetInterruptEx
+    interrupt.argtypes = [ctypes.c_int, ctypes.py_object]  # the second is the reference's own
+    send = functools.partial(interrupt, number)
+
+    def handler(*_):
+        nonlocal count
+        count += 1
+        answer = Answer()
+        answers[:] = [weakref.ref(answer, send)] if sends else []
+        return answer
+
+    before = signal.signal(number, handler)
+    try:
+        signal.raise_signal(number)
+        first = count
+        call()
+        return count - first
+    finally:
+        sends = False
+        signal.signal(number, before)
 
 
 class Training(NamedTuple):

@@ -1,12 +1,14 @@
 """The tests under AddressSanitizer and UBSan, but for the slow ones and those of other programs.
 
-Leaks are not looked for: the interpreter itself has some. An error ends the run. First a call of
-the C interface is given too little memory, which it forbids: a detector that does not see that one
-sees nothing, and fails the check, too.
+``FCNN_ISA=v3`` takes another build; ``FCNN_SOAK_TESTS="-m slow tests/test_panels.py"`` takes other
+tests, by pytest's arguments. Leaks are not looked for: the interpreter itself has some. An error
+ends the run. First a call of the C interface is given too little memory, which it forbids: a
+detector that does not see that one sees nothing, and fails the check, too.
 """
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -64,9 +66,10 @@ def run(size, seed):
                 capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert done.returncode == code, f"{short} bytes too few:\n{done.stderr[-6000:]}"
+        chosen = os.environ.get("FCNN_SOAK_TESTS", '-m "not slow and not long" tests')
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-x", "--one-build", "-p", "no:cacheprovider",
-             "-m", "not slow and not long", "--import-mode=append", "tests",
+             "--import-mode=append", *shlex.split(chosen),
              *(f"--ignore=tests/test_{name}.py" for name in OF_OTHER_PROGRAMS)],
             cwd=ROOT, capture_output=True, text=True, check=False, env=environment,
         )  # fmt: skip
@@ -74,5 +77,5 @@ def run(size, seed):
         assert done.returncode == 0, said[-6000:]
         assert "runtime error" not in said
     passed = re.search(r"(\d+) passed", said)
-    return (f"{passed[1]} tests under AddressSanitizer and UBSan: no report; a forbidden access is "
-            "seen")  # fmt: skip
+    return (f"{passed[1]} tests of {isa} under AddressSanitizer and UBSan: no report; a forbidden "
+            "access is seen")  # fmt: skip

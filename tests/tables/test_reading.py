@@ -4,6 +4,7 @@ import datetime as dt
 import gzip
 import io
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -423,6 +424,46 @@ def test_names_and_late_texts_of_a_sheet(tmp_path):
     table = read_table(path)
     assert (table.names, table.renamed) == (["y", "a", "y.1"], {"y.1": "y"})
     assert table["y"].texts()[1500] == "x"
+
+
+def edited(path, old, new):
+    """Exchange a text in the first sheet of an Excel file."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    name = "xl/worksheets/sheet1.xml"
+    assert old in parts[name]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for other, content in parts.items():
+            archive.writestr(other, content.replace(old, new) if other == name else content)
+    return path
+
+
+@pytest.mark.parametrize("far", ["XFD1048576", "B99999999999999999999", "ZZZZZZZZ2", "CRX99999"])
+def test_a_sheet_with_cells_far_apart_is_refused(tmp_path, far):
+    """fastexcel makes the whole rectangle, and ends the process where it finds no memory."""
+    path = excel(tmp_path / "t.xlsx", data=[["a", "y"], [1, 2], [3, 4]])
+    assert contents(read_table(path)) == {"a": ["1", "3"], "y": ["2", "4"]}
+    edited(path, b'r="B3"', b'r="%s"' % far.encode())
+    with pytest.raises(
+        TableError, match=r"the 6 cells of .*sheet1.xml' are in .* expected a table"
+    ):
+        read_table(path)
+
+
+def test_a_sheet_with_a_forgotten_cell_or_a_style_far_away_is_read(tmp_path):
+    rows = [["a", "y"], [1, 2], [3, 4]]
+    path = edited(excel(tmp_path / "t.xlsx", data=rows), b'r="B3"', b'r="B200000"')
+    assert read_table(path).rows == 199_999
+    path = excel(tmp_path / "u.xlsx", data=rows)
+    edited(path, b'<c r="A3">', b'<c r="XFD1048576" s="1"/><c r="A3">')
+    assert contents(read_table(path)) == {"a": ["1", "3"], "y": ["2", "4"]}
+
+
+def test_a_sheet_that_unpacks_to_more_than_a_table_does_is_refused(tmp_path):
+    path = excel(tmp_path / "t.xlsx", data=[["a", "y"], [1, 2]])
+    edited(path, b"</sheetData>", b"</sheetData>" + b" " * 17_000_000)
+    with pytest.raises(TableError, match="as a damaged or hostile file's"):
+        read_table(path)
 
 
 def test_what_is_left_of_a_file_goes_with_the_error(tmp_path):
