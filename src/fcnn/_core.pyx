@@ -409,8 +409,8 @@ cdef void sample_phase(
     for i in range(first, last):
         at = i * model.layers[L].n_out * lanes
         ws.costs[i] = output_panel(
-            w.call, block, scale, i * lanes, lanes, <const real*> ws.z[L] + at, <const real*> ws.a[L] + at,
-            <const real*> ws.normalizer + i * lanes,
+            w.call, block, scale, i * lanes, lanes, <const real*> ws.z[L] + at,
+            <const real*> ws.a[L] + at, <const real*> ws.normalizer + i * lanes,
             <real*> ws.delta[L] + at if w.call.backward else <real*> NULL, <real*> scratch.y)
     if w.call.backward and row_by_row(w, block.rows):
         deltas_of_rows(w, rows, &scratch, tag)

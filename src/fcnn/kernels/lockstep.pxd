@@ -184,7 +184,8 @@ cdef inline void add_sample(
     for j in range(emitting):
         x = load_once(A + j * lanes, tag)
         for k in range(receiving):
-            total[j * WIDE_TILE_NODES + k] = vector_multiply_add(x, d[k], total[j * WIDE_TILE_NODES + k])
+            total[j * WIDE_TILE_NODES + k] = vector_multiply_add(
+                x, d[k], total[j * WIDE_TILE_NODES + k])
 
 
 cdef inline void gradient_column(
