@@ -75,8 +75,7 @@ FRAME_SET = re.compile(r"(mov %rsp|lea \S*\(%rsp\)),%rbp|(mov|add) x29, sp.*")
 FRAME_LOST = re.compile(r"(?!pop|push|cmp|test)\w+ (.*,)?%[er]bp|(?!cmp|cb|tb|st|ldp)\w+ x29,.*")
 X86_ARITHMETIC = re.compile(r"v(fn?m)(?:add|sub)\d+([ps])([sd])|v?(mul|add|sub)([ps])([sd])")
 X86_MEMORY = re.compile(r"[^\s,(]*\((%\w+)?[^)]*\)")
-# But constants: an entry of A has no fixed address.
-X86_ONE_NUMBER = re.compile(r"(?!.*\(%rip\))(\S*(broadcast|s[sd] |ddup |mov[dq] )|.*\{1to)")
+X86_ONE_NUMBER = re.compile(r"\S*(broadcast|s[sd] |ddup |mov[dq] )|.*\{1to")
 ARM_ARITHMETIC = re.compile(r"fml[as] v\d+\.([24])([sd])|fn?m(?:add|sub) ([sd])")
 ARM_MEMORY = re.compile(r"((ld|st)\w+) (.*), ?\[(\w+)")
 
@@ -99,7 +98,7 @@ def x86(instruction, stack):
             yield "store" if written else "load"
             if memory[1] in stack:
                 yield "spill" if written else "reload"
-        elif not written:
+        elif not written and memory[1] != "%rip":  # a constant: an entry of A has no fixed address
             yield "number"
 
 

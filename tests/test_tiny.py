@@ -179,30 +179,30 @@ def test_panels_and_halves_of_panels_have_the_same_bits(core, sizes, loss, dtype
     labels = y.argmax(axis=1) if loss == "cross_entropy" else y
     wanted = np.random.default_rng(4).normal(size=(len(X), sizes[-1])).astype(dtype)
     found = []
+    parts = [
+        (batch, rows)
+        for batch in some
+        for rows in (slice(2 * batch), slice(batch, 2 * batch), slice(batch // 2 + 1))
+    ]
+    calls = 3 * sum(len(X[rows]) > 3 for _, rows in parts)
     for tiny in (True, False):
         network, adam = core_twin(core, twin), fcnn.Adam(0.01)
-        core.force_tiny(int(tiny))
-        try:
-            for batch in some:
-                for rows in (slice(2 * batch), slice(batch, 2 * batch), slice(batch // 2 + 1)):
-                    found.append(
-                        network._train_epoch(
-                            X[rows], labels[rows], adam, batch, None, weight[rows], 1
-                        )
+        with the_way(core, tiny=tiny, calls=calls):
+            for batch, rows in parts:
+                found.append(
+                    network._train_epoch(X[rows], labels[rows], adam, batch, None, weight[rows], 1)
+                )
+                found.append(
+                    network._train_epoch(
+                        X[rows], y[rows], adam, batch, None, None, 1,
+                        StepOptions(label_smoothing=0.1 * loss.endswith("entropy")),
                     )
-                    found.append(
-                        network._train_epoch(
-                            X[rows], y[rows], adam, batch, None, None, 1,
-                            StepOptions(label_smoothing=0.1 * loss.endswith("entropy")),
-                        )
-                    )  # fmt: skip
-                    core.own_step(
-                        network, X[rows], None, None, lambda a, *_, r=rows: (0.0, a - wanted[r]),
-                        False, adam, 1, StepOptions(),
-                    )  # fmt: skip
-                    found.append(network.parameters.copy())
-        finally:
-            core.force_tiny(-1)
+                )  # fmt: skip
+                core.own_step(
+                    network, X[rows], None, None, lambda a, *_, r=rows: (0.0, a - wanted[r]),
+                    False, adam, 1, StepOptions(),
+                )  # fmt: skip
+                found.append(network.parameters.copy())
     half = len(found) // 2
     for one, other in zip(found[:half], found[half:], strict=True):
         np.testing.assert_array_equal(one, other)

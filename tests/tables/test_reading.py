@@ -445,8 +445,27 @@ def test_a_sheet_with_cells_far_apart_is_refused(tmp_path, far):
     assert contents(read_table(path)) == {"a": ["1", "3"], "y": ["2", "4"]}
     edited(path, b'r="B3"', b'r="%s"' % far.encode())
     with pytest.raises(
-        TableError, match=r"the 6 cells of .*sheet1.xml' are in .* expected a table"
+        TableError, match=r"the 6 cells of .*sheet1.xml'\) are in .* expected a table"
     ):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'<c r="B3">', b'<c\nr = "XFD1048576">'),
+        (b'<c r="B3">', b'<c x="/>" r=\'XFD1048576\'>'),
+        (b'<row r="3" spans="1:2"><c r="A3"><v>3</v></c><c r="B3">',
+         b'<row r="1048576"><c r="XFC1048576"/><c>'),
+    ],
+    ids=["white", "quoted", "unnamed"],
+)  # fmt: skip
+def test_a_sheet_with_cells_far_apart_is_refused_however_it_says_so(tmp_path, old, new):
+    path = edited(excel(tmp_path / "t.xlsx", data=[["a", "y"], [1, 2], [3, 4]]), old, new)
+    with pytest.raises(TableError, match=r"cells of .* are in .* expected a table"):
+        read_table(path)
+    path.write_bytes(b"\xd0\xcf\x11\xe0" + bytes(600) + path.read_bytes())
+    with pytest.raises(TableError, match=r"cells of .* are in .* expected a table"):
         read_table(path)
 
 
@@ -454,9 +473,21 @@ def test_a_sheet_with_a_forgotten_cell_or_a_style_far_away_is_read(tmp_path):
     rows = [["a", "y"], [1, 2], [3, 4]]
     path = edited(excel(tmp_path / "t.xlsx", data=rows), b'r="B3"', b'r="B200000"')
     assert read_table(path).rows == 199_999
-    path = excel(tmp_path / "u.xlsx", data=rows)
-    edited(path, b'<c r="A3">', b'<c r="XFD1048576" s="1"/><c r="A3">')
-    assert contents(read_table(path)) == {"a": ["1", "3"], "y": ["2", "4"]}
+    texts = [["a", "y"], ['see r="A1"', 'or r="ZZ99999" >'], ["3", "4"]]
+    for far in (
+        b'<c r="XFD1048576" s="1"/>', b'<c r="XFD1048576" s="1"></c>',
+        b'<c r="XFD1048576"><f>A1</f></c>',
+    ):  # fmt: skip
+        path = edited(excel(tmp_path / "u.xlsx", data=rows), b'<c r="A3">', far + b'<c r="A3">')
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(
+                "xl/externalLinks/externalLink1.xml",
+                '<externalLink><cell r="A1"><v>1</v></cell><cell r="ZZ999999"><v>1</v></cell>'
+                "</externalLink>",
+            )
+        assert contents(read_table(path)) == {"a": ["1", "3"], "y": ["2", "4"]}
+    table = read_table(excel(tmp_path / "v.xlsx", data=texts))
+    assert contents(table) == {"a": [texts[1][0], "3"], "y": [texts[1][1], "4"]}
 
 
 def test_a_sheet_that_unpacks_to_more_than_a_table_does_is_refused(tmp_path):

@@ -23,7 +23,8 @@ from fcnn.kernels.vector cimport (
 
 cdef enum:
     # Sums of a tile: two vectors of four rows, or one of eight. So many hide the time of a
-    # multiply-add, and fit all register files; their shapes are few, which the compiler pays for.
+    # multiply-add, and fit all register files; their shapes are few, which the compiler pays for:
+    # one vector of four rows for half a panel of outputs, two of two for the gradient's last nodes.
     TWO_WIDE = 4
     ONE_WIDE = 8
     # Of a list, whose rows have one only: so many hide that time, and more than one part has fewer.
@@ -209,7 +210,7 @@ cdef inline void gradient_columns(
     const real* A, Py_ssize_t A_stride, Py_ssize_t nodes, const real* B, real* C, real* bias,
     Py_ssize_t width, Py_ssize_t rows, const vector* tag,
 ) noexcept nogil:
-    """All nodes that fill tiles of `most`; then, if it is more, of TWO_WIDE; and one or two."""
+    """Tiles of `most` nodes; then one of TWO_WIDE for three or more, one of two for fewer."""
     cdef Py_ssize_t j = 0
     if with_bias:
         gradient_tile(most, vectors, True, A, A_stride, B, C, bias, width, rows, tag)
@@ -222,7 +223,7 @@ cdef inline void gradient_columns(
         gradient_tile(TWO_WIDE, vectors, False, A + j, A_stride, B, C + j * width, bias, width,
                       rows, tag)
         j += TWO_WIDE
-    if j < nodes:
+    if vectors == 2 and j < nodes:      # else they are whole fours
         gradient_tile(2, vectors, False, A + j, A_stride, B, C + j * width, bias, width, rows, tag)
 
 

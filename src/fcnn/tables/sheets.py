@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import inspect
 import io
-import re
 import zipfile
-from typing import Any
+from typing import IO, Any
+from xml.parsers import expat
 
 from fcnn._packed import most_unpacked, too_large
 from fcnn.tables.table import TableError, quoted, some
 
 _UNNAMED = "__UNNAMED__"  # how polars calls columns without a name
-# Where a cell is that is not said to be empty.
-_CELL = re.compile(rb" r=[\"']([A-Za-z]+)([0-9]+)[\"'][^>]*(?<!/)>")
 _MOST_DIGITS, _MOST_LETTERS = 7, 3  # of Excel's 1,048,576 rows and 16,384 columns
+_PIECE = 1 << 20  # bytes of a sheet that are looked at together
 # Places of a sheet, 24 bytes of fastexcel's for each: so many, and so many more for each cell.
 _FEW_PLACES, _MOST_PLACES = 4_000_000, 20
 
@@ -32,7 +31,7 @@ def read_sheet(
     """
     import polars as pl
 
-    if data.startswith(b"PK"):
+    if zipfile.is_zipfile(io.BytesIO(data)):  # whatever it begins with
         _refuse_far_apart(data, source)
     known = inspect.signature(pl.read_excel).parameters
     options: dict[str, Any] = {
@@ -66,32 +65,76 @@ def read_sheet(
 def _refuse_far_apart(data: bytes, source: str) -> None:
     """Refuse what fastexcel would end the process for: a rectangle that memory has no place for."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = [part for part in archive.infolist() if part.filename.lower().endswith(".xml")]
+        parts = archive.infolist()
         if sum(part.file_size for part in parts) > most_unpacked(len(data)):
             raise TableError(too_large(source, len(data)))
         for part in parts:
-            cells = _CELL.findall(archive.read(part))
-            names, numbers = {name for name, _ in cells}, {number for _, number in cells}
-            columns = _span([_number_of(name) for name in names])
-            rows = _span([int(number[: _MOST_DIGITS + 1]) for number in numbers])
-            if rows * columns > _FEW_PLACES + _MOST_PLACES * len(cells):
+            with archive.open(part) as stream:
+                cells = _Cells(stream)
+            if cells.rows * cells.columns > _FEW_PLACES + _MOST_PLACES * cells.count:
                 raise TableError(
-                    f"{source}: the {len(cells):,} cells of {quoted(part.filename)} are in "
-                    f"{rows:,} rows and {columns:,} columns; expected a table, without cells far "
-                    "from it"
+                    f"{source}: the {cells.count:,} cells of a sheet ({quoted(part.filename)}) are "
+                    f"in {cells.rows:,} rows and {cells.columns:,} columns; expected a table, "
+                    "without cells far from it, or save it as CSV"
                 )
 
 
-def _span(numbers: list[int]) -> int:
-    return max(numbers) - min(numbers) + 1 if numbers else 0
+class _Cells:
+    """The rectangle of a worksheet's cells that are not empty; of another part there are none."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.count = 0
+        self._row = self._column = 0
+        self._first, self._last = [2**63, 2**63], [0, 0]
+        self._is_sheet: bool | None = None  # not known yet
+        self._is_new = False  # the last cell, of which nothing was seen
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.StartElementHandler = self._begin
+        try:
+            while self._is_sheet is not False and (piece := stream.read(_PIECE)):
+                parser.Parse(piece)
+        except expat.ExpatError:
+            if self._is_sheet:
+                raise
+
+    @property
+    def rows(self) -> int:
+        return max(self._last[0] - self._first[0] + 1, 0)
+
+    @property
+    def columns(self) -> int:
+        return max(self._last[1] - self._first[1] + 1, 0)
+
+    def _begin(self, name: str, attributes: dict[str, str]) -> None:
+        name = name[name.rfind(" ") + 1 :]
+        if self._is_sheet is None:
+            self._is_sheet = name == "worksheet"
+        elif name == "c":
+            self._is_new = True
+            self._column += 1
+            if at := attributes.get("r"):
+                letters = at.rstrip("0123456789")
+                self._column = _number_of(letters)
+                self._row = int(at[len(letters) :][: _MOST_DIGITS + 1])
+        elif name in ("v", "is") and self._is_new:
+            self._is_new = False
+            self.count += 1
+            for i, number in enumerate((self._row, self._column)):
+                self._first[i] = min(self._first[i], number)
+                self._last[i] = max(self._last[i], number)
+        elif name == "row":
+            self._row = int(attributes.get("r", self._row + 1))
+            self._column = 0
 
 
-def _number_of(column: bytes) -> int:
+def _number_of(column: str) -> int:
     """Return which column A, Z, AA, ... is; far behind all, of what is none."""
+    if not (column.isascii() and column.isalpha() and len(column) <= _MOST_LETTERS):
+        return 2**32
     number = 0
-    for letter in column.upper()[:_MOST_LETTERS]:
-        number = 26 * number + letter - 64
-    return number if len(column) <= _MOST_LETTERS else 2**32
+    for letter in column.upper():
+        number = 26 * number + ord(letter) - 64
+    return number
 
 
 def _of(names: Any) -> str:
