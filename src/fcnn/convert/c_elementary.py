@@ -53,24 +53,27 @@ _LOG_OF_DOUBLE = """\
     return n * {0.6931471805601177} + (f - (half_square - c));
 """
 _TANH = """\
-    const REAL a = NAME_absolute(x), z = x * x, zz = z * z;
-    const REAL p = NAME_cubic(z, zz, {-0.33333313}, {0.13332434}, {-0.053835206}, {0.020997321})
-        + zz * zz * {-0.0061644022};
+    const REAL a = NAME_absolute(x), bounded = NAME_choose(a > 20, 20, a);
+    const REAL t = NAME_whole(NAME_choose(a < {0.625}, 0, bounded + bounded));
+    const REAL h = NAME_half_rest(bounded, t), z = h * h;
+    const REAL u = z * ({-0.33333308} + z * {-0.0015415678}), q = 1 + z * {0.40461227};
+    const REAL tangent = h * (q + u), d = q - tangent;
+    const REAL divisor = NAME_half_power(t) * (q + tangent) + {0.5} * d;
+    const REAL y = NAME_choose(a < {0.625}, u, d) / divisor;
+    return NAME_with_sign(NAME_choose(a < {0.625}, a * y + a, 1 - y), x);
 """
 _TANH_OF_DOUBLE = """\
-    const REAL a = NAME_absolute(x), z = x * x, zz = z * z;
-    REAL p = NAME_cubic(z, zz, {-0.00023807244299987236}, {9.364589397209577e-05},
-        {-3.2548598078402145e-05}, {7.212356733388937e-06});
-    p = NAME_cubic(z, zz, {-0.008863235266866124}, {0.003592124286365438},
-        {-0.00145579862576586}, {0.0005897935892531147}) + zz * zz * p;
-    p = NAME_cubic(z, zz, {-0.3333333333333333}, {0.13333333333332928},
-        {-0.053968253967945426}, {0.021869488524389982}) + zz * zz * p;
-"""
-_TANH_END = """\
-    const REAL twice = NAME_choose(a > 20, 40, a + a);
-    const REAL t = NAME_whole(twice), r = NAME_rest(twice, t);
-    const REAL half = NAME_half_power(t) * (1 + (r + NAME_exp_tail(r))) + {0.5};
-    return NAME_with_sign(NAME_choose(a < {0.5625}, a * z * p + a, 1 - 1 / half), x);
+    const REAL a = NAME_absolute(x), bounded = NAME_choose(a > 20, 20, a);
+    const REAL t = NAME_whole(NAME_choose(a < {0.6875}, 0, bounded + bounded));
+    const REAL h = NAME_half_rest(bounded, t), z = h * h, zz = z * z;
+    const REAL u = z * ((z * {-0.02049344248320766} + {-0.33333333333333304})
+        + zz * {-0.00019894092668477684});
+    const REAL q = NAME_cubic(z, zz, 1, {0.46148032744958434}, {0.023284191855678378},
+        {0.0002062798076031493});
+    const REAL tangent = h * (q + u), d = q - tangent;
+    const REAL divisor = NAME_half_power(t) * (q + tangent) + {0.5} * d;
+    const REAL y = NAME_choose(a < {0.6875}, u, d) / divisor;
+    return NAME_with_sign(NAME_choose(a < {0.6875}, a * y + a, 1 - y), x);
 """
 _ERF = """\
     const REAL b = NAME_absolute(x), z = x * x, zz = z * z;
@@ -135,6 +138,13 @@ ELEMENTARY = {
     const REAL n = t - MAGIC;
     return n * {1.7239444525614835e-13} + (n * {-0.6931471805601177} + x);
 """, said="r = x - n log 2"),
+    "half_rest": _Function("REAL x, REAL t", """\
+    const REAL n = t - MAGIC;
+    return n * {-7.143033826650935e-07} + (n * {-0.3465728759765625} + x);
+""", """\
+    const REAL n = t - MAGIC;
+    return n * {8.619722262807417e-14} + (n * {-0.34657359028005885} + x);
+""", said="x - n log 2 / 2"),
     "half_power": _Function("REAL t", """\
     return NAME_number((NAME_bits(t) - (BIAS + 1)) << WIDTH);
 """, said="2^(n - 1)"),
@@ -179,7 +189,7 @@ ELEMENTARY = {
     const REAL u = 1 + x;
     return NAME_log_of_normal(u, (x - (u - 1)) / u);
 """, said="log(1 + x) from 0 to 1"),
-    "tanh": _Function("REAL x", _TANH + _TANH_END, _TANH_OF_DOUBLE + _TANH_END),
+    "tanh": _Function("REAL x", _TANH, _TANH_OF_DOUBLE),
     "erf": _Function("REAL x", _ERF, _ERF_OF_DOUBLE),
     "sigmoid": _Function("REAL x", """\
     const REAL e = NAME_exp_to_1(-NAME_absolute(x));

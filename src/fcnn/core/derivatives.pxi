@@ -33,7 +33,6 @@ cdef struct Tangents:           # what one thread writes
     void** Dz                   # D z of each tangent,
     void* g[2]                  # and rows of two layers in turn, one for each sample
     void* rows[2]               # tangents of two layers in turn
-    void* unit                  # columns of W^L
     void* packed                # a panel of weights
     void* zeros                 # in place of a bias; v J has none
     void* before                # see row_product
@@ -53,6 +52,11 @@ cdef bint goes_forward(const Model* model) noexcept nogil:
     return forward * model.layers[1].n_in < back * model.layers[model.L].n_out
 
 
+cdef inline Py_ssize_t tangents_in_all(const Model* model, bint forward) noexcept nogil:
+    """Of a Jacobian."""
+    return model.layers[1].n_in if forward else model.layers[model.L].n_out
+
+
 cdef inline Py_ssize_t row_width(const Model* model, Py_ssize_t n) noexcept nogil:
     """From row to row: a panel more, lest they be a power of two apart."""
     return whole_panels(model, n) + model.lanes
@@ -62,30 +66,44 @@ cdef inline Py_ssize_t widest_row(const Model* model) noexcept nogil:
     return row_width(model, max(model.widest, model.layers[1].n_in))
 
 
+cdef inline Py_ssize_t few_of_a_panel(const Model* model, bint forward) noexcept nogil:
+    """Up to so many samples a Jacobian is computed one by one: a register of them would be emptier
+    than one of the tangents of one."""
+    cdef Py_ssize_t one = BYTES // model.itemsize, count = tangents_in_all(model, forward)
+    return max(one * count // ((count + one - 1) & -one), 1)
+
+
 cdef void begin_derivation(
     Derivation* d, const Model* model, Derivative what, Py_ssize_t rows,
 ) noexcept nogil:
     """Which way, and how many samples and tangents at a time."""
-    cdef Py_ssize_t each = 1
+    cdef Py_ssize_t each = 1, most, parts
     memset(d, 0, sizeof(Derivation))
     d.what = what
     if what == JACOBIAN or what == SOBOLEV:
         d.forward = goes_forward(model)
-        each = model.layers[1].n_in if d.forward else model.layers[model.L].n_out
+        each = tangents_in_all(model, d.forward)
     elif what == HESSIAN:
         each = model.layers[1].n_in
     d.each = min(each, <Py_ssize_t> ROWS_OF_TANGENTS)
     d.samples = min(rows, ROWS_OF_TANGENTS // d.each)
+    if what == JACOBIAN:
+        d.samples = rows
+        if rows > 1 and rows > few_of_a_panel(model, d.forward):
+            d.samples = 2 * BYTES // model.itemsize     # two registers
+            most = max(ROWS_OF_TANGENTS // d.samples, 1)
+            parts = (each + most - 1) // most
+            d.each = (each + parts - 1) // parts
 
 
 cdef double passes_of(const Derivation* d, const Model* model) noexcept nogil:
     """How many forward passes it takes beside the first, near enough."""
     if d.what == JACOBIAN:
-        return model.layers[1].n_in if d.forward else model.layers[model.L].n_out
+        return tangents_in_all(model, d.forward)
     if d.what == HESSIAN:
         return 2 * model.layers[1].n_in + 1
     if d.what == SOBOLEV:       # two passes, and an outer product for each weight
-        return 3 * (model.layers[1].n_in if d.forward else model.layers[model.L].n_out) + 2
+        return 3 * tangents_in_all(model, d.forward) + 2
     return 3 if d.what == HVP else 1
 
 
@@ -95,11 +113,14 @@ cdef Py_ssize_t lay_out_tangents(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, L = model.L, size = model.itemsize, deepest = 0
-    cdef Py_ssize_t rows = (max(d.samples * d.each, d.each + 3 * model.lanes)
-                            * widest_row(model) * size)
+    cdef Py_ssize_t alone = d.each
+    cdef Py_ssize_t rows
     cdef Py_ssize_t block
     cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
     cdef char* first
+    if d.what == JACOBIAN:
+        alone = min(tangents_in_all(model, d.forward), <Py_ssize_t> ROWS_OF_TANGENTS)
+    rows = max(d.samples * d.each, alone + 3 * model.lanes) * widest_row(model) * size
     t.z = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
     t.a = t.z + L + 1
     t.slope = t.a + L + 1
@@ -119,7 +140,6 @@ cdef Py_ssize_t lay_out_tangents(
     t.rows[1] = place(&position, rows)
     t.g[0] = place(&position, rows // d.each if twice else 0)
     t.g[1] = place(&position, rows // d.each if twice else 0)
-    t.unit = place(&position, d.each * row_width(model, model.layers[L].n_in) * size)
     t.packed = place(&position, deepest * model.lanes * size)
     t.zeros = place(&position, (widest_row(model) + SLACK) * size)
     t.before = place(&position, (widest_row(model) + SLACK) * size)
@@ -226,6 +246,13 @@ cdef inline void multiply_rows(
 
 # --- Forward pass, and sigma' -----------------------------------------------------------------
 
+cdef inline void nan_slopes(const real* a, real* slope, Py_ssize_t count) noexcept nogil:
+    """Some derivatives of a NaN are numbers; those of an output that is one are not."""
+    cdef Py_ssize_t k
+    for k in range(count):
+        slope[k] = a[k] if a[k] != a[k] else slope[k]
+
+
 cdef void forward_slopes(
     Worker* w, const Tangents* t, const real* x, Py_ssize_t rows,
 ) noexcept nogil:
@@ -261,9 +288,7 @@ cdef void forward_slopes(
                     slope[k] = 1
                 multiply_by_derivative(layer, <const real*> z, <const real*> a, slope, whole)
             if l == model.L:
-                # Some derivatives of a NaN are numbers; those of an output that is one are not.
-                for k in range(n):
-                    slope[k] = a[k] if a[k] != a[k] else slope[k]
+                nan_slopes(a, slope, n)
         x = <const real*> t.a[l]
         stride = width
 
@@ -385,16 +410,18 @@ cdef void differentiate_block(
     cdef const Model* model = call.model
     cdef const Derivation* d = call.derivation
     cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, i
-    forward_slopes(w, t, <const real*> call.data.x + first * n_0, rows)
+    cdef const real* x = <const real*> call.data.x + first * n_0
+    if d.what == JACOBIAN:
+        jacobian_block(w, d, t, x, rows, <real*> call.out + first * n_L * n_0)
+        return
+    forward_slopes(w, t, x, rows)
     if w.stop:
         return
     if d.a != NULL:
         for i in range(rows):
             memcpy(<real*> d.a + (first + i) * n_L,
                    <const real*> t.a[model.L] + i * row_width(model, n_L), n_L * sizeof(real))
-    if d.what == JACOBIAN:
-        jacobian_block(w, d, t, rows, <real*> call.out + first * n_L * n_0)
-    elif d.what == VJP:
+    if d.what == VJP:
         vjp_block(w, t, rows, <const real*> d.v + first * n_L, <real*> call.out + first * n_0)
     elif d.what == JVP:
         jvp_block(w, t, rows, <const real*> d.u + first * n_0, <real*> call.out + first * n_L)
