@@ -141,6 +141,25 @@ def test_threads(batch, optimizer):
                                        batch, threads=threads))  # fmt: skip
 
 
+# In panels: each thread has nodes of layer 1, where there are enough of them for all, or samples.
+@pytest.mark.parametrize("width", [40, 120, 384])
+@pytest.mark.parametrize("options", [{}, {"l2": 0.02}, {"l1": 0.01}, {"dropout": (0, 0.3)},
+                                     {"trainable": (0.0, 1.0, 1.0, 0.5)}])  # fmt: skip
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_threads_of_many_steps(optimizer, options, width):
+    X, y = sparse_rows(190, 130, "float32"), targets(190, 4, "cross_entropy", "float32")
+    order = np.random.default_rng(3).permutation(190)
+
+    def after(threads, listed):
+        core.force_lists(listed)
+        return trained((130, width, 4), X, y, "float32", "cross_entropy", optimizer, 20,
+                       order=order, threads=threads, options=StepOptions(**options))  # fmt: skip
+
+    expected = after(1, 0)
+    for threads in (1, 2, 3, 4):
+        assert_equal(expected, after(threads, 1))
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(300, 5), (300, 33, 5), (40, 130, 20, 5)])
 @pytest.mark.parametrize("rows", [1, 2, 3, 17, 257, 300])

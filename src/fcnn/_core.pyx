@@ -375,20 +375,25 @@ cdef void sample_phase(
         if ws.inputs == PANELS:
             panels_of_inputs(model, block, ws, first, last, tag)
             drop_layer(w, 0, first, last, tag)
-            if by_nodes:
-                if stop_at_barrier(w):
-                    return
-                layer = &model.layers[1]
-                forward_layer(
-                    layer, parameters, <const real*> ws.a[0], <real*> ws.z[1], <real*> ws.a[1],
-                    <real*> NULL, block.rows, lanes, nodes_from(w, w.index),
-                    nodes_from(w, w.index + 1), <real*> scratch.packed, w)
-                if stop_at_barrier(w) or rows <= 0:
-                    return
+        elif by_nodes:
+            list_samples(w, block, &scratch, first, last, tag)
         else:
             forward_lists(w, block, &scratch, first, last, tag)
-            if w.stop:
+        if by_nodes:
+            if stop_at_barrier(w):
                 return
+            if ws.inputs == PANELS:
+                forward_layer(
+                    &model.layers[1], parameters, <const real*> ws.a[0], <real*> ws.z[1],
+                    <real*> ws.a[1], <real*> NULL, block.rows, lanes, nodes_from(w, w.index),
+                    nodes_from(w, w.index + 1), <real*> scratch.packed, w)
+            else:
+                forward_together(w, block, &scratch, 0, (block.rows + lanes - 1) // lanes,
+                                 nodes_from(w, w.index), nodes_from(w, w.index + 1), tag)
+            if stop_at_barrier(w) or rows <= 0:
+                return
+        if w.stop:
+            return
         begun = ws.inputs != PANELS or by_nodes
         if begun and L > 1:
             drop_layer(w, 1, first, last, tag)
@@ -450,6 +455,7 @@ cdef void weight_phase(
     cdef const Options* options = &w.call.options
     cdef Workspace* ws = w.call.workspace
     cdef Py_ssize_t lanes = model.lanes, l, j, k, index = 0, mine = next_item(w.team), count
+    cdef Py_ssize_t k_end
     cdef const Layer* layer
     cdef Scratch scratch = scratch_of(ws, model, w.index)
     cdef RuleConstants own[2]
@@ -466,9 +472,15 @@ cdef void weight_phase(
         of_layer = constants_of(options, 1, constants, own)
         j = 0
         while j < layer.n_in:
-            count = min(<Py_ssize_t> NODES_PER_ITEM, layer.n_in - j)
+            count = min(ws.nodes_per_item, layer.n_in - j)
             k = nodes_from(w, w.index)
-            while k < nodes_from(w, w.index + 1):
+            k_end = nodes_from(w, w.index + 1)
+            if ws.inputs != PANELS:
+                list_gradient(w, &scratch, rows, j, count, k, k_end, of_layer, add, ahead, tag)
+                if constants == NULL and should_stop(w, rows * count * (k_end - k)):
+                    return
+                k = k_end
+            while k < k_end:
                 gradient_tiles(
                     layer, <const real*> ws.a[0], <const real*> ws.delta_rows[1], rows,
                     ws.rows, lanes, j, count, k, <real*> model.parameters,
@@ -493,7 +505,8 @@ cdef void weight_phase(
                         bias_gradients(layer, ws, rows, <const real*> ws.delta_rows[l],
                                        <real*> model.parameters, of_layer, add)
                     elif by_lists:
-                        list_gradient(w, &scratch, rows, j, count, of_layer, add, ahead, tag)
+                        list_gradient(w, &scratch, rows, j, count, 0, layer.n_out, of_layer, add,
+                                      ahead, tag)
                     else:
                         outer_products(
                             layer, <const real*> ws.a[l - 1], <const real*> ws.delta_rows[l],

@@ -360,6 +360,7 @@ cdef struct Scratch:            # of one thread
     void* list_z
     void* list_sums             # of the gradient: (nodes_per_item, LIST_VECTORS registers full)
     int64_t* begun              # (rows,) of each sample's list, where the next item begins
+    int64_t* ends               # (nodes_per_item,) where the next entry of each node goes
     List* columns               # (nodes_per_item,) the nonzero entries of each node of an item,
     int32_t* column_nodes       # and where they are: the samples,
     void* column_values         # and their x

@@ -195,6 +195,17 @@ cdef void rows_to_panel(
         activate(layer, <const real*> z + k * lanes, a + k * lanes, columns * lanes)
 
 
+cdef void list_samples(
+    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    const real* tag,
+) noexcept nogil:
+    """The lists of panels first .. last - 1 of a block."""
+    cdef const Model* model = w.call.model
+    cdef Py_ssize_t s
+    for s in range(first * model.lanes, min(last * model.lanes, block.rows)):
+        list_sample(w.call.workspace, block, s, model.layers[1].n_in, scratch, tag)
+
+
 cdef void forward_lists(
     Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
     const real* tag,
@@ -207,7 +218,8 @@ cdef void forward_lists(
     if ws.inputs == STORED:
         forward_one_by_one(w, block, scratch, first, last, tag)
     else:
-        forward_together(w, block, scratch, first, last, tag)
+        list_samples(w, block, scratch, first, last, tag)
+        forward_together(w, block, scratch, first, last, 0, layer.n_out, tag)
     if is_together(layer) and not w.stop:
         for i in range(first, last):
             at = i * layer.n_out * lanes
@@ -241,7 +253,8 @@ cdef void forward_one_by_one(
 
 
 cdef void forward_together(
-    Worker* w, const Samples* block, Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    Worker* w, const Samples* block, const Scratch* scratch, Py_ssize_t first, Py_ssize_t last,
+    Py_ssize_t k, Py_ssize_t k_end,     # which nodes of layer 1
     const real* tag,
 ) noexcept nogil:
     """All samples go through a block of terms before the next: its weights, for as many nodes as
@@ -252,19 +265,18 @@ cdef void forward_together(
     cdef const Layer* layer = &model.layers[1]
     cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, i, s, j, at, columns
     cdef Py_ssize_t begin = first * lanes, end = min(last * lanes, block.rows), entries = 0
-    cdef Py_ssize_t panels = (n_out + NR - 1) // NR, most = most_panels(tag), k = 0, some
+    cdef Py_ssize_t panels = (k_end - k + NR - 1) // NR, most = most_panels(tag), some
     cdef Py_ssize_t parts = (panels + most - 1) // most, width = most * NR
     cdef const real* parameters = <const real*> model.parameters
     cdef real* rows = <real*> scratch.list_z
     cdef const real* bias
     for s in range(begin, end):
-        list_sample(ws, block, s, layer.n_in, scratch, tag)
         entries += ws.lists[s].count
-    while k < n_out:
+    while k < k_end:
         some = (panels + parts - 1) // parts    # of each part as many, or one more
         panels -= some
         parts -= 1
-        columns = min(some * NR, n_out - k)
+        columns = min(some * NR, k_end - k)
         bias = parameters + layer.b + k
         memset(scratch.begun, 0, (end - begin) * sizeof(int64_t))
         j = 0
@@ -313,11 +325,12 @@ cdef bint predict_lists(
 
 cdef void list_gradient(
     Worker* w, const Scratch* scratch, Py_ssize_t rows,
-    Py_ssize_t j, Py_ssize_t count,     # which nodes of layer 0
+    Py_ssize_t j, Py_ssize_t count,     # which nodes of layer 0,
+    Py_ssize_t k, Py_ssize_t k_end,     # and of layer 1
     const RuleConstants* constants, bint add, Ahead* ahead,     # as in gradient_tiles
     const real* tag,
 ) noexcept nogil:
-    """gradient_tiles for layer 1, over all of its nodes.
+    """gradient_tiles for layer 1, over many of its nodes.
 
     The samples' lists become lists of samples, one for each node of layer 0, so that its sums are
     in registers.
@@ -325,7 +338,8 @@ cdef void list_gradient(
     cdef Workspace* ws = w.call.workspace
     cdef const Model* model = w.call.model
     cdef const Layer* layer = &model.layers[1]
-    cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, k = 0, s, columns, r, last
+    cdef Py_ssize_t lanes = model.lanes, n_out = layer.n_out, s, columns, r, last
+    cdef Py_ssize_t begin = k, most = entries_of_column(ws)
     cdef Py_ssize_t c, some
     cdef Py_ssize_t width = LIST_VECTORS * BYTES // <Py_ssize_t> sizeof(real)
     cdef real* parameters = <real*> model.parameters
@@ -341,22 +355,25 @@ cdef void list_gradient(
         descend_listed(&ws.lists[0], scratch.begun[0], j + count, parameters + layer.W,
                        layer.panel_stride, layer.row_stride, n_out, delta, ws.rows * lanes,
                        <real> constants.c[DESCENT], <real> constants.c[DECAY])
-        k = n_out               # the biases are left
+        k = k_end               # the biases are left
     else:
         for r in range(count):
-            lists[r].count = 0
+            scratch.ends[r] = r * most
         for s in range(rows):
             scratch.begun[s] = list_columns(
-                &ws.lists[s], scratch.begun[s], j, j + count, s, lists, tag)
-    while k < n_out:
-        columns = min(width, n_out - k)
+                &ws.lists[s], scratch.begun[s], j, j + count, s, scratch.ends,
+                scratch.column_nodes, <real*> scratch.column_values)
+        for r in range(count):
+            lists[r].count = scratch.ends[r] - r * most
+    while k < k_end:
+        columns = min(width, k_end - k)
         r = 0
         while r < count:
             while not every and r < count and lists[r].count == 0:
                 r += 1
             last = r
             while last < count and (every or lists[last].count > 0):
-                if k == 0:
+                if k == begin:
                     prefetch_rows(ahead)
                 column_product((columns + lanes - 1) // lanes, &lists[last], delta + k * ws.rows,
                                ws.rows * lanes, sums + last * width)
@@ -371,8 +388,8 @@ cdef void list_gradient(
             r = last
         k += columns
     if j == 0:
-        k = 0
-        while k < n_out:
+        k = begin
+        while k < k_end:
             bias_gradient(layer, delta, rows, ws.rows, lanes, k, parameters, constants,
                           <real*> ws.gradient, add)
             k += lanes

@@ -293,7 +293,7 @@ cdef bint first_layer_by_nodes(const Worker* w, Py_ssize_t rows) noexcept nogil:
     cdef const Model* model = w.call.model
     cdef Py_ssize_t panels = (model.layers[1].n_out + NR - 1) // NR
     return (w.team.size > 1 and model.L > 1 and model.in_panels and rows > FEW_ROWS
-            and w.call.workspace.inputs == PANELS
+            and w.call.workspace.inputs != STORED
             and (panels % w.team.size == 0 or panels >= 4 * w.team.size))
 
 

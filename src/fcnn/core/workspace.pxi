@@ -50,6 +50,7 @@ cdef Py_ssize_t lay_out_scratch(
         s.list_z = place(&position, max(ws.rows * LIST_VECTORS * BYTES, model.lanes * row))
         s.list_sums = place(&position, ws.nodes_per_item * LIST_VECTORS * BYTES)
         s.begun = <int64_t*> place(&position, ws.rows * sizeof(int64_t))
+        s.ends = <int64_t*> place(&position, ws.nodes_per_item * sizeof(int64_t))
         s.columns = <List*> place(&position, ws.nodes_per_item * sizeof(List))
         s.column_nodes = <int32_t*> place(&position, ws.nodes_per_item * column * sizeof(int32_t))
         s.column_values = place(&position, ws.nodes_per_item * column * size)
