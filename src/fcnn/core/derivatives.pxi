@@ -90,7 +90,7 @@ cdef void begin_derivation(
     if what == JACOBIAN:
         d.samples = rows
         if rows > 1 and rows > few_of_a_panel(model, d.forward):
-            d.samples = 2 * BYTES // model.itemsize     # two registers
+            d.samples = MOST_SAMPLE_VECTORS * BYTES // model.itemsize
             most = max(ROWS_OF_TANGENTS // d.samples, 1)
             parts = (each + most - 1) // most
             d.each = (each + parts - 1) // parts

@@ -5,7 +5,9 @@
 # as a panel for each layer, and each tangent is a panel more. Of a few, one after another, they are
 # tangents.
 
-from fcnn.kernels.tangents cimport Ends, MOST_TANGENT_VECTORS, scaled_tangents, tangents
+from fcnn.kernels.tangents cimport (
+    Ends, MOST_SAMPLE_VECTORS, MOST_TANGENT_VECTORS, scaled_tangents, tangents,
+)
 
 
 cdef struct Lanes:              # of tangents, in panels of some registers
@@ -336,7 +338,7 @@ cdef void jacobian_block(
             count = 1
             jacobian_of_one(w, d, t, x, out)
         else:
-            vectors = 1 if rows <= one + few // 2 else 2
+            vectors = 1 if rows <= one + few // 2 else MOST_SAMPLE_VECTORS
             count = min(rows, vectors * one)
             jacobians_of_panel(w, d, t, vectors, x, count, out)
         x += count * n_0

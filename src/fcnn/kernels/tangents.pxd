@@ -18,14 +18,15 @@ from fcnn.kernels.vector cimport (
 
 cdef enum:
     MOST_TANGENT_VECTORS = 3
+    MOST_SAMPLE_VECTORS = 2
     MOST_TANGENT_ROWS = 8       # as many as GCC peels
 
 
 cdef struct Ends:               # what becomes of the sums of a layer's nodes
-    const void* bias            # (nodes,), or NULL for 0
-    const void* factors         # (nodes,), or NULL for 1; or, where they are
+    const void* factors         # (nodes,), or NULL for 1; or, where lanes are samples,
     bint of_lanes               # (nodes, vectors full)
     Py_ssize_t stride           # from node to node: 0 where they are the same for all
+    const void* bias            # (nodes,), or NULL for 0; where lanes are samples
 
 
 cdef inline void tangent_kernel(
@@ -42,6 +43,8 @@ cdef inline void tangent_kernel(
     # Sums of blocks before wait in C: in registers GCC would make room for them in the stack, and
     # copy it for each tile (300 cycles), though few sums are so long.
     cdef bint deep = depth > BLOCK_TERMS
+    # Known where it is compiled: the code of what never is would be 20 KB of a wheel.
+    cdef bint of_lanes = not half and vectors <= MOST_SAMPLE_VECTORS and ends.of_lanes
     cdef vector total[MOST_TANGENT_ROWS][MOST_TANGENT_VECTORS]
     cdef vector b[MOST_TANGENT_VECTORS]
     cdef vector a
@@ -52,7 +55,7 @@ cdef inline void tangent_kernel(
         depth -= block
         opaque(block)
         for i in range(rows):
-            a = spread(bias[node + i] if bias != NULL else <real> 0, tag)
+            a = spread(bias[node + i] if of_lanes and bias != NULL else <real> 0, tag)
             for j in range(vectors):
                 total[i][j] = a
         bias = NULL
@@ -71,7 +74,7 @@ cdef inline void tangent_kernel(
         for i in range(rows if deep else 0):
             for j in range(vectors):
                 total[i][j] = load(C + (i * vectors + j) * one, tag) + total[i][j]
-        if depth == 0 and factors != NULL and ends.of_lanes:
+        if depth == 0 and factors != NULL and of_lanes:
             for i in range(rows):
                 for j in range(vectors):
                     total[i][j] *= load(factors + (node + i) * ends.stride + j * one, tag)
