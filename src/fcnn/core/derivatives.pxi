@@ -12,8 +12,9 @@
 # is the same for both.
 #
 # All of them stand as rows: sample after sample, and of each its tangents one after the other. A
-# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi; of one sample it is
-# the other way round: core/jacobian.pxi. Sums are added up as in the passes of a training, from 0.
+# tile takes rows for its rows and nodes for its lanes, as in core/in_place.pxi; for Jacobians of
+# one sample or of many it is the other way round: core/jacobian.pxi. Sums are added up as in the
+# passes of a training, from 0.
 
 cdef enum:
     # Rows of tangents that share a panel of weights: enough that its copy is a small part, and few
@@ -26,13 +27,16 @@ cdef enum:
 cdef int direction = -1
 
 cdef struct Tangents:           # what one thread writes
-    void** z                    # z[1..L] of a block of samples, as rows (., row_width)
+    # Of a block of samples, z[1..L] and so on: rows (., row_width), or panels (n_l, width) as
+    # core/jacobian.pxi says.
+    void** z
     void** a
     void** slope                # sigma'(z),
     void** second               # and of second derivatives sigma''(z),
     void** Dz                   # D z of each tangent,
     void* g[2]                  # and rows of two layers in turn, one for each sample
     void* rows[2]               # tangents of two layers in turn
+    void* unit                  # columns of W^L
     void* packed                # a panel of weights
     void* zeros                 # in place of a bias; v J has none
     void* before                # see row_product
@@ -53,7 +57,7 @@ cdef bint goes_forward(const Model* model) noexcept nogil:
 
 
 cdef inline Py_ssize_t tangents_in_all(const Model* model, bint forward) noexcept nogil:
-    """Of a Jacobian."""
+    """How many a Jacobian has of each sample."""
     return model.layers[1].n_in if forward else model.layers[model.L].n_out
 
 
@@ -66,11 +70,9 @@ cdef inline Py_ssize_t widest_row(const Model* model) noexcept nogil:
     return row_width(model, max(model.widest, model.layers[1].n_in))
 
 
-cdef inline Py_ssize_t few_of_a_panel(const Model* model, bint forward) noexcept nogil:
-    """Up to so many samples a Jacobian is computed one by one: a register of them would be emptier
-    than one of the tangents of one."""
-    cdef Py_ssize_t one = BYTES // model.itemsize, count = tangents_in_all(model, forward)
-    return max(one * count // ((count + one - 1) & -one), 1)
+cdef inline Py_ssize_t few_of_a_panel(const Model* model) noexcept nogil:
+    """Up to so many samples are too few for the lanes of a Jacobian's register."""
+    return 3 * BYTES // (4 * model.itemsize)
 
 
 cdef void begin_derivation(
@@ -87,13 +89,13 @@ cdef void begin_derivation(
         each = model.layers[1].n_in
     d.each = min(each, <Py_ssize_t> ROWS_OF_TANGENTS)
     d.samples = min(rows, ROWS_OF_TANGENTS // d.each)
-    if what == JACOBIAN:
-        d.samples = rows
-        if rows > 1 and rows > few_of_a_panel(model, d.forward):
-            d.samples = MOST_SAMPLE_VECTORS * BYTES // model.itemsize
-            most = max(ROWS_OF_TANGENTS // d.samples, 1)
-            parts = (each + most - 1) // most
-            d.each = (each + parts - 1) // parts
+    if what == JACOBIAN and rows > few_of_a_panel(model):
+        d.samples = BYTES // model.itemsize
+        if rows >= 2 * MOST_SAMPLE_VECTORS * d.samples:     # else the blocks are shared by threads
+            d.samples *= MOST_SAMPLE_VECTORS
+        most = max(ROWS_OF_TANGENTS // d.samples, 1)
+        parts = (each + most - 1) // most
+        d.each = (each + parts - 1) // parts
 
 
 cdef double passes_of(const Derivation* d, const Model* model) noexcept nogil:
@@ -113,14 +115,11 @@ cdef Py_ssize_t lay_out_tangents(
     """Place what one thread writes, or count its bytes alone where memory is NULL."""
     cdef uintptr_t position = <uintptr_t> memory
     cdef Py_ssize_t l, L = model.L, size = model.itemsize, deepest = 0
-    cdef Py_ssize_t alone = d.each
-    cdef Py_ssize_t rows
+    cdef Py_ssize_t rows = (max(d.samples * d.each, d.each + 3 * model.lanes)
+                            * widest_row(model) * size)
     cdef Py_ssize_t block
     cdef bint twice = d.what == HVP or d.what == HESSIAN or d.what == SOBOLEV
     cdef char* first
-    if d.what == JACOBIAN:
-        alone = min(tangents_in_all(model, d.forward), <Py_ssize_t> ROWS_OF_TANGENTS)
-    rows = max(d.samples * d.each, alone + 3 * model.lanes) * widest_row(model) * size
     t.z = <void**> place(&position, 5 * (L + 1) * sizeof(void*))
     t.a = t.z + L + 1
     t.slope = t.a + L + 1
@@ -140,6 +139,7 @@ cdef Py_ssize_t lay_out_tangents(
     t.rows[1] = place(&position, rows)
     t.g[0] = place(&position, rows // d.each if twice else 0)
     t.g[1] = place(&position, rows // d.each if twice else 0)
+    t.unit = place(&position, d.each * row_width(model, model.layers[L].n_in) * size)
     t.packed = place(&position, deepest * model.lanes * size)
     t.zeros = place(&position, (widest_row(model) + SLACK) * size)
     t.before = place(&position, (widest_row(model) + SLACK) * size)

@@ -1,21 +1,23 @@
 # The Jacobian: tangents of unit vectors.
 #
-# Its lanes are never nodes, so W is read where it stands, both ways, and no layer is too narrow. Of
-# many samples they are samples, as in a training: one or two registers of them have z, a and sigma'
-# as a panel for each layer, and each tangent is a panel more. Of a few, one after another, they are
-# tangents.
+# Of many samples these are the lanes, as in a training: one or two registers of them have z, a and
+# sigma' as a panel for each layer, and each tangent is a panel more. Of one sample its tangents are
+# the lanes. Both ways nodes are the rows of a tile, so W is read where it stands, and no layer is
+# too narrow. Of a few samples tangents are rows and nodes the lanes, as for v J and J u: W is copied
+# into panels once for all of them, where its copies for one took as long as a fifth of the
+# products, and going back, where they are transposed, as a third.
 
 from fcnn.kernels.tangents cimport (
     Ends, MOST_SAMPLE_VECTORS, MOST_TANGENT_VECTORS, scaled_tangents, tangents,
 )
 
 
-cdef struct Lanes:              # of tangents, in panels of some registers
+cdef struct Lanes:              # tangents in panels of some registers
     Py_ssize_t vectors          # of a panel,
-    Py_ssize_t width            # its numbers,
+    Py_ssize_t width            # and its numbers
     Py_ssize_t panels
     bint half                   # whether the last one needs but half of its last register
-    bint of_samples             # or tangents of one
+    bint of_samples             # whether a panel is one tangent of many samples, or many of one
 
 
 cdef inline Lanes lanes_of(Py_ssize_t count, const real* tag) noexcept nogil:
@@ -35,8 +37,9 @@ cdef void tangents_product(
     Worker* w, const Layer* layer, bint back, const Lanes* lanes,
     const real* B,              # IN panels (depth, width)
     const real* bias,           # IN (nodes,), or NULL for 0
-    const real* slope,          # IN sigma' of the nodes, or of_samples (nodes, width); NULL for 1;
-    bint of_panels,             # or of each panel that of all its nodes
+    const real* slope,          # IN sigma' at the nodes, (nodes,) or of samples (nodes, width), or
+    bint of_panels,             # a factor for each panel, the same at all nodes (panels, width);
+                                # NULL for 1
     real* C,                    # OUT panels (nodes, width)
 ) noexcept nogil:
     """C_k = sigma'(z_k) [b_k +] sum_j W_kj B_j, or back C_j = sigma'(z_j) sum_k B_k W_kj."""
@@ -134,59 +137,79 @@ cdef void tangents_of_one(
                     lanes.width)
 
 
-cdef void few_tangents_of_one(
-    Worker* w, const Derivation* d, const Tangents* t,
-    real* out,                  # OUT (n_L, n_0)
+cdef void jacobians_of_rows(
+    Worker* w, const Derivation* d, const Tangents* t, const real* x, Py_ssize_t samples,
+    real* out,                  # OUT (samples, n_L, n_0)
 ) noexcept nogil:
-    """All tangents of one sample, up to ROWS_ALONE, as rows: nodes are the lanes, as in vjp."""
+    """Of one sample its tangents are the lanes, where there are some; else they are rows."""
     cdef const Model* model = w.call.model
-    cdef Py_ssize_t L = model.L, n_0 = model.layers[1].n_in, n_L = model.layers[L].n_out, k, u
-    cdef Py_ssize_t l = 1 if d.forward else L - 1, last = L if d.forward else 0     # of the sums
-    cdef Py_ssize_t count = tangents_in_all(model, d.forward)
+    cdef const real* parameters = <const real*> model.parameters
+    cdef Py_ssize_t L = model.L, n_0 = model.layers[1].n_in, n_L = model.layers[L].n_out
     cdef const Layer* layer = &model.layers[1 if d.forward else L]
-    cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in, width = widest_row(model)
-    cdef const real* W = <const real*> model.parameters + layer.W
+    cdef Py_ssize_t units = tangents_in_all(model, d.forward), first = 0, each, i, u, k, l
+    cdef Py_ssize_t width = widest_row(model), unit_stride, slope_stride
+    cdef Py_ssize_t n = layer.n_out if d.forward else layer.n_in
+    cdef Py_ssize_t at = 1 if d.forward else L - 1      # the layer whose sums `unit` are
+    cdef Py_ssize_t last = L if d.forward else 0
+    cdef const real* unit
+    cdef const real* slope
     cdef real* rows = <real*> t.rows[0]
     cdef real* other = <real*> t.rows[1]
-    for u in range(count):
-        for k in range(n):
-            rows[u * width + k] = W[u * n + k if d.forward else k * n_L + u]
-    while l != last:
-        for u in range(count):
-            multiply(<const real*> t.slope[l], rows + u * width, n)
-        rows_product(w, &model.layers[l + 1 if d.forward else l], not d.forward, False,
-                     <const real*> rows, width, count, other, width, t)
-        if w.stop:
-            return
-        rows, other = other, rows
-        l += 1 if d.forward else -1
-        n = model.layers[l].n_out if d.forward else model.layers[l + 1].n_in
-    for u in range(count):
+    forward_slopes(w, t, x, samples)
+    if w.stop:
+        return
+    while first < units:
+        each = min(d.each, units - first)
+        if samples == 1 and each > ROWS_ALONE:
+            tangents_of_one(w, d, t, first, each, out)
+            if w.stop:
+                return
+            first += each
+            continue
         if d.forward:
-            for k in range(n_L):
-                out[k * n_0 + u] = rows[u * width + k]
+            unit = parameters + layer.W + first * n
+            unit_stride = n
         else:
-            memcpy(out + u * n_0, rows + u * width, n_0 * sizeof(real))
-
-
-cdef void jacobian_of_one(
-    Worker* w, const Derivation* d, const Tangents* t, const real* x,
-    real* out,                  # OUT (n_L, n_0)
-) noexcept nogil:
-    cdef const Model* model = w.call.model
-    cdef Py_ssize_t n_0 = model.layers[1].n_in, units = tangents_in_all(model, d.forward)
-    cdef Py_ssize_t first = 0, count
-    forward_slopes(w, t, x, 1)
-    if units <= ROWS_ALONE and not w.stop:
-        few_tangents_of_one(w, d, t, out)
-        first = units
-    while first < units and not w.stop:
-        count = min(units - first, <Py_ssize_t> ROWS_OF_TANGENTS)
-        tangents_of_one(w, d, t, first, count, out)
-        first += count
-    if not w.stop:
-        multiply_by_output_derivative(model, <const real*> t.a[model.L],
-                                      <const real*> t.slope[model.L], out, False, n_0)
+            unit_stride = row_width(model, n)
+            transpose_columns(parameters + layer.W + first, n_L, n, each, <real*> t.unit,
+                              unit_stride)
+            unit = <const real*> t.unit
+        slope_stride = row_width(model, n)
+        for i in range(samples):
+            slope = <const real*> t.slope[at] + i * slope_stride if at != last else NULL
+            for u in range(each):
+                if slope == NULL:
+                    memcpy(rows, unit + u * unit_stride, n * sizeof(real))
+                else:
+                    for k in range(n):
+                        rows[k] = unit[u * unit_stride + k] * slope[k]
+                rows += width
+        rows -= samples * each * width
+        l = at
+        while l != last:
+            rows_product(w, &model.layers[l + 1 if d.forward else l], not d.forward, False,
+                         <const real*> rows, width, samples * each, other, width, t)
+            l += 1 if d.forward else -1
+            rows, other = other, rows
+            if l != last:
+                multiply_rows(<const real*> t.slope[l], row_width(model, model.layers[l].n_out),
+                              samples, rows, width, each, model.layers[l].n_out)
+            if w.stop:
+                return
+        for i in range(samples):
+            if not d.forward:
+                for u in range(each):
+                    memcpy(out + (i * n_L + first + u) * n_0, rows + (i * each + u) * width,
+                           n_0 * sizeof(real))
+                continue
+            transpose_columns(<const real*> rows + i * each * width, width, each, n_L,
+                              out + i * n_L * n_0 + first, n_0)
+        first += each
+    for i in range(samples):
+        multiply_by_output_derivative(
+            model, <const real*> t.a[L] + i * row_width(model, n_L),
+            <const real*> t.slope[L] + i * row_width(model, n_L), out + i * n_L * n_0, False,
+            n_0)
 
 
 # --- Many samples -----------------------------------------------------------------------------
@@ -198,15 +221,16 @@ cdef void forward_slopes_of_panel(
     and sigma' are rows (rows, n_L)."""
     cdef const Model* model = w.call.model
     cdef Py_ssize_t width = lanes.width, L = model.L, l, i, k, count = 0
-    cdef const real* inputs[NR]
     cdef const Layer* layer = &model.layers[L]
     cdef const real* emitting = <const real*> t.rows[0]
+    cdef const real* of_sample
     cdef real* z = NULL
     cdef real* a = NULL
     cdef real* slope = NULL
-    for i in range(width):      # the last one fills up the panel
-        inputs[i] = x + min(i, rows - 1) * model.layers[1].n_in
-    transpose(inputs, width, model.layers[1].n_in, <real*> t.rows[0], width)
+    if rows < width:
+        memset(t.rows[0], 0, model.layers[1].n_in * width * sizeof(real))
+    transpose_columns(x, model.layers[1].n_in, rows, model.layers[1].n_in, <real*> t.rows[0],
+                      width)
     for l in range(1, L + 1):
         layer = &model.layers[l]
         count = layer.n_out * width
@@ -229,11 +253,11 @@ cdef void forward_slopes_of_panel(
         return
     rows_of(<const real*> z, layer.n_out, <real*> t.rows[1], rows, width)
     for i in range(rows):
-        emitting = <const real*> t.rows[1] + i * layer.n_out
-        memcpy(a, emitting, layer.n_out * sizeof(real))
+        of_sample = <const real*> t.rows[1] + i * layer.n_out
+        memcpy(a, of_sample, layer.n_out * sizeof(real))
         activate_row(layer, a, (layer.n_out + FLOATS - 1) // FLOATS * FLOATS)
         if layer.activation == ASCENDING:
-            ascending_slopes(emitting, slope, layer.n_out, <Py_ssize_t> layer.alpha)
+            ascending_slopes(of_sample, slope, layer.n_out, <Py_ssize_t> layer.alpha)
             nan_slopes(a, slope, layer.n_out)
         a += layer.n_out
         slope += layer.n_out
@@ -269,20 +293,14 @@ cdef void some_of_jacobians(
     real* out,                  # OUT of (rows, n_L, n_0) some rows or, forward, columns
     Py_ssize_t rows,
 ) noexcept nogil:
-    cdef Py_ssize_t each = lanes.panels, width = lanes.width
-    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, k, i, c, some
-    cdef Py_ssize_t count = each if forward else each * n_0     # entries that are next to another
-    cdef Py_ssize_t stride = n_L * width if forward else width
-    cdef const real* entries[NR]
-    for k in range(n_L if forward else 1):
-        i = 0
-        while i < count:
-            some = min(<Py_ssize_t> NR, count - i)
-            for c in range(some):
-                entries[c] = panels + k * width + (i + c) * stride
-            transpose(entries, some, rows,
-                      out + i + (k * n_0 + first if forward else first * n_0), n_L * n_0)
-            i += some
+    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, k
+    if not forward:
+        transpose_columns(panels, lanes.width, lanes.panels * n_0, rows, out + first * n_0,
+                          n_L * n_0)
+        return
+    for k in range(n_L):
+        transpose_columns(panels + k * lanes.width, n_L * lanes.width, lanes.panels, rows,
+                          out + k * n_0 + first, n_L * n_0)
 
 
 cdef void jacobians_of_panel(
@@ -330,17 +348,9 @@ cdef void jacobian_block(
     real* out,                  # OUT (rows, n_L, n_0)
 ) noexcept nogil:
     cdef const Model* model = w.call.model
-    cdef Py_ssize_t n_0 = model.layers[1].n_in, n_L = model.layers[model.L].n_out, count, vectors
-    cdef Py_ssize_t one = BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t few = few_of_a_panel(model, d.forward) if rows > 1 else 1
-    while rows > 0 and not w.stop:
-        if rows <= few:
-            count = 1
-            jacobian_of_one(w, d, t, x, out)
-        else:
-            vectors = 1 if rows <= one + few // 2 else MOST_SAMPLE_VECTORS
-            count = min(rows, vectors * one)
-            jacobians_of_panel(w, d, t, vectors, x, count, out)
-        x += count * n_0
-        out += count * n_L * n_0
-        rows -= count
+    if rows <= few_of_a_panel(model):
+        jacobians_of_rows(w, d, t, x, rows, out)
+    else:
+        jacobians_of_panel(
+            w, d, t, 1 if rows <= BYTES // <Py_ssize_t> sizeof(real) else MOST_SAMPLE_VECTORS,
+            x, rows, out)

@@ -330,7 +330,7 @@ cdef void list_gradient(
     const RuleConstants* constants, bint add, Ahead* ahead,     # as in gradient_tiles
     const real* tag,
 ) noexcept nogil:
-    """gradient_tiles for layer 1, over many of its nodes.
+    """gradient_tiles for layer 1, over some of its nodes.
 
     The samples' lists become lists of samples, one for each node of layer 0, so that its sums are
     in registers.

@@ -1,5 +1,5 @@
-"""Tangents: the lanes are some of one sample, or that of some samples, the rows nodes, and W is
-read in place.
+"""Tangents: the lanes are several of one sample, or one of several samples, the rows nodes, and W
+is read in place.
 
 One to three registers go with as many rows as have room for their sums. Twelve numbers of float64
 are three registers by four rows, where the tile of products.pxd would take two by six and once more
@@ -155,7 +155,7 @@ cdef inline void tangents(
     const real* W, Py_ssize_t stride, Py_ssize_t nodes,     # IN, as in tangent_kernel
     const real* B, const Ends* ends, Py_ssize_t node, real* C, Py_ssize_t depth,    # as there
 ) noexcept nogil:
-    """C_i = factor_i (bias_i + sum_k W_ik B_k), or forward W_ki, the lanes over tangents."""
+    """C_i = factor_i (bias_i + sum_k W_ik B_k), or forward W_ki."""
     if real is float:
         if HAS_HALVES and half:
             any_tangents(back, True, vectors, W, stride, nodes, B, ends, node, C, depth,
