@@ -91,6 +91,18 @@ def test_sizes(core, direction, sizes, output, dtype):
     assert near(twin.hessian(X, 0), network.hessian(X, 0), 5 * tolerance)
 
 
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("output", ["tanh", "softmax", "ascending"])
+@pytest.mark.parametrize("sizes", [(2, 9), (23, 3), (3, 5, 23), (23, 6, 5, 3), (2, 300, 5)])
+def test_jacobians_of_two_registers_of_samples_and_of_one(core, direction, sizes, output, dtype):
+    """And of the last few alone; more tangents than go together, and a layer of more terms than a
+    block has."""
+    network, X, *_ = problem(sizes, "tanh", output, dtype, rows=69)
+    twin, J = differentiated(core, network), network.jacobian(X)
+    for rows in (69, 41, 7):
+        assert distance(twin.jacobian(X[:rows]), J[:rows]) < TOLERANCE[dtype]
+
+
 @pytest.mark.parametrize("output", ["tanh", "softmax"])
 @pytest.mark.parametrize("sizes", [(3, 4, 129), (3, 4, 130), (129, 4, 3), (130, 4, 3), (2, 300)])
 def test_units_that_are_left_behind_a_block_of_them(core, direction, sizes, output):

@@ -142,7 +142,7 @@ def test_threads(batch, optimizer):
 
 
 # In panels: each thread has nodes of layer 1, where there are enough of them for all, or samples.
-@pytest.mark.parametrize("width", [40, 120, 384])
+@pytest.mark.parametrize("width", [40, 120, 410])
 @pytest.mark.parametrize("options", [{}, {"l2": 0.02}, {"l1": 0.01}, {"dropout": (0, 0.3)},
                                      {"trainable": (0.0, 1.0, 1.0, 0.5)}])  # fmt: skip
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
