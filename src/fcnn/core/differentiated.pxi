@@ -109,8 +109,8 @@ cdef class DifferentiatedNetwork(CheckedNetwork):
         -------
         numpy.ndarray, shape (s, n_L, n_0) or (n_L, n_0)
             `out`, if it was given. That of row i has the same bits, but for the sign of a NaN,
-            whether it is computed alone or in a batch. Where an activation has a kink (relu, leaky_relu, elu at z = 0), its
-            derivative is that of z < 0.
+            whether it is computed alone or in a batch. Where an activation has a kink (relu,
+            leaky_relu, elu at z = 0), its derivative is that of z < 0.
 
         Raises
         ------

@@ -3,8 +3,8 @@
 # Of many samples these are the lanes, as in a training: one or two registers of them have z, a and
 # sigma' as a panel for each layer, and each tangent is a panel more. Of one sample its tangents are
 # the lanes. Both ways nodes are the rows of a tile, so W is read where it stands, and no layer is
-# too narrow. Of a few samples tangents are rows and nodes the lanes, as for v J and J u: W is copied
-# into panels once for all of them, where its copies for one took as long as a fifth of the
+# too narrow. Of a few samples tangents are rows and nodes the lanes, as for v J and J u: W is
+# copied into panels once for all of them, where its copies for one took as long as a fifth of the
 # products, and going back, where they are transposed, as a third.
 
 from fcnn.kernels.tangents cimport (
