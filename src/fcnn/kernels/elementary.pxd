@@ -77,26 +77,20 @@ cdef inline real whole_logarithm_2(real x) noexcept nogil:
     return multiply_add(x, <real> 1.4426950408889634, magic)
 
 
-cdef inline real remainder(real x, real t) noexcept nogil:
-    """r = x - n log 2. The high part of log 2 has so few bits that its product with n is exact."""
+cdef inline real remainder(
+    real x, real t,
+    double share,               # 1, or 1/2: constant at every call
+) noexcept nogil:
+    """x - n log 2, or x - n log 2 / 2. The high part of log 2 has so few bits that its product with
+    n is exact."""
     cdef real magic = 12583166. if real is float else 6755399441057790.
     cdef real n = t - magic
     if real is float:
-        return multiply_add(n, <float> -1.428606765330187e-06,
-                            multiply_add(n, <float> -0.693145751953125, x))
+        return multiply_add(n, <float> (share * -1.428606765330187e-06),
+                            multiply_add(n, <float> (share * -0.693145751953125), x))
     else:
-        return multiply_add(n, 1.7239444525614835e-13, multiply_add(n, -0.6931471805601177, x))
-
-
-cdef inline real half_remainder(real x, real t) noexcept nogil:
-    """h = x - n log 2 / 2, likewise."""
-    cdef real magic = 12583166. if real is float else 6755399441057790.
-    cdef real n = t - magic
-    if real is float:
-        return multiply_add(n, <float> -7.143033826650935e-07,
-                            multiply_add(n, <float> -0.3465728759765625, x))
-    else:
-        return multiply_add(n, 8.619722262807417e-14, multiply_add(n, -0.34657359028005885, x))
+        return multiply_add(n, share * 1.7239444525614835e-13,
+                            multiply_add(n, share * -0.6931471805601177, x))
 
 
 cdef inline real cubic(real x, real z, double a, double b, double c, double d) noexcept nogil:
@@ -128,7 +122,7 @@ cdef inline real exponential_tail(real r) noexcept nogil:
 cdef inline real bounded_exponential(real x) noexcept nogil:
     """e^x for -104 <= x <= 89, in double -746 <= x <= 710, or NaN."""
     cdef real t = whole_logarithm_2(x)
-    cdef real r = remainder(x, t)
+    cdef real r = remainder(x, t, 1)
     return scale(<real> 1 + (r + exponential_tail(r)), t)
 
 
@@ -150,7 +144,7 @@ cdef inline real exponential_minus_1(real x) noexcept nogil:
     cdef real z = lowest if x < lowest else x
     z = highest if x > highest else z
     cdef real t = whole_logarithm_2(z)
-    cdef real r = remainder(z, t)
+    cdef real r = remainder(z, t, 1)
     # Half of the result, because 2^n may overflow. The tail comes last: the rest is nearly exact.
     cdef real h = half_power(t)
     cdef real y = multiply_add(h, exponential_tail(r), multiply_add(h, r, h - <real> 0.5))
@@ -213,7 +207,7 @@ cdef inline real hyperbolic_tangent(real x) noexcept nogil:
     cdef real small = 0.625 if real is float else 0.6875
     cdef real a = absolute(x), bounded = 20 if a > 20 else a    # from there on the result is 1
     cdef real t = whole_logarithm_2(<real> 0 if a < small else bounded + bounded)
-    cdef real h = half_remainder(bounded, t), z = h * h, zz = z * z, u, q
+    cdef real h = remainder(bounded, t, 0.5), z = h * h, zz = z * z, u, q
     # tanh h = h + h U / Q for z <= 0.625^2 and 0.6875^2; relative error 2^-27.1 and 2^-57.4
     if real is float:
         u = z * multiply_add(z, <float> -0.0015415678, <float> -0.33333308)
