@@ -54,26 +54,24 @@ _LOG_OF_DOUBLE = """\
 """
 _TANH = """\
     const REAL a = NAME_absolute(x), bounded = NAME_choose(a > 20, 20, a);
-    const REAL t = NAME_whole(NAME_choose(a < {0.625}, 0, bounded + bounded));
-    const REAL h = NAME_half_rest(bounded, t), z = h * h;
-    const REAL u = z * ({-0.33333308} + z * {-0.0015415678}), q = 1 + z * {0.40461227};
-    const REAL tangent = h * (q + u), d = q - tangent;
-    const REAL divisor = NAME_half_power(t) * (q + tangent) + {0.5} * d;
-    const REAL y = NAME_choose(a < {0.625}, u, d) / divisor;
-    return NAME_with_sign(NAME_choose(a < {0.625}, a * y + a, 1 - y), x);
+    const REAL t = NAME_whole(NAME_choose(a < SMALL, 0, bounded + bounded));
+    const REAL h = NAME_rest(bounded, t, {0.5}), z = h * h;
 """
-_TANH_OF_DOUBLE = """\
-    const REAL a = NAME_absolute(x), bounded = NAME_choose(a > 20, 20, a);
-    const REAL t = NAME_whole(NAME_choose(a < {0.6875}, 0, bounded + bounded));
-    const REAL h = NAME_half_rest(bounded, t), z = h * h, zz = z * z;
+_TANH_QUOTIENT = """\
+    const REAL u = z * ({-0.33333308} + z * {-0.0015415678}), q = 1 + z * {0.40461227};
+"""
+_TANH_QUOTIENT_OF_DOUBLE = """\
+    const REAL zz = z * z;
     const REAL u = z * ((z * {-0.02049344248320766} + {-0.33333333333333304})
         + zz * {-0.00019894092668477684});
     const REAL q = NAME_cubic(z, zz, 1, {0.46148032744958434}, {0.023284191855678378},
         {0.0002062798076031493});
+"""
+_TANH_END = """\
     const REAL tangent = h * (q + u), d = q - tangent;
     const REAL divisor = NAME_half_power(t) * (q + tangent) + {0.5} * d;
-    const REAL y = NAME_choose(a < {0.6875}, u, d) / divisor;
-    return NAME_with_sign(NAME_choose(a < {0.6875}, a * y + a, 1 - y), x);
+    const REAL y = NAME_choose(a < SMALL, u, d) / divisor;
+    return NAME_with_sign(NAME_choose(a < SMALL, a * y + a, 1 - y), x);
 """
 _ERF = """\
     const REAL b = NAME_absolute(x), z = x * x, zz = z * z;
@@ -131,26 +129,19 @@ ELEMENTARY = {
 """, said="z = x^2"),
     "whole": _Function("REAL x", "    return x * {1.4426950408889634} + MAGIC;\n",
                        said="t, which is x / log 2 to the nearest integer n, and a large number"),
-    "rest": _Function("REAL x, REAL t", """\
-    const REAL n = t - MAGIC;
+    "rest": _Function("REAL x, REAL t, REAL share", """\
+    const REAL n = share * (t - MAGIC);
     return n * {-1.428606765330187e-06} + (n * {-0.693145751953125} + x);
 """, """\
-    const REAL n = t - MAGIC;
+    const REAL n = share * (t - MAGIC);
     return n * {1.7239444525614835e-13} + (n * {-0.6931471805601177} + x);
-""", said="r = x - n log 2"),
-    "half_rest": _Function("REAL x, REAL t", """\
-    const REAL n = t - MAGIC;
-    return n * {-7.143033826650935e-07} + (n * {-0.3465728759765625} + x);
-""", """\
-    const REAL n = t - MAGIC;
-    return n * {8.619722262807417e-14} + (n * {-0.34657359028005885} + x);
-""", said="x - n log 2 / 2"),
+""", said="x - share n log 2, of share 1 or 1/2"),
     "half_power": _Function("REAL t", """\
     return NAME_number((NAME_bits(t) - (BIAS + 1)) << WIDTH);
 """, said="2^(n - 1)"),
     "exp_tail": _Function("REAL r", _EXP_TAIL, _EXP_TAIL_OF_DOUBLE, said="e^r - 1 - r"),
     "bounded_exp": _Function("REAL x", """\
-    const REAL t = NAME_whole(x), r = NAME_rest(x, t);
+    const REAL t = NAME_whole(x), r = NAME_rest(x, t, 1);
     const WORD u = NAME_bits(t), v = u >> 1;
     return (1 + (r + NAME_exp_tail(r)))
         * NAME_number(v << WIDTH) * NAME_number((u - v) << WIDTH);
@@ -164,7 +155,7 @@ ELEMENTARY = {
 """, said="e^x of x up to 0"),
     "expm1": _Function("REAL x", """\
     const REAL z = NAME_choose(x < NONE_LEFT, NONE_LEFT, NAME_choose(x > HIGHEST, HIGHEST, x));
-    const REAL t = NAME_whole(z), r = NAME_rest(z, t), h = NAME_half_power(t);
+    const REAL t = NAME_whole(z), r = NAME_rest(z, t, 1), h = NAME_half_power(t);
     const REAL y = h * NAME_exp_tail(r) + (h * r + (h - {0.5}));
     return NAME_choose(NAME_absolute(x) < TINY, x, y + y);
 """),
@@ -189,7 +180,8 @@ ELEMENTARY = {
     const REAL u = 1 + x;
     return NAME_log_of_normal(u, (x - (u - 1)) / u);
 """, said="log(1 + x) from 0 to 1"),
-    "tanh": _Function("REAL x", _TANH, _TANH_OF_DOUBLE),
+    "tanh": _Function("REAL x", _TANH + _TANH_QUOTIENT + _TANH_END,
+                      _TANH + _TANH_QUOTIENT_OF_DOUBLE + _TANH_END),
     "erf": _Function("REAL x", _ERF, _ERF_OF_DOUBLE),
     "sigmoid": _Function("REAL x", """\
     const REAL e = NAME_exp_to_1(-NAME_absolute(x));
@@ -206,12 +198,14 @@ _CONSTANTS = {
     True: {
         "MAGIC": "{12583166.0}", "WIDTH": "23", "BIAS": "127u", "SQRT_HALF": "0x3f3504f3u",
         "LOWEST": "-104", "HIGHEST": "89", "NONE_LEFT": "-18", "TINY": "{1.0e-9}",
+        "SMALL": "{0.625}",
         "SMALLEST": "1.1754943508222875e-38", "POWER": "{33554432.0}", "SHIFT": "25",
     },
     False: {
         "MAGIC": "{6755399441057790.0}", "WIDTH": "52", "BIAS": "1023u",
         "SQRT_HALF": "UINT64_C(0x3fe6a09e667f3bcd)",
         "LOWEST": "-746", "HIGHEST": "710", "NONE_LEFT": "-38", "TINY": "{1.0e-17}",
+        "SMALL": "{0.6875}",
         "SMALLEST": "2.2250738585072014e-308", "POWER": "{18014398509481984.0}", "SHIFT": "54",
     },
 }  # fmt: skip
